@@ -1,0 +1,188 @@
+/**
+ * One class per decision that a caller makes. Every message names the thing that is wrong and the way out;
+ * the fields carry the same facts for programs, and `cause` the original error where there is one.
+ */
+export abstract class ShardqError extends Error {
+  /** Stable, machine-readable name of the decision; equal to the class name. */
+  override get name(): string {
+    return this.constructor.name
+  }
+}
+
+/** An option or argument is of the wrong type, out of range, or unknown. Decision: fix the call. */
+export class InvalidOptionError extends ShardqError {
+  constructor(
+    readonly option: string,
+    problem: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${option}: ${problem}`, options)
+  }
+}
+
+/** A configuration file or environment variable is wrong. Decision: fix the file; every fault is listed. */
+export class ConfigError extends ShardqError {
+  constructor(
+    readonly source: string,
+    /** `path` as written in the file (`redis.nodes[1].port`) or the variable's name. */
+    readonly faults: readonly { readonly path: string; readonly message: string }[],
+    options?: ErrorOptions,
+  ) {
+    super(`${source}: ${faults.map((fault) => `${fault.path}: ${fault.message}`).join('; ')}`, options)
+  }
+}
+
+/** Task data, a result or a checkpoint cannot be written as JSON. Decision: change the data. */
+export class InvalidDataError extends ShardqError {
+  constructor(
+    readonly what: string,
+    problem: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${what} cannot be stored: ${problem}`, options)
+  }
+}
+
+/** Data is over the limit. Decision: store it elsewhere and enqueue a reference, or raise the limit. */
+export class PayloadTooLargeError extends ShardqError {
+  constructor(
+    readonly what: string,
+    readonly bytes: number,
+    readonly limit: number,
+  ) {
+    super(
+      `${what} is ${bytes} bytes, over the limit of ${limit}; keep large data elsewhere and enqueue a ` +
+        'reference to it, or raise maxPayloadBytes',
+    )
+  }
+}
+
+/** Nothing was stored, because no shard could take it in time. Decision: try again later. */
+export class QueueUnavailableError extends ShardqError {
+  constructor(
+    readonly queue: string,
+    problem: string,
+    options?: ErrorOptions,
+  ) {
+    super(`queue ${queue} is unavailable: ${problem}`, options)
+  }
+}
+
+/**
+ * A master has (or may have) the task, but the chosen durability was not confirmed in time.
+ * Decision: accept the risk, or enqueue again with the same idempotencyKey.
+ */
+export class NotReplicatedError extends ShardqError {
+  constructor(
+    readonly queue: string,
+    readonly taskId: string,
+    problem: string,
+    options?: ErrorOptions,
+  ) {
+    super(`task ${taskId} of queue ${queue} is stored but unconfirmed: ${problem}`, options)
+  }
+}
+
+/** Every shard refused for lack of memory, or the client's own buffer is full. Decision: slow down. */
+export class QueueFullError extends ShardqError {
+  constructor(
+    readonly queue: string,
+    problem: string,
+    options?: ErrorOptions,
+  ) {
+    super(`queue ${queue} is full: ${problem}`, options)
+  }
+}
+
+/** Some tasks of an `enqueueMany` failed. `ids[i]` is the id of item i, or null where `failures` has it. */
+export class EnqueueManyError extends ShardqError {
+  constructor(
+    readonly ids: readonly (string | null)[],
+    readonly failures: readonly { readonly index: number; readonly error: Error }[],
+  ) {
+    super(
+      `${failures.length} of ${ids.length} tasks were not enqueued; ` +
+        `first: item ${failures[0]?.index}: ${failures[0]?.error.message}`,
+      { cause: failures[0]?.error },
+    )
+  }
+}
+
+/** The delivery is no longer ours: its lease ran out and the task was given out again. Decision: drop the work. */
+export class LeaseLostError extends ShardqError {
+  constructor(
+    readonly taskId: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `the lease on task ${taskId} is lost; another worker may have it, so this result was refused`,
+      options,
+    )
+  }
+}
+
+/** No task with this id in the queue: completed, purged, or never there. */
+export class TaskNotFoundError extends ShardqError {
+  constructor(
+    readonly queue: string,
+    readonly taskId: string,
+  ) {
+    super(`queue ${queue} has no task ${taskId}`)
+  }
+}
+
+/** The server refused our credentials, or wants some. Decision: fix username and password. */
+export class AuthenticationError extends ShardqError {
+  constructor(
+    readonly node: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${node} refused the credentials; check username and password (SHARDQ_REDIS_PASSWORD)`, options)
+  }
+}
+
+/** The server is older than shardq needs (Redis 7.0, Valkey 8.0). */
+export class ServerTooOldError extends ShardqError {
+  constructor(
+    readonly node: string,
+    readonly version: string,
+  ) {
+    super(`${node} runs ${version}; shardq needs Redis >= 7.0 or Valkey >= 8.0`)
+  }
+}
+
+/** `mode: 'cluster'` points at a single server, or `mode: 'single'` at a node of a cluster. */
+export class WrongModeError extends ShardqError {
+  constructor(
+    readonly node: string,
+    readonly expected: 'cluster' | 'single',
+  ) {
+    super(
+      expected === 'cluster'
+        ? `${node} is not part of a cluster (cluster_enabled:0); use mode 'single' with url redis://${node}, ` +
+            'or create a cluster with: shardq cluster up'
+        : `${node} is a cluster node; use mode 'cluster' with nodes [${node}]`,
+    )
+  }
+}
+
+/** The queue exists in the cluster with another number of partitions, which cannot be changed in place. */
+export class PartitionMismatchError extends ShardqError {
+  constructor(
+    readonly queue: string,
+    readonly asked: number,
+    readonly stored: number,
+  ) {
+    super(
+      `queue ${queue} has ${stored} partitions in the cluster, and this client asks for ${asked}; ` +
+        'leave out partitions to take the stored number',
+    )
+  }
+}
+
+/** The queue or worker was used before connect() or after disconnect(). */
+export class NotConnectedError extends ShardqError {
+  constructor(readonly queue: string) {
+    super(`queue ${queue} is not connected; call connect() first, and nothing after disconnect()`)
+  }
+}
