@@ -1,0 +1,4 @@
+declare module 'cluster-key-slot' {
+  const keySlot: (key: string | Buffer) => number
+  export default keySlot
+}

@@ -1,0 +1,68 @@
+/**
+ * Every key that the queue writes is built here, and nowhere else. All keys of a partition carry the same hash
+ * tag and so live in one slot; `shardq:*` covers them all in an access list.
+ */
+export interface PartitionKeys {
+  /** LIST of task ids by priority (high, medium, low), next at the head. */
+  readonly ready: readonly [string, string, string]
+  /** HASH task id -> record (see queue/record.ts). Every task that is not completed has its record here. */
+  readonly tasks: string
+  /** HASH task id -> number of attempts used up. Only tasks that failed at least once. */
+  readonly attempts: string
+  /** HASH task id -> checkpoints, one per line. */
+  readonly checkpoints: string
+  /** ZSET task id by the time it becomes ready, in ms of the server's clock. */
+  readonly scheduled: string
+  /** ZSET lease id by the time it runs out, in ms of the server's clock. */
+  readonly leases: string
+  /** ZSET dead task id by the time it died, in ms. */
+  readonly dead: string
+  /** HASH dead task id -> error as JSON. */
+  readonly errors: string
+  /** HASH task id -> what is remembered of a completed task. Only where the queue keeps results. */
+  readonly results: string
+  /** ZSET completed task id by the time it is forgotten, in ms. */
+  readonly resultExpiry: string
+  /** HASH counter name -> number, since the queue was made. */
+  readonly counters: string
+  /** STRING, there while the queue is paused. */
+  readonly paused: string
+  /** STRING written to find out whether a replica confirms. */
+  readonly probe: string
+  /** Channel (sharded pub/sub) that says: something became ready here. */
+  readonly wake: string
+  /** SET of the task ids held under one lease. */
+  lease(leaseId: string): string
+  /** STRING, the last batch number that this producer stored here; expires. */
+  producer(producerId: string): string
+  /** STRING, the id of the task that was stored under an idempotency key; expires. */
+  once(idempotencyKey: string): string
+}
+
+export function partitionKeys(queue: string, tag: string): PartitionKeys {
+  const prefix = `shardq:${queue}:{${tag}}:`
+  return {
+    ready: [`${prefix}ready:high`, `${prefix}ready:medium`, `${prefix}ready:low`],
+    tasks: `${prefix}tasks`,
+    attempts: `${prefix}attempts`,
+    checkpoints: `${prefix}checkpoints`,
+    scheduled: `${prefix}scheduled`,
+    leases: `${prefix}leases`,
+    dead: `${prefix}dead`,
+    errors: `${prefix}errors`,
+    results: `${prefix}results`,
+    resultExpiry: `${prefix}results:expiry`,
+    counters: `${prefix}counters`,
+    paused: `${prefix}paused`,
+    probe: `${prefix}probe`,
+    wake: `${prefix}wake`,
+    lease: (leaseId) => `${prefix}lease:${leaseId}`,
+    producer: (producerId) => `${prefix}producer:${producerId}`,
+    once: (idempotencyKey) => `${prefix}once:${idempotencyKey}`,
+  }
+}
+
+/** HASH of what holds for a whole queue: `partitions`. In the slot of the queue's name. */
+export function queueKey(queue: string): string {
+  return `shardq:{${queue}}:queue`
+}

@@ -1,0 +1,30 @@
+-- Saves a checkpoint of a task; one for the same step is replaced.
+-- KEYS   1 tasks  2 checkpoints  3 set of the lease, only where a delivery saves it
+-- ARGV   1 task id  2 step as JSON  3 data as JSON  4 most bytes that all checkpoints of a task may take
+-- Output { 'saved' } | { 'lost' } | { 'gone' } | { 'full', bytes it would take }
+--        Stored are lines of "<step> <ms of the server's clock> <data>"; JSON has no line ends of its own.
+-- Atomic Refused where the task is not there or the lease does not hold it (fencing).
+if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
+  return { 'gone' }
+end
+if KEYS[3] and redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 0 then
+  return { 'lost' }
+end
+local time = redis.call('TIME')
+local lines = {}
+local before = redis.call('HGET', KEYS[2], ARGV[1])
+if before then
+  local prefix = ARGV[2] .. ' '
+  for line in string.gmatch(before, '[^\n]+') do
+    if string.sub(line, 1, #prefix) ~= prefix then
+      lines[#lines + 1] = line
+    end
+  end
+end
+lines[#lines + 1] = ARGV[2] .. ' ' .. string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)) .. ' ' .. ARGV[3]
+local text = table.concat(lines, '\n')
+if #text > tonumber(ARGV[4]) then
+  return { 'full', #text }
+end
+redis.call('HSET', KEYS[2], ARGV[1], text)
+return { 'saved' }

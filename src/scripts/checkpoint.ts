@@ -1,0 +1,52 @@
+import type { PartitionKeys } from '../keys/keys.js'
+import { loadScript, type ScriptCall, unexpectedReply } from './script.js'
+
+const script = loadScript('checkpoint')
+
+export interface CheckpointInput {
+  readonly id: string
+  readonly step: string
+  /** JSON text. */
+  readonly data: string
+  /** Most bytes that all checkpoints of one task may take. */
+  readonly limitBytes: number
+  /** Only the holder of this lease may save; undefined: anyone. */
+  readonly leaseId: string | undefined
+}
+
+export type CheckpointResult =
+  | { readonly kind: 'saved' }
+  | { readonly kind: 'lost' }
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'full'; readonly bytes: number }
+
+export function checkpointCall(keys: PartitionKeys, input: CheckpointInput): ScriptCall<CheckpointResult> {
+  return {
+    script,
+    keys: [keys.tasks, keys.checkpoints, ...(input.leaseId === undefined ? [] : [keys.lease(input.leaseId)])],
+    args: [input.id, JSON.stringify(input.step), input.data, input.limitBytes],
+    parse(reply) {
+      const [kind, bytes] = reply as [string, number]
+      if (kind === 'full') return { kind, bytes }
+      if (kind === 'saved' || kind === 'lost' || kind === 'gone') return { kind }
+      throw unexpectedReply(script.name, reply)
+    },
+  }
+}
+
+export interface StoredCheckpoint {
+  readonly step: string
+  readonly savedAtMs: number
+  readonly data: unknown
+}
+
+/** Reads the lines that checkpoint.lua writes; they are in the order of saving. */
+export function parseCheckpoints(text: string): StoredCheckpoint[] {
+  if (text === '') return []
+  return text.split('\n').map((line) => {
+    const found = /^("(?:[^"\\]|\\.)*") (\d+) (.*)$/.exec(line)
+    if (!found) throw unexpectedReply(script.name, line)
+    const [, step, savedAt, data] = found as unknown as [string, string, string, string]
+    return { step: JSON.parse(step) as string, savedAtMs: Number(savedAt), data: JSON.parse(data) as unknown }
+  })
+}

@@ -1,0 +1,79 @@
+import type { PartitionKeys } from '../keys/keys.js'
+import { type Argument, loadScript, type ScriptCall, unexpectedReply } from './script.js'
+
+const script = loadScript('enqueue')
+
+export interface NewTask {
+  readonly id: string
+  readonly record: string
+  /** 0 high, 1 medium, 2 low. */
+  readonly level: 0 | 1 | 2
+  /** Ms until the task becomes ready; 0 for at once. */
+  readonly delayMs: number
+  readonly idempotencyKey: string | undefined
+}
+
+export interface EnqueueResult {
+  /** `repeat`: this batch was stored before, and nothing was changed. Either way it is there now. */
+  readonly kind: 'stored' | 'repeat'
+  /** Tasks that were not stored because their idempotency key is known: id asked -> id of the first one. */
+  readonly replaced: ReadonlyMap<string, string>
+}
+
+export interface EnqueueInput {
+  readonly producerId: string
+  /** Above that of every batch stored before by this producer in this partition. */
+  readonly batchNumber: number
+  readonly rememberBatchMs: number
+  readonly rememberKeyMs: number
+  readonly tasks: readonly NewTask[]
+}
+
+export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCall<EnqueueResult> {
+  const ready: [Argument[], Argument[], Argument[]] = [[], [], []]
+  const scheduled: Argument[] = []
+  const onceIds: string[] = []
+  const onceKeys: string[] = []
+  for (const task of input.tasks) {
+    if (task.delayMs > 0) scheduled.push(task.id, task.record, task.delayMs)
+    else ready[task.level].push(task.id, task.record)
+    if (task.idempotencyKey !== undefined) {
+      onceIds.push(task.id)
+      onceKeys.push(keys.once(task.idempotencyKey))
+    }
+  }
+  return {
+    script,
+    keys: [
+      ...keys.ready,
+      keys.tasks,
+      keys.scheduled,
+      keys.producer(input.producerId),
+      keys.counters,
+      ...onceKeys,
+    ],
+    args: [
+      keys.wake,
+      input.batchNumber,
+      input.rememberBatchMs,
+      input.rememberKeyMs,
+      ready[0].length / 2,
+      ready[1].length / 2,
+      ready[2].length / 2,
+      scheduled.length / 3,
+      onceIds.length,
+      ...ready[0],
+      ...ready[1],
+      ...ready[2],
+      ...scheduled,
+      ...onceIds,
+    ],
+    parse(reply) {
+      const [kind, ...pairs] = reply as string[]
+      if (kind !== 'stored' && kind !== 'repeat') throw unexpectedReply(script.name, reply)
+      const replaced = new Map<string, string>()
+      for (let i = 0; i + 1 < pairs.length; i += 2) replaced.set(pairs[i] as string, pairs[i + 1] as string)
+      return { kind, replaced }
+    },
+  }
+}

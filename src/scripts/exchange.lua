@@ -1,0 +1,112 @@
+-- Acknowledges completed tasks and hands out the next ones, in one call.
+-- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 scheduled  7 leases  8 paused  9 counters
+--        10 checkpoints  11 results  12 result expiry  13 set of the new lease
+--        14.. sets of the leases that tasks are acknowledged under
+-- ARGV   1 new lease id  2 lease in ms  3 tasks wanted  4 levels to take from, as '0', '01', '12', ...
+--        5 ms to keep results, 0 for not at all  6 number of acknowledged leases
+--        then for each: lease id, number of tasks n, n ids, and n results if results are kept
+-- Output { acknowledgements, deliveries, outlook }
+--        acknowledgements  a number per id: 1 completed, 0 held by someone else, 2 no longer there
+--        deliveries        id, record, attempts used up, ...
+--        outlook           as in tend.lua
+-- Atomic A task leaves its lease and its record in the same step; a task that leaves a ready list is in the new
+--        lease in the same step. Only the holder of the lease can acknowledge (fencing).
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local keep = tonumber(ARGV[5])
+
+local acknowledgements = {}
+local completed = 0
+local at = 7
+for group = 1, tonumber(ARGV[6]) do
+  local leaseId, count, set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[13 + group]
+  local first = at + 2
+  local held = redis.call('SMISMEMBER', set, unpack(ARGV, first, first + count - 1))
+  local mine = {}
+  for i = 1, count do
+    local id = ARGV[first + i - 1]
+    if held[i] == 1 then
+      mine[#mine + 1] = id
+      acknowledgements[#acknowledgements + 1] = 1
+      if keep > 0 then
+        local record = redis.call('HGET', KEYS[4], id)
+        if record then
+          local attempts = redis.call('HGET', KEYS[5], id) or '0'
+          local result = ARGV[first + count + i - 1]
+          local kept = string.format('%.0f %s %d ', now, attempts, #result) .. result .. record
+          redis.call('HSET', KEYS[11], id, kept)
+          redis.call('ZADD', KEYS[12], string.format('%.0f', now + keep), id)
+        end
+      end
+    else
+      acknowledgements[#acknowledgements + 1] = redis.call('HEXISTS', KEYS[4], id) == 1 and 0 or 2
+    end
+  end
+  if #mine > 0 then
+    redis.call('SREM', set, unpack(mine))
+    redis.call('HDEL', KEYS[4], unpack(mine))
+    redis.call('HDEL', KEYS[5], unpack(mine))
+    redis.call('HDEL', KEYS[10], unpack(mine))
+    if redis.call('EXISTS', set) == 0 then
+      redis.call('ZREM', KEYS[7], leaseId)
+    end
+    completed = completed + #mine
+  end
+  at = first + count
+  if keep > 0 then
+    at = at + count
+  end
+end
+if completed > 0 then
+  redis.call('HINCRBY', KEYS[9], 'completed', completed)
+end
+
+local deliveries = {}
+local paused = redis.call('EXISTS', KEYS[8])
+local wanted = tonumber(ARGV[3])
+if wanted > 0 and paused == 0 then
+  local ids = {}
+  for level in string.gmatch(ARGV[4], '%d') do
+    if #ids < wanted then
+      local popped = redis.call('LPOP', KEYS[level + 1], wanted - #ids)
+      if popped then
+        for i = 1, #popped do
+          ids[#ids + 1] = popped[i]
+        end
+      end
+    end
+  end
+  if #ids > 0 then
+    local records = redis.call('HMGET', KEYS[4], unpack(ids))
+    local attempts = redis.call('EXISTS', KEYS[5]) == 1 and redis.call('HMGET', KEYS[5], unpack(ids))
+    local taken = {}
+    for i = 1, #ids do
+      -- An id without a record was voided or removed after it became ready: dropped here, where it costs O(1).
+      if records[i] then
+        taken[#taken + 1] = ids[i]
+        deliveries[#deliveries + 1] = ids[i]
+        deliveries[#deliveries + 1] = records[i]
+        deliveries[#deliveries + 1] = attempts and attempts[i] or '0'
+      end
+    end
+    if #taken > 0 then
+      redis.call('SADD', KEYS[13], unpack(taken))
+      redis.call('ZADD', KEYS[7], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
+      redis.call('HINCRBY', KEYS[9], 'delivered', #taken)
+    end
+  end
+end
+
+local levels = ''
+for level = 1, 3 do
+  if redis.call('EXISTS', KEYS[level]) == 1 then
+    levels = levels .. (level - 1)
+  end
+end
+local due = redis.call('ZRANGE', KEYS[6], 0, 0, 'WITHSCORES')
+local lease = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
+return {
+  acknowledgements,
+  deliveries,
+  { levels, paused, due[2] and math.max(0, due[2] - now) or -1, lease[2] and math.max(0, lease[2] - now) or -1 },
+}

@@ -1,0 +1,40 @@
+-- Ends a delivery without success: schedules the task again, or moves it to the dead letters.
+-- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 scheduled  7 leases  8 counters  9 dead
+--        10 errors  11 set of the lease
+-- ARGV   1 wake channel  2 lease id  3 task id  4 'retry' | 'die'  5 ms until the retry  6 error as JSON
+-- Output 'done' | 'lost' (the lease does not hold the task) | 'gone' (nor is it there any more)
+-- Atomic The task leaves the lease and enters its next place in the same step, one attempt used up.
+if redis.call('SREM', KEYS[11], ARGV[3]) == 0 then
+  return redis.call('HEXISTS', KEYS[4], ARGV[3]) == 1 and 'lost' or 'gone'
+end
+if redis.call('EXISTS', KEYS[11]) == 0 then
+  redis.call('ZREM', KEYS[7], ARGV[2])
+end
+local record = redis.call('HGET', KEYS[4], ARGV[3])
+if not record then
+  return 'done'
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HINCRBY', KEYS[5], ARGV[3], 1)
+redis.call('HINCRBY', KEYS[8], 'failed', 1)
+if ARGV[4] == 'die' then
+  redis.call('ZADD', KEYS[9], string.format('%.0f', now), ARGV[3])
+  redis.call('HSET', KEYS[10], ARGV[3], ARGV[6])
+  redis.call('HINCRBY', KEYS[8], 'dead', 1)
+  return 'done'
+end
+redis.call('HINCRBY', KEYS[8], 'retried', 1)
+local delay = tonumber(ARGV[5])
+if delay <= 0 then
+  local level = (string.match(record, '^[012]') or 1)
+  if redis.call('RPUSH', KEYS[level + 1], ARGV[3]) == 1 then
+    redis.call('SPUBLISH', ARGV[1], level)
+  end
+  return 'done'
+end
+redis.call('ZADD', KEYS[6], string.format('%.0f', now + delay), ARGV[3])
+if redis.call('ZRANGE', KEYS[6], 0, 0)[1] == ARGV[3] then
+  redis.call('SPUBLISH', ARGV[1], 's')
+end
+return 'done'

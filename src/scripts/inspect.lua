@@ -1,0 +1,34 @@
+-- Looks up one task. Changes nothing.
+-- KEYS   1 tasks  2 attempts  3 scheduled  4 dead  5 errors  6 results  7 checkpoints
+--        8.. sets of the leases there are
+-- ARGV   1 task id
+-- Output {} | { state, record, attempts, time, error, result, checkpoints }
+--        state  'ready' | 'active' | 'scheduled' | 'dead' | 'completed'
+--        time   when it is due (scheduled), died (dead) or was completed, in ms; '' otherwise
+--        result 'completed' only: "<ms> <attempts> <length> <result><record>", as exchange.lua stores it
+-- Atomic One consistent look.
+local id = ARGV[1]
+local record = redis.call('HGET', KEYS[1], id)
+if not record then
+  local result = redis.call('HGET', KEYS[6], id)
+  if result then
+    return { 'completed', '', '0', '', '', result, '' }
+  end
+  return {}
+end
+local attempts = redis.call('HGET', KEYS[2], id) or '0'
+local checkpoints = redis.call('HGET', KEYS[7], id) or ''
+local due = redis.call('ZSCORE', KEYS[3], id)
+if due then
+  return { 'scheduled', record, attempts, due, '', '', checkpoints }
+end
+local died = redis.call('ZSCORE', KEYS[4], id)
+if died then
+  return { 'dead', record, attempts, died, redis.call('HGET', KEYS[5], id) or '', '', checkpoints }
+end
+for i = 8, #KEYS do
+  if redis.call('SISMEMBER', KEYS[i], id) == 1 then
+    return { 'active', record, attempts, '', '', '', checkpoints }
+  end
+end
+return { 'ready', record, attempts, '', '', '', checkpoints }

@@ -1,0 +1,49 @@
+-- Puts the tasks of a lease that has run out back at the head of their lists, counting an attempt.
+-- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 leases  7 counters  8 dead  9 errors
+--        10 set of the lease
+-- ARGV   1 wake channel  2 lease id  3 most tasks to move  4 error for tasks without attempts left, as JSON
+-- Output { 'alive' } the lease was renewed in the meantime
+--        { 'recovered', tasks put back, tasks that died, tasks still in the lease }
+-- Atomic A task leaves the lease and enters a list in the same step. After it the old holder can neither
+--        complete nor fail the task: its lease set no longer has the id.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local expiry = redis.call('ZSCORE', KEYS[6], ARGV[2])
+if expiry and tonumber(expiry) > now then
+  return { 'alive' }
+end
+local ids = redis.call('SPOP', KEYS[10], ARGV[3])
+local back, died = 0, 0
+local woken = {}
+for i = 1, #ids do
+  local id = ids[i]
+  local record = redis.call('HGET', KEYS[4], id)
+  if record then
+    local attempts = redis.call('HINCRBY', KEYS[5], id, 1)
+    local level, most = string.match(record, '^(%d)(%d+)|')
+    if level and attempts < tonumber(most) then
+      if redis.call('LPUSH', KEYS[level + 1], id) == 1 then
+        woken[#woken + 1] = level
+      end
+      back = back + 1
+    else
+      redis.call('ZADD', KEYS[8], string.format('%.0f', now), id)
+      redis.call('HSET', KEYS[9], id, ARGV[4])
+      died = died + 1
+    end
+  end
+end
+local left = redis.call('SCARD', KEYS[10])
+if left == 0 then
+  redis.call('ZREM', KEYS[6], ARGV[2])
+end
+if back > 0 then
+  redis.call('HINCRBY', KEYS[7], 'recovered', back)
+end
+if died > 0 then
+  redis.call('HINCRBY', KEYS[7], 'dead', died)
+end
+if #woken > 0 then
+  redis.call('SPUBLISH', ARGV[1], table.concat(woken))
+end
+return { 'recovered', back, died, left }

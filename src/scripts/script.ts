@@ -1,0 +1,36 @@
+import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+
+export interface Script {
+  readonly name: string
+  readonly source: string
+  readonly sha: string
+}
+
+/** Reads `<name>.lua` from beside this file. */
+export function loadScript(name: string): Script {
+  const source = readFileSync(new URL(`./${name}.lua`, import.meta.url), 'utf8')
+  return { name, source, sha: createHash('sha1').update(source).digest('hex') }
+}
+
+export type Argument = string | number | Buffer
+
+/** One call of a script, ready to be sent to whichever node serves its slot. */
+export interface ScriptCall<Result> {
+  readonly script: Script
+  readonly keys: readonly string[]
+  readonly args: readonly Argument[]
+  /** Turns the server's reply into a closed result. */
+  readonly parse: (reply: unknown) => Result
+}
+
+/** A reply that no version of the script sends: the script and its caller are out of step. */
+export function unexpectedReply(script: string, reply: unknown): Error {
+  return new Error(`script ${script} answered ${JSON.stringify(reply)}, which its caller does not know`)
+}
+
+/**
+ * Most elements that one script call carries in one list. Lua's `unpack` is limited by its C stack (about
+ * 8,000 values, LUAI_MAXCSTACK), and one call must not hold a master for long.
+ */
+export const MAX_BATCH = 1_000
