@@ -1,0 +1,91 @@
+import { mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { DataDirError } from './errors.js'
+import type { NodePlace } from './node.js'
+import type { Profile, Settings } from './node-config.js'
+import type { ProcessIdentity } from './processes.js'
+
+/** Relative to the current folder, so that each project has a cluster of its own. */
+export const DEFAULT_DATA_DIR = join('.shardq', 'cluster')
+
+/** What a data folder holds: `cluster.json`, beside one folder `node_<port>` per node. */
+export interface Manifest {
+  readonly version: 1
+  /**
+   * Who is creating the cluster; absent once it has been ready. So two `up` at once do not get in each other's
+   * way, and what an `up` that was killed left behind is recognised.
+   */
+  readonly creator?: ProcessIdentity
+  readonly ports: readonly number[]
+  readonly masters: number
+  readonly replicasPerMaster: number
+  readonly profile: Profile
+  readonly settings: Settings
+}
+
+const MANIFEST = 'cluster.json'
+
+export const nodeDir = (dataDir: string, port: number) => join(dataDir, `node_${port}`)
+
+/** Where the nodes of a cluster live. */
+export function nodePlaces(dataDir: string, { ports, settings }: Manifest): NodePlace[] {
+  const password = settings.requirepass
+  return ports.map((port) => ({
+    port,
+    dir: nodeDir(dataDir, port),
+    ...(password === undefined ? {} : { password }),
+  }))
+}
+
+/** Null when the folder does not exist or holds no cluster. */
+export async function readManifest(dataDir: string): Promise<Manifest | null> {
+  const path = join(dataDir, MANIFEST)
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
+    throw new DataDirError(dataDir, `cannot read ${MANIFEST}: ${(error as Error).message}`, { cause: error })
+  }
+  try {
+    const manifest = JSON.parse(text) as Manifest
+    if (manifest.version === 1 && manifest.ports.every(Number.isInteger)) return manifest
+  } catch {}
+  throw new DataDirError(
+    dataDir,
+    `${MANIFEST} is damaged; move the folder away, or choose another --data-dir`,
+  )
+}
+
+/** Written aside and renamed, so that a crash leaves the old one or the new one, never half of it. */
+export async function writeManifest(dataDir: string, manifest: Manifest): Promise<void> {
+  const path = join(dataDir, MANIFEST)
+  await writeFile(`${path}.new`, `${JSON.stringify(manifest, null, 2)}\n`)
+  await rename(`${path}.new`, path)
+}
+
+/** Creates the folder of one node. @throws DataDirError when it is there already: it is not ours then */
+export async function makeNodeDir(dataDir: string, port: number): Promise<string> {
+  const dir = nodeDir(dataDir, port)
+  try {
+    await mkdir(dir)
+    return dir
+  } catch (error) {
+    const problem =
+      (error as NodeJS.ErrnoException).code === 'EEXIST'
+        ? `${basename(dir)} is there already, but not from a cluster of ours; move it away, or choose another --data-dir`
+        : (error as Error).message
+    throw new DataDirError(dataDir, problem, { cause: error })
+  }
+}
+
+/** Removes the nodes' folders and the manifest, nothing else; then the folders above that are empty by now. */
+export async function removeCluster(dataDir: string, ports: readonly number[]): Promise<void> {
+  for (const port of ports) await rm(nodeDir(dataDir, port), { recursive: true, force: true, maxRetries: 5 })
+  await rm(join(dataDir, `${MANIFEST}.new`), { force: true })
+  await rm(join(dataDir, MANIFEST), { force: true })
+  // Only what is empty goes, and never further up than our own default folder.
+  await rmdir(dataDir).catch(() => {})
+  const parent = dirname(resolve(dataDir))
+  if (basename(parent) === dirname(DEFAULT_DATA_DIR)) await rmdir(parent).catch(() => {})
+}

@@ -1,0 +1,115 @@
+import { ShardqError } from '../errors.js'
+
+/** No Redis or Valkey server was found. Decision: type `command`, or pass --redis-path. */
+export class ServerNotFoundError extends ShardqError {
+  constructor(
+    /** Where we looked, in order. */
+    readonly searched: readonly string[],
+    /** The one command that installs a server on this system. */
+    readonly command: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `no redis-server or valkey-server found (looked in ${searched.join(', ')}); install one with: ` +
+        `${command} - or name one you have with --redis-path or SHARDQ_REDIS_PATH`,
+      options,
+    )
+  }
+}
+
+/** Installing the system's package was tried and failed. Decision: type `command` and read what it says. */
+export class ServerInstallError extends ShardqError {
+  constructor(
+    readonly command: string,
+    /** The last lines the package manager printed. */
+    readonly output: string,
+    options?: ErrorOptions,
+  ) {
+    super(`could not install a Redis server; try it by hand: ${command}\n${output}`, options)
+  }
+}
+
+/** A port that a node needs is taken. Nothing was started. Decision: free it or choose another base port. */
+export class PortInUseError extends ShardqError {
+  constructor(
+    readonly port: number,
+    /** `bus`: the port on which nodes talk to each other, always the node's port + 10000. */
+    readonly use: 'data' | 'bus',
+    /** What holds it, when it could be told. */
+    readonly holder: string | null,
+    wayOut: string,
+  ) {
+    super(
+      `port ${port}${use === 'bus' ? ` (cluster bus of node ${port - 10_000})` : ''} is in use` +
+        `${holder === null ? '' : ` by ${holder}`}; nothing was started; ${wayOut}`,
+    )
+  }
+}
+
+/** A server process ended, or did not answer in time, while it was being started. */
+export class NodeStartError extends ShardqError {
+  constructor(
+    readonly port: number,
+    problem: string,
+    /** The end of the node's log, kept here because a failed `up` removes the folder. */
+    readonly log: string,
+    options?: ErrorOptions,
+  ) {
+    super(`node ${port} did not start: ${problem}${log === '' ? '' : `\n${log}`}`, options)
+  }
+}
+
+/** The nodes run, but did not all become ready in time. `missing` says what was still wanting. */
+export class ClusterNotReadyError extends ShardqError {
+  constructor(
+    readonly timeoutMs: number,
+    readonly missing: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(`the cluster was not ready within ${timeoutMs} ms; still missing: ${missing.join('; ')}`, options)
+  }
+}
+
+/** The data folder holds something other than what was asked for. Decision: another folder, or --clean. */
+export class DataDirError extends ShardqError {
+  constructor(
+    readonly dataDir: string,
+    problem: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${dataDir}: ${problem}`, options)
+  }
+}
+
+/** A node of ours would not end. Decision: look at its log; its pid is in the message. */
+export class NodeStopError extends ShardqError {
+  constructor(
+    readonly port: number,
+    readonly pid: number,
+    problem: string,
+    options?: ErrorOptions,
+  ) {
+    super(`node ${port} (pid ${pid}) could not be stopped: ${problem}`, options)
+  }
+}
+
+/** No answer from a node's address in time. */
+export class NodeUnreachableError extends ShardqError {
+  constructor(
+    readonly node: string,
+    options?: ErrorOptions & { cause?: Error },
+  ) {
+    super(
+      `no answer from ${node}${options?.cause ? ` (${options.cause.message})` : ''}; ` +
+        'is it running? start a local cluster with: shardq cluster up',
+      options,
+    )
+  }
+}
+
+/** The caller's AbortSignal fired. What this call had started was ended again. */
+export class InterruptedError extends ShardqError {
+  constructor(what: string, options?: ErrorOptions) {
+    super(`${what} was interrupted; everything it had started was ended again`, options)
+  }
+}

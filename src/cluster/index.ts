@@ -1,0 +1,20 @@
+/** `shardq/cluster`: create, inspect and stop a Redis Cluster on this machine, from code. */
+export { DEFAULT_DATA_DIR } from './data-dir.js'
+export * from './errors.js'
+export {
+  type EnsureOptions,
+  ensureServer,
+  type FindOptions,
+  findServer,
+  type RedisServer,
+} from './find-server.js'
+export { type ClusterStatus, inspect } from './inspect.js'
+export type { Address, LinkOptions } from './link.js'
+export { LocalCluster, type LocalNode } from './local-cluster.js'
+export { PROFILES, type Profile, type Settings } from './node-config.js'
+export { freePorts } from './ports.js'
+export type { NodeView } from './replies.js'
+export { type SingleOptions, type SingleServer, startSingle } from './single.js'
+export { type StopOptions, type StoppedNode, type StopReport, stopCluster } from './stop.js'
+export { startCluster } from './up.js'
+export type { UpOptions, UpStep } from './up-options.js'

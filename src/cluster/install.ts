@@ -1,0 +1,107 @@
+import { execFile } from 'node:child_process'
+import { constants } from 'node:fs'
+import { access } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+import { ServerInstallError } from './errors.js'
+
+const run = promisify(execFile)
+
+interface PackageManager {
+  readonly program: string
+  /** What a person types. */
+  readonly command: string
+  /** What we run as root, when it can be done without asking; absent: we only name the command. */
+  readonly script?: string
+  /** Homebrew refuses to run as root, everything else needs it. */
+  readonly asUser?: boolean
+}
+
+/**
+ * Debian starts a service when it installs one. We want the binary, not a server on 6379, so for the time of
+ * the install a policy says no, unless the system has a policy of its own.
+ */
+const APT = `set -e
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  trap 'exit 1' INT TERM
+  printf '#!/bin/sh\\nexit 101\\n' > "$policy"
+  chmod 755 "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update
+apt-get install -y --no-install-recommends redis-server`
+
+/** In the order in which they are tried; a system has one of them, or one and Homebrew. */
+const MANAGERS: readonly PackageManager[] = [
+  { program: 'apt-get', command: 'sudo apt-get install redis-server', script: APT },
+  {
+    program: 'dnf',
+    command: 'sudo dnf install redis || sudo dnf install valkey', // newer Fedora and RHEL have Valkey alone
+    script: 'dnf install -y redis || dnf install -y valkey',
+  },
+  { program: 'apk', command: 'apk add redis', script: 'apk add --no-cache redis' },
+  { program: 'brew', command: 'brew install redis', script: 'brew install redis', asUser: true },
+  { program: 'pacman', command: 'sudo pacman -S valkey' },
+  { program: 'zypper', command: 'sudo zypper install redis' },
+]
+
+/** The one command that installs a server on this system. */
+export async function installCommand(env: NodeJS.ProcessEnv = process.env): Promise<string> {
+  if (process.platform === 'win32') return 'wsl --install, and there: sudo apt-get install redis-server'
+  return (await packageManager(env))?.command ?? 'see https://valkey.io/download'
+}
+
+/**
+ * Installs the system's own package, if that can be done without asking anybody: as root, or with a sudo that
+ * wants no password. Returns false, having done nothing, where it cannot.
+ * @param onInstall called once, with the command, before anything is installed
+ * @throws ServerInstallError where the package manager failed
+ */
+export async function installPackage(
+  env: NodeJS.ProcessEnv,
+  onInstall?: (command: string) => void,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const manager = await packageManager(env)
+  const prefix = manager && (await rootPrefix(manager, env))
+  if (!manager?.script || !prefix) return false
+  onInstall?.(manager.command)
+  const [program = 'sh', ...args] = [...prefix, 'sh', '-c', manager.script]
+  try {
+    await run(program, args, { env, ...(signal ? { signal } : {}), timeout: 10 * 60_000, maxBuffer: 1 << 26 })
+    return true
+  } catch (error) {
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
+    const output = `${stdout}\n${stderr}`.trim().split('\n').slice(-10).join('\n')
+    throw new ServerInstallError(manager.command, output, { cause: error })
+  }
+}
+
+async function packageManager(env: NodeJS.ProcessEnv): Promise<PackageManager | null> {
+  for (const manager of MANAGERS) if (await isOnPath(manager.program, env)) return manager
+  return null
+}
+
+/** How to run something with the rights that the package manager needs; null when somebody would be asked. */
+async function rootPrefix(manager: PackageManager, env: NodeJS.ProcessEnv): Promise<string[] | null> {
+  const isRoot = process.getuid?.() === 0
+  if (manager.asUser) return isRoot ? null : ['env']
+  if (isRoot) return ['env']
+  const asksNobody = await run('sudo', ['-n', 'true'], { env }).then(
+    () => true,
+    () => false,
+  )
+  return asksNobody ? ['sudo', '-n'] : null
+}
+
+async function isOnPath(program: string, env: NodeJS.ProcessEnv): Promise<boolean> {
+  for (const folder of (env.PATH ?? '').split(delimiter)) {
+    try {
+      await access(join(folder, program), constants.X_OK)
+      return true
+    } catch {}
+  }
+  return false
+}

@@ -1,0 +1,77 @@
+import { Redis } from 'ioredis'
+import { NodeUnreachableError } from './errors.js'
+
+export interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+export interface LinkOptions {
+  /** Longest wait for the connection and for each command, milliseconds. Default 1000. */
+  readonly timeoutMs?: number
+  readonly username?: string
+  readonly password?: string
+}
+
+/**
+ * One connection to exactly one node, for administration: no redirects, no reconnecting, no retries, every
+ * command bounded in time, so that a frozen node shows as an error and not as a wait.
+ */
+export class NodeLink {
+  private constructor(
+    readonly address: Address,
+    private readonly redis: Redis,
+  ) {}
+
+  /** @throws NodeUnreachableError when nothing answers at the address within the time-out. */
+  static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
+    const timeoutMs = options.timeoutMs ?? 1000
+    const redis = new Redis({
+      ...address,
+      ...(options.username === undefined ? {} : { username: options.username }),
+      ...(options.password === undefined ? {} : { password: options.password }),
+      lazyConnect: true,
+      connectTimeout: timeoutMs,
+      commandTimeout: timeoutMs,
+      // A node that is still loading its data answers INFO; the ready check would hold that back.
+      enableReadyCheck: false,
+      retryStrategy: () => null,
+      maxRetriesPerRequest: 0,
+    })
+    // ioredis reports on the event as well as on the promise; the promise is the one we listen to.
+    let cause: Error | undefined
+    redis.on('error', (error: Error) => {
+      cause ??= error
+    })
+    try {
+      await redis.connect()
+    } catch (error) {
+      redis.disconnect()
+      throw new NodeUnreachableError(`${address.host}:${address.port}`, { cause: cause ?? (error as Error) })
+    }
+    return new NodeLink(address, redis)
+  }
+
+  /** Sends one command and returns its reply as text; nil becomes the empty string. */
+  async text(command: string, ...args: (string | number)[]): Promise<string> {
+    return String((await this.redis.call(command, ...args)) ?? '')
+  }
+
+  close(): void {
+    this.redis.disconnect()
+  }
+}
+
+/** Opens a link, runs `use`, closes the link whatever happens. */
+export async function withLink<T>(
+  address: Address,
+  options: LinkOptions,
+  use: (link: NodeLink) => Promise<T>,
+): Promise<T> {
+  const link = await NodeLink.open(address, options)
+  try {
+    return await use(link)
+  } finally {
+    link.close()
+  }
+}

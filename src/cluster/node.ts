@@ -1,0 +1,165 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync, realpathSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { NodeStartError, NodeStopError } from './errors.js'
+import type { RedisServer } from './find-server.js'
+import { withLink } from './link.js'
+import { CONFIG_FILE, LOG_FILE } from './node-config.js'
+import { HOST, isListening } from './ports.js'
+import {
+  type ProcessIdentity,
+  processFromPidFile,
+  processStamp,
+  signalProcess,
+  waitUntilGone,
+  writePidFile,
+} from './processes.js'
+import { parseFields } from './replies.js'
+
+/** Where a server of ours lives; `password` only where its settings demand one. */
+export interface NodePlace {
+  readonly port: number
+  readonly dir: string
+  readonly password?: string
+}
+
+/**
+ * - `running`: it answers, and says of itself that it was started from this folder's redis.conf
+ * - `unresponsive`: it does not answer, but the process that we started here lives on (frozen, for example)
+ * - `foreign`: something else has the port
+ * - `down`: nothing has the port
+ */
+export type NodeState =
+  | { readonly state: 'running' | 'unresponsive'; readonly process: ProcessIdentity }
+  | { readonly state: 'foreign' | 'down' }
+
+/** Finds out what runs at a node's place. Takes at most about 2 s, and that only when nothing answers. */
+export async function probeNode(place: NodePlace): Promise<NodeState> {
+  const reported = await askProcess(place)
+  if (reported?.ours) {
+    const stamp = await processStamp(reported.pid)
+    if (stamp !== null) return { state: 'running', process: { pid: reported.pid, stamp } }
+  }
+  const recorded = await processFromPidFile(place.dir)
+  if (recorded !== null && reported === null) return { state: 'unresponsive', process: recorded }
+  return { state: reported !== null || (await isListening(place.port)) ? 'foreign' : 'down' }
+}
+
+async function askProcess(place: NodePlace): Promise<{ pid: number; ours: boolean } | null> {
+  try {
+    return await withLink({ host: HOST, port: place.port }, linkOptions(place), async (link) => {
+      const fields = parseFields(await link.text('INFO', 'server'))
+      return {
+        pid: Number(fields.get('process_id')),
+        ours: isSameFile(fields.get('config_file') ?? '', join(place.dir, CONFIG_FILE)),
+      }
+    })
+  } catch {
+    return null
+  }
+}
+
+export const linkOptions = ({ password }: NodePlace) => (password === undefined ? {} : { password })
+
+function isSameFile(a: string, b: string): boolean {
+  try {
+    return realpathSync(a) === realpathSync(b)
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Starts the server of one folder, detached, so that it outlives this process, and waits until it answers;
+ * a server that is still loading its data does answer.
+ * @throws NodeStartError when it ends at once or does not answer within `timeoutMs`
+ */
+export async function startNode(
+  server: RedisServer,
+  place: NodePlace,
+  { timeoutMs = 10_000, signal }: { timeoutMs?: number; signal?: AbortSignal | undefined } = {},
+): Promise<ProcessIdentity> {
+  const log = openSync(join(place.dir, LOG_FILE), 'a')
+  const child = spawn(server.path, [join(place.dir, CONFIG_FILE)], {
+    cwd: place.dir,
+    detached: true,
+    // What it prints before it has read its own log setting, a fault in redis.conf for one, goes there too.
+    stdio: ['ignore', log, log],
+    windowsHide: true,
+  })
+  closeSync(log)
+  child.unref()
+  let ended: string | null = null
+  child.once('error', (error) => {
+    ended = error.message
+  })
+  child.once('exit', (code, by) => {
+    ended = by === null ? `it ended with exit code ${code}` : `it was ended by ${by}`
+  })
+  const fail = async (problem: string) => new NodeStartError(place.port, problem, await logTail(place.dir))
+
+  const deadline = performance.now() + timeoutMs
+  while (true) {
+    if (ended !== null) throw await fail(ended)
+    const reported = await askProcess(place)
+    if (reported?.ours && reported.pid === child.pid) break
+    if (signal?.aborted || performance.now() > deadline) {
+      // Ours beyond doubt: we hold its handle, and it has not ended.
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+      throw await fail(signal?.aborted ? 'interrupted' : `no answer within ${timeoutMs} ms`)
+    }
+    await sleep(5)
+  }
+  const pid = child.pid ?? 0
+  const identity = { pid, stamp: (await processStamp(pid)) ?? '' }
+  await writePidFile(place.dir, identity)
+  return identity
+}
+
+async function logTail(dir: string): Promise<string> {
+  const text = await readFile(join(dir, LOG_FILE), 'utf8').catch(() => '')
+  return text.trim().split('\n').slice(-5).join('\n')
+}
+
+/**
+ * Ends a server of ours and waits until its process is gone.
+ * @param keepData true: an orderly SHUTDOWN, which writes everything to disk first; false: at once
+ * @throws NodeStopError when it refuses, or is still there after 15 s
+ */
+export async function stopNode(
+  place: NodePlace,
+  found: Extract<NodeState, { process: ProcessIdentity }>,
+  { keepData }: { keepData: boolean },
+): Promise<void> {
+  const { process: identity } = found
+  if (!keepData) {
+    await signalProcess(identity, 'SIGKILL')
+  } else if (found.state === 'running') {
+    await shutdown(place, identity)
+  } else {
+    // It cannot hear SHUTDOWN. Thawed, it obeys SIGTERM, which writes to disk just the same.
+    await signalProcess(identity, 'SIGTERM')
+    await signalProcess(identity, 'SIGCONT')
+    if (!(await waitUntilGone(identity, 5000))) await signalProcess(identity, 'SIGKILL')
+  }
+  // A master gives its replicas 10 s (shutdown-timeout) to catch up before it ends.
+  if (!(await waitUntilGone(identity, 15_000))) {
+    throw new NodeStopError(place.port, identity.pid, `it is still running after 15 s; see ${place.dir}`)
+  }
+}
+
+async function shutdown(place: NodePlace, identity: ProcessIdentity): Promise<void> {
+  try {
+    await withLink({ host: HOST, port: place.port }, { ...linkOptions(place), timeoutMs: 15_000 }, (link) =>
+      link.text('SHUTDOWN'),
+    )
+  } catch (error) {
+    // The connection breaks when it obeys; an answer is a refusal, such as a disk that is full.
+    const message = (error as Error).message
+    if (/^(ERR|MISCONF|NOPERM)/.test(message)) throw new NodeStopError(place.port, identity.pid, message)
+  }
+}

@@ -1,0 +1,93 @@
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/**
+ * A process for as long as it lives: systems give a pid out again, so a pid alone names nobody. The stamp is
+ * the time at which the process started, in whatever form the system tells it.
+ */
+export interface ProcessIdentity {
+  readonly pid: number
+  readonly stamp: string
+}
+
+/** The stamp of the process that has this pid now; null when there is none or it is a zombie. */
+export async function processStamp(pid: number): Promise<string | null> {
+  if (!Number.isInteger(pid) || pid <= 0) return null
+  if (process.platform === 'linux') return linuxStamp(pid)
+  try {
+    if (process.platform === 'win32') {
+      const script = `(Get-Process -Id ${pid}).StartTime.ToFileTimeUtc()`
+      return (await run('powershell', ['-NoProfile', '-Command', script])).stdout.trim() || null
+    }
+    const { stdout } = await run('ps', ['-p', String(pid), '-o', 'state=,lstart='], { env: { LC_ALL: 'C' } })
+    const text = stdout.trim()
+    return text === '' || text.startsWith('Z') ? null : text.replace(/^\S+\s+/, '')
+  } catch {
+    return null
+  }
+}
+
+function linuxStamp(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The second field is the command in parentheses and may hold anything; count from behind it.
+    const [state, ...rest] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    if (state === 'Z' || state === 'X') return null
+    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    return `${bootId}:${rest[18]}` // starttime, field 22 of the line: clock ticks since boot
+  } catch {
+    return null
+  }
+}
+
+/** Whether exactly this process still runs. */
+export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
+  return (await processStamp(identity.pid)) === identity.stamp
+}
+
+/** Waits until the process is gone. Returns false when it still runs after `timeoutMs`. */
+export async function waitUntilGone(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs
+  while (await isAlive(identity)) {
+    if (performance.now() > deadline) return false
+    await sleep(10)
+  }
+  return true
+}
+
+/** Sends a signal, unless the pid has meanwhile gone to somebody else. Returns whether it was sent. */
+export async function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): Promise<boolean> {
+  if (!(await isAlive(identity))) return false
+  try {
+    return process.kill(identity.pid, signal)
+  } catch {
+    return false
+  }
+}
+
+const PID_FILE = 'redis.pid'
+
+/** Writes `redis.pid` into a node's folder: the pid on the first line, the stamp on the second. */
+export async function writePidFile(dir: string, identity: ProcessIdentity): Promise<void> {
+  await writeFile(join(dir, PID_FILE), `${identity.pid}\n${identity.stamp}\n`)
+}
+
+/**
+ * The process that a folder's `redis.pid` names, if that very process still runs. A file whose pid belongs to
+ * another process by now, or that bears no stamp, names nobody.
+ */
+export async function processFromPidFile(dir: string): Promise<ProcessIdentity | null> {
+  try {
+    const [pid, stamp] = (await readFile(join(dir, PID_FILE), 'utf8')).split('\n')
+    const identity = { pid: Number(pid), stamp: stamp ?? '' }
+    return (await isAlive(identity)) ? identity : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,145 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ClusterNotReadyError, InterruptedError } from './errors.js'
+import { type ClusterStatus, inspectOver } from './inspect.js'
+import type { NodeLink } from './link.js'
+import { type NodeView, parseFields } from './replies.js'
+
+const ALL_SLOTS = 16_384
+const POLL_MS = 15
+
+export interface ReadyOptions {
+  /** Milliseconds. */
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Waits until the cluster is ready in the full sense, for `cluster_state:ok` alone says nothing of replicas,
+ * of what the other nodes believe, or of whether a write succeeds: every node is ok with all slots served, no
+ * node is in doubt, all nodes hold the same view, every replica is linked to its master, and each shard has
+ * taken a write that its replicas acknowledged.
+ * @returns the view on which all agree
+ * @throws ClusterNotReadyError with what was still missing
+ */
+export async function waitUntilReady(
+  links: readonly NodeLink[],
+  options: ReadyOptions,
+): Promise<ClusterStatus> {
+  const status = await waitUntilAgreed(links, options)
+  await writeToEveryShard(links, status, options)
+  return status
+}
+
+/** As `waitUntilReady`, without the writes. */
+export async function waitUntilAgreed(
+  links: readonly NodeLink[],
+  options: ReadyOptions,
+): Promise<ClusterStatus> {
+  return poll(options, async () => {
+    const views = await Promise.all(links.map(viewOf))
+    const [first] = views
+    const missing = views.flatMap((view) => view.missing)
+    if (missing.length === 0 && first?.status) {
+      const expected = summary(first.status)
+      const other = views.find((view) => view.status && summary(view.status) !== expected)
+      if (other) missing.push(`${other.name} and ${first.name} see different roles or slots`)
+      if (first.status.nodes.length !== links.length) {
+        missing.push(`${first.status.nodes.length} nodes are known where ${links.length} were started`)
+      }
+    }
+    return missing.length === 0 && first?.status ? { done: first.status } : { missing }
+  })
+}
+
+/** Repeats a step until it is done. @throws ClusterNotReadyError with what the last try was missing */
+export async function poll<T>(
+  { timeoutMs, signal }: ReadyOptions,
+  step: () => Promise<{ done: T } | { missing: string[] }>,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs
+  while (true) {
+    if (signal?.aborted) throw new InterruptedError('waiting for the cluster')
+    const result = await step()
+    if ('done' in result) return result.done
+    if (performance.now() > deadline) throw new ClusterNotReadyError(timeoutMs, result.missing)
+    await sleep(POLL_MS)
+  }
+}
+
+interface View {
+  readonly name: string
+  readonly status: ClusterStatus | null
+  readonly missing: string[]
+}
+
+async function viewOf(link: NodeLink): Promise<View> {
+  const name = `node ${link.address.port}`
+  try {
+    const [status, replication] = await Promise.all([inspectOver(link), link.text('INFO', 'replication')])
+    const missing: string[] = []
+    if (status.state !== 'ok') missing.push(`${name} says cluster_state:${status.state}`)
+    if (status.slotsAssigned !== ALL_SLOTS || status.slotsOk !== ALL_SLOTS) {
+      missing.push(`${name} sees ${status.slotsAssigned} slots assigned and ${status.slotsOk} ok`)
+    }
+    for (const node of status.nodes) {
+      const doubt = [...node.flags, ...(node.linkState === 'connected' ? [] : ['link down'])]
+      if (doubt.length > 0) missing.push(`${name} sees node ${node.port} as ${doubt.join(', ')}`)
+    }
+    const fields = parseFields(replication)
+    if (fields.get('role') === 'slave' && fields.get('master_link_status') !== 'up') {
+      missing.push(`replica ${link.address.port} is not linked to its master yet`)
+    }
+    return { name, status, missing }
+  } catch (error) {
+    return { name, status: null, missing: [`${name} does not answer (${(error as Error).message})`] }
+  }
+}
+
+/** What all nodes must agree on, in a form that can be compared. */
+function summary({ nodes }: ClusterStatus): string {
+  const line = ({ id, role, masterId, slots }: NodeView) => [id, role, masterId, slots.join(' ')].join('|')
+  return nodes.map(line).sort().join('\n')
+}
+
+/** Writes a key of our own to each shard, waits for the replicas to acknowledge it, and removes it. */
+async function writeToEveryShard(
+  links: readonly NodeLink[],
+  status: ClusterStatus,
+  options: ReadyOptions,
+): Promise<void> {
+  const owners = status.nodes.filter((node) => node.role === 'master' && node.slots.length > 0)
+  const anyLink = links[0]
+  if (!anyLink) return
+  const keys = await findKeys(anyLink, owners)
+  await Promise.all(
+    owners.map(async (owner) => {
+      const link = links.find((each) => each.address.port === owner.port)
+      const replicas = status.nodes.filter((node) => node.masterId === owner.id).length
+      const key = keys.get(owner.id)
+      if (!link || key === undefined) return
+      await poll(options, async () => {
+        try {
+          await link.text('SET', key, '1', 'PX', 60_000)
+          const acknowledged = Number(replicas === 0 ? 0 : await link.text('WAIT', replicas, 500))
+          await link.text('DEL', key)
+          if (acknowledged >= replicas) return { done: undefined }
+          return { missing: [`${acknowledged} of ${replicas} replicas of node ${owner.port} took a write`] }
+        } catch (error) {
+          return { missing: [`node ${owner.port} refused a write (${(error as Error).message})`] }
+        }
+      })
+    }),
+  )
+}
+
+/** One key for each owner, found by asking the server for the slots of numbered names. */
+async function findKeys(link: NodeLink, owners: readonly NodeView[]): Promise<Map<string, string>> {
+  const keys = new Map<string, string>()
+  for (let number = 0; keys.size < owners.length && number < 10_000; number++) {
+    const key = `shardq:ready:${number}`
+    const slot = Number(await link.text('CLUSTER', 'KEYSLOT', key))
+    const owner = owners.find(({ slots }) => slots.some(([first, last]) => first <= slot && slot <= last))
+    if (owner && !keys.has(owner.id)) keys.set(owner.id, key)
+  }
+  return keys
+}

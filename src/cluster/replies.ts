@@ -1,0 +1,70 @@
+/** One node as another node sees it: a line of CLUSTER NODES. */
+export interface NodeView {
+  readonly id: string
+  readonly host: string
+  readonly port: number
+  readonly busPort: number
+  readonly role: 'master' | 'replica'
+  /** Id of the master that this replica follows; null for a master. */
+  readonly masterId: string | null
+  /** Owned slots as inclusive ranges, ascending. */
+  readonly slots: readonly (readonly [number, number])[]
+  /** Slots being moved, as the server writes them (`[93->-id]`, `[77-<-id]`). */
+  readonly openSlots: readonly string[]
+  /** Without `master`, `slave` and `myself`; empty for a healthy node. */
+  readonly flags: readonly string[]
+  /** Whether this is the node that was asked. */
+  readonly myself: boolean
+  readonly linkState: 'connected' | 'disconnected'
+  readonly configEpoch: number
+}
+
+/** Parses INFO and CLUSTER INFO: `name:value` lines, comments and blank lines left out. */
+export function parseFields(text: string): ReadonlyMap<string, string> {
+  const fields = new Map<string, string>()
+  for (const line of text.split(/\r?\n/)) {
+    const colon = line.indexOf(':')
+    if (colon > 0 && !line.startsWith('#')) fields.set(line.slice(0, colon), line.slice(colon + 1))
+  }
+  return fields
+}
+
+/**
+ * Parses CLUSTER NODES.
+ * @param askedHost fills in the host of a node that does not yet know its own (it writes `:7000`).
+ */
+export function parseClusterNodes(text: string, askedHost: string): NodeView[] {
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => parseNodeLine(line.trim(), askedHost))
+}
+
+function parseNodeLine(line: string, askedHost: string): NodeView {
+  const [id = '', address = '', flagText = '', master = '-', , , epoch = '0', link = '', ...slotTexts] =
+    line.split(' ')
+  // host:port@busPort[,hostname[,aux=value...]]; an IPv6 host has colons of its own.
+  const [hostPort = '', busText = ''] = (address.split(',')[0] ?? '').split('@')
+  const colon = hostPort.lastIndexOf(':')
+  const port = Number(hostPort.slice(colon + 1))
+  const flags = flagText.split(',')
+  return {
+    id,
+    host: hostPort.slice(0, colon) || askedHost,
+    port,
+    busPort: busText === '' ? port + 10_000 : Number(busText),
+    role: flags.includes('slave') ? 'replica' : 'master',
+    masterId: master === '-' ? null : master,
+    slots: slotTexts.filter((text) => !text.startsWith('[')).map(parseRange),
+    openSlots: slotTexts.filter((text) => text.startsWith('[')),
+    flags: flags.filter((flag) => !['master', 'slave', 'myself', 'noflags', ''].includes(flag)),
+    myself: flags.includes('myself'),
+    linkState: link === 'connected' ? 'connected' : 'disconnected',
+    configEpoch: Number(epoch),
+  }
+}
+
+function parseRange(text: string): readonly [number, number] {
+  const [first, last] = text.split('-')
+  return [Number(first), Number(last ?? first)]
+}

@@ -1,0 +1,71 @@
+import { resolve } from 'node:path'
+import { DEFAULT_DATA_DIR, nodePlaces, readManifest, removeCluster } from './data-dir.js'
+import { type NodePlace, type NodeState, probeNode, stopNode } from './node.js'
+
+export interface StopOptions {
+  /** Default `.shardq/cluster` in the current folder. */
+  readonly dataDir?: string
+  /** Also remove the nodes' folders and all data in them. Default false: `up` brings it back. */
+  readonly remove?: boolean
+  readonly onNode?: (node: StoppedNode) => void
+}
+
+export interface StoppedNode {
+  readonly port: number
+  /** Null when there was nothing of ours to stop. */
+  readonly pid: number | null
+  /** `foreign`: something that we did not start holds the port; it was left alone. */
+  readonly outcome: 'stopped' | 'not running' | 'foreign'
+}
+
+export interface StopReport {
+  readonly dataDir: string
+  /** False when the folder holds no cluster; nothing was done then. */
+  readonly found: boolean
+  readonly removed: boolean
+  readonly nodes: readonly StoppedNode[]
+}
+
+/**
+ * Ends the nodes of the cluster in a data folder, and only those: a process is ours when the node says of
+ * itself that it was started from that folder's redis.conf, or, when it does not answer, when the pid file names
+ * it together with the time at which it started. Returns when the processes are gone.
+ * @throws NodeStopError when a node refuses, or is still there after 15 s
+ * @throws DataDirError when the folder's manifest is damaged
+ */
+export async function stopCluster(options: StopOptions = {}): Promise<StopReport> {
+  const dataDir = resolve(options.dataDir ?? DEFAULT_DATA_DIR)
+  const remove = options.remove ?? false
+  const manifest = await readManifest(dataDir)
+  if (manifest === null) return { dataDir, found: false, removed: false, nodes: [] }
+
+  const found = await Promise.all(
+    nodePlaces(dataDir, manifest).map(async (place) => ({ place, state: await probeNode(place) })),
+  )
+  // Frozen ones first: a master that shuts down waits for its replicas, and these would not answer it.
+  const frozen = found.filter(({ state }) => state.state === 'unresponsive')
+  const others = found.filter(({ state }) => state.state !== 'unresponsive')
+  const nodes: StoppedNode[] = []
+  for (const group of [frozen, others]) {
+    const stopped = await Promise.all(
+      group.map(async ({ place, state }) => {
+        const node = await stopOne(place, state, !remove)
+        options.onNode?.(node)
+        return node
+      }),
+    )
+    nodes.push(...stopped)
+  }
+  nodes.sort((a, b) => a.port - b.port)
+  if (remove) await removeCluster(dataDir, manifest.ports)
+  return { dataDir, found: true, removed: remove, nodes }
+}
+
+async function stopOne(place: NodePlace, state: NodeState, keepData: boolean): Promise<StoppedNode> {
+  if (!('process' in state)) {
+    const outcome = state.state === 'foreign' ? 'foreign' : 'not running'
+    return { port: place.port, pid: null, outcome }
+  }
+  await stopNode(place, state, { keepData })
+  return { port: place.port, pid: state.process.pid, outcome: 'stopped' }
+}

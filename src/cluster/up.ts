@@ -1,0 +1,206 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import {
+  DEFAULT_DATA_DIR,
+  type Manifest,
+  makeNodeDir,
+  nodeDir,
+  nodePlaces,
+  readManifest,
+  removeCluster,
+  writeManifest,
+} from './data-dir.js'
+import { DataDirError, InterruptedError, NodeStartError, PortInUseError } from './errors.js'
+import { ensureServer, type RedisServer } from './find-server.js'
+import { formCluster, slotRanges } from './form.js'
+import type { ClusterStatus } from './inspect.js'
+import { LocalCluster, withLinks } from './local-cluster.js'
+import { type NodePlace, probeNode, startNode, stopNode } from './node.js'
+import { CONFIG_FILE, clusterNodeConfig } from './node-config.js'
+import { checkPortsFree } from './ports.js'
+import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
+import { waitUntilAgreed, waitUntilReady } from './ready.js'
+import { stopCluster } from './stop.js'
+import { checkSameCluster, newManifest, type UpOptions } from './up-options.js'
+
+/**
+ * Brings up the local cluster of a data folder, whatever state it is in, and returns when it is ready in the
+ * full sense (`waitUntilReady`):
+ * - nothing there: creates it;
+ * - stopped, or some nodes crashed: starts what is missing, on its old data;
+ * - running: changes nothing.
+ * When it fails or is interrupted, the processes that it started are ended, and a cluster that was new is
+ * removed again.
+ * @throws InvalidOptionError, DataDirError, PortInUseError, ServerNotFoundError, ServerInstallError,
+ *   ServerTooOldError, NodeStartError, ClusterNotReadyError, InterruptedError
+ */
+export async function startCluster(options: UpOptions = {}): Promise<LocalCluster> {
+  const started = performance.now()
+  const dataDir = resolve(options.dataDir ?? DEFAULT_DATA_DIR)
+  const wanted = newManifest(options)
+  if (options.clean) await stopCluster({ dataDir, remove: true })
+
+  const manifest = await findFinished(dataDir)
+  if (manifest === null) return create(dataDir, wanted, options, started)
+  checkSameCluster(dataDir, manifest, options)
+  return revive(dataDir, manifest, options, started)
+}
+
+/** The cluster in the folder; what an `up` that was killed has left there is cleared away first. */
+async function findFinished(dataDir: string): Promise<Manifest | null> {
+  const manifest = await readManifest(dataDir)
+  if (!manifest?.creator) return manifest
+  if (await isAlive(manifest.creator)) {
+    throw new DataDirError(
+      dataDir,
+      `process ${manifest.creator.pid} is creating a cluster here at this moment`,
+    )
+  }
+  await stopCluster({ dataDir, remove: true })
+  return null
+}
+
+async function create(
+  dataDir: string,
+  wanted: Manifest,
+  options: UpOptions,
+  started: number,
+): Promise<LocalCluster> {
+  const server = await locateServer(options)
+  await checkPortsFree(wanted.ports, { bus: true })
+  const madeDirs: number[] = []
+  const running = new Map<number, ProcessIdentity>()
+  try {
+    await mkdir(dataDir, { recursive: true }).catch((error: Error) => {
+      throw new DataDirError(dataDir, error.message, { cause: error })
+    })
+    const creator = { pid: process.pid, stamp: (await processStamp(process.pid)) ?? '' }
+    await writeManifest(dataDir, { ...wanted, creator })
+    for (const port of wanted.ports) {
+      const dir = await makeNodeDir(dataDir, port)
+      madeDirs.push(port)
+      options.onStep?.({ step: 'folder', path: dir })
+    }
+    for (const port of wanted.ports) {
+      const dir = nodeDir(dataDir, port)
+      const path = join(dir, CONFIG_FILE)
+      await writeFile(path, clusterNodeConfig({ ...wanted, port, dir }))
+      options.onStep?.({ step: 'config', path, port })
+    }
+    const places = nodePlaces(dataDir, wanted)
+    await startNodes(server, places, running, options)
+    slotRanges(wanted.masters).forEach(([first, last], index) => {
+      options.onStep?.({ step: 'slots', port: wanted.ports[index] ?? 0, first, last })
+    })
+    const status = await withLinks(places, (links) => formCluster(links, wanted, readyOptions(options)))
+    await writeManifest(dataDir, wanted)
+    return finish(
+      new LocalCluster(dataDir, wanted, running, status, 'created', since(started), server),
+      options,
+    )
+  } catch (error) {
+    await endAll(nodePlaces(dataDir, wanted), running, { keepData: false })
+    await removeCluster(dataDir, madeDirs)
+    throw interruptedOr(error, options)
+  }
+}
+
+async function revive(
+  dataDir: string,
+  manifest: Manifest,
+  options: UpOptions,
+  started: number,
+): Promise<LocalCluster> {
+  const places = nodePlaces(dataDir, manifest)
+  const running = new Map<number, ProcessIdentity>()
+  const down: NodePlace[] = []
+  for (const { place, found } of await probeAll(places)) {
+    if (found.state === 'running') running.set(place.port, found.process)
+    else if (found.state === 'down') down.push(place)
+    else if (!('process' in found)) {
+      throw new PortInUseError(place.port, 'data', null, 'stop what holds it, or choose another --data-dir')
+    } else {
+      const problem = `its process ${found.process.pid} runs but does not answer; end it with: shardq cluster stop`
+      throw new NodeStartError(place.port, problem, '')
+    }
+  }
+  const done = (outcome: 'running' | 'restarted', status: ClusterStatus, server: RedisServer | null) =>
+    finish(new LocalCluster(dataDir, manifest, running, status, outcome, since(started), server), options)
+
+  if (down.length === 0) {
+    options.onStep?.({ step: 'running', ports: manifest.ports })
+    const status = await withLinks(places, (links) => waitUntilAgreed(links, readyOptions(options)))
+    return done('running', status, null)
+  }
+  const ours = new Map<number, ProcessIdentity>()
+  try {
+    const server = await locateServer(options)
+    await checkPortsFree(
+      down.map(({ port }) => port),
+      { bus: true },
+    )
+    await startNodes(server, down, ours, options)
+    for (const [port, identity] of ours) running.set(port, identity)
+    const status = await withLinks(places, (links) => waitUntilReady(links, readyOptions(options)))
+    return done('restarted', status, server)
+  } catch (error) {
+    await endAll(places, ours, { keepData: true })
+    throw interruptedOr(error, options)
+  }
+}
+
+const probeAll = (places: readonly NodePlace[]) =>
+  Promise.all(places.map(async (place) => ({ place, found: await probeNode(place) })))
+
+async function locateServer(options: UpOptions): Promise<RedisServer> {
+  const server = await ensureServer({
+    ...(options.redisPath === undefined ? {} : { redisPath: options.redisPath }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    onInstall: (command) => options.onStep?.({ step: 'install', command }),
+  })
+  options.onStep?.({ step: 'server', ...server })
+  return server
+}
+
+/** Starts all, and only then fails if one did: `running` names every process that has to be ended again. */
+async function startNodes(
+  server: RedisServer,
+  places: readonly NodePlace[],
+  running: Map<number, ProcessIdentity>,
+  { signal, onStep }: UpOptions,
+): Promise<void> {
+  const results = await Promise.allSettled(
+    places.map(async (place) => {
+      const identity = await startNode(server, place, { signal })
+      running.set(place.port, identity)
+      onStep?.({ step: 'started', port: place.port, pid: identity.pid })
+    }),
+  )
+  const failed = results.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
+}
+
+async function endAll(
+  places: readonly NodePlace[],
+  processes: ReadonlyMap<number, ProcessIdentity>,
+  options: { keepData: boolean },
+): Promise<void> {
+  await Promise.all(
+    places.map(async (place) => {
+      const identity = processes.get(place.port)
+      if (identity) await stopNode(place, { state: 'running', process: identity }, options)
+    }),
+  )
+}
+
+function finish(cluster: LocalCluster, { onStep }: UpOptions): LocalCluster {
+  onStep?.({ step: 'ready', ms: cluster.readyMs, nodes: cluster.nodes })
+  return cluster
+}
+
+const readyOptions = ({ timeoutMs = 30_000, signal }: UpOptions) => ({ timeoutMs, signal })
+
+const since = (started: number) => Math.round(performance.now() - started)
+
+const interruptedOr = (error: unknown, { signal }: UpOptions) =>
+  signal?.aborted ? new InterruptedError('creating the cluster', { cause: error }) : error
