@@ -1,0 +1,40 @@
+import type { NodeAddress } from './options.js'
+import { parseAddress } from './replies.js'
+
+export interface NodeView {
+  readonly id: string
+  /** undefined: the node does not know its own address yet; the one it was asked at is right. */
+  readonly address: NodeAddress | undefined
+  readonly role: 'master' | 'replica'
+  readonly masterId: string | undefined
+  /** Flagged `fail` or `fail?`, still in handshake, or without address. */
+  readonly failing: boolean
+  readonly epoch: number
+  /** Slot ranges, both ends included. */
+  readonly slots: readonly (readonly [number, number])[]
+}
+
+/** Reads CLUSTER NODES (https://redis.io/docs/latest/commands/cluster-nodes/). */
+export function parseClusterNodes(text: string): NodeView[] {
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const [id, where, flagText, masterId, , , epoch, , ...slots] = line.trim().split(' ')
+      const flags = (flagText ?? '').split(',')
+      return {
+        id: id ?? '',
+        address: parseAddress(where?.split('@')[0]),
+        role: flags.includes('master') ? 'master' : 'replica',
+        masterId: masterId === '-' ? undefined : masterId,
+        failing: flags.some((flag) => ['fail', 'fail?', 'handshake', 'noaddr'].includes(flag)),
+        epoch: Number(epoch),
+        slots: slots.filter((slot) => !slot.startsWith('[')).map(parseRange),
+      }
+    })
+}
+
+function parseRange(text: string): [number, number] {
+  const [from, to] = text.split('-')
+  return [Number(from), Number(to ?? from)]
+}

@@ -1,0 +1,265 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { AuthenticationError, QueueUnavailableError, ServerTooOldError, WrongModeError } from '../errors.js'
+import type { ScriptCall } from '../scripts/script.js'
+import type { Lane, Node } from './node.js'
+import type { ConnectionOptions, NodeAddress } from './options.js'
+import { concernsTopology, type Fault, faultOfReply } from './replies.js'
+import type { Command, Replies } from './socket.js'
+import { Topology } from './topology.js'
+
+export type Outcome<Value> =
+  | { readonly ok: true; readonly value: Value; readonly node: Node; readonly confirmations: number }
+  | { readonly ok: false; readonly fault: Fault; readonly node: Node | undefined }
+
+/** A command that waits for confirmations of what was written before it on the same socket. */
+export interface Confirmation {
+  readonly command: Command
+  readonly timeoutMs: number
+}
+
+export interface CallOptions {
+  readonly lane: Lane
+  /** Which of the lane's sockets. Default 0. */
+  readonly socket?: number
+  readonly confirm?: Confirmation | undefined
+}
+
+const MOST_REDIRECTS = 3
+/** Ms between tries of a call that may be repeated. */
+const RETRY_MS = 50
+
+/** Sends calls to whichever node serves their slot. The same for a cluster and for a single server. */
+export class Connection {
+  readonly topology: Topology
+  readonly commandTimeoutMs: number
+  readonly #connectTimeoutMs: number
+
+  constructor(readonly options: ConnectionOptions) {
+    this.commandTimeoutMs = options.commandTimeoutMs ?? 1_000
+    this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000
+    const target = resolveTarget(options)
+    this.topology = new Topology({
+      mode: options.mode,
+      seeds: target.seeds,
+      natMap: options.mode === 'cluster' ? (options.natMap ?? {}) : {},
+      socket: {
+        username: target.username,
+        password: target.password,
+        tls: target.tls,
+        connectTimeoutMs: Math.min(this.commandTimeoutMs, this.#connectTimeoutMs),
+      },
+      probeTimeoutMs: this.commandTimeoutMs,
+    })
+  }
+
+  /**
+   * Finds the nodes; resolves once a seed has answered and every slot has an owner.
+   * @throws AuthenticationError, ServerTooOldError, WrongModeError as soon as a seed says so
+   * @throws QueueUnavailableError if none has answered within `connectTimeoutMs`
+   */
+  async start(queue: string): Promise<void> {
+    const deadline = performance.now() + this.#connectTimeoutMs
+    const seeds = this.topology.nodes()
+    try {
+      for (;;) {
+        const answers = await Promise.all(seeds.map((seed) => this.#greet(seed)))
+        const refusal = answers.find((answer) => answer instanceof Error)
+        const reached = answers.some((answer) => answer === true)
+        if (reached && this.topology.ownerOf(0)) break
+        if (refusal) throw refusal
+        if (performance.now() > deadline) {
+          const names = seeds.map((seed) => seed.name).join(', ')
+          const problem = reached
+            ? `the cluster at ${names} has slots that no master serves; look with: shardq cluster status`
+            : `none of ${names} answered within ${this.#connectTimeoutMs} ms; is it running? (shardq cluster status)`
+          throw new QueueUnavailableError(queue, problem)
+        }
+        await sleep(RETRY_MS)
+      }
+    } catch (error) {
+      this.stop()
+      throw error
+    }
+    this.topology.start()
+  }
+
+  stop(): void {
+    this.topology.stop()
+  }
+
+  /** Whether the slot has an owner that counts as alive. */
+  serves(slot: number): boolean {
+    return this.topology.ownerOf(slot)?.up === true
+  }
+
+  /** Sends a call once, following redirects. What went wrong is for the caller to judge. */
+  async attempt<Value>(slot: number, call: ScriptCall<Value>, options: CallOptions): Promise<Outcome<Value>> {
+    const keysAndArgs = [call.keys.length, ...call.keys, ...call.args]
+    let command: Command = ['EVALSHA', call.script.sha, ...keysAndArgs]
+    let node = this.#nodeFor(slot, options.lane)
+    let asking = false
+    for (let redirects = 0; ; ) {
+      if (!node) return { ok: false, fault: noOwner(slot), node: undefined }
+      const commands: Command[] = [...(asking ? [['ASKING'] as const] : []), command]
+      if (options.confirm) commands.push(options.confirm.command)
+      const timeoutMs = this.commandTimeoutMs + (options.confirm?.timeoutMs ?? 0)
+      const outcome: Replies = await node.send(options.lane, options.socket ?? 0, commands, timeoutMs)
+      if (!outcome.ok) return this.#failed(outcome.fault, node)
+      const reply = outcome.replies[asking ? 1 : 0]
+      if (!(reply instanceof Error)) {
+        const confirmed = options.confirm ? outcome.replies.at(-1) : 0
+        return { ok: true, value: call.parse(reply), node, confirmations: countConfirmed(confirmed) }
+      }
+      const fault = faultOfReply(reply)
+      if (fault.kind === 'noscript') {
+        command = ['EVAL', call.script.source, ...keysAndArgs]
+      } else if ((fault.kind === 'moved' || fault.kind === 'ask') && redirects < MOST_REDIRECTS) {
+        redirects++
+        node.counters.redirects++
+        this.topology.look()
+        asking = fault.kind === 'ask'
+        if (fault.address) node = this.topology.node(fault.address)
+      } else {
+        return this.#failed(fault, node)
+      }
+    }
+  }
+
+  /**
+   * Sends a call that may safely be carried out twice, until it succeeds or `timeoutMs` is over.
+   * @throws QueueUnavailableError with the last fault as cause
+   */
+  async call<Value>(
+    queue: string,
+    slot: number,
+    call: ScriptCall<Value>,
+    options: { readonly lane: Lane; readonly timeoutMs: number },
+  ): Promise<Value> {
+    return this.#persist(queue, options.timeoutMs, () => this.attempt(slot, call, options))
+  }
+
+  /** Plain commands to the owner of a slot, on the same terms as `call`. An error reply throws. */
+  async commands(
+    queue: string,
+    slot: number,
+    commands: readonly Command[],
+    options: { readonly lane: Lane; readonly timeoutMs: number },
+  ): Promise<unknown[]> {
+    return this.#persist(queue, options.timeoutMs, async (): Promise<Outcome<unknown[]>> => {
+      const node = this.#nodeFor(slot, options.lane)
+      if (!node) return { ok: false, fault: noOwner(slot), node }
+      const outcome = await node.send(options.lane, 0, commands, this.commandTimeoutMs)
+      if (!outcome.ok) return this.#failed(outcome.fault, node)
+      const error = outcome.replies.find((reply): reply is Error => reply instanceof Error)
+      if (error) return this.#failed(faultOfReply(error), node)
+      return { ok: true, value: outcome.replies, node, confirmations: 0 }
+    })
+  }
+
+  async #persist<Value>(
+    queue: string,
+    timeoutMs: number,
+    attempt: () => Promise<Outcome<Value>>,
+  ): Promise<Value> {
+    const deadline = performance.now() + timeoutMs
+    for (;;) {
+      const outcome = await attempt()
+      if (outcome.ok) return outcome.value
+      const { fault } = outcome
+      if (fault.kind === 'rejected') throw fault.error
+      if (fault.kind === 'denied')
+        throw new AuthenticationError(outcome.node?.name ?? '?', { cause: fault.error })
+      if (performance.now() + RETRY_MS > deadline) {
+        throw new QueueUnavailableError(queue, `no answer within ${timeoutMs} ms: ${fault.error.message}`, {
+          cause: fault.error,
+        })
+      }
+      await sleep(RETRY_MS)
+    }
+  }
+
+  #nodeFor(slot: number, lane: Lane): Node | undefined {
+    const owner = this.topology.ownerOf(slot)
+    if (lane !== 'read' || !owner) return owner
+    return this.topology.replicasOf(owner).find((replica) => replica.up) ?? owner
+  }
+
+  #failed(fault: Fault, node: Node): { ok: false; fault: Fault; node: Node } {
+    if (concernsTopology(fault)) this.topology.look()
+    return { ok: false, fault, node }
+  }
+
+  /** true: reached; an Error: reached, and it will not do; false: not reached. */
+  async #greet(seed: Node): Promise<boolean | Error> {
+    const outcome = await seed.send('probe', 0, [['INFO', 'server']], this.commandTimeoutMs)
+    if (!outcome.ok) {
+      return outcome.fault.kind === 'denied'
+        ? new AuthenticationError(seed.name, { cause: outcome.fault.error })
+        : false
+    }
+    const [info] = outcome.replies
+    if (info instanceof Error) {
+      const fault = faultOfReply(info)
+      return fault.kind === 'denied' ? new AuthenticationError(seed.name, { cause: info }) : false
+    }
+    const fields = parseInfo(String(info))
+    const tooOld = oldVersion(fields)
+    if (tooOld !== undefined) return new ServerTooOldError(seed.name, tooOld)
+    const mode = fields.get('redis_mode') === 'cluster' ? 'cluster' : 'single'
+    if (mode !== this.options.mode) return new WrongModeError(seed.name, this.options.mode)
+    return this.topology.ask(seed)
+  }
+}
+
+export function parseInfo(text: string): Map<string, string> {
+  const fields = new Map<string, string>()
+  for (const line of text.split('\r\n')) {
+    const colon = line.indexOf(':')
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1))
+  }
+  return fields
+}
+
+/** The server's name and version if it is too old for us. */
+function oldVersion(info: ReadonlyMap<string, string>): string | undefined {
+  const valkey = info.get('valkey_version')
+  const version = valkey ?? info.get('redis_version') ?? '0'
+  const least = valkey === undefined ? 7 : 8
+  return Number.parseInt(version, 10) >= least
+    ? undefined
+    : `${valkey === undefined ? 'Redis' : 'Valkey'} ${version}`
+}
+
+function resolveTarget(options: ConnectionOptions): {
+  seeds: readonly NodeAddress[]
+  username: string | undefined
+  password: string | undefined
+  tls: TlsOptions | undefined
+} {
+  const tls = options.tls === true ? {} : options.tls === false ? undefined : options.tls
+  if (options.mode === 'cluster') {
+    return { seeds: options.nodes, username: options.username, password: options.password, tls }
+  }
+  const url = new URL(options.url)
+  return {
+    seeds: [{ host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 6379) }],
+    username: options.username ?? (url.username === '' ? undefined : decodeURIComponent(url.username)),
+    password: options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password)),
+    tls: tls ?? (url.protocol === 'rediss:' ? {} : undefined),
+  }
+}
+
+/** WAIT answers a number, WAITAOF two (local, replicas); anything else, an error included, confirms nothing. */
+function countConfirmed(reply: unknown): number {
+  if (typeof reply === 'number') return reply
+  if (Array.isArray(reply)) return Math.min(...reply.map(Number))
+  return 0
+}
+
+function noOwner(slot: number): Fault {
+  return { kind: 'unreachable', error: new Error(`no master serves slot ${slot}`) }
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,96 @@
+import type { Redis } from 'ioredis'
+import type { NodeAddress } from './options.js'
+import type { Fault } from './replies.js'
+import { type Command, NodeSocket, type Replies, type SocketOptions } from './socket.js'
+
+/**
+ * What a socket is for. Producers wait for replicas (WAIT holds the whole socket), and inspection may be slow;
+ * neither must hold up consumers, nor any of them the probes that tell whether the node lives.
+ */
+export type Lane = 'probe' | 'produce' | 'consume' | 'inspect' | 'read'
+
+export interface NodeCounters {
+  commands: number
+  redirects: number
+  timeouts: number
+  lost: number
+}
+
+/**
+ * One Redis server as we see it: its sockets, and whether it counts as alive. Any call that finds it silent or
+ * closed marks it down; while it is down every call but a probe fails at once, which is what lets producers go
+ * elsewhere without waiting. A probe that is answered marks it up.
+ */
+export class Node {
+  readonly name: string
+  readonly counters: NodeCounters = { commands: 0, redirects: 0, timeouts: 0, lost: 0 }
+  #up = true
+  #lastFault: Fault | undefined
+  readonly #sockets = new Map<string, NodeSocket>()
+
+  constructor(
+    readonly address: NodeAddress,
+    private readonly socketOptions: Omit<SocketOptions, 'address'>,
+    private readonly onStateChange: (node: Node) => void,
+  ) {
+    this.name = `${address.host}:${address.port}`
+  }
+
+  get up(): boolean {
+    return this.#up
+  }
+
+  async send(lane: Lane, index: number, commands: readonly Command[], timeoutMs: number): Promise<Replies> {
+    if (!this.#up && lane !== 'probe') {
+      const because = this.#lastFault?.error.message ?? 'it does not answer'
+      return {
+        ok: false,
+        fault: { kind: 'unreachable', error: new Error(`${this.name} is down: ${because}`) },
+      }
+    }
+    this.counters.commands += commands.length
+    const outcome = await this.#socket(lane, index).send(commands, timeoutMs)
+    if (outcome.ok) this.#setUp(true)
+    else this.#note(outcome.fault)
+    return outcome
+  }
+
+  /** A socket of the caller's own, for a subscription; the caller closes it. */
+  openSocket(onOpen: (redis: Redis) => void, onClose: () => void): NodeSocket {
+    return new NodeSocket({ ...this.socketOptions, address: this.address }, onOpen, onClose)
+  }
+
+  close(): void {
+    for (const socket of this.#sockets.values()) socket.close()
+    this.#sockets.clear()
+  }
+
+  #note(fault: Fault): void {
+    if (fault.kind === 'timeout') this.counters.timeouts++
+    if (fault.kind === 'lost') this.counters.lost++
+    if (fault.kind === 'timeout' || fault.kind === 'lost' || fault.kind === 'unreachable') {
+      this.#lastFault = fault
+      this.#setUp(false)
+    }
+  }
+
+  #setUp(up: boolean): void {
+    if (this.#up === up) return
+    this.#up = up
+    // The other sockets of a dead node would each need their own time-out to find out.
+    if (!up) this.close()
+    this.onStateChange(this)
+  }
+
+  #socket(lane: Lane, index: number): NodeSocket {
+    const key = `${lane}${index}`
+    let socket = this.#sockets.get(key)
+    if (!socket) {
+      // A replica serves reads only to clients that said READONLY.
+      const options = { ...this.socketOptions, address: this.address, readOnly: lane === 'read' }
+      socket = new NodeSocket(options)
+      this.#sockets.set(key, socket)
+    }
+    return socket
+  }
+}

@@ -1,0 +1,153 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { Redis } from 'ioredis'
+import type { NodeAddress } from './options.js'
+import { type Fault, faultOfReply } from './replies.js'
+
+export type Command = readonly [name: string, ...args: (string | number | Buffer)[]]
+
+/** Replies in the order of the commands; an error reply is an Error in its place. */
+export type Replies =
+  | { readonly ok: true; readonly replies: unknown[] }
+  | { readonly ok: false; readonly fault: Fault }
+
+export interface SocketOptions {
+  readonly address: NodeAddress
+  readonly username: string | undefined
+  readonly password: string | undefined
+  readonly tls: TlsOptions | undefined
+  readonly connectTimeoutMs: number
+  /** Say READONLY first, so that a replica serves reads. Default false. */
+  readonly readOnly?: boolean
+}
+
+/**
+ * One socket to one node. It never queues, never resends and never reconnects behind our back: whether a command
+ * may be sent again, and where, is for the protocol above to decide. A closed socket is opened by the next call.
+ */
+export class NodeSocket {
+  #redis: Redis | undefined
+  #opening: Promise<Redis> | undefined
+  #lastError: Error | undefined
+
+  constructor(
+    private readonly options: SocketOptions,
+    private readonly onOpen: (redis: Redis) => void = () => {},
+    private readonly onClose: () => void = () => {},
+  ) {}
+
+  /**
+   * Sends the commands as one write and waits for all replies. After `timeoutMs` the socket is closed, so that a
+   * late reply cannot be taken for another command's.
+   */
+  async send(commands: readonly Command[], timeoutMs: number): Promise<Replies> {
+    let redis: Redis
+    try {
+      redis = this.#redis?.status === 'ready' ? this.#redis : await this.#open()
+    } catch (error) {
+      const denied = faultOfReply(error as Error)
+      return {
+        ok: false,
+        fault: denied.kind === 'denied' ? denied : { kind: 'unreachable', error: error as Error },
+      }
+    }
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        const error = new Error(`no reply from ${this.name} within ${timeoutMs} ms`)
+        resolve({ ok: false, fault: { kind: 'timeout', error } })
+        this.close()
+      }, timeoutMs)
+      const lost = (error: Error) => {
+        clearTimeout(timer)
+        resolve({ ok: false, fault: { kind: 'lost', error: this.#lastError ?? error } })
+      }
+      redis
+        .pipeline(commands.map((command) => [...command]))
+        .exec()
+        .then((results) => {
+          clearTimeout(timer)
+          const replies = (results ?? []).map(([error, value]) => error ?? value)
+          const broken = replies.find((reply): reply is Error => reply instanceof Error && !isReply(reply))
+          if (broken) lost(broken)
+          else resolve({ ok: true, replies })
+        }, lost)
+    })
+  }
+
+  get name(): string {
+    return `${this.options.address.host}:${this.options.address.port}`
+  }
+
+  /** The open connection, for a subscriber. */
+  async open(): Promise<Redis> {
+    return this.#redis?.status === 'ready' ? this.#redis : this.#open()
+  }
+
+  close(): void {
+    this.#redis?.disconnect()
+    this.#redis = undefined
+  }
+
+  #open(): Promise<Redis> {
+    this.#opening ??= this.#connect().finally(() => {
+      this.#opening = undefined
+    })
+    return this.#opening
+  }
+
+  async #connect(): Promise<Redis> {
+    const { address, username, password, tls, connectTimeoutMs } = this.options
+    this.close()
+    this.#lastError = undefined
+    const redis = new Redis({
+      host: address.host,
+      port: address.port,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(tls === undefined ? {} : { tls }),
+      readOnly: this.options.readOnly ?? false,
+      protocol: 2,
+      lazyConnect: true,
+      enableReadyCheck: false,
+      enableOfflineQueue: false,
+      autoResubscribe: false,
+      autoResendUnfulfilledCommands: false,
+      disableClientInfo: true,
+      connectionName: 'shardq',
+      connectTimeout: connectTimeoutMs,
+      retryStrategy: null,
+    })
+    this.#redis = redis
+    redis.on('error', (error: Error) => {
+      this.#lastError = error
+    })
+    redis.once('end', () => {
+      if (this.#redis === redis) this.#redis = undefined
+      this.onClose()
+    })
+    // A frozen server accepts the connection and never answers the handshake.
+    let timer: NodeJS.Timeout | undefined
+    try {
+      await Promise.race([
+        redis.connect(),
+        new Promise<never>((_, reject) => {
+          timer = setTimeout(
+            () => reject(new Error(`no connection to ${this.name} within ${connectTimeoutMs} ms`)),
+            connectTimeoutMs,
+          )
+        }),
+      ])
+    } catch (error) {
+      redis.disconnect()
+      throw this.#lastError ?? error
+    } finally {
+      clearTimeout(timer)
+    }
+    this.onOpen(redis)
+    return redis
+  }
+}
+
+/** Whether the server said it; anything else comes from the client or the network. */
+function isReply(error: Error): boolean {
+  return error.name === 'ReplyError'
+}

@@ -1,0 +1,176 @@
+import { EventEmitter } from 'node:events'
+import { SLOT_COUNT } from '../keys/slots.js'
+import { type NodeView, parseClusterNodes } from './cluster-view.js'
+import { Node } from './node.js'
+import type { NodeAddress } from './options.js'
+import type { SocketOptions } from './socket.js'
+
+const PROBE_CLUSTER = ['CLUSTER', 'NODES'] as const
+const PROBE_SINGLE = ['PING'] as const
+
+/** Ms between looks while all is well: one node is asked, each time another. */
+const CALM_MS = 1_000
+/** Ms between looks while a master is down or a slot has no owner. */
+const ALARM_MS = 100
+/** Most healthy nodes that are asked at once in an alarm; silent ones are probed besides. */
+const ASKED_IN_ALARM = 3
+
+export interface TopologyOptions {
+  readonly mode: 'cluster' | 'single'
+  readonly seeds: readonly NodeAddress[]
+  readonly natMap: Readonly<Record<string, NodeAddress>>
+  readonly socket: Omit<SocketOptions, 'address'>
+  readonly probeTimeoutMs: number
+}
+
+/**
+ * Who serves which slot. The nodes are authoritative; of two that disagree about a slot, the claim with the
+ * higher configuration epoch is right (cluster specification, "Hash slots configuration propagation"), so a
+ * master that comes back with an old view is not believed.
+ *
+ * `change`: the owner of some slot, or the state of some node, is another.
+ */
+export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
+  readonly #nodes = new Map<string, Node>()
+  readonly #owners: (Node | undefined)[] = new Array(SLOT_COUNT).fill(undefined)
+  readonly #epochs = new Float64Array(SLOT_COUNT)
+  #replicas = new Map<string, Node[]>()
+  readonly #asking = new Set<Node>()
+  #timer: NodeJS.Timeout | undefined
+  #turn = 0
+  #stopped = false
+
+  constructor(private readonly options: TopologyOptions) {
+    super()
+    this.setMaxListeners(0)
+    for (const address of options.seeds) this.node(address)
+    if (options.mode === 'single') {
+      const seed = options.seeds[0]
+      if (seed) this.#owners.fill(this.node(seed))
+    }
+  }
+
+  ownerOf(slot: number): Node | undefined {
+    return this.#owners[slot]
+  }
+
+  /** Replicas that the cluster does not count as failed. */
+  replicasOf(master: Node): readonly Node[] {
+    return this.#replicas.get(master.name) ?? []
+  }
+
+  /** Nodes that own slots. */
+  masters(): Node[] {
+    return [...new Set(this.#owners.filter((node): node is Node => node !== undefined))]
+  }
+
+  slotCount(master: Node): number {
+    return this.#owners.reduce((sum, node) => sum + (node === master ? 1 : 0), 0)
+  }
+
+  nodes(): Node[] {
+    return [...this.#nodes.values()]
+  }
+
+  node(announced: NodeAddress): Node {
+    const address = this.options.natMap[`${announced.host}:${announced.port}`] ?? announced
+    const name = `${address.host}:${address.port}`
+    let node = this.#nodes.get(name)
+    if (!node) {
+      node = new Node(address, this.options.socket, (changed) => {
+        if (this.#stopped) return
+        this.emit('node', changed)
+        this.emit('change')
+        if (!changed.up) this.look()
+      })
+      this.#nodes.set(name, node)
+    }
+    return node
+  }
+
+  start(): void {
+    this.look()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    for (const node of this.#nodes.values()) node.close()
+  }
+
+  /** Something smells: look now. Calls within a few ms make one look. */
+  look(): void {
+    this.#schedule(5)
+  }
+
+  #schedule(ms: number): void {
+    clearTimeout(this.#timer)
+    if (this.#stopped) return
+    this.#timer = setTimeout(() => {
+      this.#schedule(this.#calm() ? CALM_MS : ALARM_MS)
+      this.#lookAround()
+    }, ms)
+  }
+
+  #calm(): boolean {
+    return this.#owners.every((node) => node?.up === true)
+  }
+
+  #lookAround(): void {
+    const nodes = [...this.#nodes.values()]
+    const up = nodes.filter((node) => node.up)
+    const count = this.#calm() ? 1 : ASKED_IN_ALARM
+    for (let i = 0; i < Math.min(count, up.length); i++) {
+      const node = up[this.#turn++ % up.length]
+      if (node) this.#askInBackground(node)
+    }
+    for (const node of nodes) if (!node.up) this.#askInBackground(node)
+  }
+
+  #askInBackground(node: Node): void {
+    if (this.#asking.has(node)) return
+    this.#asking.add(node)
+    void this.ask(node).finally(() => this.#asking.delete(node))
+  }
+
+  /** Asks one node for its view and takes over what is newer. Never rejects: a silent node is marked down. */
+  async ask(node: Node): Promise<boolean> {
+    const command = this.options.mode === 'cluster' ? PROBE_CLUSTER : PROBE_SINGLE
+    const outcome = await node.send('probe', 0, [command], this.options.probeTimeoutMs)
+    if (!outcome.ok || this.#stopped) return false
+    const [reply] = outcome.replies
+    if (this.options.mode === 'cluster' && typeof reply === 'string')
+      this.#merge(parseClusterNodes(reply), node)
+    return !(reply instanceof Error)
+  }
+
+  #merge(view: readonly NodeView[], asked: Node): void {
+    let changed = false
+    const replicas = new Map<string, Node[]>()
+    const nameById = new Map<string, string>()
+    for (const entry of view) {
+      const node = entry.address ? this.node(entry.address) : asked
+      nameById.set(entry.id, node.name)
+      if (entry.role !== 'master') continue
+      for (const [from, to] of entry.slots) {
+        for (let slot = from; slot <= to; slot++) {
+          const epoch = this.#epochs[slot] ?? 0
+          if (this.#owners[slot] === node) {
+            this.#epochs[slot] = Math.max(epoch, entry.epoch)
+          } else if (this.#owners[slot] === undefined || entry.epoch >= epoch) {
+            this.#owners[slot] = node
+            this.#epochs[slot] = entry.epoch
+            changed = true
+          }
+        }
+      }
+    }
+    for (const entry of view) {
+      const master = entry.masterId === undefined ? undefined : nameById.get(entry.masterId)
+      if (master === undefined || entry.failing || !entry.address) continue
+      replicas.set(master, [...(replicas.get(master) ?? []), this.node(entry.address)])
+    }
+    this.#replicas = replicas
+    if (changed) this.emit('change')
+  }
+}

@@ -1,0 +1,151 @@
+import type { ConnectionOptions } from '../connection/options.js'
+import { InvalidOptionError } from '../errors.js'
+import { checkInteger, checkKeys, checkOneOf, checkText } from './validate.js'
+
+/**
+ * When an enqueue counts as done. `async`: the master has it in memory. `replicated`: at least one replica has
+ * acknowledged it. `fsynced`: master and one replica have it on disk (WAITAOF, Redis >= 7.2); on a single server
+ * that server's disk.
+ */
+export type Durability = 'async' | 'replicated' | 'fsynced'
+
+export interface QueueOptions {
+  readonly connection: ConnectionOptions
+  /** Parts that the queue is split into, 1 to 1,024. Fixed when the queue is first opened. Default: as stored, or 12. */
+  readonly partitions?: number
+  /** Default `replicated` on a cluster, `async` on a single server. */
+  readonly durability?: Durability
+  /** Remember completed tasks and their results for so long. Default: not at all. */
+  readonly results?: { readonly ttlMs: number }
+  /** Largest task data, result, or checkpoints of one task, in bytes of JSON. Default 1 MiB. */
+  readonly maxPayloadBytes?: number
+  /** Longest that an enqueue keeps trying, in ms. Default 15,000. */
+  readonly enqueueTimeoutMs?: number
+  /** Ms for a replica to confirm before the task goes elsewhere. Default 100 (`fsynced`: 2,500). */
+  readonly confirmTimeoutMs?: number
+  /** Most bytes that wait in this process to be sent; more are refused with QueueFullError. Default 64 MiB. */
+  readonly maxBufferedBytes?: number
+  /** How long an idempotency key is remembered, in ms. Default 24 hours. */
+  readonly idempotencyTtlMs?: number
+  /**
+   * After a time-out or a lost connection, a task without a key goes elsewhere at once (`move`; the first copy is
+   * voided later), or stays with its partition until that answers (`wait`; no second copy). Default `move`.
+   */
+  readonly onUncertain?: 'move' | 'wait'
+}
+
+export interface ResolvedQueueOptions {
+  readonly connection: ConnectionOptions
+  readonly partitions: number | undefined
+  readonly durability: Durability
+  readonly keepResultsMs: number
+  readonly maxPayloadBytes: number
+  readonly enqueueTimeoutMs: number
+  readonly confirmTimeoutMs: number
+  readonly maxBufferedBytes: number
+  readonly idempotencyTtlMs: number
+  readonly onUncertain: 'move' | 'wait'
+}
+
+export const DEFAULT_PARTITIONS = 12
+/** How long a producer's last batch number is remembered in a partition. Longer than any resend goes on. */
+export const REMEMBER_BATCH_MS = 3_600_000
+
+const HOUR_MS = 3_600_000
+const YEAR_MS = 365 * 24 * HOUR_MS
+
+/** @throws InvalidOptionError */
+export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions {
+  checkKeys('options', options, [
+    'connection',
+    'partitions',
+    'durability',
+    'results',
+    'maxPayloadBytes',
+    'enqueueTimeoutMs',
+    'confirmTimeoutMs',
+    'maxBufferedBytes',
+    'idempotencyTtlMs',
+    'onUncertain',
+  ] satisfies (keyof QueueOptions)[])
+  checkConnection(options.connection)
+  const { partitions, results, connection } = options
+  if (results !== undefined) checkKeys('options.results', results, ['ttlMs'])
+  const durability =
+    options.durability === undefined
+      ? connection.mode === 'cluster'
+        ? 'replicated'
+        : 'async'
+      : checkOneOf('options.durability', options.durability, ['async', 'replicated', 'fsynced'])
+  const integer = (name: keyof QueueOptions, fallback: number, least: number, most?: number): number =>
+    options[name] === undefined ? fallback : checkInteger(`options.${name}`, options[name], least, most)
+  return {
+    connection,
+    partitions:
+      partitions === undefined ? undefined : checkInteger('options.partitions', partitions, 1, 1_024),
+    durability,
+    keepResultsMs:
+      results === undefined ? 0 : checkInteger('options.results.ttlMs', results.ttlMs, 1, YEAR_MS),
+    maxPayloadBytes: integer('maxPayloadBytes', 1024 * 1024, 1, 256 * 1024 * 1024),
+    enqueueTimeoutMs: integer('enqueueTimeoutMs', 15_000, 1, HOUR_MS / 2),
+    confirmTimeoutMs: integer('confirmTimeoutMs', durability === 'fsynced' ? 2_500 : 100, 1, 60_000),
+    maxBufferedBytes: integer('maxBufferedBytes', 64 * 1024 * 1024, 1_024),
+    idempotencyTtlMs: integer('idempotencyTtlMs', 24 * HOUR_MS, 1, YEAR_MS),
+    onUncertain:
+      options.onUncertain === undefined
+        ? 'move'
+        : checkOneOf('options.onUncertain', options.onUncertain, ['move', 'wait']),
+  }
+}
+
+const COMMON = [
+  'mode',
+  'username',
+  'password',
+  'tls',
+  'connectionsPerNode',
+  'commandTimeoutMs',
+  'connectTimeoutMs',
+]
+
+function checkConnection(connection: ConnectionOptions): void {
+  const at = 'options.connection'
+  if (typeof connection !== 'object' || connection === null) {
+    throw new InvalidOptionError(at, "expected { mode: 'cluster', nodes } or { mode: 'single', url }")
+  }
+  checkOneOf(`${at}.mode`, connection.mode, ['cluster', 'single'])
+  if (connection.mode === 'cluster') {
+    checkKeys(at, connection, [...COMMON, 'nodes', 'readFrom', 'natMap'])
+    if (!Array.isArray(connection.nodes) || connection.nodes.length === 0) {
+      throw new InvalidOptionError(`${at}.nodes`, 'expected at least one { host, port }')
+    }
+    connection.nodes.forEach((node, i) => {
+      checkKeys(`${at}.nodes[${i}]`, node, ['host', 'port'])
+      checkText(`${at}.nodes[${i}].host`, node.host, 255)
+      checkInteger(`${at}.nodes[${i}].port`, node.port, 1, 65_535)
+    })
+    if (connection.readFrom !== undefined)
+      checkOneOf(`${at}.readFrom`, connection.readFrom, ['master', 'replica'])
+  } else {
+    checkKeys(at, connection, [...COMMON, 'url'])
+    checkUrl(`${at}.url`, connection.url)
+  }
+  if (connection.connectionsPerNode !== undefined) {
+    checkInteger(`${at}.connectionsPerNode`, connection.connectionsPerNode, 1, 64)
+  }
+  if (connection.commandTimeoutMs !== undefined)
+    checkInteger(`${at}.commandTimeoutMs`, connection.commandTimeoutMs, 50, 60_000)
+  if (connection.connectTimeoutMs !== undefined)
+    checkInteger(`${at}.connectTimeoutMs`, connection.connectTimeoutMs, 50, 600_000)
+}
+
+/** The url may hold a password, so no message repeats it. */
+function checkUrl(option: string, value: unknown): void {
+  const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
+  if (url === undefined || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '') {
+    throw new InvalidOptionError(option, 'expected redis://host:port or rediss://host:port')
+  }
+  if (!['', '/', '/0'].includes(url.pathname)) {
+    throw new InvalidOptionError(option, 'only database 0 is used, as on a cluster; leave out the path')
+  }
+}

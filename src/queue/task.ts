@@ -1,0 +1,111 @@
+import { InvalidDataError } from '../errors.js'
+import type { Backoff, Priority, ResolvedEnqueueOptions } from './enqueue-options.js'
+
+export const PRIORITIES = ['high', 'medium', 'low'] as const satisfies readonly Priority[]
+
+/** Position of a priority in every array and in the scripts: 0 high, 1 medium, 2 low. */
+export type Level = 0 | 1 | 2
+
+export function levelOf(priority: Priority): Level {
+  return PRIORITIES.indexOf(priority) as Level
+}
+
+/** What a record holds: all of a task that does not change. */
+export interface TaskRecord {
+  readonly type: string
+  readonly data: unknown
+  readonly priority: Priority
+  readonly maxAttempts: number
+  /** Producer's clock, ms. */
+  readonly enqueuedAt: number
+  readonly timeoutMs: number
+  readonly backoff: Backoff
+  readonly metadata: Readonly<Record<string, unknown>>
+  readonly partitionKey: string | undefined
+}
+
+interface RecordOptions {
+  t?: number
+  b?: Backoff
+  m?: Readonly<Record<string, unknown>>
+  k?: string
+}
+
+export const DEFAULT_BACKOFF: Backoff = { type: 'exponential', delayMs: 1_000, maxMs: 300_000, jitter: 0.1 }
+export const DEFAULT_TIMEOUT_MS = 300_000
+
+/**
+ * A record as it stands in Redis: `<level><maxAttempts>|<JSON array>`. The part before the bar is for the scripts
+ * (recover.lua, tend.lua); the array is `[type, enqueuedAt, data, options?]`, where options that have their default
+ * are left out: bytes here are bytes of the master's memory for every waiting task.
+ */
+export function encodeRecord(type: string, dataJson: string, options: ResolvedEnqueueOptions): string {
+  const extra: RecordOptions = {}
+  if (options.timeoutMs !== DEFAULT_TIMEOUT_MS) extra.t = options.timeoutMs
+  if (options.backoff !== DEFAULT_BACKOFF) extra.b = options.backoff
+  if (options.metadata !== undefined) extra.m = options.metadata
+  if (options.partitionKey !== undefined) extra.k = options.partitionKey
+  let tail = ''
+  for (const _ in extra) {
+    tail = `,${JSON.stringify(extra)}`
+    break
+  }
+  return `${levelOf(options.priority)}${options.maxAttempts}|[${JSON.stringify(type)},${Date.now()},${dataJson}${tail}]`
+}
+
+/** @throws InvalidDataError if the record was not written by `encodeRecord` */
+export function decodeRecord(id: string, record: string): TaskRecord {
+  const bar = record.indexOf('|')
+  const level = Number(record.charAt(0))
+  const maxAttempts = Number(record.slice(1, bar))
+  try {
+    const [type, enqueuedAt, data, extra] = JSON.parse(record.slice(bar + 1)) as [
+      unknown,
+      unknown,
+      unknown,
+      RecordOptions | undefined,
+    ]
+    const priority = PRIORITIES[level]
+    if (bar < 2 || priority === undefined || typeof type !== 'string' || typeof enqueuedAt !== 'number') {
+      throw new Error('its parts are not where they should be')
+    }
+    return {
+      type,
+      data,
+      priority,
+      maxAttempts,
+      enqueuedAt,
+      timeoutMs: extra?.t ?? DEFAULT_TIMEOUT_MS,
+      backoff: extra?.b ?? DEFAULT_BACKOFF,
+      metadata: extra?.m ?? {},
+      partitionKey: extra?.k,
+    }
+  } catch (cause) {
+    throw new InvalidDataError(
+      `the stored record of task ${id}`,
+      `it cannot be decoded: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    )
+  }
+}
+
+/** An error as it is kept with a dead task. Bounded, so that one stack cannot fill a shard. */
+export function encodeError(error: unknown): string {
+  const { name, message, stack } = error instanceof Error ? error : new Error(String(error))
+  return JSON.stringify({
+    name,
+    message: message.slice(0, 2_000),
+    ...(stack === undefined ? {} : { stack: stack.slice(0, 8_000) }),
+  })
+}
+
+/** Ms until the next attempt, after `attempt` (1 for the first) has failed. */
+export function backoffDelayMs(backoff: Backoff, attempt: number): number {
+  const most = backoff.maxMs ?? DEFAULT_BACKOFF.maxMs ?? Number.MAX_SAFE_INTEGER
+  const grown = backoff.type === 'fixed' ? backoff.delayMs : backoff.delayMs * 2 ** Math.min(attempt - 1, 30)
+  const delay = Math.min(grown, most)
+  const jitter = backoff.jitter ?? 0
+  return Math.round(delay * (1 - jitter + 2 * jitter * Math.random()))
+}

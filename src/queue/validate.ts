@@ -1,0 +1,66 @@
+import { InvalidOptionError } from '../errors.js'
+
+/** Small checks that name the option and the way out. Used where a schema library would cost a call per task. */
+
+export function checkKeys(where: string, value: unknown, known: readonly string[]): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new InvalidOptionError(where, `expected an object, got ${describe(value)}`)
+  }
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key)) {
+      throw new InvalidOptionError(`${where}.${key}`, `unknown; known are ${known.join(', ')}`)
+    }
+  }
+}
+
+export function checkInteger(
+  option: string,
+  value: unknown,
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < least || value > most) {
+    const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
+    throw new InvalidOptionError(option, `expected a whole number ${range}, got ${describe(value)}`)
+  }
+  return value
+}
+
+export function checkOneOf<Value extends string>(
+  option: string,
+  value: unknown,
+  allowed: readonly Value[],
+): Value {
+  if (!allowed.includes(value as Value)) {
+    throw new InvalidOptionError(option, `expected one of ${allowed.join(', ')}, got ${describe(value)}`)
+  }
+  return value as Value
+}
+
+export function checkText(option: string, value: unknown, most: number): string {
+  if (typeof value !== 'string' || value === '' || value.length > most) {
+    throw new InvalidOptionError(option, `expected a text of 1 to ${most} characters, got ${describe(value)}`)
+  }
+  return value
+}
+
+/** Braces would change the hash slot of a key; control characters make names that nobody can type. */
+export function checkName(option: string, value: unknown): string {
+  const name = checkText(option, value, 200)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (/[{}\u0000-\u001f\u007f]/.test(name)) {
+    throw new InvalidOptionError(
+      option,
+      `${JSON.stringify(name)} has braces or control characters; leave them out`,
+    )
+  }
+  return name
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string')
+    return value.length > 60 ? `a text of ${value.length} characters` : JSON.stringify(value)
+  if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined)
+    return String(value)
+  return Array.isArray(value) ? 'an array' : `a value of type ${typeof value}`
+}
