@@ -1,8 +1,10 @@
 import { mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DataDirError } from './errors.js'
+import type { Address } from './link.js'
 import type { NodePlace } from './node.js'
 import type { Profile, Settings } from './node-config.js'
+import { HOST } from './ports.js'
 import type { ProcessIdentity } from './processes.js'
 
 /** Relative to the current folder, so that each project has a cluster of its own. */
@@ -35,6 +37,12 @@ export function nodePlaces(dataDir: string, { ports, settings }: Manifest): Node
     dir: nodeDir(dataDir, port),
     ...(password === undefined ? {} : { password }),
   }))
+}
+
+/** The addresses of the cluster in a data folder (default `.shardq/cluster`); null when there is none. */
+export async function localSeeds(dataDir: string = DEFAULT_DATA_DIR): Promise<Address[] | null> {
+  const manifest = await readManifest(resolve(dataDir))
+  return manifest?.ports.map((port) => ({ host: HOST, port })) ?? null
 }
 
 /** Null when the folder does not exist or holds no cluster. */

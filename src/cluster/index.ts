@@ -1,5 +1,5 @@
 /** `shardq/cluster`: create, inspect and stop a Redis Cluster on this machine, from code. */
-export { DEFAULT_DATA_DIR } from './data-dir.js'
+export { DEFAULT_DATA_DIR, localSeeds } from './data-dir.js'
 export * from './errors.js'
 export {
   type EnsureOptions,
@@ -8,7 +8,7 @@ export {
   findServer,
   type RedisServer,
 } from './find-server.js'
-export { type ClusterStatus, inspect } from './inspect.js'
+export { type ClusterStatus, inspect, inspectAny } from './inspect.js'
 export type { Address, LinkOptions } from './link.js'
 export { LocalCluster, type LocalNode } from './local-cluster.js'
 export { PROFILES, type Profile, type Settings } from './node-config.js'

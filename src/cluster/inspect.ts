@@ -1,4 +1,5 @@
-import { WrongModeError } from '../errors.js'
+import { AuthenticationError, InvalidOptionError, WrongModeError } from '../errors.js'
+import { NodeUnreachableError } from './errors.js'
 import { type Address, type LinkOptions, type NodeLink, withLink } from './link.js'
 import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
 
@@ -20,9 +21,27 @@ export interface ClusterStatus {
  * Asks one node for its view of the cluster.
  * @throws NodeUnreachableError when it does not answer within `timeoutMs` (default 1000)
  * @throws WrongModeError when it is not a cluster node
+ * @throws AuthenticationError when it refuses our credentials
  */
 export async function inspect(node: Address, options: LinkOptions = {}): Promise<ClusterStatus> {
   return withLink(node, options, inspectOver)
+}
+
+/** As `inspect`, of the first node that answers. @throws what the last one failed with, when none does */
+export async function inspectAny(
+  nodes: readonly Address[],
+  options: LinkOptions = {},
+): Promise<ClusterStatus> {
+  let failure: unknown = new InvalidOptionError('nodes', 'expected at least one')
+  for (const node of nodes) {
+    try {
+      return await inspect(node, options)
+    } catch (error) {
+      if (!(error instanceof NodeUnreachableError)) throw error
+      failure = error
+    }
+  }
+  throw failure
 }
 
 /** As `inspect`, over a link that is already open. */
@@ -44,9 +63,11 @@ export async function inspectOver(link: NodeLink): Promise<ClusterStatus> {
       ),
     }
   } catch (error) {
-    if (error instanceof Error && error.message.includes('cluster support disabled')) {
-      throw new WrongModeError(`${host}:${port}`, 'cluster')
-    }
+    const message = error instanceof Error ? error.message : ''
+    const name = `${host}:${port}`
+    if (message.includes('cluster support disabled')) throw new WrongModeError(name, 'cluster')
+    if (/^(NOAUTH|WRONGPASS|NOPERM)/.test(message)) throw new AuthenticationError(name, { cause: error })
+    if (message === 'Command timed out') throw new NodeUnreachableError(name, { cause: error as Error })
     throw error
   }
 }

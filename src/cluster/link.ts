@@ -1,3 +1,4 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { Redis } from 'ioredis'
 import { NodeUnreachableError } from './errors.js'
 
@@ -11,6 +12,8 @@ export interface LinkOptions {
   readonly timeoutMs?: number
   readonly username?: string
   readonly password?: string
+  /** `true` for TLS with the system's certificates, or Node's own TLS options. Default: no TLS. */
+  readonly tls?: boolean | TlsOptions
 }
 
 /**
@@ -30,6 +33,7 @@ export class NodeLink {
       ...address,
       ...(options.username === undefined ? {} : { username: options.username }),
       ...(options.password === undefined ? {} : { password: options.password }),
+      ...(options.tls ? { tls: options.tls === true ? {} : options.tls } : {}),
       lazyConnect: true,
       connectTimeout: timeoutMs,
       commandTimeout: timeoutMs,

@@ -1,7 +1,7 @@
 import { type Manifest, nodePlaces } from './data-dir.js'
 import { NodeStartError } from './errors.js'
 import { ensureServer, type RedisServer } from './find-server.js'
-import { type ClusterStatus, inspectOver } from './inspect.js'
+import { type ClusterStatus, inspectAny } from './inspect.js'
 import { type Address, NodeLink } from './link.js'
 import { linkOptions, type NodePlace, probeNode, startNode } from './node.js'
 import type { Profile } from './node-config.js'
@@ -97,7 +97,7 @@ export class LocalCluster {
 
   /** The cluster as the first node that answers sees it. */
   async status(): Promise<ClusterStatus> {
-    return withAnyLink(this.places, inspectOver)
+    return inspectAny(this.seeds, linkOptions(this.places[0] ?? {}))
   }
 
   /** Waits until all nodes run, agree, and take writes again. Default `timeoutMs` 30 000. */
@@ -140,16 +140,4 @@ export async function withLinks<T>(
   } finally {
     for (const link of links) link.close()
   }
-}
-
-async function withAnyLink<T>(places: readonly NodePlace[], use: (link: NodeLink) => Promise<T>): Promise<T> {
-  let last: unknown = new RangeError('the cluster has no nodes')
-  for (const place of places) {
-    try {
-      return await withLinks([place], ([link]) => use(link as NodeLink))
-    } catch (error) {
-      last = error
-    }
-  }
-  throw last
 }

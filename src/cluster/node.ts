@@ -62,7 +62,8 @@ async function askProcess(place: NodePlace): Promise<{ pid: number; ours: boolea
   }
 }
 
-export const linkOptions = ({ password }: NodePlace) => (password === undefined ? {} : { password })
+export const linkOptions = ({ password }: Pick<NodePlace, 'password'>) =>
+  password === undefined ? {} : { password }
 
 function isSameFile(a: string, b: string): boolean {
   try {

@@ -1,0 +1,24 @@
+import { InvalidArgumentError } from 'commander'
+import type { Address } from '../cluster/index.js'
+
+/** Parses a whole number of at least `least`, for commander. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
+      throw new InvalidArgumentError(`expected a whole number, ${least} or more`)
+    }
+    return value
+  }
+}
+
+/** Parses `HOST:PORT`; an IPv6 host may stand in brackets. */
+export function hostPort(text: string): Address {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text)
+  const host = match?.[1] ?? match?.[2]
+  const port = Number(match?.[3])
+  if (host === undefined || port < 1 || port > 65_535) {
+    throw new InvalidArgumentError('expected HOST:PORT, such as 127.0.0.1:7000')
+  }
+  return { host, port }
+}

@@ -1,0 +1,59 @@
+import type { Command } from 'commander'
+import { DEFAULT_DATA_DIR, type StoppedNode, stopCluster } from '../../cluster/index.js'
+import { loadConfig } from '../../config/index.js'
+import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import type { Output } from '../output.js'
+
+interface StopFlags extends CommonOptions {
+  readonly dataDir?: string
+}
+
+export function registerClusterStop(cluster: Command): void {
+  withCommonOptions(
+    cluster
+      .command('stop')
+      .summary('end the nodes that `up` has started; their data stays')
+      .description(
+        'Ends the nodes of the cluster in the data folder, and no other process: each is asked over the protocol ' +
+          'who it is. The data stays, and `shardq cluster up` brings it back.',
+      ),
+  )
+    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ shardq cluster stop
+  $ shardq cluster stop --data-dir /var/lib/my-cluster`,
+    )
+    .action((flags: StopFlags) => runAction(flags, clusterStop))
+}
+
+async function clusterStop(flags: StopFlags, output: Output): Promise<void> {
+  if (flags.config !== undefined) await loadConfig(flags.config)
+  const onNode = (node: StoppedNode) => output.line(`  ${describe(node)}`)
+  const report = await stopCluster({
+    ...(flags.dataDir === undefined ? {} : { dataDir: flags.dataDir }),
+    onNode,
+  })
+  output.document(report)
+  if (!report.found)
+    output.line(`There is no cluster in ${report.dataDir}; name another folder with --data-dir`)
+  else {
+    const again = flags.dataDir ? ` --data-dir ${JSON.stringify(flags.dataDir)}` : ''
+    output.line(
+      `\n✅ Stopped. The data stays in ${report.dataDir}; bring it back with: shardq cluster up${again}`,
+    )
+  }
+}
+
+function describe({ port, pid, outcome }: StoppedNode): string {
+  switch (outcome) {
+    case 'stopped':
+      return `✅ Stopped node on port ${port} (PID: ${pid})`
+    case 'not running':
+      return `➖ Node on port ${port} was not running`
+    case 'foreign':
+      return `⚠️  Port ${port} is held by something that is not ours; left alone`
+  }
+}

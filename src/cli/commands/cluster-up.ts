@@ -1,0 +1,153 @@
+import { type Command, Option } from 'commander'
+import { DEFAULT_DATA_DIR, PROFILES, type Profile, startCluster, type UpStep } from '../../cluster/index.js'
+import { loadConfig } from '../../config/index.js'
+import { InvalidOptionError } from '../../errors.js'
+import { wholeNumber } from '../arguments.js'
+import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import type { Output } from '../output.js'
+
+interface UpFlags extends CommonOptions {
+  readonly basePort?: number
+  readonly masters?: number
+  readonly replicasPerMaster?: number
+  readonly dataDir?: string
+  readonly redisPath?: string
+  readonly profile?: Profile
+  readonly clean?: boolean
+}
+
+export function registerClusterUp(cluster: Command): void {
+  withCommonOptions(
+    cluster
+      .command('up')
+      .summary('bring the local cluster up and wait until it is ready')
+      .description(
+        'Brings the local cluster up, whatever state it is in, and returns when it is ready: every node agrees, ' +
+          'every replica is linked, each shard has taken a write. Creates it where there is none; starts it again ' +
+          'on its old data after a stop or a crash; changes nothing where it runs.',
+      ),
+  )
+    .option(
+      '--base-port <port>',
+      'first port; each node also takes its port + 10000 (default: 7000)',
+      wholeNumber(1),
+    )
+    .option('--masters <n>', 'masters, at least 3 (default: 3)', wholeNumber(1))
+    .option('--replicas-per-master <n>', 'replicas of each master (default: 1)', wholeNumber(0))
+    .option('--data-dir <dir>', `where the nodes keep their data (default: ${DEFAULT_DATA_DIR})`)
+    .option('--redis-path <path>', 'server binary, or its folder (default: SHARDQ_REDIS_PATH, then PATH)')
+    .addOption(
+      new Option(
+        '--profile <name>',
+        'queue: a full shard refuses tasks and the others serve on while one fails over (default); ' +
+          "guide: the guide's settings to the letter",
+      ).choices(PROFILES),
+    )
+    .option('--clean', 'first end the cluster in the data folder and remove all of its data')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ shardq cluster up                                   3 masters and 3 replicas on 7000-7005
+  $ shardq cluster up --clean                           the same, new and empty
+  $ shardq cluster up --base-port 8000 --masters 4      8 nodes on 8000-8007
+  $ shardq cluster up --redis-path /opt/redis/bin       with the server of that folder
+  $ shardq cluster up --json | jq '.nodes[].port'`,
+    )
+    .action((flags: UpFlags) => runAction(flags, clusterUp))
+}
+
+async function clusterUp(flags: UpFlags, output: Output, signal: AbortSignal): Promise<void> {
+  const { json: _, config, ...options } = flags
+  const described = config === undefined ? {} : { basePort: await basePortOf(config) }
+  output.title('Redis Cluster')
+  const cluster = await startCluster({ ...described, ...options, signal, onStep: stepPrinter(output) })
+  output.document({
+    outcome: cluster.outcome,
+    dataDir: cluster.dataDir,
+    profile: cluster.profile,
+    readyMs: cluster.readyMs,
+    nodes: cluster.nodes,
+  })
+  const { colors } = output
+  const outcome = {
+    created: 'created',
+    restarted: 'started again, with its data',
+    running: 'running already; nothing was changed',
+  }
+  output.line()
+  output.title(`✅ Cluster ${outcome[cluster.outcome]} (${(cluster.readyMs / 1000).toFixed(1)} s)`)
+  output.line()
+  output.line('Connection Endpoints:')
+  cluster.nodes.forEach(({ host, port, role, masterPort }, index) => {
+    const name =
+      role === 'master' ? `(${colors.green('MASTER')})` : `(${colors.cyan('REPLICA')}) of ${masterPort}`
+    output.line(`  Node ${index + 1}: ${host}:${port} ${name}`)
+  })
+  output.line()
+  output.line(`Data: ${cluster.dataDir}`)
+  output.line(
+    `Stop it with: shardq cluster stop${flags.dataDir ? ` --data-dir ${JSON.stringify(flags.dataDir)}` : ''}`,
+  )
+}
+
+/** The lowest port of a configuration that describes a cluster on this machine. */
+async function basePortOf(config: string): Promise<number> {
+  const { redis } = await loadConfig(config)
+  if (redis.mode !== 'cluster')
+    throw new InvalidOptionError('--config', `${config} has redis.mode single, not cluster`)
+  const elsewhere = redis.nodes.find(({ host }) => !['127.0.0.1', 'localhost', '::1'].includes(host))
+  if (elsewhere) {
+    throw new InvalidOptionError(
+      '--config',
+      `${config} names ${elsewhere.host}; \`up\` starts nodes on 127.0.0.1 alone`,
+    )
+  }
+  return Math.min(...redis.nodes.map(({ port }) => port))
+}
+
+/** Prints each step in the words of the guide, with a heading before the first step of a kind. */
+function stepPrinter(output: Output): (step: UpStep) => void {
+  let last: UpStep['step'] | null = null
+  const master = new Map<number, number>()
+  const heading = (text: string, step: UpStep) => {
+    if (step.step !== last) output.line(`\n${text}`)
+  }
+  return (step) => {
+    switch (step.step) {
+      case 'install':
+        output.line(`\n📦 No Redis server here; installing one, as by: ${step.command}`)
+        break
+      case 'server':
+        output.line(`\n✅ ${step.flavour} ${step.version} found at: ${step.path}`)
+        break
+      case 'folder':
+        heading('📁 Creating data directories...', step)
+        output.line(`  ✅ Created: ${step.path}`)
+        break
+      case 'config':
+        heading('⚙️  Creating configuration files...', step)
+        output.line(`  ✅ Created config: ${step.path}`)
+        break
+      case 'started':
+        heading('🚀 Starting Redis nodes...', step)
+        output.line(`  ✅ Started node on port ${step.port} (PID: ${step.pid})`)
+        break
+      case 'slots':
+        heading('🔗 Creating Redis Cluster...', step)
+        master.set(step.port, master.size)
+        output.line(`  Master[${master.get(step.port)}] -> Slots ${step.first} - ${step.last}`)
+        break
+      case 'running':
+        output.line(`\n✅ Every node runs already: ${step.ports.join(', ')}`)
+        break
+      case 'ready':
+        if (last !== 'running')
+          output.line('  ✅ Every node agrees, every replica is linked, every shard takes writes')
+        break
+      default:
+        step satisfies never
+    }
+    last = step.step
+  }
+}
