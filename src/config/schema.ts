@@ -1,0 +1,103 @@
+import { readFile } from 'node:fs/promises'
+import { isAbsolute, join } from 'node:path'
+import { z } from 'zod'
+import { isMapping } from './environment.js'
+import type { Config } from './index.js'
+
+// Every `error` says what was expected; `faults.ts` adds where, and what was there instead.
+
+const text = (what: string) => z.string({ error: what }).min(1, { error: what })
+const whole = (least: number, what: string) => z.int({ error: what }).min(least, { error: what })
+
+const portExpected = 'expected a port (1 to 65535)'
+const port = whole(1, portExpected).max(65_535, { error: portExpected })
+const address = z.strictObject(
+  { host: text('expected a host name or address'), port },
+  { error: 'expected a host and a port' },
+)
+
+const urlExpected = 'expected redis://host:port, or rediss://host:port for TLS'
+const url = z.string({ error: urlExpected }).refine(isRedisUrl, { error: urlExpected })
+
+function isRedisUrl(value: string): boolean {
+  try {
+    const { protocol, hostname, pathname, search } = new URL(value)
+    return /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(pathname) && search === ''
+  } catch {
+    return false
+  }
+}
+
+/** The content of a certificate or key file. A relative path starts at the configuration file's folder. */
+const pemFile = (folder: string) =>
+  text('expected the path of a PEM file').transform(async (path, context) => {
+    try {
+      return await readFile(isAbsolute(path) ? path : join(folder, path), 'utf8')
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      context.addIssue({ code: 'custom', message: `expected a PEM file that can be read (${code})` })
+      return z.NEVER
+    }
+  })
+
+const tlsFiles = (folder: string) =>
+  z
+    .strictObject({
+      caFile: pemFile(folder).exactOptional(),
+      certFile: pemFile(folder).exactOptional(),
+      keyFile: pemFile(folder).exactOptional(),
+      servername: text('expected a host name').exactOptional(),
+      rejectUnauthorized: z.boolean({ error: 'expected true or false' }).exactOptional(),
+    })
+    .transform(({ caFile, certFile, keyFile, ...rest }) => ({
+      ...rest,
+      ...(caFile === undefined ? {} : { ca: caFile }),
+      ...(certFile === undefined ? {} : { cert: certFile }),
+      ...(keyFile === undefined ? {} : { key: keyFile }),
+    }))
+
+/**
+ * The schema for what was written. Chosen by looking at it, rather than by a union of all forms: a union answers
+ * a fault with "matches none of these", and a wrong `mode` would hide every other fault.
+ */
+export function configSchema(written: unknown, folder: string): z.ZodType<Config> {
+  const redis = isMapping(written) && isMapping(written.redis) ? written.redis : {}
+  const single = redis.mode === 'single' || (redis.mode !== 'cluster' && redis.url !== undefined)
+  const common = {
+    username: text('expected text').exactOptional(),
+    password: text('expected text (in quotes, if it is all digits)').exactOptional(),
+    tls: (isMapping(redis.tls)
+      ? tlsFiles(folder)
+      : z.boolean({ error: 'expected true, false, or a section with caFile, certFile, keyFile' })
+    ).exactOptional(),
+    connectionsPerNode: whole(1, 'expected a whole number of at least 1').exactOptional(),
+    commandTimeoutMs: whole(50, 'expected milliseconds, at least 50').exactOptional(),
+    connectTimeoutMs: whole(1, 'expected milliseconds, at least 1').exactOptional(),
+  }
+  const mode = <M extends string>(value: M) => z.literal(value, { error: 'expected cluster or single' })
+  const nodesExpected = 'expected a list of at least one node, each with host and port'
+  const section = { error: 'expected a section with mode and nodes, or mode and url' }
+  return z.strictObject(
+    {
+      redis: single
+        ? z.strictObject({ mode: mode('single'), url, ...common }, section)
+        : z.strictObject(
+            {
+              mode: mode('cluster'),
+              nodes: z.array(address, { error: nodesExpected }).min(1, { error: nodesExpected }),
+              readFrom: z
+                .enum(['master', 'replica'], { error: 'expected master or replica' })
+                .exactOptional(),
+              natMap: z
+                .record(z.string().regex(/^.+:\d+$/, { error: 'expected host:port as the key' }), address, {
+                  error: 'expected a section with entries "announced:port": { host, port }',
+                })
+                .exactOptional(),
+              ...common,
+            },
+            section,
+          ),
+    },
+    { error: 'expected a section "redis"' },
+  ) as z.ZodType<Config>
+}
