@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest'
+import { makeGrid } from '../../src/demo/grid.js'
+import { Ledger } from '../../src/demo/ledger.js'
+import { produce } from '../../src/demo/producer.js'
+
+const at = (calledMs: number, atMs: number) => ({ calledMs, atMs })
+
+describe('the ledger', () => {
+  it('balances when every acknowledged task ran', () => {
+    const ledger = new Ledger()
+    ledger.producing(0)
+    ledger.acknowledge('a', at(0, 10))
+    ledger.complete('b') // the worker's report overtakes the acknowledgement
+    ledger.acknowledge('b', at(5, 300))
+    ledger.complete('a')
+    expect(ledger.completed).toBe(2)
+    expect(ledger.summary(0)).toEqual({
+      enqueued: 2,
+      completed: 2,
+      lost: [],
+      deliveredTwice: 0,
+      unacknowledged: 0,
+      rejected: 0,
+      longestEnqueueMs: 295,
+      longestGapMs: 290,
+      balanced: true,
+    })
+  })
+
+  it('names what was lost, and does not let another task that ran twice make up for it', () => {
+    const ledger = new Ledger()
+    for (const id of ['a', 'b', 'c']) ledger.acknowledge(id, at(0, 1))
+    for (const id of ['a', 'a', 'c']) ledger.complete(id)
+    expect(ledger.summary(0)).toMatchObject({
+      enqueued: 3,
+      completed: 2,
+      lost: ['b'],
+      deliveredTwice: 1,
+      balanced: false,
+    })
+  })
+
+  it('counts a task apart that ran although its enqueue was rejected', () => {
+    const ledger = new Ledger()
+    ledger.reject(at(0, 1000))
+    ledger.acknowledge('b', at(1000, 1010))
+    ledger.complete('a')
+    ledger.complete('b')
+    expect(ledger.summary(0)).toMatchObject({
+      completed: 1,
+      unacknowledged: 1,
+      rejected: 1,
+      longestEnqueueMs: 1000,
+      balanced: true,
+    })
+  })
+
+  it('does not balance while the queue holds something', () => {
+    expect(new Ledger().summary(1).balanced).toBe(false)
+  })
+})
+
+describe('the producer', () => {
+  it('enqueues every pair once, at its pace, and again what was rejected', async () => {
+    const ledger = new Ledger()
+    const seen = new Set<string>()
+    let calls = 0
+    const queue = {
+      enqueue: async (_type: string, { fast, slow }: { fast: number; slow: number }) => {
+        if (++calls % 10 === 0) throw new Error('unavailable')
+        seen.add(`${fast}/${slow}`)
+        return `id-${fast}/${slow}`
+      },
+    }
+    const started = performance.now()
+    const signal = new AbortController().signal
+    await produce({ queue, pairs: makeGrid(100), ledger, spreadOverMs: 200, signal })
+    expect(performance.now() - started).toBeGreaterThan(190)
+    expect(seen.size).toBe(100)
+    const { enqueued, rejected } = ledger.summary(0)
+    expect(enqueued).toBe(100)
+    expect(calls).toBe(100 + rejected)
+  })
+})
