@@ -3,18 +3,19 @@ import { AuthenticationError, QueueUnavailableError, ServerTooOldError, WrongMod
 import type { ScriptCall } from '../scripts/script.js'
 import type { Lane, Node } from './node.js'
 import type { ConnectionOptions, NodeAddress } from './options.js'
-import { concernsTopology, type Fault, faultOfReply } from './replies.js'
+import { concernsTopology, type Fault, faultOfReply, isCertain } from './replies.js'
 import type { Command, Replies } from './socket.js'
 import { Topology } from './topology.js'
 
 export type Outcome<Value> =
-  | { readonly ok: true; readonly value: Value; readonly node: Node; readonly confirmations: number }
+  | { readonly ok: true; readonly value: Value; readonly node: Node; readonly confirmed: boolean }
   | { readonly ok: false; readonly fault: Fault; readonly node: Node | undefined }
 
 /** A command that waits for confirmations of what was written before it on the same socket. */
 export interface Confirmation {
   readonly command: Command
   readonly timeoutMs: number
+  readonly satisfiedBy: (reply: unknown) => boolean
 }
 
 export interface CallOptions {
@@ -95,7 +96,9 @@ export class Connection {
   /** Sends a call once, following redirects. What went wrong is for the caller to judge. */
   async attempt<Value>(slot: number, call: ScriptCall<Value>, options: CallOptions): Promise<Outcome<Value>> {
     const keysAndArgs = [call.keys.length, ...call.keys, ...call.args]
-    let command: Command = ['EVALSHA', call.script.sha, ...keysAndArgs]
+    // The read-only form is what a replica accepts, and a script that writes is refused in it.
+    const suffix = options.lane === 'read' ? '_RO' : ''
+    let command: Command = [`EVALSHA${suffix}`, call.script.sha, ...keysAndArgs]
     let node = this.#nodeFor(slot, options.lane)
     let asking = false
     for (let redirects = 0; ; ) {
@@ -107,12 +110,12 @@ export class Connection {
       if (!outcome.ok) return this.#failed(outcome.fault, node)
       const reply = outcome.replies[asking ? 1 : 0]
       if (!(reply instanceof Error)) {
-        const confirmed = options.confirm ? outcome.replies.at(-1) : 0
-        return { ok: true, value: call.parse(reply), node, confirmations: countConfirmed(confirmed) }
+        const confirmed = options.confirm?.satisfiedBy(outcome.replies.at(-1)) ?? true
+        return { ok: true, value: call.parse(reply), node, confirmed }
       }
       const fault = faultOfReply(reply)
       if (fault.kind === 'noscript') {
-        command = ['EVAL', call.script.source, ...keysAndArgs]
+        command = [`EVAL${suffix}`, call.script.source, ...keysAndArgs]
       } else if ((fault.kind === 'moved' || fault.kind === 'ask') && redirects < MOST_REDIRECTS) {
         redirects++
         node.counters.redirects++
@@ -126,7 +129,8 @@ export class Connection {
   }
 
   /**
-   * Sends a call that may safely be carried out twice, until it succeeds or `timeoutMs` is over.
+   * Sends a call that may safely be carried out twice, until it succeeds or `timeoutMs` is over. `resent`: an earlier
+   * try may have been carried out too.
    * @throws QueueUnavailableError with the last fault as cause
    */
   async call<Value>(
@@ -134,7 +138,7 @@ export class Connection {
     slot: number,
     call: ScriptCall<Value>,
     options: { readonly lane: Lane; readonly timeoutMs: number },
-  ): Promise<Value> {
+  ): Promise<{ value: Value; resent: boolean }> {
     return this.#persist(queue, options.timeoutMs, () => this.attempt(slot, call, options))
   }
 
@@ -145,27 +149,30 @@ export class Connection {
     commands: readonly Command[],
     options: { readonly lane: Lane; readonly timeoutMs: number },
   ): Promise<unknown[]> {
-    return this.#persist(queue, options.timeoutMs, async (): Promise<Outcome<unknown[]>> => {
+    const { value } = await this.#persist(queue, options.timeoutMs, async (): Promise<Outcome<unknown[]>> => {
       const node = this.#nodeFor(slot, options.lane)
       if (!node) return { ok: false, fault: noOwner(slot), node }
       const outcome = await node.send(options.lane, 0, commands, this.commandTimeoutMs)
       if (!outcome.ok) return this.#failed(outcome.fault, node)
       const error = outcome.replies.find((reply): reply is Error => reply instanceof Error)
       if (error) return this.#failed(faultOfReply(error), node)
-      return { ok: true, value: outcome.replies, node, confirmations: 0 }
+      return { ok: true, value: outcome.replies, node, confirmed: true }
     })
+    return value
   }
 
   async #persist<Value>(
     queue: string,
     timeoutMs: number,
     attempt: () => Promise<Outcome<Value>>,
-  ): Promise<Value> {
+  ): Promise<{ value: Value; resent: boolean }> {
     const deadline = performance.now() + timeoutMs
+    let resent = false
     for (;;) {
       const outcome = await attempt()
-      if (outcome.ok) return outcome.value
+      if (outcome.ok) return { value: outcome.value, resent }
       const { fault } = outcome
+      if (!isCertain(fault)) resent = true
       if (fault.kind === 'rejected') throw fault.error
       if (fault.kind === 'denied')
         throw new AuthenticationError(outcome.node?.name ?? '?', { cause: fault.error })
@@ -247,13 +254,6 @@ function resolveTarget(options: ConnectionOptions): {
     password: options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password)),
     tls: tls ?? (url.protocol === 'rediss:' ? {} : undefined),
   }
-}
-
-/** WAIT answers a number, WAITAOF two (local, replicas); anything else, an error included, confirms nothing. */
-function countConfirmed(reply: unknown): number {
-  if (typeof reply === 'number') return reply
-  if (Array.isArray(reply)) return Math.min(...reply.map(Number))
-  return 0
 }
 
 function noOwner(slot: number): Fault {

@@ -34,6 +34,7 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   readonly #nodes = new Map<string, Node>()
   readonly #owners: (Node | undefined)[] = new Array(SLOT_COUNT).fill(undefined)
   readonly #epochs = new Float64Array(SLOT_COUNT)
+  #masters: readonly Node[] | undefined
   #replicas = new Map<string, Node[]>()
   readonly #asking = new Set<Node>()
   #timer: NodeJS.Timeout | undefined
@@ -60,8 +61,9 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   }
 
   /** Nodes that own slots. */
-  masters(): Node[] {
-    return [...new Set(this.#owners.filter((node): node is Node => node !== undefined))]
+  masters(): readonly Node[] {
+    this.#masters ??= [...new Set(this.#owners.filter((node) => node !== undefined))]
+    return this.#masters
   }
 
   slotCount(master: Node): number {
@@ -171,6 +173,8 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
       replicas.set(master, [...(replicas.get(master) ?? []), this.node(entry.address)])
     }
     this.#replicas = replicas
-    if (changed) this.emit('change')
+    if (!changed) return
+    this.#masters = undefined
+    this.emit('change')
   }
 }

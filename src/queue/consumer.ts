@@ -1,0 +1,312 @@
+import { randomBytes } from 'node:crypto'
+import type { Connection } from '../connection/connection.js'
+import { type Partition, visitingOrder } from '../keys/partitions.js'
+import type { FetchedTask } from '../scripts/exchange.js'
+import { renewCall } from '../scripts/lease.js'
+import type { Outlook } from '../scripts/outlook.js'
+import { recoverCall, tendCall } from '../scripts/tend.js'
+import { ConsumerLane, type LaneHost } from './consumer-lane.js'
+import { Wakes } from './wakes.js'
+
+/** Ms until a partition is looked at although nothing called for it: what a lost wake costs at most. */
+const LOOK_IDLE_MS = 15_000
+/** The same while it has tasks that nobody here has room for, whose new leases we would not hear of. */
+const LOOK_BUSY_MS = 1_500
+/** Up to so many ms are added to a look at a lease that runs out, so that not every worker comes at once. */
+const LEASE_JITTER_MS = 100
+const LEVELS = [0, 1, 2] as const
+/** setTimeout takes no more. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
+/** A task that was handed to us, and the lease it is under. */
+export interface Handed {
+  readonly partition: Partition
+  readonly leaseId: string
+  readonly task: FetchedTask
+}
+
+/** What we believe of a partition between two replies. */
+interface PartitionState {
+  readonly lane: ConsumerLane
+  /** Which ready lists may have tasks. Set by wakes, corrected by every reply. */
+  readonly levels: [boolean, boolean, boolean]
+  /** performance.now() of the last wake for each list: a reply to something sent before it is older news. */
+  readonly wokenAtMs: [number, number, number]
+  paused: boolean
+  lookAtMs: number
+  looking: boolean
+  /** Something was scheduled while a look was under way. */
+  lookAgain: boolean
+}
+
+/**
+ * The way of tasks out of the cluster, over all partitions. Nothing is polled: every reply says how its partition
+ * stands, a wake says when an empty list gets a task, and a timer is set to the next task or lease that falls due.
+ */
+export class Consumer implements LaneHost {
+  readonly #id = randomBytes(7).readUIntBE(1, 6).toString(36)
+  readonly #states: readonly PartitionState[]
+  readonly #order: readonly number[]
+  readonly #wakes: Wakes
+  #waiters = new Set<() => void>()
+  #leaseSequence = 0
+  #turn = 0
+  #timer: NodeJS.Timeout | undefined
+  #timerAtMs = Number.POSITIVE_INFINITY
+  #started = false
+  #stopped = false
+  readonly #onTopology = () => {
+    for (const state of this.#states) state.lane.wake()
+    this.#signal()
+  }
+
+  constructor(
+    readonly queue: string,
+    readonly connection: Connection,
+    partitions: readonly Partition[],
+    readonly keepResultsMs: number,
+  ) {
+    this.#order = visitingOrder(partitions.length)
+    this.#states = partitions.map((partition) => ({
+      lane: new ConsumerLane(partition, this),
+      levels: [false, false, false],
+      wokenAtMs: [0, 0, 0],
+      paused: false,
+      lookAtMs: Number.POSITIVE_INFINITY,
+      looking: false,
+      lookAgain: false,
+    }))
+    this.#wakes = new Wakes(connection, partitions, {
+      onWake: (partition, message) => this.#onWake(this.#stateOf(partition), message),
+      onListening: (partition) => void this.#look(this.#stateOf(partition)),
+    })
+  }
+
+  /** Starts listening; the first consumer call does it. */
+  start(): void {
+    if (this.#started || this.#stopped) return
+    this.#started = true
+    this.connection.topology.on('change', this.#onTopology)
+    this.#wakes.start()
+    this.#lookSoon()
+  }
+
+  lane(partition: Partition): ConsumerLane {
+    return this.#stateOf(partition).lane
+  }
+
+  /**
+   * Takes up to `count` tasks, highest priority first over all partitions as far as is known here; resolves as soon
+   * as there are any, else with [] after `blockMs` or when `signal` aborts.
+   */
+  async take(options: {
+    readonly count: number
+    readonly blockMs: number
+    readonly leaseMs: number
+    readonly levels: readonly number[]
+    readonly signal?: AbortSignal
+  }): Promise<Handed[]> {
+    this.start()
+    const deadlineMs = performance.now() + options.blockMs
+    for (;;) {
+      const taken = await this.#takeKnown(options)
+      if (taken.length > 0) return taken
+      const leftMs = deadlineMs - performance.now()
+      if (leftMs <= 0 || this.#stopped || options.signal?.aborted) return []
+      if (!this.#anyReady(options.levels)) await this.#nextSignal(leftMs, options.signal)
+    }
+  }
+
+  /** Renews leases of one partition. Returns those that are lost; throws while the partition is out of reach. */
+  async renew(partition: Partition, leaseIds: readonly string[], leaseMs: number): Promise<string[]> {
+    const call = renewCall(partition.keys, { leaseIds, leaseMs })
+    const { value: renewed } = await this.connection.call(this.queue, partition.slot, call, {
+      lane: 'consume',
+      timeoutMs: leaseMs / 3,
+    })
+    return leaseIds.filter((_, i) => !renewed[i])
+  }
+
+  /** Waits for what is being acknowledged, at most `timeoutMs`, and stops listening. */
+  async stop(timeoutMs: number): Promise<void> {
+    const drained = Promise.all(this.#states.map((state) => state.lane.drained()))
+    let timer: NodeJS.Timeout | undefined
+    await Promise.race([drained, new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)))])
+    clearTimeout(timer)
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    this.connection.topology.off('change', this.#onTopology)
+    this.#wakes.stop()
+    for (const state of this.#states) state.lane.stop()
+    this.#signal()
+  }
+
+  nextLeaseId(): string {
+    return `${this.#id}-${(this.#leaseSequence++).toString(36)}`
+  }
+
+  onOutlook(partition: Partition, outlook: Outlook, askedAtMs: number): void {
+    const state = this.#stateOf(partition)
+    const before = state.levels.some(Boolean) && !state.paused
+    for (const level of LEVELS) {
+      state.levels[level] = outlook.levels[level] || state.wokenAtMs[level] >= askedAtMs
+    }
+    state.paused = outlook.paused
+    const nowMs = performance.now()
+    const ready = state.levels.some(Boolean) && !state.paused
+    const dueInMs = Math.min(
+      ready ? LOOK_BUSY_MS : LOOK_IDLE_MS,
+      outlook.scheduledInMs ?? Number.POSITIVE_INFINITY,
+      outlook.leaseInMs === undefined
+        ? Number.POSITIVE_INFINITY
+        : outlook.leaseInMs + 5 + Math.random() * LEASE_JITTER_MS,
+    )
+    this.#lookAt(state, nowMs + dueInMs)
+    if (ready && !before) this.#signal()
+  }
+
+  onFailure(partition: Partition): void {
+    this.#lookAt(this.#stateOf(partition), performance.now() + 100)
+  }
+
+  async #takeKnown(options: {
+    readonly count: number
+    readonly leaseMs: number
+    readonly levels: readonly number[]
+  }): Promise<Handed[]> {
+    const taken: Handed[] = []
+    for (const level of options.levels) {
+      while (taken.length < options.count && !this.#stopped) {
+        const states = this.#withTasks(level, options.count - taken.length)
+        if (states.length === 0) break
+        const levels = options.levels.filter((other) => other <= level)
+        const batches = await Promise.all(
+          states.map(async (state, i) => {
+            // Shares that differ by one at most and add up to what is missing.
+            const missing = options.count - taken.length
+            const share = Math.floor(missing / states.length) + (i < missing % states.length ? 1 : 0)
+            const batch = await state.lane.fetch(share, levels, options.leaseMs)
+            return batch.tasks.map((task) => ({
+              partition: state.lane.partition,
+              leaseId: batch.leaseId,
+              task,
+            }))
+          }),
+        )
+        taken.push(...batches.flat())
+      }
+    }
+    return taken
+  }
+
+  /** Up to `most` partitions that may have tasks of this level, another one first each time. */
+  #withTasks(level: number, most: number): PartitionState[] {
+    const found: PartitionState[] = []
+    const first = this.#turn++
+    for (let step = 0; step < this.#order.length && found.length < most; step++) {
+      const state = this.#states[this.#order[(first + step) % this.#order.length] ?? 0]
+      if (state?.levels[level] && !state.paused && state.lane.reachable) found.push(state)
+    }
+    return found
+  }
+
+  #anyReady(levels: readonly number[]): boolean {
+    return this.#states.some(
+      (state) => !state.paused && state.lane.reachable && levels.some((level) => state.levels[level]),
+    )
+  }
+
+  #onWake(state: PartitionState, message: string): void {
+    if (message.includes('s')) void this.#look(state)
+    for (const level of [0, 1, 2])
+      if (message.includes(String(level))) state.levels[level as 0 | 1 | 2] = true
+    if (message !== 's') this.#signal()
+  }
+
+  /** Asks a partition how it stands, and has it move what is due. */
+  async #look(state: PartitionState): Promise<void> {
+    if (this.#stopped) return
+    if (state.looking) {
+      state.lookAgain = true
+      return
+    }
+    const { partition } = state.lane
+    const askedAtMs = performance.now()
+    state.looking = true
+    state.lookAgain = false
+    this.#lookAt(state, performance.now() + LOOK_IDLE_MS)
+    const outcome = await this.connection.attempt(partition.slot, tendCall(partition.keys), {
+      lane: 'consume',
+    })
+    state.looking = false
+    if (this.#stopped) return
+    if (!outcome.ok) {
+      this.onFailure(partition)
+      return
+    }
+    this.onOutlook(partition, outcome.value.outlook, askedAtMs)
+    if (state.lookAgain) this.#lookAt(state, performance.now())
+    for (const leaseId of outcome.value.expiredLeases) await this.#recover(state, leaseId)
+  }
+
+  async #recover(state: PartitionState, leaseId: string): Promise<void> {
+    const { partition } = state.lane
+    for (;;) {
+      const call = recoverCall(partition.keys, leaseId)
+      const outcome = await this.connection.attempt(partition.slot, call, { lane: 'consume' })
+      if (!outcome.ok) {
+        this.onFailure(partition)
+        return
+      }
+      if (outcome.value.kind === 'alive' || outcome.value.left === 0) break
+    }
+    this.#lookAt(state, performance.now())
+  }
+
+  #lookAt(state: PartitionState, atMs: number): void {
+    state.lookAtMs = atMs
+    if (atMs < this.#timerAtMs) this.#setTimer(atMs)
+  }
+
+  #lookSoon(): void {
+    for (const state of this.#states) this.#lookAt(state, performance.now())
+  }
+
+  #setTimer(atMs: number): void {
+    clearTimeout(this.#timer)
+    this.#timerAtMs = atMs
+    if (this.#stopped || atMs === Number.POSITIVE_INFINITY) return
+    const inMs = Math.min(Math.max(0, atMs - performance.now()), LONGEST_TIMER_MS)
+    this.#timer = setTimeout(() => {
+      const nowMs = performance.now()
+      for (const state of this.#states) if (state.lookAtMs <= nowMs + 1) void this.#look(state)
+      this.#setTimer(Math.min(...this.#states.map((state) => state.lookAtMs)))
+    }, inMs)
+  }
+
+  #stateOf(partition: Partition): PartitionState {
+    const state = this.#states[partition.index]
+    if (!state) throw new Error(`queue ${this.queue} has no partition ${partition.index}`)
+    return state
+  }
+
+  #signal(): void {
+    const waiters = this.#waiters
+    this.#waiters = new Set()
+    for (const wake of waiters) wake()
+  }
+
+  #nextSignal(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', done)
+        this.#waiters.delete(done)
+        resolve()
+      }
+      const timer = setTimeout(done, Math.min(timeoutMs, LONGEST_TIMER_MS))
+      signal?.addEventListener('abort', done)
+      this.#waiters.add(done)
+    })
+  }
+}

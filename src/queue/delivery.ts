@@ -1,0 +1,195 @@
+import type { Connection } from '../connection/connection.js'
+import { InvalidOptionError, LeaseLostError, PayloadTooLargeError, TaskNotFoundError } from '../errors.js'
+import { checkpointCall } from '../scripts/checkpoint.js'
+import { extendCall, failCall, releaseCall } from '../scripts/lease.js'
+import type { Settled } from '../scripts/settled.js'
+import type { Consumer, Handed } from './consumer.js'
+import type { Priority } from './enqueue-options.js'
+import { toJson } from './json.js'
+import type { ResolvedQueueOptions } from './queue-options.js'
+import { backoffDelayMs, encodeError, type TaskRecord } from './task.js'
+import { checkInteger, checkKeys, checkText } from './validate.js'
+
+export interface Checkpoint {
+  readonly step: string
+  readonly data: unknown
+  /** Ms since 1970, by the server's clock. */
+  readonly savedAt: number
+}
+
+/** What a delivery needs of its queue. */
+export interface DeliveryHost {
+  readonly name: string
+  readonly connection: Connection
+  readonly consumer: Consumer
+  readonly options: ResolvedQueueOptions
+  checkpoints(id: string): Promise<Checkpoint[]>
+}
+
+export const LEAST_LEASE_MS = 500
+export const LONGEST_LEASE_MS = 24 * 3_600_000
+
+/**
+ * A task in our hands, until its lease runs out. Settle it once: `complete`, `fail` or `release`. Each of them
+ * rejects with LeaseLostError when the task has been given to someone else, and with QueueUnavailableError when its
+ * shard could not be reached while the lease held.
+ */
+export class Delivery<Type extends string = string, Data = unknown> {
+  readonly id: string
+  readonly type: Type
+  readonly data: Data
+  readonly priority: Priority
+  /** 1 for the first. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  /** Ms since 1970, by the producer's clock. */
+  readonly enqueuedAt: number
+  readonly metadata: Readonly<Record<string, unknown>>
+  /** Longest that the handler may run, in ms. */
+  readonly timeoutMs: number
+  readonly #record: TaskRecord
+  #leaseId: string
+  #leaseMs: number
+
+  constructor(
+    private readonly host: DeliveryHost,
+    private readonly handed: Handed,
+    record: TaskRecord,
+    leaseMs: number,
+  ) {
+    this.#record = record
+    this.#leaseId = handed.leaseId
+    this.#leaseMs = leaseMs
+    this.id = handed.task.id
+    this.type = record.type as Type
+    this.data = record.data as Data
+    this.priority = record.priority
+    this.attempt = handed.task.attemptsUsed + 1
+    this.maxAttempts = record.maxAttempts
+    this.enqueuedAt = record.enqueuedAt
+    this.metadata = record.metadata
+    this.timeoutMs = record.timeoutMs
+  }
+
+  /** The task is done; it and its checkpoints are forgotten, the result kept where the queue keeps results. */
+  async complete(result?: unknown): Promise<void> {
+    const { options, consumer } = this.host
+    const text =
+      options.keepResultsMs > 0
+        ? toJson(`the result of task ${this.id}`, result ?? null, options.maxPayloadBytes)
+        : ''
+    await consumer.lane(this.handed.partition).acknowledge(this.id, this.#leaseId, text, this.#leaseMs)
+  }
+
+  /**
+   * The attempt failed. It is tried again after its backoff, or goes to the dead letters with the error if no
+   * attempt is left or `retry` is false. Resolves with what became of it.
+   */
+  async fail(error: unknown, options: { readonly retry?: boolean } = {}): Promise<'retried' | 'dead'> {
+    checkKeys('options', options, ['retry'])
+    const dies = options.retry === false || this.attempt >= this.maxAttempts
+    await this.#settle(
+      failCall(this.handed.partition.keys, {
+        leaseId: this.#leaseId,
+        id: this.id,
+        next: dies ? 'die' : backoffDelayMs(this.#record.backoff, this.attempt),
+        error: encodeError(error),
+      }),
+    )
+    return dies ? 'dead' : 'retried'
+  }
+
+  /** Hands the task back to the head of its list, without using up an attempt. */
+  async release(): Promise<void> {
+    const { keys } = this.handed.partition
+    const call = releaseCall(keys, { leaseId: this.#leaseId, ids: [this.id] })
+    await this.#settle({ ...call, parse: (reply) => call.parse(reply)[0] ?? 'lost' })
+  }
+
+  /** From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day). */
+  async extend(ms: number): Promise<void> {
+    checkInteger('ms', ms, LEAST_LEASE_MS, LONGEST_LEASE_MS)
+    const newLeaseId =
+      this.#leaseId === `${this.handed.leaseId}:${this.id}`
+        ? this.#leaseId
+        : `${this.handed.leaseId}:${this.id}`
+    await this.#settle(
+      extendCall(this.handed.partition.keys, {
+        id: this.id,
+        leaseId: this.#leaseId,
+        newLeaseId,
+        leaseMs: ms,
+      }),
+    )
+    this.#leaseId = newLeaseId
+    this.#leaseMs = ms
+  }
+
+  /** Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. */
+  checkpoint(step: string, data: unknown): Promise<void> {
+    return saveCheckpoint(this.host, this.handed.partition, {
+      id: this.id,
+      step,
+      data,
+      leaseId: this.#leaseId,
+    })
+  }
+
+  /** All checkpoints of the task, in the order of saving. */
+  checkpoints(): Promise<Checkpoint[]> {
+    return this.host.checkpoints(this.id)
+  }
+
+  async #settle(
+    call: Parameters<Connection['call']>[2] & { parse: (reply: unknown) => Settled },
+  ): Promise<void> {
+    const { value, resent } = await this.host.connection.call<Settled>(
+      this.host.name,
+      this.handed.partition.slot,
+      call,
+      { lane: 'inspect', timeoutMs: this.#leaseMs },
+    )
+    // Sent twice: the first time may have been the one that worked.
+    if (value !== 'done' && !resent) throw new LeaseLostError(this.id)
+  }
+}
+
+/** @throws LeaseLostError, TaskNotFoundError, PayloadTooLargeError, InvalidDataError, InvalidOptionError */
+export async function saveCheckpoint(
+  host: Pick<DeliveryHost, 'name' | 'connection' | 'options'>,
+  partition: Handed['partition'],
+  input: {
+    readonly id: string
+    readonly step: string
+    readonly data: unknown
+    readonly leaseId: string | undefined
+  },
+): Promise<void> {
+  const { maxPayloadBytes, enqueueTimeoutMs } = host.options
+  const step = checkText('step', input.step, 200)
+  const what = `checkpoint ${JSON.stringify(step)} of task ${input.id}`
+  if (input.data === undefined) throw new InvalidOptionError('data', 'expected a value; use null for none')
+  const call = checkpointCall(partition.keys, {
+    id: input.id,
+    step,
+    data: toJson(what, input.data, maxPayloadBytes),
+    limitBytes: maxPayloadBytes,
+    leaseId: input.leaseId,
+  })
+  const { value } = await host.connection.call(host.name, partition.slot, call, {
+    lane: 'inspect',
+    timeoutMs: enqueueTimeoutMs,
+  })
+  switch (value.kind) {
+    case 'saved':
+      return
+    case 'lost':
+      throw new LeaseLostError(input.id)
+    case 'gone':
+      throw input.leaseId === undefined
+        ? new TaskNotFoundError(host.name, input.id)
+        : new LeaseLostError(input.id)
+    case 'full':
+      throw new PayloadTooLargeError(`${what}, with those before it,`, value.bytes, maxPayloadBytes)
+  }
+}

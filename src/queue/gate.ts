@@ -1,0 +1,89 @@
+import type { Confirmation, Connection } from '../connection/connection.js'
+import type { Node } from '../connection/node.js'
+import type { Partition } from '../keys/partitions.js'
+
+export type ShardState =
+  /** Takes enqueues. */
+  | 'open'
+  /** Silent, or its connections break. */
+  | 'down'
+  /** Its replica does not confirm in time. */
+  | 'short'
+  /** Refuses writes: memory full, too few replicas, disk trouble. */
+  | 'full'
+
+/** Ms between tries of a shard that is short or full. */
+const RETRY_MS = 200
+
+/**
+ * Which shards take enqueues at the moment. A shard whose replica did not confirm is left alone until a small write
+ * of our own is confirmed there; one that refused to write, for a moment. So tasks pay for finding out only once.
+ */
+export class Gate {
+  readonly #short = new Map<Node, NodeJS.Timeout>()
+  readonly #full = new Map<Node, NodeJS.Timeout>()
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly confirmation: Confirmation | undefined,
+    private readonly onChange: () => void,
+  ) {}
+
+  isOpen(partition: Partition): boolean {
+    const node = this.connection.topology.ownerOf(partition.slot)
+    return node !== undefined && this.stateOf(node) === 'open'
+  }
+
+  stateOf(node: Node): ShardState {
+    if (!node.up) return 'down'
+    if (this.#full.has(node)) return 'full'
+    if (this.#short.has(node)) return 'short'
+    const { topology, options } = this.connection
+    const needsReplica = this.confirmation !== undefined && options.mode === 'cluster'
+    return needsReplica && topology.replicasOf(node).length === 0 ? 'short' : 'open'
+  }
+
+  reportFull(node: Node): void {
+    if (this.#full.has(node)) return
+    const reopen = () => {
+      this.#full.delete(node)
+      this.onChange()
+    }
+    this.#full.set(node, setTimeout(reopen, RETRY_MS))
+  }
+
+  /** `partition` lies on the node; its probe key is what is written to find out. */
+  reportShort(node: Node, partition: Partition): void {
+    if (!this.#short.has(node)) this.#probeLater(node, partition)
+  }
+
+  stop(): void {
+    for (const timer of [...this.#short.values(), ...this.#full.values()]) clearTimeout(timer)
+    this.#short.clear()
+    this.#full.clear()
+  }
+
+  #probeLater(node: Node, partition: Partition): void {
+    this.#short.set(
+      node,
+      setTimeout(() => void this.#probe(node, partition), RETRY_MS),
+    )
+  }
+
+  async #probe(node: Node, partition: Partition): Promise<void> {
+    const { confirmation, connection } = this
+    if (!confirmation) return
+    const write = ['SET', partition.keys.probe, '1', 'PX', 60_000] as const
+    const timeoutMs = connection.commandTimeoutMs + confirmation.timeoutMs
+    const outcome = await node.send('probe', 1, [write, confirmation.command], timeoutMs)
+    if (!this.#short.has(node)) return
+    // A node that no longer owns the slot cannot be asked this way, and is no longer asked for tasks either.
+    const moved = connection.topology.ownerOf(partition.slot) !== node
+    if (moved || (outcome.ok && confirmation.satisfiedBy(outcome.replies[1]))) {
+      this.#short.delete(node)
+      this.onChange()
+    } else {
+      this.#probeLater(node, partition)
+    }
+  }
+}
