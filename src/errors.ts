@@ -186,3 +186,30 @@ export class NotConnectedError extends ShardqError {
     super(`queue ${queue} is not connected; call connect() first, and nothing after disconnect()`)
   }
 }
+
+/** A handler ran longer than the task's `timeoutMs`; the attempt failed. */
+export class TaskTimeoutError extends ShardqError {
+  constructor(
+    readonly taskId: string,
+    readonly timeoutMs: number,
+  ) {
+    super(`task ${taskId} ran longer than its timeoutMs of ${timeoutMs}`)
+  }
+}
+
+/** A worker got a task for which it has no handler; the attempt failed. */
+export class UnknownTaskTypeError extends ShardqError {
+  constructor(
+    readonly queue: string,
+    readonly type: string,
+  ) {
+    super(`this worker of queue ${queue} has no handler for tasks of type ${JSON.stringify(type)}; add one`)
+  }
+}
+
+/** The reason of an aborted signal when the worker stops; the task is handed back and run elsewhere. */
+export class WorkerStoppedError extends ShardqError {
+  constructor(readonly queue: string) {
+    super(`the worker of queue ${queue} stops; the task is handed back`)
+  }
+}

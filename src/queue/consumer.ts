@@ -91,6 +91,11 @@ export class Consumer implements LaneHost {
     this.#lookSoon()
   }
 
+  /** Whether every partition has a master that counts as alive. */
+  reachesAll(): boolean {
+    return this.#states.every((state) => this.connection.serves(state.lane.partition.slot))
+  }
+
   lane(partition: Partition): ConsumerLane {
     return this.#stateOf(partition).lane
   }

@@ -71,6 +71,11 @@ export class Delivery<Type extends string = string, Data = unknown> {
     this.timeoutMs = record.timeoutMs
   }
 
+  /** Where the task is held. @internal */
+  get lease(): { readonly partition: Handed['partition']; readonly leaseId: string } {
+    return { partition: this.handed.partition, leaseId: this.#leaseId }
+  }
+
   /** The task is done; it and its checkpoints are forgotten, the result kept where the queue keeps results. */
   async complete(result?: unknown): Promise<void> {
     const { options, consumer } = this.host

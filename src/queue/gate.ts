@@ -50,11 +50,14 @@ export class Gate {
       this.onChange()
     }
     this.#full.set(node, setTimeout(reopen, RETRY_MS))
+    this.onChange()
   }
 
   /** `partition` lies on the node; its probe key is what is written to find out. */
   reportShort(node: Node, partition: Partition): void {
-    if (!this.#short.has(node)) this.#probeLater(node, partition)
+    if (this.#short.has(node)) return
+    this.#probeLater(node, partition)
+    this.onChange()
   }
 
   stop(): void {

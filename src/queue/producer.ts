@@ -74,13 +74,17 @@ export class Producer {
     private readonly connection: Connection,
     partitions: readonly Partition[],
     private readonly options: ResolvedQueueOptions,
+    onGateChange: () => void,
   ) {
     this.#confirmation = confirmationFor(
       options.durability,
       options.connection.mode,
       options.confirmTimeoutMs,
     )
-    this.gate = new Gate(connection, this.#confirmation, this.#onTopology)
+    this.gate = new Gate(connection, this.#confirmation, () => {
+      onGateChange()
+      this.#flushSoon()
+    })
     this.#order = visitingOrder(partitions.length)
     this.#lanes = partitions.map((partition) => ({
       partition,

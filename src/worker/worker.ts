@@ -1,0 +1,332 @@
+import { EventEmitter } from 'node:events'
+import {
+  InvalidOptionError,
+  LeaseLostError,
+  TaskTimeoutError,
+  UnknownTaskTypeError,
+  WorkerStoppedError,
+} from '../errors.js'
+import { type Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS } from '../queue/delivery.js'
+import type { QueueOptions } from '../queue/queue-options.js'
+import { type AnyDelivery, TaskQueue, type TypeOf } from '../queue/task-queue.js'
+import { checkInteger } from '../queue/validate.js'
+import { RunningContext, type TaskContext } from './context.js'
+import { Heartbeat } from './heartbeat.js'
+
+export type Handlers<Tasks> = {
+  readonly [Type in TypeOf<Tasks>]?: (task: Delivery<Type, Tasks[Type]>, ctx: TaskContext) => unknown
+}
+
+export interface WorkerOptions extends QueueOptions {
+  /** Most handlers that run at once. Default 10, at most 1,000. */
+  readonly concurrency?: number
+  /** Ms until the tasks of a worker that died are given out again; renewed while it lives. Default 30,000. */
+  readonly leaseMs?: number
+}
+
+export interface WorkerMetrics {
+  readonly completed: number
+  readonly failed: number
+  readonly dead: number
+  readonly lost: number
+}
+
+export interface WorkerHealth {
+  /** `degraded`: some shard is out of reach, or the last heartbeat failed. */
+  readonly status: 'healthy' | 'degraded' | 'stopping' | 'stopped'
+  readonly running: boolean
+  /** Handlers under way. */
+  readonly active: number
+  readonly metrics: WorkerMetrics
+}
+
+export interface WorkerEvents<Tasks> {
+  completed: [{ readonly task: AnyDelivery<Tasks>; readonly result: unknown }]
+  /** An attempt failed and the task will be tried again. */
+  failed: [{ readonly task: AnyDelivery<Tasks>; readonly error: Error }]
+  /** The last attempt failed, and the task is with the dead letters. */
+  dead: [{ readonly task: AnyDelivery<Tasks>; readonly error: Error }]
+  progress: [{ readonly task: AnyDelivery<Tasks>; readonly value: unknown }]
+  log: [{ readonly task: AnyDelivery<Tasks>; readonly message: string }]
+  /** Something went wrong that is no handler's failure: a lost lease, a shard out of reach. */
+  error: [Error]
+}
+
+interface Run {
+  readonly delivery: Delivery
+  readonly context: RunningContext
+  /** Settled or given up: what the handler does from here on is of no interest. */
+  over: boolean
+}
+
+type State = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped'
+
+/** How long a take waits before it asks again whether to go on, in ms. Wakes end it at once. */
+const TAKE_MS = 60_000
+
+/** Runs handlers for a queue's tasks and keeps their leases alive. Start once; stop is safe at any time. */
+export class Worker<Tasks = Record<string, unknown>> {
+  readonly queue: TaskQueue<Tasks>
+  readonly #handlers: Handlers<Tasks>
+  readonly #concurrency: number
+  readonly #leaseMs: number
+  readonly #events = new EventEmitter()
+  readonly #runs = new Set<Run>()
+  readonly #settling = new Set<Promise<void>>()
+  readonly #metrics = { completed: 0, failed: 0, dead: 0, lost: 0 }
+  readonly #stopSignal = new AbortController()
+  #state: State = 'idle'
+  #heartbeat: Heartbeat | undefined
+  #heartbeatFailed = false
+  #loop: Promise<void> | undefined
+  #stopping: Promise<void> | undefined
+  #freed: (() => void) | undefined
+
+  /** @throws InvalidOptionError */
+  constructor(name: string, handlers: Handlers<Tasks>, options: WorkerOptions) {
+    const { concurrency, leaseMs, ...queueOptions } = options
+    for (const [type, handler] of Object.entries(handlers)) {
+      if (typeof handler !== 'function')
+        throw new InvalidOptionError(`handlers.${type}`, 'expected a function')
+    }
+    this.#handlers = handlers
+    this.#concurrency = checkInteger('options.concurrency', concurrency ?? 10, 1, 1_000)
+    this.#leaseMs = checkInteger('options.leaseMs', leaseMs ?? 30_000, LEAST_LEASE_MS, LONGEST_LEASE_MS)
+    this.queue = new TaskQueue<Tasks>(name, queueOptions)
+    this.queue.on('error', (error) => this.#emit('error', error))
+  }
+
+  on<Name extends keyof WorkerEvents<Tasks>>(
+    name: Name,
+    listener: (...args: WorkerEvents<Tasks>[Name]) => void,
+  ): this {
+    this.#events.on(name, listener as (...args: unknown[]) => void)
+    return this
+  }
+
+  off<Name extends keyof WorkerEvents<Tasks>>(
+    name: Name,
+    listener: (...args: WorkerEvents<Tasks>[Name]) => void,
+  ): this {
+    this.#events.off(name, listener as (...args: unknown[]) => void)
+    return this
+  }
+
+  /** Connects and begins to fetch. @throws as TaskQueue.connect; the worker may be started again then */
+  async start(): Promise<void> {
+    if (this.#state !== 'idle')
+      throw new InvalidOptionError('start', `the worker is ${this.#state}; make a new one`)
+    this.#state = 'starting'
+    try {
+      await this.queue.connect()
+    } catch (error) {
+      this.#state = 'idle'
+      throw error
+    }
+    if (this.#state !== 'starting') return
+    this.#state = 'running'
+    this.#heartbeat = new Heartbeat(this.queue.consumer, this.#leaseMs, {
+      onLost: (delivery) => this.#lose(delivery),
+      onBeat: (error) => {
+        this.#heartbeatFailed = error !== undefined
+        if (error) this.#emit('error', error)
+      },
+    })
+    this.#heartbeat.start()
+    this.#loop = this.#fetch()
+  }
+
+  /**
+   * Stops fetching, lets handlers finish for `timeoutMs` (default 10,000), then aborts them and hands their tasks
+   * back without using up an attempt.
+   */
+  stop(options: { readonly timeoutMs?: number } = {}): Promise<void> {
+    const timeoutMs = checkInteger('options.timeoutMs', options.timeoutMs ?? 10_000, 0)
+    this.#stopping ??= this.#stop(timeoutMs)
+    return this.#stopping
+  }
+
+  health(): WorkerHealth {
+    const running = this.#state === 'running'
+    const status =
+      this.#state === 'stopping'
+        ? 'stopping'
+        : !running
+          ? 'stopped'
+          : this.#heartbeatFailed || !this.queue.consumer.reachesAll()
+            ? 'degraded'
+            : 'healthy'
+    return { status, running, active: this.#runs.size, metrics: { ...this.#metrics } }
+  }
+
+  async #fetch(): Promise<void> {
+    const { signal } = this.#stopSignal
+    while (!signal.aborted) {
+      const room = this.#concurrency - this.#runs.size
+      if (room <= 0) {
+        await new Promise<void>((resolve) => {
+          this.#freed = resolve
+        })
+        continue
+      }
+      const deliveries = await this.queue.take({
+        count: room,
+        blockMs: TAKE_MS,
+        leaseMs: this.#leaseMs,
+        levels: [0, 1, 2],
+        signal,
+      })
+      for (const delivery of deliveries) {
+        if (signal.aborted) this.#track(this.#handBack(delivery as Delivery))
+        else this.#run(delivery as Delivery)
+      }
+    }
+  }
+
+  #run(delivery: Delivery): void {
+    const context = new RunningContext(delivery, {
+      onProgress: (_, value) => this.#emit('progress', { task: delivery as AnyDelivery<Tasks>, value }),
+      onLog: (_, message) => this.#emit('log', { task: delivery as AnyDelivery<Tasks>, message }),
+    })
+    const run: Run = { delivery, context, over: false }
+    this.#runs.add(run)
+    this.#heartbeat?.hold(delivery)
+    const timer = setTimeout(() => {
+      const error = new TaskTimeoutError(delivery.id, delivery.timeoutMs)
+      context.abort(error)
+      this.#finish(run, () => this.#fail(delivery, error))
+    }, delivery.timeoutMs)
+    this.#handle(delivery, context).then(
+      (result) => {
+        clearTimeout(timer)
+        this.#finish(run, () => this.#complete(delivery, result))
+      },
+      (error: unknown) => {
+        clearTimeout(timer)
+        this.#finish(run, () => this.#fail(delivery, toError(error)))
+      },
+    )
+  }
+
+  async #handle(delivery: Delivery, context: TaskContext): Promise<unknown> {
+    const handler = Object.hasOwn(this.#handlers, delivery.type)
+      ? this.#handlers[delivery.type as TypeOf<Tasks>]
+      : undefined
+    if (!handler) throw new UnknownTaskTypeError(this.queue.name, delivery.type)
+    return handler(delivery as never, context)
+  }
+
+  /** Ends a run once, and settles its task in the background: its place is free for the next one at once. */
+  #finish(run: Run, settle: () => Promise<void>): void {
+    if (run.over) return
+    run.over = true
+    this.#runs.delete(run)
+    this.#freed?.()
+    this.#freed = undefined
+    // The lease is kept alive until the task is settled, since that may have to wait for a failover.
+    this.#track(settle().finally(() => this.#heartbeat?.drop(run.delivery)))
+  }
+
+  async #complete(delivery: Delivery, result: unknown): Promise<void> {
+    try {
+      await delivery.complete(result)
+    } catch (error) {
+      this.#notSettled(error as Error)
+      return
+    }
+    this.#metrics.completed++
+    this.#emit('completed', { task: delivery as AnyDelivery<Tasks>, result })
+  }
+
+  async #fail(delivery: Delivery, error: Error): Promise<void> {
+    let outcome: 'retried' | 'dead'
+    try {
+      outcome = await delivery.fail(error)
+    } catch (cause) {
+      this.#notSettled(cause as Error)
+      return
+    }
+    this.#metrics.failed++
+    if (outcome === 'dead') this.#metrics.dead++
+    this.#emit(outcome === 'dead' ? 'dead' : 'failed', { task: delivery as AnyDelivery<Tasks>, error })
+  }
+
+  async #handBack(delivery: Delivery): Promise<void> {
+    try {
+      await delivery.release()
+    } catch (error) {
+      this.#notSettled(error as Error)
+    }
+  }
+
+  #notSettled(error: Error): void {
+    if (error instanceof LeaseLostError) this.#metrics.lost++
+    this.#emit('error', error)
+  }
+
+  #lose(delivery: Delivery): void {
+    for (const run of this.#runs) {
+      if (run.delivery !== delivery) continue
+      const error = new LeaseLostError(delivery.id)
+      run.context.abort(error)
+      this.#finish(run, async () => this.#notSettled(error))
+      return
+    }
+    this.#heartbeat?.drop(delivery)
+  }
+
+  async #stop(timeoutMs: number): Promise<void> {
+    const started = this.#state === 'running'
+    this.#state = 'stopping'
+    this.#stopSignal.abort()
+    this.#freed?.()
+    if (started) {
+      await this.#loop
+      await this.#idle(timeoutMs)
+      const stopped = new WorkerStoppedError(this.queue.name)
+      for (const run of [...this.#runs]) {
+        run.context.abort(stopped)
+        this.#finish(run, () => this.#handBack(run.delivery))
+      }
+      while (this.#settling.size > 0) await Promise.all(this.#settling)
+      this.#heartbeat?.stop()
+    }
+    await this.queue.disconnect()
+    this.#state = 'stopped'
+  }
+
+  /** Resolves when no handler runs, or after `timeoutMs`. */
+  async #idle(timeoutMs: number): Promise<void> {
+    const deadlineMs = performance.now() + timeoutMs
+    while (this.#runs.size > 0) {
+      const leftMs = deadlineMs - performance.now()
+      if (leftMs <= 0) return
+      let timer: NodeJS.Timeout | undefined
+      await new Promise<void>((resolve) => {
+        this.#freed = resolve
+        timer = setTimeout(resolve, leftMs)
+      })
+      clearTimeout(timer)
+    }
+  }
+
+  #track(settling: Promise<void>): void {
+    this.#settling.add(settling)
+    void settling.finally(() => this.#settling.delete(settling))
+  }
+
+  /** A listener that throws must not end the work of others; what it threw goes to the `error` listeners. */
+  #emit<Name extends keyof WorkerEvents<Tasks>>(name: Name, ...args: WorkerEvents<Tasks>[Name]): void {
+    for (const listener of this.#events.listeners(name)) {
+      try {
+        ;(listener as (...values: unknown[]) => void)(...args)
+      } catch (error) {
+        if (name !== 'error') this.#emit('error', ...([toError(error)] as WorkerEvents<Tasks>['error']))
+      }
+    }
+  }
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
