@@ -19,7 +19,8 @@ interface PackageManager {
 
 /**
  * Debian starts a service when it installs one. We want the binary, not a server on 6379, so for the time of
- * the install a policy says no, unless the system has a policy of its own.
+ * the install a policy says no, unless the system has a policy of its own. One broken mirror fails `update`, but
+ * seldom the install; and a machine that has just booted may be busy with upgrades of its own, hence the lock.
  */
 const APT = `set -e
 policy=/usr/sbin/policy-rc.d
@@ -30,8 +31,8 @@ if [ ! -e "$policy" ]; then
   chmod 755 "$policy"
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get update
-apt-get install -y --no-install-recommends redis-server`
+apt-get update || true
+apt-get install -y -o DPkg::Lock::Timeout=120 --no-install-recommends redis-server`
 
 /** In the order in which they are tried; a system has one of them, or one and Homebrew. */
 const MANAGERS: readonly PackageManager[] = [

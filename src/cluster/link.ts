@@ -40,6 +40,8 @@ export class NodeLink {
       // A node that is still loading its data answers INFO; the ready check would hold that back.
       enableReadyCheck: false,
       retryStrategy: () => null,
+      // Every reply is awaited before we close, so there is nothing to linger for (2 s, by default).
+      disconnectTimeout: 0,
       maxRetriesPerRequest: 0,
     })
     // ioredis reports on the event as well as on the promise; the promise is the one we listen to.

@@ -19,6 +19,11 @@ import {
 } from './processes.js'
 import { parseFields } from './replies.js'
 
+/** A master gives its replicas 10 s (shutdown-timeout) to catch up before it ends. */
+const STOP_TIMEOUT_MS = 15_000
+const SHUTDOWN_REFUSED_MS = 10_000
+const FROZEN_PATIENCE_MS = 5000
+
 /** Where a server of ours lives; `password` only where its settings demand one. */
 export interface NodePlace {
   readonly port: number
@@ -127,8 +132,10 @@ async function logTail(dir: string): Promise<string> {
 }
 
 /**
- * Ends a server of ours and waits until its process is gone.
- * @param keepData true: an orderly SHUTDOWN, which writes everything to disk first; false: at once
+ * Ends a server of ours and waits until its process is gone. A node that answers is asked to end; signals go only
+ * to a process that our own pid file vouches for, since a pid that came over the network could be of another
+ * machine.
+ * @param keepData true: it writes everything to disk first; false: at once
  * @throws NodeStopError when it refuses, or is still there after 15 s
  */
 export async function stopNode(
@@ -137,30 +144,45 @@ export async function stopNode(
   { keepData }: { keepData: boolean },
 ): Promise<void> {
   const { process: identity } = found
-  if (!keepData) {
-    await signalProcess(identity, 'SIGKILL')
-  } else if (found.state === 'running') {
-    await shutdown(place, identity)
+  if (found.state === 'running') {
+    await shutdown(place, identity, keepData ? [] : ['NOSAVE', 'NOW', 'FORCE'])
   } else {
-    // It cannot hear SHUTDOWN. Thawed, it obeys SIGTERM, which writes to disk just the same.
-    await signalProcess(identity, 'SIGTERM')
-    await signalProcess(identity, 'SIGCONT')
-    if (!(await waitUntilGone(identity, 5000))) await signalProcess(identity, 'SIGKILL')
+    if (keepData) {
+      // It cannot hear SHUTDOWN. Thawed, it obeys SIGTERM, which writes to disk just the same.
+      await signalProcess(identity, 'SIGTERM')
+      await signalProcess(identity, 'SIGCONT')
+      await waitUntilGone(identity, FROZEN_PATIENCE_MS)
+    }
+    await signalProcess(identity, 'SIGKILL')
   }
-  // A master gives its replicas 10 s (shutdown-timeout) to catch up before it ends.
-  if (!(await waitUntilGone(identity, 15_000))) {
+  if (!(await waitUntilGone(identity, STOP_TIMEOUT_MS))) {
     throw new NodeStopError(place.port, identity.pid, `it is still running after 15 s; see ${place.dir}`)
   }
 }
 
-async function shutdown(place: NodePlace, identity: ProcessIdentity): Promise<void> {
-  try {
-    await withLink({ host: HOST, port: place.port }, { ...linkOptions(place), timeoutMs: 15_000 }, (link) =>
-      link.text('SHUTDOWN'),
-    )
-  } catch (error) {
-    // The connection breaks when it obeys; an answer is a refusal, such as a disk that is full.
-    const message = (error as Error).message
-    if (/^(ERR|MISCONF|NOPERM)/.test(message)) throw new NodeStopError(place.port, identity.pid, message)
+/** Ends a process that we have started ourselves, without ceremony: its data is not wanted. */
+export async function discardProcess(identity: ProcessIdentity): Promise<void> {
+  await signalProcess(identity, 'SIGKILL')
+  await waitUntilGone(identity, STOP_TIMEOUT_MS)
+}
+
+/**
+ * Asks for SHUTDOWN until it is obeyed. A refusal may pass: a replica that has just been synced is writing its
+ * first AOF, and will not end before that is done.
+ */
+async function shutdown(place: NodePlace, identity: ProcessIdentity, how: string[]): Promise<void> {
+  const deadline = performance.now() + SHUTDOWN_REFUSED_MS
+  while (true) {
+    try {
+      const patient = { ...linkOptions(place), timeoutMs: STOP_TIMEOUT_MS }
+      await withLink({ host: HOST, port: place.port }, patient, (link) => link.text('SHUTDOWN', ...how))
+      return
+    } catch (error) {
+      // The connection breaks when it obeys; an answer is a refusal.
+      const message = (error as Error).message
+      if (!/^[A-Z]+ /.test(message)) return
+      if (performance.now() > deadline) throw new NodeStopError(place.port, identity.pid, message)
+      await sleep(100)
+    }
   }
 }

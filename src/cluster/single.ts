@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ensureServer } from './find-server.js'
-import { type NodePlace, startNode, stopNode } from './node.js'
+import { discardProcess, type NodePlace, startNode } from './node.js'
 import { CONFIG_FILE, type Settings, singleServerConfig } from './node-config.js'
 import { checkPortsFree, freePorts, HOST } from './ports.js'
 
@@ -43,7 +43,7 @@ export async function startSingle(options: SingleOptions = {}): Promise<SingleSe
     )
     const process = await startNode(server, place, { signal: options.signal })
     const stop = async () => {
-      await stopNode(place, { state: 'running', process }, { keepData: false })
+      await discardProcess(process)
       await rm(dir, { recursive: true, force: true })
     }
     return { host: HOST, port, pid: process.pid, dir, url: `redis://${HOST}:${port}`, stop }

@@ -15,7 +15,7 @@ import { ensureServer, type RedisServer } from './find-server.js'
 import { formCluster, slotRanges } from './form.js'
 import type { ClusterStatus } from './inspect.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
-import { type NodePlace, probeNode, startNode, stopNode } from './node.js'
+import { discardProcess, type NodePlace, probeNode, startNode, stopNode } from './node.js'
 import { CONFIG_FILE, clusterNodeConfig } from './node-config.js'
 import { checkPortsFree } from './ports.js'
 import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
@@ -99,7 +99,7 @@ async function create(
       options,
     )
   } catch (error) {
-    await endAll(nodePlaces(dataDir, wanted), running, { keepData: false })
+    await Promise.all([...running.values()].map(discardProcess))
     await removeCluster(dataDir, madeDirs)
     throw interruptedOr(error, options)
   }
@@ -144,7 +144,11 @@ async function revive(
     const status = await withLinks(places, (links) => waitUntilReady(links, readyOptions(options)))
     return done('restarted', status, server)
   } catch (error) {
-    await endAll(places, ours, { keepData: true })
+    const started = down.flatMap((place) => {
+      const process = ours.get(place.port)
+      return process ? [stopNode(place, { state: 'running', process }, { keepData: true })] : []
+    })
+    await Promise.all(started)
     throw interruptedOr(error, options)
   }
 }
@@ -178,19 +182,6 @@ async function startNodes(
   )
   const failed = results.find((result) => result.status === 'rejected')
   if (failed) throw failed.reason
-}
-
-async function endAll(
-  places: readonly NodePlace[],
-  processes: ReadonlyMap<number, ProcessIdentity>,
-  options: { keepData: boolean },
-): Promise<void> {
-  await Promise.all(
-    places.map(async (place) => {
-      const identity = processes.get(place.port)
-      if (identity) await stopNode(place, { state: 'running', process: identity }, options)
-    }),
-  )
 }
 
 function finish(cluster: LocalCluster, { onStep }: UpOptions): LocalCluster {

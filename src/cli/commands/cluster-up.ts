@@ -60,7 +60,6 @@ Examples:
 async function clusterUp(flags: UpFlags, output: Output, signal: AbortSignal): Promise<void> {
   const { json: _, config, ...options } = flags
   const described = config === undefined ? {} : { basePort: await basePortOf(config) }
-  output.title('Redis Cluster')
   const cluster = await startCluster({ ...described, ...options, signal, onStep: stepPrinter(output) })
   output.document({
     outcome: cluster.outcome,
@@ -85,6 +84,9 @@ async function clusterUp(flags: UpFlags, output: Output, signal: AbortSignal): P
     output.line(`  Node ${index + 1}: ${host}:${port} ${name}`)
   })
   output.line()
+  output.line(
+    'All on this machine: for development, tests and drills. Nothing here survives the loss of the machine.',
+  )
   output.line(`Data: ${cluster.dataDir}`)
   output.line(
     `Stop it with: shardq cluster stop${flags.dataDir ? ` --data-dir ${JSON.stringify(flags.dataDir)}` : ''}`,
@@ -114,6 +116,7 @@ function stepPrinter(output: Output): (step: UpStep) => void {
     if (step.step !== last) output.line(`\n${text}`)
   }
   return (step) => {
+    if (last === null) output.title('Redis Cluster')
     switch (step.step) {
       case 'install':
         output.line(`\n📦 No Redis server here; installing one, as by: ${step.command}`)

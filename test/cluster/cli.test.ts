@@ -1,0 +1,124 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { freePorts, stopCluster } from '../../src/cluster/index.js'
+import { shardq } from '../helpers/cli.js'
+import { tempDir } from '../helpers/temp-dir.js'
+
+const seed = `127.0.0.1:${inject('cluster').nodes[0]?.port}`
+const single = new URL(inject('single').url)
+
+describe('cluster status', () => {
+  test('--json: one document with the contract’s fields', async () => {
+    const { code, stdout, stderr } = await shardq(['cluster', 'status', '--node', seed, '--json'])
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    const status = JSON.parse(stdout)
+    expect(status).toMatchObject({
+      state: 'ok',
+      slotsAssigned: 16_384,
+      slotsOk: 16_384,
+      knownNodes: 6,
+      size: 3,
+    })
+    expect(status.nodes).toHaveLength(6)
+    expect(status.nodes[0]).toMatchObject({
+      id: expect.stringMatching(/^[0-9a-f]{40}$/),
+      host: '127.0.0.1',
+      port: expect.any(Number),
+      role: expect.stringMatching(/^(master|replica)$/),
+      flags: [],
+      linkState: 'connected',
+      configEpoch: expect.any(Number),
+    })
+  })
+
+  test('for people: a table, without colours on a pipe', async () => {
+    const { code, stdout } = await shardq(['cluster', 'status', '--node', seed], {
+      env: { FORCE_COLOR: '1', CI: '1' },
+    })
+    expect(code).toBe(0)
+    expect(stdout).toContain('10923-16383')
+    expect(stdout.includes('\u001b')).toBe(false)
+  })
+
+  test('takes its nodes from --config', async () => {
+    const config = join(await tempDir(), 'redis.yaml')
+    const [host, port] = seed.split(':')
+    await writeFile(config, `redis:\n  mode: cluster\n  nodes:\n    - host: ${host}\n      port: ${port}\n`)
+    const { code, stdout } = await shardq(['cluster', 'status', '--config', config, '--json'])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout).knownNodes).toBe(6)
+  })
+
+  test.each([
+    ['an address where nobody is', '127.0.0.1:1', 'NodeUnreachableError'],
+    ['a server that is no cluster', `127.0.0.1:${single.port}`, 'WrongModeError'],
+  ])('%s: exit 1, and with --json the error is the document', async (_, node, name) => {
+    const plain = await shardq(['cluster', 'status', '--node', node])
+    expect(plain).toMatchObject({ code: 1, stdout: '' })
+    expect(plain.stderr).toContain(node)
+    const json = await shardq(['cluster', 'status', '--node', node, '--json'])
+    expect(json).toMatchObject({ code: 1, stderr: '' })
+    expect(JSON.parse(json.stdout).error).toMatchObject({ name })
+  })
+})
+
+describe('wrong usage', () => {
+  test.each([
+    'cluster up --bogus',
+    'cluster up --masters 2',
+    'cluster up --masters many',
+    'cluster up --base-port 60000',
+    'cluster up --profile fast',
+    'cluster up surplus',
+    'cluster status --node nowhere',
+    'cluster nonsense',
+    'nonsense',
+    '',
+  ])('shardq %s: exit 2, nothing on stdout', async (line) => {
+    const words = line.split(' ').filter((word) => word !== '')
+    const cwd = await tempDir()
+    const plain = await shardq(words, { cwd })
+    expect(plain).toMatchObject({ code: 2, stdout: '' })
+    expect(plain.stderr).not.toBe('')
+    const json = await shardq([...words, '--json'], { cwd })
+    expect(json).toMatchObject({ code: 2, stderr: '' })
+    expect(JSON.parse(json.stdout).error.message).toEqual(expect.any(String))
+  })
+})
+
+test.each([
+  ['--help', 'cluster'],
+  ['cluster --help', 'status'],
+  ['cluster up --help', '--base-port'],
+  ['cluster up --help', 'Examples:'],
+  ['cluster stop --help', '--data-dir'],
+  ['cluster status --help', '--node'],
+])('shardq %s tells of %s and exits 0', async (line, text) => {
+  const { code, stdout, stderr } = await shardq(line.split(' '))
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  expect(stdout).toContain(text)
+})
+
+test('up, status, up, stop in a folder with a space, as a user would', async () => {
+  const cwd = await tempDir()
+  onTestFinished(() => stopCluster({ dataDir: join(cwd, '.shardq', 'cluster'), remove: true }).then(() => {}))
+  const [base = 0] = await freePorts(1)
+
+  const up = await shardq(['cluster', 'up', '--base-port', String(base)], { cwd })
+  expect(up).toMatchObject({ code: 0, stderr: '' })
+  expect(up.stdout).toContain(`Node 1: 127.0.0.1:${base} (MASTER)`)
+  expect(up.stdout).toContain(`Node 6: 127.0.0.1:${base + 5} (REPLICA)`)
+  expect(up.stdout).toContain('Master[2] -> Slots 10923 - 16383')
+
+  const status = await shardq(['cluster', 'status', '--json'], { cwd })
+  expect(JSON.parse(status.stdout).state).toBe('ok')
+
+  const again = await shardq(['cluster', 'up', '--json'], { cwd })
+  expect(again).toMatchObject({ code: 0, stderr: '' })
+  expect(JSON.parse(again.stdout)).toMatchObject({ outcome: 'running', profile: 'queue' })
+
+  const stop = await shardq(['cluster', 'stop', '--json'], { cwd })
+  expect(stop).toMatchObject({ code: 0, stderr: '' })
+  expect(JSON.parse(stop.stdout).nodes).toHaveLength(6)
+})
