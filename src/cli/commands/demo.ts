@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type DemoOptions, runDemo } from '../../demo/index.js'
+import type { DemoOptions } from '../../demo/index.js'
 import { wholeNumber } from '../arguments.js'
 import { runAction } from '../command.js'
 
@@ -30,6 +30,8 @@ Examples:
     )
     .action((flags: DemoFlags) =>
       runAction(flags, async (_, __, signal) => {
+        // The demo brings the whole queue with it, which no other command has to wait for.
+        const { runDemo } = await import('../../demo/index.js')
         process.exitCode = await runDemo({ ...flags, signal })
       }),
     )
