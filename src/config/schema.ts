@@ -7,22 +7,25 @@ import type { Config } from './index.js'
 // Every `error` says what was expected; `faults.ts` adds where, and what was there instead.
 
 const text = (what: string) => z.string({ error: what }).min(1, { error: what })
-const whole = (least: number, what: string) => z.int({ error: what }).min(least, { error: what })
+const whole = (least: number, most: number, what: string) =>
+  z.int({ error: what }).min(least, { error: what }).max(most, { error: what })
 
-const portExpected = 'expected a port (1 to 65535)'
-const port = whole(1, portExpected).max(65_535, { error: portExpected })
+const port = whole(1, 65_535, 'expected a port (1 to 65535)')
 const address = z.strictObject(
   { host: text('expected a host name or address'), port },
   { error: 'expected a host and a port' },
 )
 
-const urlExpected = 'expected redis://host:port, or rediss://host:port for TLS'
+// Only database 0, as on a cluster.
+const urlExpected = 'expected redis://host:port, or rediss://host:port for TLS, without a path'
 const url = z.string({ error: urlExpected }).refine(isRedisUrl, { error: urlExpected })
 
 function isRedisUrl(value: string): boolean {
   try {
     const { protocol, hostname, pathname, search } = new URL(value)
-    return /^rediss?:$/.test(protocol) && hostname !== '' && /^\/?\d*$/.test(pathname) && search === ''
+    return (
+      /^rediss?:$/.test(protocol) && hostname !== '' && ['', '/', '/0'].includes(pathname) && search === ''
+    )
   } catch {
     return false
   }
@@ -70,9 +73,9 @@ export function configSchema(written: unknown, folder: string): z.ZodType<Config
       ? tlsFiles(folder)
       : z.boolean({ error: 'expected true, false, or a section with caFile, certFile, keyFile' })
     ).exactOptional(),
-    connectionsPerNode: whole(1, 'expected a whole number of at least 1').exactOptional(),
-    commandTimeoutMs: whole(50, 'expected milliseconds, at least 50').exactOptional(),
-    connectTimeoutMs: whole(1, 'expected milliseconds, at least 1').exactOptional(),
+    connectionsPerNode: whole(1, 64, 'expected a whole number from 1 to 64').exactOptional(),
+    commandTimeoutMs: whole(50, 60_000, 'expected milliseconds, 50 to 60000').exactOptional(),
+    connectTimeoutMs: whole(50, 600_000, 'expected milliseconds, 50 to 600000').exactOptional(),
   }
   const mode = <M extends string>(value: M) => z.literal(value, { error: 'expected cluster or single' })
   const nodesExpected = 'expected a list of at least one node, each with host and port'

@@ -14,7 +14,7 @@ export interface LedgerSummary {
   readonly rejected: number
   /** Longest wait for one `enqueue`. */
   readonly longestEnqueueMs: number
-  /** Longest time in which no `enqueue` at all was acknowledged while the producer had tasks to give. */
+  /** Longest time in which callers were waiting for an `enqueue` and not one of them was acknowledged. */
   readonly longestGapMs: number
   /** Nothing lost and nothing left over. */
   readonly balanced: boolean
@@ -32,7 +32,9 @@ export class Ledger {
   #rejected = 0
   #longestEnqueueMs = 0
   #longestGapMs = 0
-  #lastAcknowledgedMs: number | null = null
+  #waiting = 0
+  /** Since when somebody has been waiting and nobody was acknowledged. */
+  #gapSinceMs = 0
 
   get enqueued(): number {
     return this.#acknowledged.size
@@ -46,21 +48,21 @@ export class Ledger {
     return this.#longestEnqueueMs
   }
 
-  /** The producer begins; the first gap counts from here. */
-  producing(atMs: number): void {
-    this.#lastAcknowledgedMs = atMs
+  /** A caller has a task to enqueue, and waits from now until `acknowledge`. */
+  want(atMs: number): void {
+    if (this.#waiting++ === 0) this.#gapSinceMs = atMs
   }
 
   acknowledge(id: string, { calledMs, atMs }: { calledMs: number; atMs: number }): void {
     if (!this.#acknowledged.has(id) && this.#runs.has(id)) this.#completed++
     this.#acknowledged.add(id)
     this.#longestEnqueueMs = Math.max(this.#longestEnqueueMs, atMs - calledMs)
-    if (this.#lastAcknowledgedMs !== null) {
-      this.#longestGapMs = Math.max(this.#longestGapMs, atMs - this.#lastAcknowledgedMs)
-    }
-    this.#lastAcknowledgedMs = atMs
+    this.#longestGapMs = Math.max(this.#longestGapMs, atMs - this.#gapSinceMs)
+    this.#gapSinceMs = atMs
+    this.#waiting--
   }
 
+  /** The call failed; the caller goes on waiting and calls again. */
   reject({ calledMs, atMs }: { calledMs: number; atMs: number }): void {
     this.#rejected++
     this.#longestEnqueueMs = Math.max(this.#longestEnqueueMs, atMs - calledMs)

@@ -36,7 +36,6 @@ export async function produce({ queue, pairs, ledger, spreadOverMs, signal }: Pr
   setMaxListeners(CALLERS, ended)
   const started = performance.now()
   let next = 0
-  ledger.producing(started)
   const caller = async () => {
     while (next < pairs.length && !ended.aborted) {
       const index = next++
@@ -61,6 +60,7 @@ async function enqueueUntilAccepted(
   ledger: Ledger,
   signal: AbortSignal,
 ): Promise<void> {
+  ledger.want(performance.now())
   const giveUpMs = performance.now() + GIVE_UP_AFTER_MS
   while (true) {
     const calledMs = performance.now()

@@ -95,7 +95,7 @@ describe('the file', () => {
   natMap: { here: { host: a, port: 1 }, "a:1": { host: a, port: 1.5 } }
 `
     expect((await faultsOf(load(yaml))).sort()).toEqual([
-      'redis.connectionsPerNode: expected a whole number of at least 1, got 0',
+      'redis.connectionsPerNode: expected a whole number from 1 to 64, got 0',
       'redis.natMap.a:1.port: expected a port (1 to 65535), got 1.5',
       'redis.natMap.here: expected host:port as the key, got "here"',
       'redis.nodes[0].port: expected a port (1 to 65535), got 70000',
@@ -129,6 +129,12 @@ describe('the file', () => {
     [
       'redis:\n  mode: cluster\n nodes: []',
       ['line 3, column 1: All mapping items must start at the same column'],
+    ],
+    [
+      'redis: { mode: single, url: "redis://a/3" }',
+      [
+        'redis.url: expected redis://host:port, or rediss://host:port for TLS, without a path, got "redis://a/3"',
+      ],
     ],
     ['redis: 1\nredis: 2', ['line 2, column 1: Map keys must be unique']],
   ])('says what is wrong with %j', async (yaml, faults) => {

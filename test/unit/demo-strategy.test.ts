@@ -19,7 +19,7 @@ describe('backtest', () => {
     expect(maxDrawdown).toBeCloseTo(1 / 12, 12)
     expect(trades).toBe(2)
     // Daily returns 1/11, -1/12, 0, 0, 2/11: mean 0.0378788, sample deviation 0.1013570.
-    expect(sharpe).toBeCloseTo((0.0378788 / 0.1013570) * Math.sqrt(252), 3)
+    expect(sharpe).toBeCloseTo((0.0378788 / 0.101357) * Math.sqrt(252), 3)
   })
 
   it('charges each side, and the sale at the end', () => {
