@@ -61,7 +61,7 @@ export class NodeSocket {
         resolve({ ok: false, fault: { kind: 'lost', error: this.#lastError ?? error } })
       }
       redis
-        .pipeline(commands.map((command) => [...command]))
+        .pipeline(commands.map((command) => ['call', ...command]))
         .exec()
         .then((results) => {
           clearTimeout(timer)

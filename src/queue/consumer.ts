@@ -12,6 +12,8 @@ import { Wakes } from './wakes.js'
 const LOOK_IDLE_MS = 15_000
 /** The same while it has tasks that nobody here has room for, whose new leases we would not hear of. */
 const LOOK_BUSY_MS = 1_500
+/** Longest that the first task waits for all partitions to be looked at, in ms. */
+const KNOWN_WITHIN_MS = 1_000
 /** Up to so many ms are added to a look at a lease that runs out, so that not every worker comes at once. */
 const LEASE_JITTER_MS = 100
 const LEVELS = [0, 1, 2] as const
@@ -34,6 +36,8 @@ interface PartitionState {
   readonly wokenAtMs: [number, number, number]
   paused: boolean
   lookAtMs: number
+  /** How it stands has been known since we began to listen. */
+  known: boolean
   looking: boolean
   /** Something was scheduled while a look was under way. */
   lookAgain: boolean
@@ -53,6 +57,8 @@ export class Consumer implements LaneHost {
   #turn = 0
   #timer: NodeJS.Timeout | undefined
   #timerAtMs = Number.POSITIVE_INFINITY
+  /** performance.now() after which tasks are handed out although some partition has not been looked at yet. */
+  #knownBy = 0
   #started = false
   #stopped = false
   readonly #onTopology = () => {
@@ -73,6 +79,7 @@ export class Consumer implements LaneHost {
       wokenAtMs: [0, 0, 0],
       paused: false,
       lookAtMs: Number.POSITIVE_INFINITY,
+      known: false,
       looking: false,
       lookAgain: false,
     }))
@@ -88,7 +95,9 @@ export class Consumer implements LaneHost {
     this.#started = true
     this.connection.topology.on('change', this.#onTopology)
     this.#wakes.start()
-    this.#lookSoon()
+    const latestMs = performance.now() + KNOWN_WITHIN_MS
+    for (const state of this.#states) this.#lookAt(state, latestMs)
+    this.#knownBy = latestMs
   }
 
   /** Whether every partition has a master that counts as alive. */
@@ -112,6 +121,7 @@ export class Consumer implements LaneHost {
     readonly signal?: AbortSignal
   }): Promise<Handed[]> {
     this.start()
+    await this.#allKnown()
     const deadlineMs = performance.now() + options.blockMs
     for (;;) {
       const taken = await this.#takeKnown(options)
@@ -119,6 +129,19 @@ export class Consumer implements LaneHost {
       const leftMs = deadlineMs - performance.now()
       if (leftMs <= 0 || this.#stopped || options.signal?.aborted) return []
       if (!this.#anyReady(options.levels)) await this.#nextSignal(leftMs, options.signal)
+    }
+  }
+
+  /** The first task handed out must be the first of all partitions, so all that can be reached are looked at before. */
+  async #allKnown(): Promise<void> {
+    for (;;) {
+      const leftMs = this.#knownBy - performance.now()
+      if (leftMs <= 0 || this.#stopped) return
+      if (this.#states.every((state) => state.known || !state.lane.reachable)) {
+        this.#knownBy = 0
+        return
+      }
+      await this.#nextSignal(leftMs, undefined)
     }
   }
 
@@ -250,6 +273,10 @@ export class Consumer implements LaneHost {
       return
     }
     this.onOutlook(partition, outcome.value.outlook, askedAtMs)
+    if (!state.known && this.#wakes.hears(partition)) {
+      state.known = true
+      this.#signal()
+    }
     if (state.lookAgain) this.#lookAt(state, performance.now())
     for (const leaseId of outcome.value.expiredLeases) await this.#recover(state, leaseId)
   }
@@ -271,10 +298,6 @@ export class Consumer implements LaneHost {
   #lookAt(state: PartitionState, atMs: number): void {
     state.lookAtMs = atMs
     if (atMs < this.#timerAtMs) this.#setTimer(atMs)
-  }
-
-  #lookSoon(): void {
-    for (const state of this.#states) this.#lookAt(state, performance.now())
   }
 
   #setTimer(atMs: number): void {

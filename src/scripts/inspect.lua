@@ -1,6 +1,6 @@
 -- Looks up one task. Changes nothing.
--- KEYS   1 tasks  2 attempts  3 scheduled  4 dead  5 errors  6 results  7 checkpoints
---        8.. sets of the leases there are
+-- KEYS   1 tasks  2 attempts  3 scheduled  4 dead  5 errors  6 results  7 checkpoints  8 result expiry
+--        9.. sets of the leases there are
 -- ARGV   1 task id
 -- Output {} | { state, record, attempts, time, error, result, checkpoints }
 --        state  'ready' | 'active' | 'scheduled' | 'dead' | 'completed'
@@ -10,8 +10,11 @@
 local id = ARGV[1]
 local record = redis.call('HGET', KEYS[1], id)
 if not record then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local result = redis.call('HGET', KEYS[6], id)
-  if result then
+  -- tend.lua removes it in its own time; it is forgotten from the ms that was promised.
+  if result and tonumber(redis.call('ZSCORE', KEYS[8], id) or '0') > now then
     return { 'completed', '', '0', '', '', result, '' }
   end
   return {}
@@ -26,7 +29,7 @@ local died = redis.call('ZSCORE', KEYS[4], id)
 if died then
   return { 'dead', record, attempts, died, redis.call('HGET', KEYS[5], id) or '', '', checkpoints }
 end
-for i = 8, #KEYS do
+for i = 9, #KEYS do
   if redis.call('SISMEMBER', KEYS[i], id) == 1 then
     return { 'active', record, attempts, '', '', '', checkpoints }
   end

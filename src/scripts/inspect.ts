@@ -43,6 +43,7 @@ export function inspectCall(
       keys.errors,
       keys.results,
       keys.checkpoints,
+      keys.resultExpiry,
       ...input.leaseIds.map((id) => keys.lease(id)),
     ],
     args: [input.id],

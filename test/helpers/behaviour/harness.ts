@@ -1,0 +1,112 @@
+import { randomBytes } from 'node:crypto'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, expect } from 'vitest'
+import { parseClusterNodes } from '../../../src/connection/cluster-view.js'
+import type { ConnectionOptions } from '../../../src/connection/options.js'
+import {
+  type Handlers,
+  type QueueOptions,
+  TaskQueue,
+  Worker,
+  type WorkerOptions,
+} from '../../../src/index.js'
+
+export interface TestTasks {
+  add: { a: number; b: number }
+  note: unknown
+}
+
+/** What every behaviour test gets: queues and workers that are closed, and keys that are removed, after each test. */
+export interface Harness {
+  readonly connection: ConnectionOptions
+  name(): string
+  queue(options?: Partial<QueueOptions>, name?: string): Promise<TaskQueue<TestTasks>>
+  worker(
+    name: string,
+    handlers: Handlers<TestTasks>,
+    options?: Partial<WorkerOptions>,
+  ): Promise<Worker<TestTasks>>
+  /** A plain client to each master. */
+  masters(): Promise<Redis[]>
+}
+
+export function makeHarness(connection: () => ConnectionOptions): Harness {
+  const names: string[] = []
+  const closers: (() => Promise<unknown>)[] = []
+  let clients: Promise<Redis[]> | undefined
+  const masters = () => (clients ??= connectMasters(connection()))
+
+  const newName = () => {
+    const name = `t-${randomBytes(5).toString('hex')}`
+    names.push(name)
+    return name
+  }
+
+  afterEach(async () => {
+    for (const close of closers.splice(0).reverse()) await close()
+    const nodes = await masters()
+    for (const name of names.splice(0)) for (const node of nodes) await removeKeys(node, name)
+  })
+
+  afterAll(async () => {
+    const nodes = await masters()
+    for (const node of nodes) {
+      const left = await node.keys('shardq:*')
+      expect(left, 'keys left behind').toEqual([])
+      node.disconnect()
+    }
+  })
+
+  return {
+    get connection() {
+      return connection()
+    },
+    name: newName,
+    async queue(options = {}, name = newName()) {
+      const queue = new TaskQueue<TestTasks>(name, { connection: connection(), ...options })
+      closers.push(() => queue.disconnect())
+      await queue.connect()
+      return queue
+    },
+    async worker(name, handlers, options = {}) {
+      const worker = new Worker<TestTasks>(name, handlers, { connection: connection(), ...options })
+      closers.push(() => worker.stop({ timeoutMs: 1_000 }))
+      await worker.start()
+      return worker
+    },
+    masters,
+  }
+}
+
+async function connectMasters(connection: ConnectionOptions): Promise<Redis[]> {
+  if (connection.mode === 'single') return [new Redis(connection.url, { protocol: 2 })]
+  const [seed] = connection.nodes
+  const first = new Redis({ host: seed?.host ?? '', port: seed?.port ?? 0, protocol: 2 })
+  const view = parseClusterNodes((await first.cluster('NODES')) as string)
+  first.disconnect()
+  return view
+    .filter((node) => node.slots.length > 0)
+    .map((node) => new Redis({ host: node.address?.host ?? '', port: node.address?.port ?? 0, protocol: 2 }))
+}
+
+async function removeKeys(node: Redis, queue: string): Promise<void> {
+  for (const pattern of [`shardq:${queue}:*`, `shardq:{${queue}}:*`]) {
+    for (const key of await node.keys(pattern)) await node.unlink(key)
+  }
+}
+
+/** Waits until `check` stops throwing. */
+export async function eventually<Value>(
+  check: () => Promise<Value> | Value,
+  timeoutMs = 5_000,
+): Promise<Value> {
+  const deadlineMs = performance.now() + timeoutMs
+  for (;;) {
+    try {
+      return await check()
+    } catch (error) {
+      if (performance.now() > deadlineMs) throw error
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
+}
