@@ -1,4 +1,4 @@
-import { AuthenticationError, InvalidOptionError, WrongModeError } from '../errors.js'
+import { InvalidOptionError, WrongModeError } from '../errors.js'
 import { NodeUnreachableError } from './errors.js'
 import { type Address, type LinkOptions, type NodeLink, withLink } from './link.js'
 import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
@@ -63,11 +63,9 @@ export async function inspectOver(link: NodeLink): Promise<ClusterStatus> {
       ),
     }
   } catch (error) {
-    const message = error instanceof Error ? error.message : ''
-    const name = `${host}:${port}`
-    if (message.includes('cluster support disabled')) throw new WrongModeError(name, 'cluster')
-    if (/^(NOAUTH|WRONGPASS|NOPERM)/.test(message)) throw new AuthenticationError(name, { cause: error })
-    if (message === 'Command timed out') throw new NodeUnreachableError(name, { cause: error as Error })
+    if (error instanceof Error && error.message.includes('cluster support disabled')) {
+      throw new WrongModeError(`${host}:${port}`, 'cluster')
+    }
     throw error
   }
 }

@@ -1,5 +1,6 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { Redis } from 'ioredis'
+import { AuthenticationError, ShardqError } from '../errors.js'
 import { NodeUnreachableError } from './errors.js'
 
 export interface Address {
@@ -26,7 +27,7 @@ export class NodeLink {
     private readonly redis: Redis,
   ) {}
 
-  /** @throws NodeUnreachableError when nothing answers at the address within the time-out. */
+  /** @throws NodeUnreachableError when nothing answers within the time-out, AuthenticationError */
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
     const timeoutMs = options.timeoutMs ?? 1000
     const redis = new Redis({
@@ -34,6 +35,7 @@ export class NodeLink {
       ...(options.username === undefined ? {} : { username: options.username }),
       ...(options.password === undefined ? {} : { password: options.password }),
       ...(options.tls ? { tls: options.tls === true ? {} : options.tls } : {}),
+      protocol: 2,
       lazyConnect: true,
       connectTimeout: timeoutMs,
       commandTimeout: timeoutMs,
@@ -53,19 +55,41 @@ export class NodeLink {
       await redis.connect()
     } catch (error) {
       redis.disconnect()
-      throw new NodeUnreachableError(`${address.host}:${address.port}`, { cause: cause ?? (error as Error) })
+      const reason = explain(address, cause ?? error)
+      throw reason instanceof ShardqError ? reason : unreachable(address, reason)
     }
     return new NodeLink(address, redis)
   }
 
-  /** Sends one command and returns its reply as text; nil becomes the empty string. */
+  /**
+   * Sends one command and returns its reply as text; nil becomes the empty string, an array its items with commas.
+   * @throws NodeUnreachableError after the time-out, AuthenticationError, or the server's own error
+   */
   async text(command: string, ...args: (string | number)[]): Promise<string> {
-    return String((await this.redis.call(command, ...args)) ?? '')
+    try {
+      return String((await this.redis.call(command, ...args)) ?? '')
+    } catch (error) {
+      throw explain(this.address, error)
+    }
   }
 
   close(): void {
     this.redis.disconnect()
   }
+}
+
+const nameOf = ({ host, port }: Address) => `${host}:${port}`
+
+const unreachable = (address: Address, cause: Error) => new NodeUnreachableError(nameOf(address), { cause })
+
+/** The one place where this library reads what ioredis or the server says of a failure. */
+function explain(address: Address, error: unknown): Error {
+  const known = error instanceof Error ? error : new Error(String(error))
+  if (/^(NOAUTH|WRONGPASS|NOPERM)/.test(known.message)) {
+    // Not the error itself: ioredis hangs the command on it, password and all.
+    return new AuthenticationError(nameOf(address), { cause: new Error(known.message) })
+  }
+  return known.message === 'Command timed out' ? unreachable(address, known) : known
 }
 
 /** Opens a link, runs `use`, closes the link whatever happens. */

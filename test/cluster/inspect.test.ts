@@ -1,6 +1,7 @@
 import { describe, expect, inject, test } from 'vitest'
-import { freePorts, inspect, NodeUnreachableError } from '../../src/cluster/index.js'
-import { WrongModeError } from '../../src/errors.js'
+import { type Address, freePorts, inspect, NodeUnreachableError } from '../../src/cluster/index.js'
+import { AuthenticationError, WrongModeError } from '../../src/errors.js'
+import { ownCluster } from '../helpers/own-cluster.js'
 
 describe('inspect', () => {
   const seeds = inject('cluster').nodes
@@ -38,4 +39,15 @@ describe('inspect', () => {
     await expect(asked).rejects.toThrow(NodeUnreachableError)
     await expect(asked).rejects.toThrow(`127.0.0.1:${port}`)
   })
+})
+
+test('a cluster with a password forms, its replicas log in, and a wrong password is named', async () => {
+  const cluster = await ownCluster({ settings: { requirepass: 'secret' } })
+  expect((await cluster.status()).state).toBe('ok')
+  const [seed] = cluster.seeds
+  for (const options of [{}, { password: 'wrong' }]) {
+    const asked = inspect(seed as Address, options)
+    await expect(asked).rejects.toThrow(AuthenticationError)
+    await expect(asked).rejects.not.toThrow('wrong')
+  }
 })
