@@ -22,30 +22,40 @@ export interface LocalNode {
   readonly dir: string
 }
 
+/** What `startCluster` knows of the cluster that it hands over. */
+export interface LocalClusterInit {
+  readonly dataDir: string
+  readonly manifest: Manifest
+  readonly processes: ReadonlyMap<number, ProcessIdentity>
+  readonly whenReady: ClusterStatus
+  readonly outcome: LocalCluster['outcome']
+  readonly readyMs: number
+  /** What the nodes were started with; null when they ran already. */
+  readonly server: RedisServer | null
+}
+
 /** A cluster on this machine whose processes are ours: what `startCluster` returns. */
 export class LocalCluster {
+  /** Absolute path of the data folder. */
+  readonly dataDir: string
+  /** `created`: new; `restarted`: some or all nodes were started again; `running`: nothing was changed. */
+  readonly outcome: 'created' | 'restarted' | 'running'
+  /** From the call to readiness, milliseconds. */
+  readonly readyMs: number
   private readonly processes: Map<number, ProcessIdentity>
   private readonly places: readonly NodePlace[]
 
   /** @internal use startCluster */
-  constructor(
-    readonly dataDir: string,
-    private readonly manifest: Manifest,
-    processes: ReadonlyMap<number, ProcessIdentity>,
-    private readonly whenReady: ClusterStatus,
-    /** `created`: new; `restarted`: some or all nodes were started again; `running`: nothing was changed. */
-    readonly outcome: 'created' | 'restarted' | 'running',
-    /** From the call to readiness, milliseconds. */
-    readonly readyMs: number,
-    /** What the nodes were started with; null when they ran already. */
-    private readonly server: RedisServer | null,
-  ) {
-    this.processes = new Map(processes)
-    this.places = nodePlaces(dataDir, manifest)
+  constructor(private readonly init: LocalClusterInit) {
+    this.dataDir = init.dataDir
+    this.outcome = init.outcome
+    this.readyMs = init.readyMs
+    this.processes = new Map(init.processes)
+    this.places = nodePlaces(init.dataDir, init.manifest)
   }
 
   get profile(): Profile {
-    return this.manifest.profile
+    return this.init.manifest.profile
   }
 
   /** What a client needs to connect: every node's address. */
@@ -54,7 +64,7 @@ export class LocalCluster {
   }
 
   get nodes(): LocalNode[] {
-    const views = this.whenReady.nodes
+    const views = this.init.whenReady.nodes
     return this.places.map(({ port, dir }) => {
       const view = views.find((each) => each.port === port)
       const master = views.find((each) => each.id === view?.masterId)
@@ -92,7 +102,7 @@ export class LocalCluster {
     const found = await probeNode(place)
     if (found.state === 'running') return
     if (found.state !== 'down') throw new NodeStartError(port, `its port is ${found.state}`, '')
-    this.processes.set(port, await startNode(this.server ?? (await ensureServer()), place))
+    this.processes.set(port, await startNode(this.init.server ?? (await ensureServer()), place))
   }
 
   /** The cluster as the first node that answers sees it. */

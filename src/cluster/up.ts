@@ -92,12 +92,11 @@ async function create(
     slotRanges(wanted.masters).forEach(([first, last], index) => {
       options.onStep?.({ step: 'slots', port: wanted.ports[index] ?? 0, first, last })
     })
-    const status = await withLinks(places, (links) => formCluster(links, wanted, readyOptions(options)))
+    const whenReady = await withLinks(places, (links) => formCluster(links, wanted, readyOptions(options)))
     await writeManifest(dataDir, wanted)
-    return finish(
-      new LocalCluster(dataDir, wanted, running, status, 'created', since(started), server),
-      options,
-    )
+    const readyMs = since(started)
+    const common = { dataDir, manifest: wanted, processes: running, server }
+    return finish(new LocalCluster({ ...common, whenReady, outcome: 'created', readyMs }), options)
   } catch (error) {
     await Promise.all([...running.values()].map(discardProcess))
     await removeCluster(dataDir, madeDirs)
@@ -124,8 +123,10 @@ async function revive(
       throw new NodeStartError(place.port, problem, '')
     }
   }
-  const done = (outcome: 'running' | 'restarted', status: ClusterStatus, server: RedisServer | null) =>
-    finish(new LocalCluster(dataDir, manifest, running, status, outcome, since(started), server), options)
+  const done = (outcome: LocalCluster['outcome'], whenReady: ClusterStatus, server: RedisServer | null) => {
+    const common = { dataDir, manifest, processes: running, server }
+    return finish(new LocalCluster({ ...common, whenReady, outcome, readyMs: since(started) }), options)
+  }
 
   if (down.length === 0) {
     options.onStep?.({ step: 'running', ports: manifest.ports })
@@ -144,11 +145,11 @@ async function revive(
     const status = await withLinks(places, (links) => waitUntilReady(links, readyOptions(options)))
     return done('restarted', status, server)
   } catch (error) {
-    const started = down.flatMap((place) => {
+    const stopping = down.flatMap((place) => {
       const process = ours.get(place.port)
       return process ? [stopNode(place, { state: 'running', process }, { keepData: true })] : []
     })
-    await Promise.all(started)
+    await Promise.all(stopping)
     throw interruptedOr(error, options)
   }
 }
