@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePorts, InterruptedError, type LocalCluster, startCluster } from '../cluster/index.js'
+import { removeOnExit } from './last-resort.js'
 import { checkDemoOptions, type DemoOptions } from './options.js'
 import { type DemoReport, renderReport } from './report.js'
 import { createScreen, type Screen } from './screen.js'
@@ -37,13 +38,15 @@ async function withCluster(
   work: (cluster: LocalCluster) => Promise<DemoReport>,
 ): Promise<DemoReport> {
   const folder = await mkdtemp(join(tmpdir(), 'shardq-demo-'))
+  const dataDir = join(folder, 'cluster')
+  const keepOnExit = removeOnExit(dataDir, folder)
   let cluster: LocalCluster | undefined
   try {
     screen.note('Starting a Redis Cluster of its own: 3 masters, 3 replicas')
     cluster = await startCluster({
-      dataDir: join(folder, 'cluster'),
+      dataDir,
       // Not 7000 by default: whoever has a cluster there keeps it.
-      ...(basePort === undefined ? { ports: await freePorts(NODES) } : { basePort }),
+      ...(basePort === undefined ? { ports: (await freePorts(NODES)).sort((a, b) => a - b) } : { basePort }),
       ...(redisPath === undefined ? {} : { redisPath }),
       ...(signal === undefined ? {} : { signal }),
       onStep: (step) => {
@@ -59,5 +62,6 @@ async function withCluster(
   } finally {
     await cluster?.stop({ remove: true })
     await rm(folder, { recursive: true, force: true })
+    keepOnExit()
   }
 }

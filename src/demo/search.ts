@@ -12,7 +12,7 @@ import { type DemoReport, Leaderboard } from './report.js'
 import { type Screen, showProgress } from './screen.js'
 import { ShardWatch } from './shards.js'
 import { buyAndHold, COST_PER_SIDE } from './strategy.js'
-import { type Progress, Rate } from './view.js'
+import { count, type Progress, Rate, seconds } from './view.js'
 import { WorkerPool } from './worker-pool.js'
 
 /** A master is killed half way, and its shard needs 6 to 9 s: the second half has to be longer than that. */
@@ -43,7 +43,9 @@ export async function searchGrid(
   const queue = new TaskQueue<DemoTasks>(QUEUE_NAME, { connection })
   // While a master is dead there is an error for every connection to it; the queue deals with them.
   queue.on('error', (error) => complaints.add(error.message))
-  const shards = new ShardWatch(queue)
+  const shards = new ShardWatch(queue, (heir, afterMs) =>
+    screen.note(`${heir}, its replica, serves in its place after ${seconds(afterMs)}`),
+  )
   const pool = new WorkerPool({
     count: workers,
     connection,
@@ -60,7 +62,7 @@ export async function searchGrid(
   const loops: Promise<void>[] = []
   try {
     await Promise.all([queue.connect(), pool.start()])
-    screen.note(`${workers} worker processes, ${pairs.length} back-tests of moving-average crossovers\n`)
+    screen.note(`${workers} worker processes, ${count(pairs.length)} back-tests of moving-average crossovers`)
     const started = performance.now()
     const rate = new Rate()
     const progress = (): Progress => ({

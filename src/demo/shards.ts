@@ -22,7 +22,10 @@ export class ShardWatch {
   #killed: Killed | null = null
   #servedAgainAfterMs: number | null = null
 
-  constructor(private readonly queue: Pick<TaskQueue<DemoTasks>, 'health'>) {}
+  constructor(
+    private readonly queue: Pick<TaskQueue<DemoTasks>, 'health'>,
+    private readonly onServedAgain: (master: string, afterMs: number) => void,
+  ) {}
 
   get killed(): Killed | null {
     return this.#killed
@@ -50,12 +53,18 @@ export class ShardWatch {
     while (!signal.aborted) {
       const { shards } = await this.queue.health()
       this.lines = [...shards].sort(byPartition).map(describe)
-      const killed = this.#killed
-      if (killed && shards.some(({ master, state }) => killed.heirs.includes(master) && state !== 'down')) {
-        this.#servedAgainAfterMs ??= performance.now() - killed.atMs
-      }
+      this.#lookForHeir(shards)
       await sleep(POLL_MS)
     }
+  }
+
+  #lookForHeir(shards: readonly ShardHealth[]): void {
+    const killed = this.#killed
+    if (!killed || this.#servedAgainAfterMs !== null) return
+    const heir = shards.find(({ master, state }) => killed.heirs.includes(master) && state !== 'down')
+    if (!heir) return
+    this.#servedAgainAfterMs = performance.now() - killed.atMs
+    this.onServedAgain(heir.master, this.#servedAgainAfterMs)
   }
 }
 

@@ -41,7 +41,7 @@ export function renderLive(progress: Progress, colors: Colors): string {
 
 /** The same on one line, for a log. */
 export function renderLine(progress: Progress): string {
-  const shards = progress.shards.map(({ master, remark }) => `${master.split(':').at(-1)} ${remark}`)
+  const shards = progress.shards.map(({ master, state }) => `${master.split(':').at(-1)} ${state}`)
   return [
     seconds(progress.elapsedMs).padStart(7),
     `completed ${count(progress.completed)} of ${count(progress.tasks)}`,

@@ -33,7 +33,7 @@ describe('the view', () => {
   it('is one line in a log', () => {
     expect(renderLine(progress)).toBe(
       ' 12.3 s  completed 10,000 of 20,000  acknowledged 10,250  812/s  longest enqueue 3.1 ms  ' +
-        '7000 down, 7001 ok, 4 partitions, 1 replica',
+        '7000 down, 7001 ok',
     )
   })
 
