@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
 import { freePorts, startCluster, startSingle } from '../../src/cluster/index.js'
 
@@ -18,25 +20,20 @@ declare module 'vitest' {
  * or fill a server start one of their own (test/helpers/own-cluster.ts).
  */
 export default async function servers(project: TestProject): Promise<() => Promise<void>> {
-  const dir = await mkdtemp(join(tmpdir(), 'shardq-test-'))
+  const folder = await ownTemporaryFolder()
   const started: (() => Promise<unknown>)[] = []
   const stopAll = async () => {
     await Promise.allSettled(started.map((stop) => stop()))
-    await rm(dir, { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true })
   }
-  const interrupt = new AbortController()
-  // While the servers are starting, Ctrl-C must not leave them behind; later vitest itself calls the teardown.
-  const onSignal = () => interrupt.abort()
-  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
   try {
     const cluster = await startCluster({
       ports: await freePorts(6),
-      dataDir: join(dir, 'cluster'),
+      dataDir: join(folder, 'shared-cluster'),
       settings: { 'cluster-node-timeout': '2000' },
-      signal: interrupt.signal,
     })
     started.push(() => cluster.stop({ remove: true }))
-    const single = await startSingle({ signal: interrupt.signal })
+    const single = await startSingle()
     started.push(() => single.stop())
     project.provide('cluster', { nodes: cluster.seeds.map(({ host, port }) => ({ host, port })) })
     project.provide('single', { url: single.url })
@@ -44,7 +41,23 @@ export default async function servers(project: TestProject): Promise<() => Promi
   } catch (error) {
     await stopAll()
     throw error
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   }
+}
+
+/** Gives this run, and every process that it starts, a temporary folder of its own, with a guardian over it. */
+async function ownTemporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'shardq-test-'))
+  for (const name of ['TMPDIR', 'TEMP', 'TMP']) process.env[name] = folder
+  const guardian = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('guardian.mjs', import.meta.url)), folder],
+    {
+      detached: true, // so that Ctrl-C on the terminal does not reach it
+      stdio: ['pipe', 'ignore', 'ignore'],
+    },
+  )
+  guardian.unref()
+  // A socket, whatever its type says: the open pipe must not keep this process alive.
+  ;(guardian.stdin as unknown as { unref(): void }).unref()
+  return folder
 }
