@@ -11,7 +11,9 @@ import { node, root, step } from './steps.mjs'
 const bin = (path) => join(root, 'node_modules', path)
 
 await setup()
-await step('format and lint', () => node(bin('@biomejs/biome/bin/biome'), 'ci'))
+// `biome ci` colours its output even into a file.
+const colors = process.stdout.isTTY ? [] : ['--colors=off']
+await step('format and lint', () => node(bin('@biomejs/biome/bin/biome'), 'ci', ...colors))
 await step('types', () => node(bin('typescript/bin/tsc'), '--noEmit'))
 
 const folder = mkdtempSync(join(tmpdir(), 'shardq-report-'))
