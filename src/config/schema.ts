@@ -102,5 +102,5 @@ export function configSchema(written: unknown, folder: string): z.ZodType<Config
           ),
     },
     { error: 'expected a section "redis"' },
-  ) as z.ZodType<Config>
+  )
 }

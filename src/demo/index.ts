@@ -28,7 +28,7 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
   ).finally(() => screen.end())
   if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
   else process.stdout.write(`${renderReport(report, screen.colors)}\n`)
-  return report.ok ? 0 : 1
+  return report.ledger.balanced ? 0 : 1
 }
 
 /** Runs the work on a new cluster in a temporary folder, and removes both, whatever happens. */

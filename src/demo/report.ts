@@ -7,7 +7,6 @@ import { count, ms, seconds } from './view.js'
 
 /** What the demo found out, and its JSON document. */
 export interface DemoReport {
-  readonly ok: boolean
   readonly tasks: number
   readonly workers: number
   /** From the first enqueue to the last completion. */

@@ -19,6 +19,7 @@ import { WorkerPool } from './worker-pool.js'
 const SPREAD_OVER_MS = 25_000
 /** Tasks that one worker process runs at once. */
 const CONCURRENCY = 50
+
 /**
  * Enqueues the grid while workers run it, kills a master when half of it is done, and goes on until all is done
  * and the queue is empty, or nothing more is to be expected.
@@ -62,6 +63,7 @@ export async function searchGrid(
   const loops: Promise<void>[] = []
   try {
     await Promise.all([queue.connect(), pool.start()])
+    await shards.look()
     screen.note(`${workers} worker processes, ${count(pairs.length)} back-tests of moving-average crossovers`)
     const started = performance.now()
     const rate = new Rate()
@@ -74,7 +76,8 @@ export async function searchGrid(
       longestEnqueueMs: ledger.longestEnqueueMs,
       shards: shards.lines,
     })
-    const killing = { cluster, ledger, shards, tasks: pairs.length, signal, note: screen.note }
+    const untilDrained = AbortSignal.any([signal, watching.signal])
+    const killing = { cluster, ledger, shards, tasks: pairs.length, signal: untilDrained, note: screen.note }
     for (const loop of [
       shards.run(watching.signal),
       showProgress(screen, progress, watching.signal),
@@ -82,23 +85,20 @@ export async function searchGrid(
     ]) {
       loops.push(loop.catch((error: unknown) => failure.abort(error)))
     }
+    const failedOver = () => options.kill === false || shards.servedAgainAfterMs !== null
     await produce({ queue, pairs, ledger, spreadOverMs: SPREAD_OVER_MS, signal })
-    const leftInQueue = await drain(queue, ledger, () => shards.settled, signal)
+    const leftInQueue = await drain(queue, ledger, failedOver, signal)
     const elapsedMs = performance.now() - started
     watching.abort()
     await Promise.all(loops)
     await pool.stop()
-    const summary = ledger.summary(leftInQueue)
-    const { dates, closes } = await loadPrices()
     return {
-      ok: summary.balanced && summary.enqueued === pairs.length,
       tasks: pairs.length,
       workers,
       elapsedMs,
-      period: { from: dates[FIRST_DAY] ?? '', to: dates.at(-1) ?? '', costPerSide: COST_PER_SIDE },
+      ...(await yardstick()),
       best: leaders.best,
-      buyAndHold: buyAndHold(closes, { start: FIRST_DAY, costPerSide: COST_PER_SIDE }),
-      ledger: summary,
+      ledger: ledger.summary(leftInQueue),
       leftInQueue,
       killed: shards.killed && {
         master: shards.killed.master,
@@ -106,11 +106,23 @@ export async function searchGrid(
       },
       complaints: [...complaints],
     }
+  } catch (error) {
+    // What everybody else then throws is only that they were told to stop.
+    throw failure.signal.aborted ? failure.signal.reason : error
   } finally {
     failure.abort()
     watching.abort()
     await Promise.allSettled(loops)
     await pool.stop()
     await queue.disconnect()
+  }
+}
+
+/** What the strategies are held against, over the same days. */
+async function yardstick(): Promise<Pick<DemoReport, 'period' | 'buyAndHold'>> {
+  const { dates, closes } = await loadPrices()
+  return {
+    period: { from: dates[FIRST_DAY] ?? '', to: dates.at(-1) ?? '', costPerSide: COST_PER_SIDE },
+    buyAndHold: buyAndHold(closes, { start: FIRST_DAY, costPerSide: COST_PER_SIDE }),
   }
 }

@@ -1,9 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { TaskQueue } from '../index.js'
+import type { ShardHealth, TaskQueue } from '../index.js'
 import type { DemoTasks } from './grid.js'
 import type { ShardLine } from './view.js'
-
-type ShardHealth = Awaited<ReturnType<TaskQueue<DemoTasks>['health']>>['shards'][number]
 
 const POLL_MS = 50
 
@@ -39,11 +37,6 @@ export class ShardWatch {
     return this.#servedAgainAfterMs
   }
 
-  /** Whether no failover is under way. */
-  get settled(): boolean {
-    return this.#killed === null || this.#servedAgainAfterMs !== null
-  }
-
   expectFailover(killed: Killed): void {
     this.#killed = killed
   }
@@ -51,11 +44,15 @@ export class ShardWatch {
   /** Looks every 50 ms until the signal fires. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const { shards } = await this.queue.health()
-      this.lines = [...shards].sort(byPartition).map(describe)
-      this.#lookForHeir(shards)
+      await this.look()
       await sleep(POLL_MS)
     }
+  }
+
+  async look(): Promise<void> {
+    const { shards } = await this.queue.health()
+    this.lines = [...shards].sort(byPartition).map(describe)
+    this.#lookForHeir(shards)
   }
 
   #lookForHeir(shards: readonly ShardHealth[]): void {
