@@ -175,7 +175,6 @@ export class Consumer implements LaneHost {
 
   onOutlook(partition: Partition, outlook: Outlook, askedAtMs: number): void {
     const state = this.#stateOf(partition)
-    const before = state.levels.some(Boolean) && !state.paused
     for (const level of LEVELS) {
       state.levels[level] = outlook.levels[level] || state.wokenAtMs[level] >= askedAtMs
     }
@@ -190,7 +189,8 @@ export class Consumer implements LaneHost {
         : outlook.leaseInMs + 5 + Math.random() * LEASE_JITTER_MS,
     )
     this.#lookAt(state, nowMs + dueInMs)
-    if (ready && !before) this.#signal()
+    // A taker waits only while it knows of nothing within reach, so this wakes nobody for nothing.
+    if (ready) this.#signal()
   }
 
   onFailure(partition: Partition): void {
@@ -246,8 +246,11 @@ export class Consumer implements LaneHost {
 
   #onWake(state: PartitionState, message: string): void {
     if (message.includes('s')) void this.#look(state)
-    for (const level of [0, 1, 2])
-      if (message.includes(String(level))) state.levels[level as 0 | 1 | 2] = true
+    for (const level of LEVELS) {
+      if (!message.includes(String(level))) continue
+      state.levels[level] = true
+      state.wokenAtMs[level] = performance.now()
+    }
     if (message !== 's') this.#signal()
   }
 

@@ -1,0 +1,408 @@
+import { EventEmitter } from 'node:events'
+import { Connection } from '../connection/connection.js'
+import type { NodeCounters } from '../connection/node.js'
+import {
+  EnqueueManyError,
+  InvalidDataError,
+  InvalidOptionError,
+  NotConnectedError,
+  PartitionMismatchError,
+  TaskNotFoundError,
+} from '../errors.js'
+import { queueKey } from '../keys/keys.js'
+import { makePartitions, type Partition } from '../keys/partitions.js'
+import { slotOf } from '../keys/slots.js'
+import { failCall } from '../scripts/lease.js'
+import { openCall } from '../scripts/open.js'
+import { Consumer, type Handed } from './consumer.js'
+import { DeadLetters } from './dead-letters.js'
+import { type Checkpoint, Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS, saveCheckpoint } from './delivery.js'
+import { type EnqueueOptions, type Priority, resolveEnqueueOptions } from './enqueue-options.js'
+import type { ShardState } from './gate.js'
+import { type Depth, type Health, Inspection } from './inspection.js'
+import { toJson } from './json.js'
+import { Producer, type ProducerCounters } from './producer.js'
+import {
+  DEFAULT_PARTITIONS,
+  type QueueOptions,
+  type ResolvedQueueOptions,
+  resolveQueueOptions,
+} from './queue-options.js'
+import { decodeRecord, encodeError, encodeRecord, levelOf, PRIORITIES } from './task.js'
+import { storedTaskView, type Task } from './task-view.js'
+import { checkInteger, checkKeys, checkName, checkOneOf, checkText } from './validate.js'
+
+/** Names of a queue's task types. */
+export type TypeOf<Tasks> = Extract<keyof Tasks, string>
+
+/** A delivery of any of the queue's types; its `type` tells which, and so what `data` is. */
+export type AnyDelivery<Tasks> = { [Type in TypeOf<Tasks>]: Delivery<Type, Tasks[Type]> }[TypeOf<Tasks>]
+
+export type NewItem<Tasks> = {
+  [Type in TypeOf<Tasks>]: {
+    readonly type: Type
+    readonly data: Tasks[Type]
+    readonly options?: EnqueueOptions
+  }
+}[TypeOf<Tasks>]
+
+export interface DequeueOptions {
+  /** Most tasks. Default 1, at most 1,000. */
+  readonly count?: number
+  /** Longest wait for the first one, in ms. Default 5,000. */
+  readonly blockMs?: number
+  /** Ms until a delivery that was neither settled nor extended is given out again. Default 30,000, at least 500. */
+  readonly leaseMs?: number
+  /** Only tasks of this priority. */
+  readonly priority?: Priority
+}
+
+export interface Stats extends ProducerCounters {
+  /** Of the whole queue, since it was made. */
+  readonly enqueued: number
+  readonly delivered: number
+  readonly completed: number
+  readonly failed: number
+  readonly retried: number
+  readonly dead: number
+  readonly recovered: number
+  /** Of this client: redirects followed; per node too. `reroutes`, `unconfirmed`, `voided` are of this client as well. */
+  readonly redirects: number
+  readonly nodes: Readonly<Record<string, NodeCounters>>
+}
+
+export interface QueueEvents {
+  /** Something went wrong in the background. Without a listener nothing happens: it never crashes the process. */
+  error: [Error]
+  /** A shard's master changed its state. */
+  shard: [{ readonly node: string; readonly state: ShardState }]
+}
+
+interface Parts {
+  readonly connection: Connection
+  readonly partitions: readonly Partition[]
+  readonly producer: Producer
+  readonly consumer: Consumer
+  readonly inspection: Inspection
+  readonly deadLetters: DeadLetters
+}
+
+/** One logical queue over every master of a Redis Cluster, or on a single Redis. */
+export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<QueueEvents> {
+  readonly name: string
+  readonly options: ResolvedQueueOptions
+  #parts: Parts | undefined
+  #connecting: Promise<void> | undefined
+  readonly #shardStates = new Map<string, ShardState>()
+
+  /** @throws InvalidOptionError */
+  constructor(name: string, options: QueueOptions) {
+    super()
+    this.name = checkName('name', name)
+    this.options = resolveQueueOptions(options)
+  }
+
+  /**
+   * Finds the nodes and opens the queue, making it if it is new. Safe to call twice.
+   * @throws AuthenticationError, ServerTooOldError, WrongModeError, PartitionMismatchError, InvalidOptionError
+   * @throws QueueUnavailableError if no node answers within `connection.connectTimeoutMs` (5 s)
+   */
+  async connect(): Promise<void> {
+    if (this.#parts) return
+    this.#connecting ??= this.#open().finally(() => {
+      this.#connecting = undefined
+    })
+    await this.#connecting
+  }
+
+  /** Sends what is waiting, waits for acknowledgements, closes every socket and timer. Safe to call twice. */
+  async disconnect(): Promise<void> {
+    await this.#connecting?.catch(() => undefined)
+    const parts = this.#parts
+    this.#parts = undefined
+    if (!parts) return
+    await Promise.all([parts.producer.close(), parts.consumer.stop(this.options.enqueueTimeoutMs)])
+    parts.connection.stop()
+  }
+
+  /**
+   * Stores a task; resolves with its id only when the queue's durability holds.
+   * @throws InvalidOptionError, InvalidDataError, PayloadTooLargeError at once
+   * @throws QueueUnavailableError, QueueFullError (nothing is stored), NotReplicatedError (stored but unconfirmed)
+   *         after `enqueueTimeoutMs`
+   */
+  async enqueue<Type extends TypeOf<Tasks>>(
+    type: Type,
+    data: Tasks[Type],
+    options?: EnqueueOptions,
+  ): Promise<string> {
+    const { producer } = this.#ready()
+    const resolved = resolveEnqueueOptions(options)
+    const dataJson = toJson(`the data of a ${JSON.stringify(type)} task`, data, this.options.maxPayloadBytes)
+    return producer.enqueue(
+      {
+        record: encodeRecord(checkName('type', type), dataJson, resolved),
+        level: levelOf(resolved.priority),
+        delayMs: resolved.delayMs,
+        idempotencyKey: resolved.idempotencyKey,
+      },
+      resolved.partitionKey ?? resolved.idempotencyKey,
+    )
+  }
+
+  /**
+   * Stores many tasks; resolves with their ids in order. All items are checked before the first is sent.
+   * @throws InvalidOptionError, InvalidDataError, PayloadTooLargeError for the first bad item; nothing is stored
+   * @throws EnqueueManyError if some were not stored; it has the ids of the others, and an error for each
+   */
+  async enqueueMany(items: readonly NewItem<Tasks>[]): Promise<string[]> {
+    const { producer } = this.#ready()
+    if (!Array.isArray(items))
+      throw new InvalidOptionError('items', 'expected an array of { type, data, options? }')
+    for (const [index, item] of items.entries()) this.#checkItem(item, index)
+    const failures: { index: number; error: Error }[] = []
+    const ids: (string | null)[] = new Array(items.length).fill(null)
+    const sending: Promise<void>[] = []
+    for (const [index, item] of items.entries()) {
+      await producer.room()
+      const sent = this.enqueue(item.type, item.data, item.options)
+      sending.push(
+        sent.then(
+          (id) => {
+            ids[index] = id
+          },
+          (error: Error) => {
+            failures.push({ index, error })
+          },
+        ),
+      )
+    }
+    await Promise.all(sending)
+    if (failures.length > 0)
+      throw new EnqueueManyError(
+        ids,
+        failures.sort((a, b) => a.index - b.index),
+      )
+    return ids as string[]
+  }
+
+  /**
+   * Takes up to `count` tasks, the highest priority first over all partitions; [] after `blockMs` without any.
+   * A task whose record cannot be decoded goes to the dead letters and is not delivered.
+   */
+  async dequeue(options: DequeueOptions = {}): Promise<AnyDelivery<Tasks>[]> {
+    checkKeys('options', options, ['count', 'blockMs', 'leaseMs', 'priority'])
+    return this.take({
+      count: checkInteger('options.count', options.count ?? 1, 1, 1_000),
+      blockMs: checkInteger('options.blockMs', options.blockMs ?? 5_000, 0),
+      leaseMs: checkInteger('options.leaseMs', options.leaseMs ?? 30_000, LEAST_LEASE_MS, LONGEST_LEASE_MS),
+      levels:
+        options.priority === undefined
+          ? [0, 1, 2]
+          : [levelOf(checkOneOf('options.priority', options.priority, PRIORITIES))],
+    })
+  }
+
+  /** What `dequeue` and the worker share. @internal */
+  async take(options: Parameters<Consumer['take']>[0]): Promise<AnyDelivery<Tasks>[]> {
+    const { consumer } = this.#ready()
+    const deadlineMs = performance.now() + options.blockMs
+    for (;;) {
+      const blockMs = Math.max(0, deadlineMs - performance.now())
+      const handed = await consumer.take({ ...options, blockMs })
+      const deliveries = handed.flatMap((one) => this.#deliver(one, options.leaseMs))
+      if (deliveries.length > 0 || handed.length === 0) return deliveries
+    }
+  }
+
+  /** Saves a checkpoint from outside a delivery. @throws TaskNotFoundError, PayloadTooLargeError, InvalidDataError */
+  async checkpoint(id: string, step: string, data: unknown): Promise<void> {
+    const parts = this.#ready()
+    const found = await parts.inspection.find(checkText('id', id, 200))
+    if (!found || found.task.state === 'completed') throw new TaskNotFoundError(this.name, id)
+    const host = { name: this.name, options: this.options, connection: parts.connection }
+    await saveCheckpoint(host, found.partition, { id, step, data, leaseId: undefined })
+  }
+
+  /** Checkpoints of a task in the order of saving; [] for one that is unknown or completed. */
+  async checkpoints(id: string): Promise<Checkpoint[]> {
+    const stored = await this.#ready().inspection.checkpoints(checkText('id', id, 200))
+    return stored.map(({ step, data, savedAtMs }) => ({ step, data, savedAt: savedAtMs }))
+  }
+
+  /** The task with this id; null when unknown. Completed tasks are known only while `results.ttlMs` runs. */
+  async getTask(id: string): Promise<Task | null> {
+    const found = await this.#ready().inspection.find(checkText('id', id, 200))
+    return found && storedTaskView(id, found.task)
+  }
+
+  /** How many tasks there are in each state, over all partitions. */
+  depth(): Promise<Depth> {
+    return this.#ready().inspection.depth()
+  }
+
+  get deadLetters(): DeadLetters {
+    return this.#ready().deadLetters
+  }
+
+  /** Stops deliveries of the whole queue, for every consumer, until `resume`. Enqueueing goes on. */
+  async pause(): Promise<void> {
+    await this.#onEveryPartition((partition) => [['SET', partition.keys.paused, '1']])
+  }
+
+  async resume(): Promise<void> {
+    // The message has every consumer look at the partition again (see consumer.ts).
+    await this.#onEveryPartition(({ keys }) => [
+      ['DEL', keys.paused],
+      ['SPUBLISH', keys.wake, 's'],
+    ])
+  }
+
+  /** How each shard of the queue is. Answers within the command time-out, whatever is down. */
+  health(): Promise<Health> {
+    const { inspection, producer } = this.#ready()
+    return inspection.health(producer.gate)
+  }
+
+  async stats(): Promise<Stats> {
+    const { inspection, producer, connection } = this.#ready()
+    const nodes = Object.fromEntries(
+      connection.topology.nodes().map((node) => [node.name, { ...node.counters }]),
+    )
+    const redirects = Object.values(nodes).reduce((sum, counters) => sum + counters.redirects, 0)
+    return { ...(await inspection.counters()), ...producer.counters, redirects, nodes }
+  }
+
+  /** Renews the leases of deliveries; the worker's heartbeat. @internal */
+  get consumer(): Consumer {
+    return this.#ready().consumer
+  }
+
+  async #open(): Promise<void> {
+    const connection = new Connection(this.options.connection)
+    await connection.start(this.name)
+    try {
+      if (this.options.durability === 'fsynced') await this.#requireWaitaof(connection)
+      const asked = this.options.partitions
+      const call = openCall(this.name, asked ?? DEFAULT_PARTITIONS)
+      const { value: count } = await connection.call(this.name, slotOf(queueKey(this.name)), call, {
+        lane: 'inspect',
+        timeoutMs: this.options.enqueueTimeoutMs,
+      })
+      if (asked !== undefined && asked !== count) throw new PartitionMismatchError(this.name, asked, count)
+      this.#parts = this.#assemble(connection, makePartitions(this.name, count))
+    } catch (error) {
+      connection.stop()
+      throw error
+    }
+    connection.topology.on('change', () => this.#reportShards())
+    this.#reportShards()
+  }
+
+  #assemble(connection: Connection, partitions: readonly Partition[]): Parts {
+    const inspection = new Inspection(this.name, connection, partitions, this.options)
+    return {
+      connection,
+      partitions,
+      producer: new Producer(this.name, connection, partitions, this.options, () => this.#reportShards()),
+      consumer: new Consumer(this.name, connection, partitions, this.options.keepResultsMs),
+      inspection,
+      deadLetters: new DeadLetters(this.name, connection, partitions, inspection, this.options),
+    }
+  }
+
+  #ready(): Parts {
+    if (!this.#parts) throw new NotConnectedError(this.name)
+    return this.#parts
+  }
+
+  async #requireWaitaof(connection: Connection): Promise<void> {
+    const slot = slotOf(queueKey(this.name))
+    try {
+      await connection.commands(this.name, slot, [['WAITAOF', 1, 0, 1]], {
+        lane: 'inspect',
+        timeoutMs: this.options.enqueueTimeoutMs,
+      })
+    } catch (cause) {
+      const problem = `'fsynced' needs WAITAOF (Redis >= 7.2) and appendonly yes: ${(cause as Error).message}`
+      throw new InvalidOptionError('options.durability', problem, { cause })
+    }
+  }
+
+  #checkItem(item: NewItem<Tasks>, index: number): void {
+    const at = `items[${index}]`
+    checkKeys(at, item, ['type', 'data', 'options'])
+    checkName(`${at}.type`, item.type)
+    try {
+      resolveEnqueueOptions(item.options)
+    } catch (error) {
+      if (!(error instanceof InvalidOptionError)) throw error
+      throw new InvalidOptionError(`${at}.${error.option}`, error.message.slice(error.option.length + 2), {
+        cause: error,
+      })
+    }
+    toJson(`${at}.data`, item.data, this.options.maxPayloadBytes)
+  }
+
+  #deliver(handed: Handed, leaseMs: number): AnyDelivery<Tasks>[] {
+    const { consumer, connection } = this.#ready()
+    try {
+      const record = decodeRecord(handed.task.id, handed.task.record)
+      const host = {
+        name: this.name,
+        options: this.options,
+        consumer,
+        connection,
+        checkpoints: (id: string) => this.checkpoints(id),
+      }
+      return [new Delivery(host, handed, record, leaseMs) as unknown as AnyDelivery<Tasks>]
+    } catch (error) {
+      if (!(error instanceof InvalidDataError)) throw error
+      void this.#bury(handed, error)
+      return []
+    }
+  }
+
+  /** Should this fail, the lease runs out and the next consumer comes to the same end. */
+  async #bury(handed: Handed, error: Error): Promise<void> {
+    const { id } = handed.task
+    const call = failCall(handed.partition.keys, {
+      leaseId: handed.leaseId,
+      id,
+      next: 'die',
+      error: encodeError(error),
+    })
+    const outcome = await this.#parts?.connection.attempt(handed.partition.slot, call, { lane: 'inspect' })
+    this.#report(outcome?.ok ? error : new Error(`task ${id} cannot be decoded nor buried`, { cause: error }))
+  }
+
+  async #onEveryPartition(
+    commandsFor: (partition: Partition) => Parameters<Connection['commands']>[2],
+  ): Promise<void> {
+    const { partitions, connection } = this.#ready()
+    await Promise.all(
+      partitions.map((partition) =>
+        connection.commands(this.name, partition.slot, commandsFor(partition), {
+          lane: 'inspect',
+          timeoutMs: this.options.enqueueTimeoutMs,
+        }),
+      ),
+    )
+  }
+
+  #report(error: Error): void {
+    if (this.listenerCount('error') > 0) this.emit('error', error)
+  }
+
+  #reportShards(): void {
+    const parts = this.#parts
+    if (!parts) return
+    for (const master of parts.connection.topology.masters()) {
+      const state = parts.producer.gate.stateOf(master)
+      const before = this.#shardStates.get(master.name)
+      this.#shardStates.set(master.name, state)
+      if (before !== undefined && before !== state) this.emit('shard', { node: master.name, state })
+      if (before === undefined && state !== 'open') this.emit('shard', { node: master.name, state })
+    }
+  }
+}
