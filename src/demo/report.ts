@@ -1,5 +1,6 @@
 import Table from 'cli-table3'
 import type { Colors } from 'picocolors/types.js'
+import type { Killing } from './kill.js'
 import type { LedgerSummary } from './ledger.js'
 import type { Run } from './messages.js'
 import type { Crossover, Metrics } from './strategy.js'
@@ -18,11 +19,8 @@ export interface DemoReport {
   readonly ledger: LedgerSummary
   /** Tasks that the queue still held in the end. */
   readonly leftInQueue: number
-  readonly killed: {
-    readonly master: string
-    /** Null when it did not serve again before the demo ended. */
-    readonly servedAgainAfterMs: number | null
-  } | null
+  /** Null where no master was to be killed. */
+  readonly killed: Readonly<Killing> | null
   /** What queue and workers complained of meanwhile, each once: of use when the ledger does not balance. */
   readonly complaints: readonly string[]
 }
@@ -99,7 +97,7 @@ function ledgerTable({ ledger, killed, leftInQueue }: DemoReport, colors: Colors
   if (ledger.unacknowledged > 0) {
     table.push(['run although not acknowledged', count(ledger.unacknowledged)])
   }
-  if (killed) {
+  if (killed?.master) {
     const after = killed.servedAgainAfterMs
     table.push([`shard of ${killed.master} served again after`, after === null ? 'never' : seconds(after)])
   }

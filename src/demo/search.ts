@@ -3,7 +3,7 @@ import type { ConnectionOptions } from '../connection/options.js'
 import { TaskQueue } from '../index.js'
 import { drain } from './drain.js'
 import { ALL_PAIRS, type DemoTasks, FIRST_DAY, makeGrid, QUEUE_NAME } from './grid.js'
-import { killHalfWay } from './kill.js'
+import { type Killing, killHalfWay } from './kill.js'
 import { Ledger } from './ledger.js'
 import type { DemoOptions } from './options.js'
 import { loadPrices } from './prices.js'
@@ -12,7 +12,7 @@ import { type DemoReport, Leaderboard } from './report.js'
 import { type Screen, showProgress } from './screen.js'
 import { ShardWatch } from './shards.js'
 import { buyAndHold, COST_PER_SIDE } from './strategy.js'
-import { count, type Progress, Rate, seconds } from './view.js'
+import { count, type Progress, Rate } from './view.js'
 import { WorkerPool } from './worker-pool.js'
 
 /** A master is killed half way, and its shard needs 6 to 9 s: the second half has to be longer than that. */
@@ -44,9 +44,8 @@ export async function searchGrid(
   const queue = new TaskQueue<DemoTasks>(QUEUE_NAME, { connection })
   // While a master is dead there is an error for every connection to it; the queue deals with them.
   queue.on('error', (error) => complaints.add(error.message))
-  const shards = new ShardWatch(queue, (heir, afterMs) =>
-    screen.note(`${heir}, its replica, serves in its place after ${seconds(afterMs)}`),
-  )
+  const shards = new ShardWatch(queue)
+  const killing: Killing = { master: null, servedAgainAfterMs: null }
   const pool = new WorkerPool({
     count: workers,
     connection,
@@ -77,15 +76,15 @@ export async function searchGrid(
       shards: shards.lines,
     })
     const untilDrained = AbortSignal.any([signal, watching.signal])
-    const killing = { cluster, ledger, shards, tasks: pairs.length, signal: untilDrained, note: screen.note }
+    const kill = { cluster, queue, ledger, tasks: pairs.length, signal: untilDrained, note: screen.note }
     for (const loop of [
       shards.run(watching.signal),
       showProgress(screen, progress, watching.signal),
-      ...(options.kill === false ? [] : [killHalfWay(killing)]),
+      ...(options.kill === false ? [] : [killHalfWay(killing, kill)]),
     ]) {
       loops.push(loop.catch((error: unknown) => failure.abort(error)))
     }
-    const failedOver = () => options.kill === false || shards.servedAgainAfterMs !== null
+    const failedOver = () => options.kill === false || killing.servedAgainAfterMs !== null
     await produce({ queue, pairs, ledger, spreadOverMs: SPREAD_OVER_MS, signal })
     const leftInQueue = await drain(queue, ledger, failedOver, signal)
     const elapsedMs = performance.now() - started
@@ -100,10 +99,7 @@ export async function searchGrid(
       best: leaders.best,
       ledger: ledger.summary(leftInQueue),
       leftInQueue,
-      killed: shards.killed && {
-        master: shards.killed.master,
-        servedAgainAfterMs: shards.servedAgainAfterMs,
-      },
+      killed: options.kill === false ? null : killing,
       complaints: [...complaints],
     }
   } catch (error) {

@@ -5,41 +5,11 @@ import type { ShardLine } from './view.js'
 
 const POLL_MS = 50
 
-/** A master that was killed, and who can take its place. */
-export interface Killed {
-  readonly master: string
-  /** `host:port` of its replicas. */
-  readonly heirs: readonly string[]
-  /** performance.now() of the kill. */
-  readonly atMs: number
-}
-
-/** Follows the shards as the queue's own client sees them, for the view and to time the failover. */
+/** Follows the shards as the queue's own client sees them, for the view. */
 export class ShardWatch {
   lines: readonly ShardLine[] = []
-  #killed: Killed | null = null
-  #servedAgainAfterMs: number | null = null
 
-  constructor(
-    private readonly queue: Pick<TaskQueue<DemoTasks>, 'health'>,
-    private readonly onServedAgain: (master: string, afterMs: number) => void,
-  ) {}
-
-  get killed(): Killed | null {
-    return this.#killed
-  }
-
-  /**
-   * From the kill until this client had found the replica as the new master and it answered: from then on its
-   * tasks are handed out and confirmed again. Null until then.
-   */
-  get servedAgainAfterMs(): number | null {
-    return this.#servedAgainAfterMs
-  }
-
-  expectFailover(killed: Killed): void {
-    this.#killed = killed
-  }
+  constructor(private readonly queue: Pick<TaskQueue<DemoTasks>, 'health'>) {}
 
   /** Looks every 50 ms until the signal fires. */
   async run(signal: AbortSignal): Promise<void> {
@@ -52,16 +22,6 @@ export class ShardWatch {
   async look(): Promise<void> {
     const { shards } = await this.queue.health()
     this.lines = [...shards].sort(byPartition).map(describe)
-    this.#lookForHeir(shards)
-  }
-
-  #lookForHeir(shards: readonly ShardHealth[]): void {
-    const killed = this.#killed
-    if (!killed || this.#servedAgainAfterMs !== null) return
-    const heir = shards.find(({ master, state }) => killed.heirs.includes(master) && state !== 'down')
-    if (!heir) return
-    this.#servedAgainAfterMs = performance.now() - killed.atMs
-    this.onServedAgain(heir.master, this.#servedAgainAfterMs)
   }
 }
 

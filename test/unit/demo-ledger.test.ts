@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { drain } from '../../src/demo/drain.js'
 import { makeGrid } from '../../src/demo/grid.js'
 import { Ledger } from '../../src/demo/ledger.js'
 import { produce } from '../../src/demo/producer.js'
@@ -84,5 +85,31 @@ describe('the producer', () => {
     const { enqueued, rejected } = ledger.summary(0)
     expect(enqueued).toBe(100)
     expect(calls).toBe(100 + rejected)
+  })
+})
+
+describe('draining', () => {
+  const empty = { ready: { high: 0, medium: 0, low: 0 }, active: 0, scheduled: 0, dead: 0 }
+
+  it('waits for the last report, for a shard that is down, and until all is settled', async () => {
+    const ledger = new Ledger()
+    ledger.want(0)
+    ledger.acknowledge('a', at(0, 1))
+    let calls = 0
+    const depth = async () => {
+      calls++
+      if (calls === 1) throw new Error('a shard is down')
+      if (calls === 3) ledger.complete('a')
+      return { ...empty, active: calls === 2 ? 1 : 0, dead: 2 }
+    }
+    const left = await drain({ depth }, ledger, () => calls >= 4, new AbortController().signal)
+    expect([calls, left]).toEqual([4, 2])
+  })
+
+  it('ends at once when it is told to, even while the queue does not answer', async () => {
+    const stop = new AbortController()
+    const draining = drain({ depth: () => new Promise(() => {}) }, new Ledger(), () => true, stop.signal)
+    stop.abort(new Error('interrupted'))
+    await expect(draining).rejects.toThrow('interrupted')
   })
 })
