@@ -1,4 +1,4 @@
-import { fnv1a } from './hash.js'
+import { hash32 } from './hash.js'
 import { type PartitionKeys, partitionKeys } from './keys.js'
 import { SLOT_COUNT, tagForSlot } from './slots.js'
 
@@ -15,7 +15,7 @@ export interface Partition {
  * masters divides `count`, and rounding must not push a partition over one.
  */
 export function partitionSlots(queue: string, count: number): number[] {
-  const place = 0.1 + 0.8 * (fnv1a(queue) / 2 ** 32)
+  const place = 0.1 + 0.8 * (hash32(queue) / 2 ** 32)
   return Array.from({ length: count }, (_, index) => Math.floor(((index + place) * SLOT_COUNT) / count))
 }
 
@@ -29,7 +29,7 @@ export function makePartitions(queue: string, count: number): Partition[] {
 
 /** Partition of a task with a key: the same one for the same key, as long as the queue lives. */
 export function partitionOfKey(key: string, count: number): number {
-  return fnv1a(key) % count
+  return hash32(key) % count
 }
 
 /**

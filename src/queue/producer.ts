@@ -14,14 +14,19 @@ import { type Partition, partitionOfKey, visitingOrder } from '../keys/partition
 import { type EnqueueResult, enqueueCall } from '../scripts/enqueue.js'
 import { voidCall } from '../scripts/void.js'
 import { Backlog, type Item } from './backlog.js'
+import { Balance } from './balance.js'
 import { Gate } from './gate.js'
 import { REMEMBER_BATCH_MS, type ResolvedQueueOptions } from './queue-options.js'
 
 /** Most tasks and bytes in one batch: what a master carries out in about a millisecond. */
 const BATCH_TASKS = 500
 const BATCH_BYTES = 512 * 1024
+/** Tasks of an enqueueMany between two breaths. */
+const TASKS_PER_BREATH = 1_000
 /** Ms before a batch that must stay with its partition is sent again. */
 const RESEND_MS = 50
+/** Ms after which a batch without a reply no longer holds up other shards. */
+const STUCK_MS = 100
 /** Most copies per partition that are remembered to be voided. */
 const MOST_VOIDS = 10_000
 
@@ -35,6 +40,7 @@ interface PartitionLane {
   readonly partition: Partition
   readonly keyed: Backlog
   sending: boolean
+  sentAtMs: number
   nextNumber: number
   /** A batch whose fate is open and that may only go to this partition. */
   resend: Batch | undefined
@@ -57,9 +63,11 @@ export class Producer {
   readonly #lanes: PartitionLane[]
   readonly #order: readonly number[]
   readonly #loose = new Backlog()
+  readonly #balance = new Balance()
   readonly #confirmation: Confirmation | undefined
   #turn = 0
   #sequence = 0
+  #sinceBreath = 0
   #bufferedBytes = 0
   #flushing = false
   #timer: NodeJS.Timeout | undefined
@@ -67,7 +75,10 @@ export class Producer {
   #idleWaiters: (() => void)[] = []
   #lastFault: Fault | undefined
   #closed = false
-  readonly #onTopology = () => this.#flushSoon()
+  readonly #onTopology = () => {
+    this.#rebalance()
+    this.#flushSoon()
+  }
 
   constructor(
     private readonly queue: string,
@@ -83,19 +94,21 @@ export class Producer {
     )
     this.gate = new Gate(connection, this.#confirmation, () => {
       onGateChange()
-      this.#flushSoon()
+      this.#onTopology()
     })
     this.#order = visitingOrder(partitions.length)
     this.#lanes = partitions.map((partition) => ({
       partition,
       keyed: new Backlog(),
       sending: false,
+      sentAtMs: 0,
       nextNumber: 1,
       resend: undefined,
       resendAtMs: 0,
       voids: [],
     }))
     connection.topology.on('change', this.#onTopology)
+    this.#rebalance()
   }
 
   /** Resolves with the task's id once the durability holds. @throws see TaskQueue.enqueue */
@@ -127,8 +140,12 @@ export class Producer {
     })
   }
 
-  /** Resolves when half of the buffer is free: what a caller with many tasks waits for. */
+  /**
+   * Resolves when half of the buffer is free: what a caller with many tasks waits for. Now and then it lets sockets and
+   * timers have their turn, so that the first tasks are under way while the last ones are made.
+   */
   async room(): Promise<void> {
+    if (++this.#sinceBreath % TASKS_PER_BREATH === 0) await new Promise((resolve) => setImmediate(resolve))
     while (this.#bufferedBytes > this.options.maxBufferedBytes / 2) {
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
     }
@@ -179,10 +196,29 @@ export class Producer {
     for (let step = 0; step < this.#order.length && this.#loose.size > 0; step++) {
       const lane = this.#lanes[this.#order[this.#turn++ % this.#order.length] ?? 0]
       if (!lane || lane.sending || lane.resend || !this.gate.isOpen(lane.partition)) continue
+      const node = this.connection.topology.ownerOf(lane.partition.slot)
+      if (!node || !this.#balance.allows(node, (other) => this.#isStuck(other))) continue
       const { index } = lane.partition
       const items = this.#loose.take(size, BATCH_BYTES, (item) => !item.copies?.includes(index))
-      if (items.length > 0) void this.#send(lane, this.#newBatch(lane, items))
+      if (items.length === 0) continue
+      this.#balance.add(node, items.length)
+      void this.#send(lane, this.#newBatch(lane, items))
     }
+  }
+
+  #rebalance(): void {
+    const open = this.#lanes.filter((lane) => this.gate.isOpen(lane.partition))
+    this.#balance.reset(open.map((lane) => this.connection.topology.ownerOf(lane.partition.slot)))
+  }
+
+  #isStuck(node: Node): boolean {
+    const latestMs = performance.now() - STUCK_MS
+    return this.#lanes.some(
+      (lane) =>
+        lane.sending &&
+        lane.sentAtMs < latestMs &&
+        this.connection.topology.ownerOf(lane.partition.slot) === node,
+    )
   }
 
   #newBatch(lane: PartitionLane, items: Item[]): Batch {
@@ -195,6 +231,7 @@ export class Producer {
 
   async #send(lane: PartitionLane, batch: Batch): Promise<void> {
     lane.sending = true
+    lane.sentAtMs = performance.now()
     lane.resend = undefined
     const { partition } = lane
     const call = enqueueCall(partition.keys, {
@@ -284,6 +321,7 @@ export class Producer {
 
   async #sendVoids(lane: PartitionLane): Promise<void> {
     lane.sending = true
+    lane.sentAtMs = performance.now()
     const ids = lane.voids.splice(0, BATCH_TASKS)
     const outcome = await this.connection.attempt(lane.partition.slot, voidCall(lane.partition.keys, ids), {
       lane: 'produce',

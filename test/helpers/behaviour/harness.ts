@@ -31,6 +31,7 @@ export interface Harness {
 }
 
 export function makeHarness(connection: () => ConnectionOptions): Harness {
+  const given: string[] = []
   const names: string[] = []
   const closers: (() => Promise<unknown>)[] = []
   let clients: Promise<Redis[]> | undefined
@@ -39,6 +40,7 @@ export function makeHarness(connection: () => ConnectionOptions): Harness {
   const newName = () => {
     const name = `t-${randomBytes(5).toString('hex')}`
     names.push(name)
+    given.push(name)
     return name
   }
 
@@ -52,7 +54,8 @@ export function makeHarness(connection: () => ConnectionOptions): Harness {
     const nodes = await masters()
     for (const node of nodes) {
       const left = await node.keys('shardq:*')
-      expect(left, 'keys left behind').toEqual([])
+      // Other files use the same servers at the same time, under names of their own.
+      expect(left.filter((key) => given.some((name) => key.includes(name)))).toEqual([])
       node.disconnect()
     }
   })

@@ -1,0 +1,166 @@
+import { describe, expect, it } from 'vitest'
+import {
+  InvalidDataError,
+  InvalidOptionError,
+  NotConnectedError,
+  PayloadTooLargeError,
+  TaskQueue,
+  Worker,
+} from '../../src/index.js'
+import { resolveEnqueueOptions } from '../../src/queue/enqueue-options.js'
+import { toJson } from '../../src/queue/json.js'
+import { backoffDelayMs, decodeRecord, encodeError, encodeRecord } from '../../src/queue/task.js'
+
+const connection = { mode: 'single', url: 'redis://127.0.0.1:1' } as const
+
+describe('options that make no sense', () => {
+  it.each([
+    [{ priority: 'urgent' }, 'options.priority: expected one of high, medium, low, got "urgent"'],
+    [{ prio: 'high' }, 'options.prio: unknown; known are priority'],
+    [{ delayMs: -1 }, 'options.delayMs: expected a whole number from 0'],
+    [{ delayMs: 1.5 }, 'options.delayMs'],
+    [{ delayMs: 1, runAt: new Date() }, 'options.runAt: not together with delayMs'],
+    [{ runAt: new Date('nonsense') }, 'options.runAt: expected a Date'],
+    [{ maxAttempts: 0 }, 'options.maxAttempts: expected a whole number from 1'],
+    [{ backoff: { type: 'linear', delayMs: 1 } }, 'options.backoff.type: expected one of fixed, exponential'],
+    [{ backoff: { type: 'fixed', delayMs: 100, maxMs: 10 } }, 'options.backoff.maxMs'],
+    [
+      { backoff: { type: 'fixed', delayMs: 1, jitter: 2 } },
+      'options.backoff.jitter: expected a number from 0 to 1',
+    ],
+    [{ timeoutMs: '5s' }, 'options.timeoutMs: expected a whole number'],
+    [{ partitionKey: '' }, 'options.partitionKey: expected a text'],
+    [{ idempotencyKey: 7 }, 'options.idempotencyKey: expected a text'],
+    [{ metadata: [1] }, 'options.metadata: expected an object, got an array'],
+    ['high', 'options: expected an object, got "high"'],
+  ])('%j', (options, message) => {
+    expect(() => resolveEnqueueOptions(options as never)).toThrow(InvalidOptionError)
+    expect(() => resolveEnqueueOptions(options as never)).toThrow(message)
+  })
+
+  it.each([
+    ['a{b}', {}, 'name: "a{b}" has braces or control characters'],
+    ['a\nb', {}, 'name: "a\\nb" has braces or control characters'],
+    ['', {}, 'name: expected a text'],
+    ['q', { partitions: 0 }, 'options.partitions: expected a whole number from 1 to 1024, got 0'],
+    ['q', { durability: 'safe' }, 'options.durability: expected one of async, replicated, fsynced'],
+    ['q', { connection: { mode: 'cluster', nodes: [] } }, 'options.connection.nodes: expected at least one'],
+    [
+      'q',
+      { connection: { mode: 'cluster', nodes: [{ host: 'h', port: 0 }] } },
+      'options.connection.nodes[0].port',
+    ],
+    [
+      'q',
+      { connection: { mode: 'single', url: 'http://:secret@h' } },
+      'options.connection.url: expected redis://',
+    ],
+    ['q', { connection: { mode: 'sentinel' } }, 'options.connection.mode: expected one of cluster, single'],
+    ['q', { connection: undefined }, 'options.connection: expected {'],
+    ['q', { retries: 3 }, 'options.retries: unknown'],
+  ])('queue %j %j', (name, options, message) => {
+    expect(() => new TaskQueue(name, { connection, ...options } as never)).toThrow(InvalidOptionError)
+    expect(() => new TaskQueue(name, { connection, ...options } as never)).toThrow(message)
+  })
+
+  it('names a secret in no message', () => {
+    try {
+      new TaskQueue('q', { connection: { mode: 'single', url: 'ftp://user:hunter2@host' } })
+      expect.unreachable()
+    } catch (error) {
+      expect(String(error)).not.toContain('hunter2')
+    }
+  })
+
+  it('of a worker', () => {
+    expect(() => new Worker('q', { a: 'no' } as never, { connection })).toThrow(
+      'handlers.a: expected a function',
+    )
+    expect(() => new Worker('q', {}, { connection, concurrency: 0 })).toThrow('options.concurrency')
+    expect(() => new Worker('q', {}, { connection, leaseMs: 10 })).toThrow(
+      'options.leaseMs: expected a whole number from 500',
+    )
+  })
+
+  it('use before connect is told so', async () => {
+    const queue = new TaskQueue('q', { connection })
+    await expect(queue.enqueue('a', 1)).rejects.toThrow(NotConnectedError)
+    await queue.disconnect()
+  })
+})
+
+describe('data', () => {
+  it('that JSON cannot hold is refused by name', () => {
+    const cycle: Record<string, unknown> = {}
+    cycle.self = cycle
+    for (const value of [1n, { n: 1n }, cycle, undefined, () => 1, Symbol('s')]) {
+      expect(() => toJson('the data', value, 100)).toThrow(InvalidDataError)
+    }
+  })
+
+  it('over the limit is refused, counted in bytes', () => {
+    expect(toJson('x', 'a'.repeat(98), 100)).toHaveLength(100)
+    expect(() => toJson('x', 'ü'.repeat(50), 100)).toThrow(PayloadTooLargeError)
+    expect(() => toJson('x', 'ü'.repeat(50), 100)).toThrow('x is 102 bytes, over the limit of 100')
+  })
+})
+
+describe('a record', () => {
+  it('comes back as it went in', () => {
+    const options = resolveEnqueueOptions({
+      priority: 'low',
+      maxAttempts: 12,
+      timeoutMs: 5,
+      backoff: { type: 'fixed', delayMs: 1 },
+      metadata: { a: [1] },
+      partitionKey: 'k|k',
+    })
+    const record = encodeRecord('ty"pe', '{"x":"|"}', options)
+    expect(decodeRecord('id', record)).toMatchObject({
+      type: 'ty"pe',
+      data: { x: '|' },
+      priority: 'low',
+      maxAttempts: 12,
+      timeoutMs: 5,
+      backoff: { type: 'fixed', delayMs: 1 },
+      metadata: { a: [1] },
+      partitionKey: 'k|k',
+    })
+  })
+
+  it('leaves out what has its default', () => {
+    const record = encodeRecord('t', '1', resolveEnqueueOptions({}))
+    expect(record.replace(/\d{13}/, 'T')).toBe('14|["t",T,1]')
+  })
+
+  it.each(['', 'garbage', '14|', '14|{}', '94|["t",1,1]', '14|["t","x",1]', '|["t",1,1]'])(
+    '%j is told to be none',
+    (text) => {
+      expect(() => decodeRecord('id', text)).toThrow(InvalidDataError)
+    },
+  )
+})
+
+describe('backoff', () => {
+  it('is fixed, or doubles up to its most', () => {
+    expect([1, 2, 3].map((n) => backoffDelayMs({ type: 'fixed', delayMs: 10 }, n))).toEqual([10, 10, 10])
+    const doubling = { type: 'exponential', delayMs: 10, maxMs: 50 } as const
+    expect([1, 2, 3, 4, 400].map((n) => backoffDelayMs(doubling, n))).toEqual([10, 20, 40, 50, 50])
+  })
+
+  it('spreads by its jitter', () => {
+    const delays = Array.from({ length: 200 }, () =>
+      backoffDelayMs({ type: 'fixed', delayMs: 1_000, jitter: 0.2 }, 1),
+    )
+    expect(Math.min(...delays)).toBeGreaterThanOrEqual(800)
+    expect(Math.max(...delays)).toBeLessThanOrEqual(1_200)
+    expect(new Set(delays).size).toBeGreaterThan(50)
+  })
+})
+
+describe('an error', () => {
+  it('is kept within bounds, whatever was thrown', () => {
+    expect(JSON.parse(encodeError('text'))).toMatchObject({ name: 'Error', message: 'text' })
+    expect(encodeError(new Error('m'.repeat(1e6))).length).toBeLessThan(20_000)
+  })
+})
