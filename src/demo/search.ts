@@ -109,7 +109,8 @@ export async function searchGrid(
     failure.abort()
     watching.abort()
     await Promise.allSettled(loops)
-    await pool.stop()
+    // After a success they have stopped; after a failure nobody needs what they would still finish.
+    await pool.kill()
     await queue.disconnect()
   }
 }

@@ -54,6 +54,13 @@ export class WorkerPool {
     )
   }
 
+  /** Ends every worker at once, whatever it runs. Does nothing after `stop`. */
+  async kill(): Promise<void> {
+    this.#stopping = true
+    for (const child of this.#children) child.kill('SIGKILL')
+    await this.stop()
+  }
+
   /** Lets every worker finish what it runs; one that does not within 8 s is ended. Safe to call twice. */
   async stop(): Promise<void> {
     this.#stopping = true
