@@ -1,10 +1,17 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { AuthenticationError, QueueUnavailableError, ServerTooOldError, WrongModeError } from '../errors.js'
+import {
+  AuthenticationError,
+  NotConnectedError,
+  QueueUnavailableError,
+  ServerTooOldError,
+  WrongModeError,
+} from '../errors.js'
 import type { ScriptCall } from '../scripts/script.js'
+import type { ConfirmedReplies } from './convoy.js'
 import type { Lane, Node } from './node.js'
 import type { ConnectionOptions, NodeAddress } from './options.js'
 import { concernsTopology, type Fault, faultOfReply, isCertain } from './replies.js'
-import type { Command, Replies } from './socket.js'
+import type { Command } from './socket.js'
 import { Topology } from './topology.js'
 
 export type Outcome<Value> =
@@ -34,6 +41,7 @@ export class Connection {
   readonly topology: Topology
   readonly commandTimeoutMs: number
   readonly #connectTimeoutMs: number
+  #stopped = false
 
   constructor(readonly options: ConnectionOptions) {
     this.commandTimeoutMs = options.commandTimeoutMs ?? 1_000
@@ -85,6 +93,7 @@ export class Connection {
   }
 
   stop(): void {
+    this.#stopped = true
     this.topology.stop()
   }
 
@@ -104,14 +113,12 @@ export class Connection {
     for (let redirects = 0; ; ) {
       if (!node) return { ok: false, fault: noOwner(slot), node: undefined }
       const commands: Command[] = [...(asking ? [['ASKING'] as const] : []), command]
-      if (options.confirm) commands.push(options.confirm.command)
       const timeoutMs = this.commandTimeoutMs + (options.confirm?.timeoutMs ?? 0)
-      const outcome: Replies = await node.send(options.lane, options.socket ?? 0, commands, timeoutMs)
+      const outcome: ConfirmedReplies = await this.#sendTo(node, commands, timeoutMs, options)
       if (!outcome.ok) return this.#failed(outcome.fault, node)
       const reply = outcome.replies[asking ? 1 : 0]
       if (!(reply instanceof Error)) {
-        const confirmed = options.confirm?.satisfiedBy(outcome.replies.at(-1)) ?? true
-        return { ok: true, value: call.parse(reply), node, confirmed }
+        return { ok: true, value: call.parse(reply), node, confirmed: outcome.confirmed }
       }
       const fault = faultOfReply(reply)
       if (fault.kind === 'noscript') {
@@ -176,6 +183,7 @@ export class Connection {
       if (fault.kind === 'rejected') throw fault.error
       if (fault.kind === 'denied')
         throw new AuthenticationError(outcome.node?.name ?? '?', { cause: fault.error })
+      if (this.#stopped) throw new NotConnectedError(queue)
       if (performance.now() + RETRY_MS > deadline) {
         throw new QueueUnavailableError(queue, `no answer within ${timeoutMs} ms: ${fault.error.message}`, {
           cause: fault.error,
@@ -183,6 +191,17 @@ export class Connection {
       }
       await sleep(RETRY_MS)
     }
+  }
+
+  async #sendTo(
+    node: Node,
+    commands: readonly Command[],
+    timeoutMs: number,
+    { lane, socket = 0, confirm }: CallOptions,
+  ): Promise<ConfirmedReplies> {
+    if (confirm) return node.sendConfirmed(lane, socket, commands, confirm, timeoutMs)
+    const outcome = await node.send(lane, socket, commands, timeoutMs)
+    return outcome.ok ? { ...outcome, confirmed: true } : outcome
   }
 
   #nodeFor(slot: number, lane: Lane): Node | undefined {

@@ -1,4 +1,6 @@
 import type { Redis } from 'ioredis'
+import type { Confirmation } from './connection.js'
+import { type ConfirmedReplies, Convoy } from './convoy.js'
 import type { NodeAddress } from './options.js'
 import type { Fault } from './replies.js'
 import { type Command, NodeSocket, type Replies, type SocketOptions } from './socket.js'
@@ -27,6 +29,7 @@ export class Node {
   #up = true
   #lastFault: Fault | undefined
   readonly #sockets = new Map<string, NodeSocket>()
+  readonly #convoys = new Map<string, Convoy>()
 
   constructor(
     readonly address: NodeAddress,
@@ -53,6 +56,23 @@ export class Node {
     if (outcome.ok) this.#setUp(true)
     else this.#note(outcome.fault)
     return outcome
+  }
+
+  /** As `send`, and learns whether what was written is confirmed (see convoy.ts). */
+  sendConfirmed(
+    lane: Lane,
+    index: number,
+    commands: readonly Command[],
+    confirmation: Confirmation,
+    timeoutMs: number,
+  ): Promise<ConfirmedReplies> {
+    const key = `${lane}${index}`
+    let convoy = this.#convoys.get(key)
+    if (!convoy) {
+      convoy = new Convoy(this.name, (all) => this.send(lane, index, all, timeoutMs), confirmation)
+      this.#convoys.set(key, convoy)
+    }
+    return convoy.add(commands)
   }
 
   /** A socket of the caller's own, for a subscription; the caller closes it. */

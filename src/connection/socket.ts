@@ -83,7 +83,7 @@ export class NodeSocket {
   }
 
   close(): void {
-    this.#redis?.disconnect()
+    if (this.#redis) hangUp(this.#redis)
     this.#redis = undefined
   }
 
@@ -137,7 +137,7 @@ export class NodeSocket {
         }),
       ])
     } catch (error) {
-      redis.disconnect()
+      hangUp(redis)
       throw this.#lastError ?? error
     } finally {
       clearTimeout(timer)
@@ -145,6 +145,11 @@ export class NodeSocket {
     this.onOpen(redis)
     return redis
   }
+}
+
+/** On a stream that has ended, ioredis' disconnect() would leave a timer of 2 s behind. */
+function hangUp(redis: Redis): void {
+  if (redis.status !== 'end' && redis.status !== 'close') redis.disconnect()
 }
 
 /** Whether the server said it; anything else comes from the client or the network. */

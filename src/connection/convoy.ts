@@ -1,0 +1,67 @@
+import type { Confirmation } from './connection.js'
+import type { Command, Replies } from './socket.js'
+
+/** Replies to one caller's commands, and whether what they wrote was confirmed. */
+export type ConfirmedReplies =
+  | { readonly ok: true; readonly replies: unknown[]; readonly confirmed: boolean }
+  | Extract<Replies, { ok: false }>
+
+interface Passenger {
+  readonly commands: readonly Command[]
+  readonly resolve: (outcome: ConfirmedReplies) => void
+}
+
+/**
+ * Writes that wait for a replica, on one socket. WAIT holds up all that is sent behind it on its socket, so at most
+ * one is under way: what comes meanwhile travels together behind the next one, and shares its answer. Without this
+ * a replica that is gone costs the batches of a shard one time-out after the other; with it, one time-out in all,
+ * since those that have not left yet are refused at once.
+ */
+export class Convoy {
+  #waiting: Passenger[] = []
+  #underWay = false
+
+  constructor(
+    private readonly node: string,
+    private readonly send: (commands: readonly Command[]) => Promise<Replies>,
+    private readonly confirmation: Confirmation,
+  ) {}
+
+  add(commands: readonly Command[]): Promise<ConfirmedReplies> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ commands, resolve })
+      if (!this.#underWay) void this.#depart()
+    })
+  }
+
+  async #depart(): Promise<void> {
+    this.#underWay = true
+    // Batches for several partitions of this node are made in one breath; they leave together.
+    await Promise.resolve()
+    while (this.#waiting.length > 0) {
+      const passengers = this.#waiting
+      this.#waiting = []
+      const commands = passengers.flatMap((passenger) => passenger.commands)
+      const outcome = await this.send([...commands, this.confirmation.command])
+      this.#arrive(passengers, outcome)
+    }
+    this.#underWay = false
+  }
+
+  #arrive(passengers: readonly Passenger[], outcome: Replies): void {
+    if (!outcome.ok) {
+      for (const { resolve } of passengers) resolve(outcome)
+      return
+    }
+    const confirmed = this.confirmation.satisfiedBy(outcome.replies.at(-1))
+    let at = 0
+    for (const { commands, resolve } of passengers) {
+      resolve({ ok: true, replies: outcome.replies.slice(at, at + commands.length), confirmed })
+      at += commands.length
+    }
+    if (confirmed) return
+    const error = new Error(`no replica of ${this.node} confirmed the writes before`)
+    for (const { resolve } of this.#waiting.splice(0))
+      resolve({ ok: false, fault: { kind: 'noreplicas', error } })
+  }
+}
