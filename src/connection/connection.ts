@@ -118,7 +118,11 @@ export class Connection {
       if (!outcome.ok) return this.#failed(outcome.fault, node)
       const reply = outcome.replies[asking ? 1 : 0]
       if (!(reply instanceof Error)) {
-        return { ok: true, value: call.parse(reply), node, confirmed: outcome.confirmed }
+        try {
+          return { ok: true, value: call.parse(reply), node, confirmed: outcome.confirmed }
+        } catch (error) {
+          return this.#failed({ kind: 'rejected', error: error as Error }, node)
+        }
       }
       const fault = faultOfReply(reply)
       if (fault.kind === 'noscript') {

@@ -1,5 +1,5 @@
 import type { Connection } from '../connection/connection.js'
-import { isCertain } from '../connection/replies.js'
+import { type Fault, isCertain } from '../connection/replies.js'
 import { LeaseLostError, QueueUnavailableError } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
 import {
@@ -48,7 +48,7 @@ export interface LaneHost {
   nextLeaseId(): string
   /** `askedAtMs`: performance.now() when the call was sent. */
   onOutlook(partition: Partition, outlook: Outlook, askedAtMs: number): void
-  onFailure(partition: Partition): void
+  onFailure(partition: Partition, fault: Fault): void
 }
 
 /**
@@ -167,7 +167,7 @@ export class ConsumerLane {
     this.#resumeAtMs = performance.now() + RETRY_MS
     this.#pumpLater()
     want?.resolve({ leaseId: '', tasks: [] })
-    this.host.onFailure(this.partition)
+    this.host.onFailure(this.partition, outcome.fault)
   }
 
   #settle(sent: readonly Acknowledgement[], result: ExchangeResult): void {

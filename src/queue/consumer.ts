@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Connection } from '../connection/connection.js'
+import type { Fault } from '../connection/replies.js'
 import { type Partition, visitingOrder } from '../keys/partitions.js'
 import type { FetchedTask } from '../scripts/exchange.js'
 import { renewCall } from '../scripts/lease.js'
@@ -71,6 +72,7 @@ export class Consumer implements LaneHost {
     readonly connection: Connection,
     partitions: readonly Partition[],
     readonly keepResultsMs: number,
+    private readonly onError: (error: Error) => void,
   ) {
     this.#order = visitingOrder(partitions.length)
     this.#states = partitions.map((partition) => ({
@@ -193,8 +195,11 @@ export class Consumer implements LaneHost {
     if (ready) this.#signal()
   }
 
-  onFailure(partition: Partition): void {
-    this.#lookAt(this.#stateOf(partition), performance.now() + 100)
+  onFailure(partition: Partition, fault: Fault): void {
+    // What will not pass by itself must be told: a right that is missing, a key of the wrong type.
+    const lasting = fault.kind === 'rejected' || fault.kind === 'denied'
+    if (lasting) this.onError(fault.error)
+    this.#lookAt(this.#stateOf(partition), performance.now() + (lasting ? LOOK_BUSY_MS : 100))
   }
 
   async #takeKnown(options: {
@@ -272,7 +277,7 @@ export class Consumer implements LaneHost {
     state.looking = false
     if (this.#stopped) return
     if (!outcome.ok) {
-      this.onFailure(partition)
+      this.onFailure(partition, outcome.fault)
       return
     }
     this.onOutlook(partition, outcome.value.outlook, askedAtMs)
@@ -290,7 +295,7 @@ export class Consumer implements LaneHost {
       const call = recoverCall(partition.keys, leaseId)
       const outcome = await this.connection.attempt(partition.slot, call, { lane: 'consume' })
       if (!outcome.ok) {
-        this.onFailure(partition)
+        this.onFailure(partition, outcome.fault)
         return
       }
       if (outcome.value.kind === 'alive' || outcome.value.left === 0) break

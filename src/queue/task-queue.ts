@@ -305,7 +305,9 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       connection,
       partitions,
       producer: new Producer(this.name, connection, partitions, this.options, () => this.#reportShards()),
-      consumer: new Consumer(this.name, connection, partitions, this.options.keepResultsMs),
+      consumer: new Consumer(this.name, connection, partitions, this.options.keepResultsMs, (error) =>
+        this.#report(error),
+      ),
       inspection,
       deadLetters: new DeadLetters(this.name, connection, partitions, inspection, this.options),
     }

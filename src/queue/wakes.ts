@@ -64,7 +64,8 @@ export class Wakes {
     for (const partition of this.partitions) {
       const owner = this.connection.topology.ownerOf(partition.slot)
       for (const { node, partitions } of this.#subscriptions.values()) {
-        if (node !== owner) partitions.delete(partition)
+        // The socket to a node that went silent may be dead without knowing it.
+        if (node !== owner || !node.up) partitions.delete(partition)
       }
       if (owner?.up && !this.hears(partition)) this.#subscribe(owner, partition)
     }

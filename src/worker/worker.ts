@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { sleep } from '../connection/connection.js'
 import {
   InvalidOptionError,
   LeaseLostError,
@@ -63,6 +64,8 @@ type State = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped'
 
 /** How long a take waits before it asks again whether to go on, in ms. Wakes end it at once. */
 const TAKE_MS = 60_000
+/** Ms before a take that failed is tried again. */
+const RETRY_MS = 100
 
 /** Runs handlers for a queue's tasks and keeps their leases alive. Start once; stop is safe at any time. */
 export class Worker<Tasks = Record<string, unknown>> {
@@ -169,17 +172,28 @@ export class Worker<Tasks = Record<string, unknown>> {
         })
         continue
       }
-      const deliveries = await this.queue.take({
-        count: room,
+      const deliveries = await this.#take(room, signal)
+      for (const delivery of deliveries) {
+        if (signal.aborted) this.#track(this.#handBack(delivery as Delivery))
+        else this.#run(delivery as Delivery)
+      }
+    }
+  }
+
+  /** Whatever goes wrong with one take must not end the worker. */
+  async #take(count: number, signal: AbortSignal): Promise<AnyDelivery<Tasks>[]> {
+    try {
+      return await this.queue.take({
+        count,
         blockMs: TAKE_MS,
         leaseMs: this.#leaseMs,
         levels: [0, 1, 2],
         signal,
       })
-      for (const delivery of deliveries) {
-        if (signal.aborted) this.#track(this.#handBack(delivery as Delivery))
-        else this.#run(delivery as Delivery)
-      }
+    } catch (error) {
+      this.#emit('error', toError(error))
+      await sleep(RETRY_MS)
+      return []
     }
   }
 
