@@ -1,3 +1,4 @@
+export { type Config, loadConfig } from './config/index.js'
 export type {
   ClusterConnectionOptions,
   ConnectionOptions,
