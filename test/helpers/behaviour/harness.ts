@@ -47,7 +47,7 @@ export function makeHarness(connection: () => ConnectionOptions): Harness {
   afterEach(async () => {
     for (const close of closers.splice(0).reverse()) await close()
     const nodes = await masters()
-    for (const name of names.splice(0)) for (const node of nodes) await removeKeys(node, name)
+    for (const name of names.splice(0)) for (const node of nodes) await removeKeysOn(node, name)
   })
 
   afterAll(async () => {
@@ -92,9 +92,17 @@ async function connectMasters(connection: ConnectionOptions): Promise<Redis[]> {
     .map((node) => new Redis({ host: node.address?.host ?? '', port: node.address?.port ?? 0, protocol: 2 }))
 }
 
-async function removeKeys(node: Redis, queue: string): Promise<void> {
+async function removeKeysOn(node: Redis, queue: string): Promise<void> {
   for (const pattern of [`shardq:${queue}:*`, `shardq:{${queue}}:*`]) {
     for (const key of await node.keys(pattern)) await node.unlink(key)
+  }
+}
+
+/** Removes all that a queue has left on its servers. */
+export async function removeKeys(connection: ConnectionOptions, queue: string): Promise<void> {
+  for (const node of await connectMasters(connection)) {
+    await removeKeysOn(node, queue)
+    node.disconnect()
   }
 }
 

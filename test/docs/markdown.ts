@@ -1,0 +1,25 @@
+import { readdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+
+export const ROOT = new URL('../../', import.meta.url)
+
+const DECISIONS = readdirSync(new URL('docs/decisions/', ROOT)).map((file) => `docs/decisions/${file}`)
+
+export const PAGES = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'docs/architecture.md',
+  'docs/protocol.md',
+  ...DECISIONS,
+]
+
+export function page(name: string): Promise<string> {
+  return readFile(new URL(name, ROOT), 'utf8')
+}
+
+/** The fenced blocks of one language. */
+export function blocks(text: string, language: string): string[] {
+  return [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
+    .filter(([, name]) => name === language)
+    .map(([, , body]) => body ?? '')
+}
