@@ -299,7 +299,8 @@ export class Producer {
       if (mayBeHere && !item.copies?.includes(lane.partition.index)) {
         item.copies = [...(item.copies ?? []), lane.partition.index]
       }
-      if (this.#mayMove(item, mayBeHere)) {
+      // A refusal says nothing of an earlier try without a reply.
+      if (this.#mayMove(item, item.copies?.includes(lane.partition.index) ?? false)) {
         this.counters.reroutes++
         this.#loose.putBack(item)
       } else if (item.deadlineMs <= performance.now()) {

@@ -110,6 +110,30 @@ describe('a master that is lost while work goes on', () => {
     await whole()
   }, 60_000)
 
+  it('with 6,000 tasks waiting: all that were acknowledged are on the replica, and are run', async () => {
+    const queue = new TaskQueue<{ note: number }>('backlog', { connection })
+    await queue.connect()
+    const ids = await queue.enqueueMany(Array.from({ length: 6_000 }, (_, i) => ({ type: 'note', data: i })))
+    const port = await masterPort()
+    await cluster.killNode(port)
+    const worker = new Worker<{ note: number }>(
+      'backlog',
+      { note: () => null },
+      { connection, concurrency: 100 },
+    )
+    const seen = new Set<string>()
+    worker.on('completed', ({ task }) => seen.add(task.id))
+    await worker.start()
+    // The other shards do not wait for the dead one.
+    await eventually(() => expect(seen.size).toBeGreaterThanOrEqual(4_000), 2_000)
+    await eventually(() => expect(seen.size).toBe(6_000), 15_000)
+    expect([...seen].sort()).toEqual(ids.sort())
+    await worker.stop()
+    await queue.disconnect()
+    await cluster.restartNode(port)
+    await whole()
+  }, 60_000)
+
   it('by SIGSTOP: a frozen master counts as a dead one, and comes back as a replica', async () => {
     const port = await masterPort()
     const { longestMs, errors } = await workThrough('frozen', async () => {
