@@ -160,4 +160,30 @@ describe('a master that is lost while work goes on', () => {
     expect(longestMs).toBeLessThan(STALL_KILLED_MS)
     await whole()
   }, 60_000)
+
+  it('voids the copies that no replica had confirmed, so that none is delivered twice', async () => {
+    const queue = new TaskQueue<{ note: number }>('voided', { connection })
+    await queue.connect()
+    const { nodes } = await cluster.status()
+    const replica = nodes.find((node) => node.role === 'replica')
+    await cluster.freezeNode(replica?.port ?? 0)
+    const ids: string[] = []
+    // One by one, so that every partition has its turn.
+    for (let i = 0; i < 60; i++) ids.push(await queue.enqueue('note', i))
+    const { unconfirmed } = await queue.stats()
+    expect(unconfirmed).toBeGreaterThan(0)
+    await eventually(async () => expect((await queue.stats()).voided).toBe(unconfirmed))
+    await cluster.resumeNode(replica?.port ?? 0)
+    const seen: string[] = []
+    while (seen.length < ids.length) {
+      const deliveries = await queue.dequeue({ count: 100, blockMs: 2_000 })
+      if (deliveries.length === 0) break
+      seen.push(...deliveries.map((one) => one.id))
+      await Promise.all(deliveries.map((one) => one.complete()))
+    }
+    expect(await queue.dequeue({ blockMs: 100 })).toEqual([])
+    expect(seen.sort()).toEqual(ids.sort())
+    await queue.disconnect()
+    await whole()
+  }, 60_000)
 })
