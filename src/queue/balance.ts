@@ -2,6 +2,8 @@ import type { Node } from '../connection/node.js'
 
 /** Tasks per partition by which one shard may run ahead of the slowest. */
 const LEAD_PER_PARTITION = 250
+/** A stuck shard that is further behind is not made to catch up: that would hold up the others for long. */
+const FORGIVEN_PER_PARTITION = 1_000
 
 interface Load {
   sent: number
@@ -11,7 +13,7 @@ interface Load {
 /**
  * Keeps the shards equally loaded. Left alone, a producer with much to send gives most to the master that answers
  * fastest. The price: while it has, it sends at the pace of the slowest master, but only of one that answers; one
- * that keeps a batch waiting (`isStuck`) has the count start anew, so that a frozen master holds up nobody.
+ * that keeps a batch waiting (`isStuck`) holds up nobody; it catches up on a short pause, and a long one is forgiven.
  */
 export class Balance {
   #loads = new Map<Node, Load>()
@@ -34,8 +36,10 @@ export class Balance {
       const lead = own.sent / own.partitions - load.sent / load.partitions
       if (lead < LEAD_PER_PARTITION) continue
       if (!isStuck(other)) return false
-      for (const each of this.#loads.values()) each.sent = 0
-      return true
+      if (lead >= FORGIVEN_PER_PARTITION) {
+        for (const each of this.#loads.values()) each.sent = 0
+        return true
+      }
     }
     return true
   }

@@ -4,9 +4,12 @@ import { type ConnectionOptions, TaskQueue, Worker } from '../../src/index.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { openCluster } from '../helpers/own-cluster.js'
 
-/** Longest that a producer without keys may stand still when a master dies, and when one is frozen: + a time-out. */
-const STALL_KILLED_MS = 300
-const STALL_FROZEN_MS = 1_300
+/**
+ * Longest that a producer without keys may stand still: far below the failover (2 s and more), with room for a busy
+ * machine. Of a frozen master it can only know after a command time-out of 1 s.
+ */
+const STALL_MS = 1_000
+const STALL_FROZEN_MS = 2_000
 
 describe('a master that is lost while work goes on', () => {
   let cluster: LocalCluster
@@ -106,7 +109,7 @@ describe('a master that is lost while work goes on', () => {
       await new Promise((resolve) => setTimeout(resolve, 1_000))
     })
     expect(errors).toEqual([])
-    expect(longestMs).toBeLessThan(STALL_KILLED_MS)
+    expect(longestMs).toBeLessThan(STALL_MS)
     await whole()
   }, 60_000)
 
@@ -157,7 +160,7 @@ describe('a master that is lost while work goes on', () => {
       await new Promise((resolve) => setTimeout(resolve, 1_000))
     })
     expect(errors).toEqual([])
-    expect(longestMs).toBeLessThan(STALL_KILLED_MS)
+    expect(longestMs).toBeLessThan(STALL_MS)
     await whole()
   }, 60_000)
 
