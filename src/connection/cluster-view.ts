@@ -3,8 +3,10 @@ import { parseAddress } from './replies.js'
 
 export interface NodeView {
   readonly id: string
-  /** undefined: the node does not know its own address yet; the one it was asked at is right. */
+  /** undefined: not known. Of `myself` the one it was asked at is right. */
   readonly address: NodeAddress | undefined
+  /** The node that was asked. */
+  readonly myself: boolean
   readonly role: 'master' | 'replica'
   readonly masterId: string | undefined
   /** Flagged `fail` or `fail?`, still in handshake, or without address. */
@@ -25,6 +27,7 @@ export function parseClusterNodes(text: string): NodeView[] {
       return {
         id: id ?? '',
         address: parseAddress(where?.split('@')[0]),
+        myself: flags.includes('myself'),
         role: flags.includes('master') ? 'master' : 'replica',
         masterId: masterId === '-' ? undefined : masterId,
         failing: flags.some((flag) => ['fail', 'fail?', 'handshake', 'noaddr'].includes(flag)),

@@ -146,12 +146,18 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     return !(reply instanceof Error)
   }
 
+  #nodeOf(entry: NodeView, asked: Node): Node | undefined {
+    if (entry.address) return this.node(entry.address)
+    return entry.myself ? asked : undefined
+  }
+
   #merge(view: readonly NodeView[], asked: Node): void {
     let changed = false
     const replicas = new Map<string, Node[]>()
     const nameById = new Map<string, string>()
     for (const entry of view) {
-      const node = entry.address ? this.node(entry.address) : asked
+      const node = this.#nodeOf(entry, asked)
+      if (!node) continue
       nameById.set(entry.id, node.name)
       if (entry.role !== 'master') continue
       for (const [from, to] of entry.slots) {
@@ -169,8 +175,9 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     }
     for (const entry of view) {
       const master = entry.masterId === undefined ? undefined : nameById.get(entry.masterId)
-      if (master === undefined || entry.failing || !entry.address) continue
-      replicas.set(master, [...(replicas.get(master) ?? []), this.node(entry.address)])
+      if (master === undefined || entry.failing) continue
+      const replica = this.#nodeOf(entry, asked)
+      if (replica) replicas.set(master, [...(replicas.get(master) ?? []), replica])
     }
     this.#replicas = replicas
     if (!changed) return

@@ -8,6 +8,7 @@ const DECISIONS = readdirSync(new URL('docs/decisions/', ROOT)).map((file) => `d
 export const PAGES = [
   'README.md',
   'CONTRIBUTING.md',
+  'CHANGELOG.md',
   'docs/architecture.md',
   'docs/protocol.md',
   ...DECISIONS,
@@ -22,4 +23,12 @@ export function blocks(text: string, language: string): string[] {
   return [...text.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)]
     .filter(([, name]) => name === language)
     .map(([, , body]) => body ?? '')
+}
+
+/** All that stands as code: spans within lines, and the lines of shell blocks, without their comments. */
+export function code(text: string): string[] {
+  const prose = text.replaceAll(/^```[\s\S]*?^```$/gm, '')
+  const spans = [...prose.matchAll(/`([^`]+)`/g)].map(([, span]) => (span ?? '').replaceAll(/\s+/g, ' '))
+  const lines = blocks(text, 'sh').flatMap((block) => block.split('\n'))
+  return [...spans, ...lines.map((line) => line.replace(/\s+#.*$/, ''))]
 }

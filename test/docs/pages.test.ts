@@ -1,12 +1,16 @@
+import { readdirSync } from 'node:fs'
 import { access, readdir, readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
 import { createProgram } from '../../src/cli/program.js'
-import { blocks, PAGES, page, ROOT } from './markdown.js'
+import { code, PAGES, page, ROOT } from './markdown.js'
 
 const root = fileURLToPath(ROOT)
+const FILES = ['src', 'test', 'scripts'].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((path) => basename(path)),
+)
 
 describe.each(PAGES)('%s', (name) => {
   it('links to what is there', async () => {
@@ -17,26 +21,38 @@ describe.each(PAGES)('%s', (name) => {
   })
 
   it('names files and folders that are there', async () => {
-    for (const [, path] of (await page(name)).matchAll(/`((?:src|test|docs|scripts)\/[\w./-]+)`/g)) {
-      await access(join(root, path ?? ''))
+    for (const text of code(await page(name))) {
+      for (const [path] of text.matchAll(/\b(?:src|test|docs|scripts)\/[\w./-]*/g))
+        await access(join(root, path))
+      if (/^[\w.-]+\.(ts|lua|mjs)$/.test(text)) expect(FILES, text).toContain(text)
     }
   })
 
-  it('names commands that there are', async () => {
+  it('names npm scripts, commands and options that there are', async () => {
     const { scripts } = JSON.parse(await page('package.json')) as { scripts: Record<string, string> }
-    const text = await page(name)
-    for (const [, script] of text.matchAll(/npm run ([\w:-]+)/g))
-      expect(Object.keys(scripts)).toContain(script)
-    for (const line of blocks(text, 'sh').join('\n').split('\n')) {
-      const words = /^npx shardq ([a-z ]+)/.exec(line)?.[1]?.trim().split(' ')
-      let command: Command | undefined = createProgram()
-      for (const word of words ?? []) {
-        command = command?.commands.find((one) => one.name() === word)
-        expect(command, line).toBeDefined()
-      }
+    for (const text of code(await page(name))) {
+      const script = /\bnpm run ([\w:-]+)/.exec(text)?.[1]
+      if (script) expect(Object.keys(scripts), text).toContain(script)
+      // `npm run demo` hands what follows `--` on to `shardq demo`.
+      const line =
+        /(?:^|\bnpx )shardq (.+)/.exec(text)?.[1] ?? /\bnpm run (demo) -- .+/.exec(text)?.[0].slice(8)
+      if (line !== undefined) expectCommand(line)
     }
   })
 })
+
+function expectCommand(line: string): void {
+  let command: Command = createProgram()
+  for (const word of line.split(' ')) {
+    if (/^[a-z]/.test(word) && command.commands.length > 0) {
+      const inner = command.commands.find((one) => one.name() === word)
+      if (!inner) throw new Error(`there is no command \`${word}\` in: shardq ${line}`)
+      command = inner
+    } else if (/^--[a-z]/.test(word)) {
+      expect(['--help', ...command.options.map((option) => option.long)], line).toContain(word)
+    }
+  }
+}
 
 it('every Redis script is headed by its keys, arguments, output and what is atomic', async () => {
   const folder = new URL('src/scripts/', ROOT)

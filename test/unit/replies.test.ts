@@ -64,6 +64,7 @@ describe('CLUSTER NODES', () => {
       {
         id: 'aaa',
         address: { host: '127.0.0.1', port: 7000 },
+        myself: true,
         role: 'master',
         masterId: undefined,
         failing: false,
@@ -76,6 +77,7 @@ describe('CLUSTER NODES', () => {
       {
         id: 'bbb',
         address: undefined,
+        myself: false,
         role: 'master',
         masterId: undefined,
         failing: true,
@@ -85,6 +87,7 @@ describe('CLUSTER NODES', () => {
       {
         id: 'ccc',
         address: { host: '127.0.0.1', port: 7002 },
+        myself: false,
         role: 'replica',
         masterId: 'aaa',
         failing: true,
