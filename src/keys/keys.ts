@@ -5,7 +5,7 @@
 export interface PartitionKeys {
   /** LIST of task ids by priority (high, medium, low), next at the head. */
   readonly ready: readonly [string, string, string]
-  /** HASH task id -> record (see queue/record.ts). Every task that is not completed has its record here. */
+  /** HASH task id -> record (see queue/task.ts). Every task that is not completed has its record here. */
   readonly tasks: string
   /** HASH task id -> number of attempts used up. Only tasks that failed at least once. */
   readonly attempts: string
