@@ -3,7 +3,7 @@ import type { Node } from '../connection/node.js'
 /** Tasks per partition by which one shard may run ahead of the slowest. */
 const LEAD_PER_PARTITION = 250
 /** A stuck shard that is further behind is not made to catch up: that would hold up the others for long. */
-const FORGIVEN_PER_PARTITION = 1_000
+const FORGIVEN_PER_PARTITION = 2_500
 
 interface Load {
   sent: number

@@ -12,7 +12,8 @@ it('gives each of 3 masters exactly 4 of the 12 partitions of any queue', async 
 })
 
 it('loads each master within 2% of the mean with 200,000 tasks without a key', async () => {
-  const queue = await harness.queue()
+  // A shard whose replica is late would be left out for a while, which is right, and not what is looked at here.
+  const queue = await harness.queue({ confirmTimeoutMs: 5_000 })
   const total = 200_000
   await queue.enqueueMany(Array.from({ length: total }, () => ({ type: 'note' as const, data: 1 })))
   const waiting = await Promise.all(
