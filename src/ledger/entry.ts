@@ -1,0 +1,31 @@
+/**
+ * What happened, told by those to whom it happened: producers and workers, never the queue. `token` is the caller's own
+ * name for a task, given before the queue has heard of it. Times are ms since 1970 with fractions, on one clock for all
+ * processes of a machine (`ledgerNow`).
+ */
+export type Entry = { readonly atMs: number /** The process. */; readonly by: string } & (
+  | {
+      readonly what: 'enqueue'
+      readonly token: string
+      /** Its partition key: such a task never moves. */
+      readonly key?: string
+    }
+  | { readonly what: 'acknowledged'; readonly token: string; readonly id: string }
+  | { readonly what: 'rejected'; readonly token: string; readonly error: string }
+  /** A handler begins, ends; its completion is confirmed, or refused. */
+  | { readonly what: 'run' | 'ran' | 'completed'; readonly token: string; readonly id: string }
+  | { readonly what: 'refused'; readonly token: string; readonly id: string; readonly error: string }
+  /** A step of a fault, at the moment that it is done. `nodes`: it strikes servers or the network, not our processes. */
+  | { readonly what: 'fault'; readonly fault: string; readonly step: string; readonly nodes: boolean }
+  /** The fault is over: the cluster is whole, and the queue was drained. */
+  | { readonly what: 'healthy'; readonly fault: string }
+  /** This process of ours was killed or stopped from running; it runs again. */
+  | { readonly what: 'stopped' | 'resumed'; readonly process: string }
+)
+
+export function ledgerNow(): number {
+  return performance.timeOrigin + performance.now()
+}
+
+/** What an entry says, before it has a time and a writer. */
+export type Fact = Entry extends infer E ? (E extends Entry ? Omit<E, 'atMs' | 'by'> : never) : never
