@@ -26,6 +26,7 @@ export interface NodeCounters {
 export class Node {
   readonly name: string
   readonly counters: NodeCounters = { commands: 0, redirects: 0, timeouts: 0, lost: 0 }
+  #generation = 0
   #up = true
   #lastFault: Fault | undefined
   readonly #sockets = new Map<string, NodeSocket>()
@@ -41,6 +42,11 @@ export class Node {
 
   get up(): boolean {
     return this.#up
+  }
+
+  /** Another one after each break with the server: it may have been restarted meanwhile. */
+  get generation(): number {
+    return this.#generation
   }
 
   async send(lane: Lane, index: number, commands: readonly Command[], timeoutMs: number): Promise<Replies> {
@@ -90,8 +96,15 @@ export class Node {
     if (fault.kind === 'lost') this.counters.lost++
     if (fault.kind === 'timeout' || fault.kind === 'lost' || fault.kind === 'unreachable') {
       this.#lastFault = fault
+      this.#generation++
       this.#setUp(false)
     }
+  }
+
+  /** A socket that nobody was waiting on has ended: no proof that the node is down, but reason to look. */
+  #broken(): void {
+    this.#generation++
+    this.onStateChange(this)
   }
 
   #setUp(up: boolean): void {
@@ -108,7 +121,11 @@ export class Node {
     if (!socket) {
       // A replica serves reads only to clients that said READONLY.
       const options = { ...this.socketOptions, address: this.address, readOnly: lane === 'read' }
-      socket = new NodeSocket(options)
+      socket = new NodeSocket(
+        options,
+        () => {},
+        () => this.#broken(),
+      )
       this.#sockets.set(key, socket)
     }
     return socket

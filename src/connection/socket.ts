@@ -32,6 +32,7 @@ export class NodeSocket {
   constructor(
     private readonly options: SocketOptions,
     private readonly onOpen: (redis: Redis) => void = () => {},
+    /** It ended, and not by `close`. */
     private readonly onClose: () => void = () => {},
   ) {}
 
@@ -121,7 +122,8 @@ export class NodeSocket {
       this.#lastError = error
     })
     redis.once('end', () => {
-      if (this.#redis === redis) this.#redis = undefined
+      if (this.#redis !== redis) return
+      this.#redis = undefined
       this.onClose()
     })
     // A frozen server accepts the connection and never answers the handshake.
@@ -137,6 +139,7 @@ export class NodeSocket {
         }),
       ])
     } catch (error) {
+      if (this.#redis === redis) this.#redis = undefined
       hangUp(redis)
       throw this.#lastError ?? error
     } finally {

@@ -83,7 +83,8 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
         if (this.#stopped) return
         this.emit('node', changed)
         this.emit('change')
-        if (!changed.up) this.look()
+        // Up again, too: it may have come back as something else.
+        this.look()
       })
       this.#nodes.set(name, node)
     }

@@ -30,8 +30,12 @@ export class Gate {
   ) {}
 
   isOpen(partition: Partition): boolean {
+    return this.stateOfPartition(partition) === 'open'
+  }
+
+  stateOfPartition(partition: Partition): ShardState {
     const node = this.connection.topology.ownerOf(partition.slot)
-    return node !== undefined && this.stateOf(node) === 'open'
+    return node === undefined ? 'down' : this.stateOf(node)
   }
 
   stateOf(node: Node): ShardState {

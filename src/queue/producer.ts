@@ -11,56 +11,44 @@ import {
   QueueUnavailableError,
 } from '../errors.js'
 import { type Partition, partitionOfKey, visitingOrder } from '../keys/partitions.js'
-import { type EnqueueResult, enqueueCall } from '../scripts/enqueue.js'
-import { voidCall } from '../scripts/void.js'
+import type { EnqueueResult } from '../scripts/enqueue.js'
 import { Backlog, type Item } from './backlog.js'
 import { Balance } from './balance.js'
 import { Gate } from './gate.js'
-import { REMEMBER_BATCH_MS, type ResolvedQueueOptions } from './queue-options.js'
+import { type Batch, ProducerLane } from './producer-lane.js'
+import type { ResolvedQueueOptions } from './queue-options.js'
 
 /** Most tasks and bytes in one batch: what a master carries out in about a millisecond. */
 const BATCH_TASKS = 500
 const BATCH_BYTES = 512 * 1024
 /** Tasks of an enqueueMany between two breaths. */
 const TASKS_PER_BREATH = 1_000
-/** Ms before a batch that must stay with its partition is sent again. */
-const RESEND_MS = 50
+/** Ms between looks at what waits for a shard: replies alone may never come. */
+const LOOK_MS = 50
 /** Ms after which a batch without a reply no longer holds up other shards. */
 const STUCK_MS = 100
-/** Most copies per partition that are remembered to be voided. */
-const MOST_VOIDS = 10_000
-
-interface Batch {
-  readonly number: number
-  items: Item[]
-}
-
-/** What waits for one partition. At most one batch of a partition is under way, so its number only grows. */
-interface PartitionLane {
-  readonly partition: Partition
-  readonly keyed: Backlog
-  sending: boolean
-  sentAtMs: number
-  nextNumber: number
-  /** A batch whose fate is open and that may only go to this partition. */
-  resend: Batch | undefined
-  resendAtMs: number
-  /** Copies that were confirmed elsewhere and are to be removed here. */
-  voids: string[]
-}
+/** Bytes of confirmed batches that all partitions together remember (see recent.ts). */
+const RECENT_BYTES = 16 * 1024 * 1024
 
 export interface ProducerCounters {
+  /** Tasks sent to another partition after the first one had failed. */
   reroutes: number
+  /** Tasks that a master has stored and no replica has confirmed in time. */
   unconfirmed: number
+  /** Of those, tasks that were acknowledged all the same (`onShortfall: 'accept'`). */
+  accepted: number
+  /** Copies removed again. */
   voided: number
+  /** Tasks stored again, since a master had come back without them. */
+  restored: number
 }
 
 /** The way of a task into the cluster; the protocol is told in docs/protocol.md. */
 export class Producer {
   readonly gate: Gate
-  readonly counters: ProducerCounters = { reroutes: 0, unconfirmed: 0, voided: 0 }
+  readonly counters: ProducerCounters = { reroutes: 0, unconfirmed: 0, accepted: 0, voided: 0, restored: 0 }
   readonly #id = randomBytes(7).readUIntBE(1, 6).toString(36)
-  readonly #lanes: PartitionLane[]
+  readonly #lanes: ProducerLane[]
   readonly #order: readonly number[]
   readonly #loose = new Backlog()
   readonly #balance = new Balance()
@@ -97,16 +85,17 @@ export class Producer {
       this.#onTopology()
     })
     this.#order = visitingOrder(partitions.length)
-    this.#lanes = partitions.map((partition) => ({
-      partition,
-      keyed: new Backlog(),
-      sending: false,
-      sentAtMs: 0,
-      nextNumber: 1,
-      resend: undefined,
-      resendAtMs: 0,
-      voids: [],
-    }))
+    this.#lanes = partitions.map(
+      (partition) =>
+        new ProducerLane(
+          partition,
+          this.#id,
+          connection,
+          options,
+          RECENT_BYTES / partitions.length,
+          (items) => this.#restore(partition, items),
+        ),
+    )
     connection.topology.on('change', this.#onTopology)
     this.#rebalance()
   }
@@ -155,9 +144,7 @@ export class Producer {
   async close(): Promise<void> {
     this.#closed = true
     if (this.#bufferedBytes > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
-    await Promise.all(
-      this.#lanes.filter((lane) => lane.voids.length > 0).map((lane) => this.#sendVoids(lane)),
-    )
+    await Promise.all(this.#lanes.filter((lane) => lane.hasVoids).map((lane) => this.#sendVoids(lane)))
     this.connection.topology.off('change', this.#onTopology)
     this.gate.stop()
     clearTimeout(this.#timer)
@@ -176,33 +163,53 @@ export class Producer {
   #flush(): void {
     const nowMs = performance.now()
     for (const item of this.#loose.takeExpired(nowMs)) this.#giveUp(item)
-    for (const lane of this.#lanes) {
-      if (lane.keyed.size > 0) for (const item of lane.keyed.takeExpired(nowMs)) this.#giveUp(item)
-      if (lane.sending || !this.connection.serves(lane.partition.slot)) continue
-      if (lane.voids.length > 0) void this.#sendVoids(lane)
-      else if (lane.resend) {
-        if (lane.resendAtMs <= nowMs) void this.#send(lane, lane.resend)
-      } else if (lane.keyed.size > 0) {
-        void this.#send(lane, this.#newBatch(lane, lane.keyed.take(BATCH_TASKS, BATCH_BYTES)))
-      }
-    }
+    for (const lane of this.#lanes) this.#flushLane(lane, nowMs)
     this.#flushLoose()
     this.#watchClock()
   }
 
+  /** What may only go to this partition, the most urgent first. */
+  #flushLane(lane: ProducerLane, nowMs: number): void {
+    for (const item of lane.takeExpired(nowMs)) this.#giveUp(item, lane)
+    if (lane.sending || lane.paused || !this.connection.serves(lane.partition.slot)) return
+    if (lane.doubtful) void this.#check(lane)
+    else if (lane.hasVoids) void this.#sendVoids(lane)
+    else if (this.#takes(lane)) {
+      const batch = lane.takeResend()
+      if (batch) void this.#send(lane, batch)
+      else if (lane.keyed.size > 0) {
+        void this.#send(lane, lane.newBatch(lane.keyed.take(BATCH_TASKS, BATCH_BYTES)))
+      }
+    }
+  }
+
+  /** Whether the lane's shard may be sent a task at the moment. */
+  #takes(lane: ProducerLane): boolean {
+    const state = this.gate.stateOfPartition(lane.partition)
+    return state === 'open' || (state === 'short' && this.options.onShortfall === 'accept')
+  }
+
   #flushLoose(): void {
+    if (this.#loose.size === 0) return
+    this.#dealLoose((lane) => this.gate.isOpen(lane.partition))
+    if (this.#loose.size === 0 || this.options.onShortfall === 'reject') return
+    if (!this.#lanes.some((lane) => this.gate.isOpen(lane.partition)))
+      this.#dealLoose((lane) => this.#takes(lane))
+  }
+
+  #dealLoose(mayTake: (lane: ProducerLane) => boolean): void {
     const share = Math.ceil(this.#loose.size / Math.max(1, this.connection.topology.masters().length))
     const size = Math.min(share, BATCH_TASKS)
     for (let step = 0; step < this.#order.length && this.#loose.size > 0; step++) {
       const lane = this.#lanes[this.#order[this.#turn++ % this.#order.length] ?? 0]
-      if (!lane || lane.sending || lane.resend || !this.gate.isOpen(lane.partition)) continue
+      if (!lane || lane.sending || lane.hasResend || !mayTake(lane)) continue
       const node = this.connection.topology.ownerOf(lane.partition.slot)
       if (!node || !this.#balance.allows(node, (other) => this.#isStuck(other))) continue
       const { index } = lane.partition
       const items = this.#loose.take(size, BATCH_BYTES, (item) => !item.copies?.includes(index))
       if (items.length === 0) continue
       this.#balance.add(node, items.length)
-      void this.#send(lane, this.#newBatch(lane, items))
+      void this.#send(lane, lane.newBatch(items))
     }
   }
 
@@ -221,60 +228,76 @@ export class Producer {
     )
   }
 
-  #newBatch(lane: PartitionLane, items: Item[]): Batch {
-    for (const item of items) {
+  async #send(lane: ProducerLane, batch: Batch): Promise<void> {
+    for (const item of batch.items) {
       if (item.id === '')
         item.id = `${lane.partition.index.toString(36)}.${this.#id}${(this.#sequence++).toString(36)}`
     }
-    return { number: lane.nextNumber++, items }
-  }
-
-  async #send(lane: PartitionLane, batch: Batch): Promise<void> {
-    lane.sending = true
-    lane.sentAtMs = performance.now()
-    lane.resend = undefined
-    const { partition } = lane
-    const call = enqueueCall(partition.keys, {
-      producerId: this.#id,
-      batchNumber: batch.number,
-      rememberBatchMs: REMEMBER_BATCH_MS,
-      rememberKeyMs: this.options.idempotencyTtlMs,
-      tasks: batch.items,
-    })
-    const sockets = this.options.connection.connectionsPerNode ?? 1
-    const outcome = await this.connection.attempt(partition.slot, call, {
-      lane: 'produce',
-      socket: partition.index % sockets,
-      confirm: this.#confirmation,
-    })
-    lane.sending = false
+    const outcome = await lane.send(batch, this.#confirmationAt(lane))
     if (!outcome.ok) this.#refused(lane, batch, outcome.fault, outcome.node)
     else if (outcome.confirmed) this.#confirmed(lane, batch, outcome.value)
-    else this.#unconfirmed(lane, batch, outcome.node)
+    else this.#unconfirmed(lane, batch, outcome.value, outcome.node)
     this.#flushSoon()
   }
 
-  #confirmed(lane: PartitionLane, batch: Batch, result: EnqueueResult): void {
+  /** Of a shard that is known not to confirm, nobody waits for a confirmation. */
+  #confirmationAt(lane: ProducerLane): Confirmation | undefined {
+    const waived =
+      this.options.onShortfall === 'accept' && this.gate.stateOfPartition(lane.partition) === 'short'
+    return waived ? undefined : this.#confirmation
+  }
+
+  #confirmed(lane: ProducerLane, batch: Batch, result: EnqueueResult): void {
+    if (this.#confirmation && this.gate.stateOfPartition(lane.partition) === 'short')
+      this.counters.accepted += batch.items.length
     for (const item of batch.items) {
-      for (const index of item.copies ?? []) {
-        const voids = this.#lanes[index]?.voids
-        if (index !== lane.partition.index && voids && voids.length < MOST_VOIDS) voids.push(item.id)
-      }
+      this.#voidCopies(item, lane.partition.index)
       this.#leave(item)
       item.resolve(result.replaced.get(item.id) ?? item.id)
     }
   }
 
+  #voidCopies(item: Item, exceptIndex: number): void {
+    for (const index of item.copies ?? []) if (index !== exceptIndex) this.#lanes[index]?.voidLater(item.id)
+  }
+
   /** The master has the batch, and no replica confirmed it in time. */
-  #unconfirmed(lane: PartitionLane, batch: Batch, node: Node): void {
+  #unconfirmed(lane: ProducerLane, batch: Batch, result: EnqueueResult, node: Node): void {
     this.counters.unconfirmed += batch.items.length
     const error = new Error(`no replica of ${node.name} confirmed within ${this.options.confirmTimeoutMs} ms`)
     this.#lastFault = { kind: 'noreplicas', error }
     this.gate.reportShort(node, lane.partition)
-    this.#redirect(lane, batch, true)
+    const elsewhere = this.#lanes.some((other) => this.gate.isOpen(other.partition))
+    const mustMove = this.options.onShortfall === 'reject'
+    const moving = batch.items.filter((item) => mustMove || (elsewhere && this.#mayMove(item, true)))
+    const staying = batch.items.filter((item) => !moving.includes(item))
+    this.#confirmed(lane, { number: batch.number, items: staying }, result)
+    this.#redirect(lane, { number: batch.number, items: moving }, true)
   }
 
-  #refused(lane: PartitionLane, batch: Batch, fault: Fault, node: Node | undefined): void {
+  async #check(lane: ProducerLane): Promise<void> {
+    await lane.check()
+    this.#flushSoon()
+  }
+
+  /** Stores again what a master has lost although it was confirmed; the callers have their answer already. */
+  #restore({ index }: Partition, items: readonly Item[]): void {
+    for (const item of items) {
+      this.#bufferedBytes += item.bytes
+      this.#lanes[index]?.keyed.putBack({
+        ...item,
+        keyed: true,
+        deadlineMs: Number.POSITIVE_INFINITY,
+        copies: undefined,
+        resolve: () => {
+          this.counters.restored++
+        },
+        reject: () => {},
+      })
+    }
+  }
+
+  #refused(lane: ProducerLane, batch: Batch, fault: Fault, node: Node | undefined): void {
     this.#lastFault = fault
     if (fault.kind === 'rejected' || fault.kind === 'denied') {
       for (const item of batch.items) {
@@ -293,7 +316,7 @@ export class Producer {
   }
 
   /** Sends the tasks of a failed batch elsewhere, except those that may only be here: they are sent here again. */
-  #redirect(lane: PartitionLane, batch: Batch, mayBeHere: boolean): void {
+  #redirect(lane: ProducerLane, batch: Batch, mayBeHere: boolean): void {
     const staying: Item[] = []
     for (const item of batch.items) {
       if (mayBeHere && !item.copies?.includes(lane.partition.index)) {
@@ -304,14 +327,12 @@ export class Producer {
         this.counters.reroutes++
         this.#loose.putBack(item)
       } else if (item.deadlineMs <= performance.now()) {
-        this.#giveUp(item)
+        this.#giveUp(item, lane)
       } else {
         staying.push(item)
       }
     }
-    if (staying.length === 0) return
-    lane.resend = { number: batch.number, items: staying }
-    lane.resendAtMs = performance.now() + RESEND_MS
+    if (staying.length > 0) lane.sendAgain({ number: batch.number, items: staying })
   }
 
   #mayMove(item: Item, mayBeHere: boolean): boolean {
@@ -320,33 +341,36 @@ export class Producer {
     return this.options.onUncertain === 'move' && this.connection.topology.masters().length > 1
   }
 
-  async #sendVoids(lane: PartitionLane): Promise<void> {
-    lane.sending = true
-    lane.sentAtMs = performance.now()
-    const ids = lane.voids.splice(0, BATCH_TASKS)
-    const outcome = await this.connection.attempt(lane.partition.slot, voidCall(lane.partition.keys, ids), {
-      lane: 'produce',
-    })
-    lane.sending = false
-    if (outcome.ok) this.counters.voided += outcome.value
-    else lane.voids.unshift(...ids)
+  async #sendVoids(lane: ProducerLane): Promise<void> {
+    this.counters.voided += await lane.sendVoids()
     this.#flushSoon()
   }
 
-  #giveUp(item: Item): void {
+  /** `lane`: the only one that the task may go to. */
+  #giveUp(item: Item, lane?: ProducerLane): void {
     this.#leave(item)
-    const problem = this.#lastFault?.error.message ?? 'no shard took the task in time'
+    const { queue } = this
     const cause = { cause: this.#lastFault?.error }
-    if (item.copies) item.reject(new NotReplicatedError(this.queue, item.id, problem, cause))
-    else if (this.#lastFault?.kind === 'oom') item.reject(new QueueFullError(this.queue, problem, cause))
-    else
-      item.reject(
-        new QueueUnavailableError(
-          this.queue,
-          `not enqueued within ${this.options.enqueueTimeoutMs} ms: ${problem}`,
-          cause,
-        ),
-      )
+    const problem = `not enqueued within ${this.options.enqueueTimeoutMs} ms: ${this.#whyNot(lane)}`
+    const [first] = item.copies ?? []
+    if (first !== undefined) {
+      // Of several unconfirmed copies one is enough.
+      this.#voidCopies(item, first)
+      item.reject(new NotReplicatedError(queue, item.id, this.#whyNot(lane), cause))
+    } else if (this.#lastFault?.kind === 'oom') item.reject(new QueueFullError(queue, problem, cause))
+    else item.reject(new QueueUnavailableError(queue, problem, cause))
+  }
+
+  #whyNot(lane: ProducerLane | undefined): string {
+    const lanes = lane ? [lane] : this.#lanes
+    const states = new Set(lanes.map(({ partition }) => this.gate.stateOfPartition(partition)))
+    const fault = this.#lastFault?.error.message
+    if (states.size !== 1 || !states.has('short')) return fault ?? 'no shard took the task in time'
+    const shards = lane ? 'the shard of its key has no' : 'no shard has a'
+    return (
+      `${shards} replica that confirms${fault === undefined ? '' : ` (${fault})`}; ` +
+      "bring one back, or acknowledge without it: onShortfall: 'accept'"
+    )
   }
 
   #leave(item: Item): void {
@@ -359,11 +383,11 @@ export class Producer {
   /** While something waits for a shard or a resend, looks again by itself; replies alone may never come. */
   #watchClock(): void {
     if (this.#timer !== undefined) return
-    const waiting = this.#loose.size > 0 || this.#lanes.some((lane) => lane.resend || lane.keyed.size > 0)
+    const waiting = this.#loose.size > 0 || this.#lanes.some((lane) => lane.waits)
     if (!waiting) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.#flush()
-    }, RESEND_MS)
+    }, LOOK_MS)
   }
 }

@@ -32,6 +32,12 @@ export interface QueueOptions {
    * voided later), or stays with its partition until that answers (`wait`; no second copy). Default `move`.
    */
   readonly onUncertain?: 'move' | 'wait'
+  /**
+   * When no shard that may take a task has a replica that confirms: wait for one, and reject after `enqueueTimeoutMs`
+   * (`reject`), or acknowledge on the master's word alone (`accept`; such a task is lost if that master is lost before it
+   * has a replica again). Default `reject`.
+   */
+  readonly onShortfall?: 'reject' | 'accept'
 }
 
 export interface ResolvedQueueOptions {
@@ -45,6 +51,7 @@ export interface ResolvedQueueOptions {
   readonly maxBufferedBytes: number
   readonly idempotencyTtlMs: number
   readonly onUncertain: 'move' | 'wait'
+  readonly onShortfall: 'reject' | 'accept'
 }
 
 export const DEFAULT_PARTITIONS = 12
@@ -67,6 +74,7 @@ export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions
     'maxBufferedBytes',
     'idempotencyTtlMs',
     'onUncertain',
+    'onShortfall',
   ] satisfies (keyof QueueOptions)[])
   checkConnection(options.connection)
   const { partitions, results, connection } = options
@@ -95,6 +103,10 @@ export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions
       options.onUncertain === undefined
         ? 'move'
         : checkOneOf('options.onUncertain', options.onUncertain, ['move', 'wait']),
+    onShortfall:
+      options.onShortfall === undefined
+        ? 'reject'
+        : checkOneOf('options.onShortfall', options.onShortfall, ['reject', 'accept']),
   }
 }
 

@@ -35,8 +35,8 @@ export const DEFAULT_BACKOFF: Backoff = { type: 'exponential', delayMs: 1_000, m
 export const DEFAULT_TIMEOUT_MS = 300_000
 
 /**
- * A record as it stands in Redis: `<level><maxAttempts>|<JSON array>`. The part before the bar is for the scripts
- * (recover.lua, tend.lua); the array is `[type, enqueuedAt, data, options?]`, where options that have their default
+ * A record as it stands in Redis: `<level><maxAttempts>|<JSON array>`, with a `k` before the bar where the task has a
+ * key. The part before the bar is for the scripts (recover.lua, tend.lua) and `isKeyed`; the array is `[type, enqueuedAt, data, options?]`, where options that have their default
  * are left out: bytes here are bytes of the master's memory for every waiting task.
  */
 export function encodeRecord(type: string, dataJson: string, options: ResolvedEnqueueOptions): string {
@@ -50,14 +50,20 @@ export function encodeRecord(type: string, dataJson: string, options: ResolvedEn
     tail = `,${JSON.stringify(extra)}`
     break
   }
-  return `${levelOf(options.priority)}${options.maxAttempts}|[${JSON.stringify(type)},${Date.now()},${dataJson}${tail}]`
+  const mark = options.partitionKey === undefined && options.idempotencyKey === undefined ? '' : 'k'
+  return `${levelOf(options.priority)}${options.maxAttempts}${mark}|[${JSON.stringify(type)},${Date.now()},${dataJson}${tail}]`
+}
+
+/** Whether the task has a key, so that it may never be run twice while its worker lives. */
+export function isKeyed(record: string): boolean {
+  return record.charAt(record.indexOf('|') - 1) === 'k'
 }
 
 /** @throws InvalidDataError if the record was not written by `encodeRecord` */
 export function decodeRecord(id: string, record: string): TaskRecord {
   const bar = record.indexOf('|')
   const level = Number(record.charAt(0))
-  const maxAttempts = Number(record.slice(1, bar))
+  const maxAttempts = Number.parseInt(record.slice(1, bar), 10)
   try {
     const [type, enqueuedAt, data, extra] = JSON.parse(record.slice(bar + 1)) as [
       unknown,

@@ -6,7 +6,8 @@
 --        then the ready tasks, list by list: id, record
 --        then the scheduled tasks: id, record, delay in ms
 --        then the ids of the tasks with an idempotency key, in the order of their KEYS
--- Output { 'stored' | 'repeat', id asked, id that was there before, ... }
+-- Output { 'stored' | 'repeat', the producer's batch number before (0: none is remembered),
+--          id asked, id that was there before, ... }
 -- Atomic All tasks are stored or none. A batch number that is not above the producer's last one was stored
 --        before and changes nothing; its PEXPIRE is a write on purpose, so that a WAIT after it covers the
 --        first copy even on a new connection.
@@ -17,10 +18,10 @@ local scheduledCount = tonumber(ARGV[8])
 local firstScheduled = 10 + 2 * readyTotal
 local firstOnce = firstScheduled + 3 * scheduledCount
 
-local last = redis.call('GET', KEYS[6])
-if last and tonumber(last) >= seq then
+local last = tonumber(redis.call('GET', KEYS[6]) or '0')
+if last >= seq then
   redis.call('PEXPIRE', KEYS[6], ARGV[3])
-  local out = { 'repeat' }
+  local out = { 'repeat', last }
   for i = 1, onceCount do
     local id, before = ARGV[firstOnce + i - 1], redis.call('GET', KEYS[7 + i])
     if before and before ~= id then
@@ -32,7 +33,7 @@ if last and tonumber(last) >= seq then
 end
 redis.call('SET', KEYS[6], seq, 'PX', ARGV[3])
 
-local out = { 'stored' }
+local out = { 'stored', last }
 local skip = nil
 for i = 1, onceCount do
   local id = ARGV[firstOnce + i - 1]

@@ -16,6 +16,8 @@ export interface NewTask {
 export interface EnqueueResult {
   /** `repeat`: this batch was stored before, and nothing was changed. Either way it is there now. */
   readonly kind: 'stored' | 'repeat'
+  /** The number that the partition remembered of this producer before; 0 for none. */
+  readonly previous: number
   /** Tasks that were not stored because their idempotency key is known: id asked -> id of the first one. */
   readonly replaced: ReadonlyMap<string, string>
 }
@@ -69,11 +71,12 @@ export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCal
       ...onceIds,
     ],
     parse(reply) {
-      const [kind, ...pairs] = reply as string[]
-      if (kind !== 'stored' && kind !== 'repeat') throw unexpectedReply(script.name, reply)
+      const [kind, previous, ...pairs] = reply as [unknown, unknown, ...string[]]
+      if ((kind !== 'stored' && kind !== 'repeat') || typeof previous !== 'number')
+        throw unexpectedReply(script.name, reply)
       const replaced = new Map<string, string>()
       for (let i = 0; i + 1 < pairs.length; i += 2) replaced.set(pairs[i] as string, pairs[i + 1] as string)
-      return { kind, replaced }
+      return { kind, previous, replaced }
     },
   }
 }

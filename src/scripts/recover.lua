@@ -20,7 +20,7 @@ for i = 1, #ids do
   local record = redis.call('HGET', KEYS[4], id)
   if record then
     local attempts = redis.call('HINCRBY', KEYS[5], id, 1)
-    local level, most = string.match(record, '^(%d)(%d+)|')
+    local level, most = string.match(record, '^(%d)(%d+)k?|')
     if level and attempts < tonumber(most) then
       if redis.call('LPUSH', KEYS[level + 1], id) == 1 then
         woken[#woken + 1] = level

@@ -1,0 +1,181 @@
+import type { Confirmation, Connection, Outcome } from '../connection/connection.js'
+import type { Node } from '../connection/node.js'
+import type { Partition } from '../keys/partitions.js'
+import { type EnqueueResult, enqueueCall } from '../scripts/enqueue.js'
+import { voidCall } from '../scripts/void.js'
+import { Backlog, type Item } from './backlog.js'
+import { REMEMBER_BATCH_MS, type ResolvedQueueOptions } from './queue-options.js'
+import { Recent } from './recent.js'
+
+/** Ms before something that must go to this partition is sent again. */
+const RESEND_MS = 50
+/** Most copies that are remembered to be voided, and most of them in one call. */
+const MOST_VOIDS = 10_000
+const VOIDS_PER_CALL = 500
+
+export interface Batch {
+  readonly number: number
+  readonly items: Item[]
+}
+
+/**
+ * What one producer has to do with one partition. At most one call is under way, so the number of its batches only
+ * grows, and the script can tell a repeat from a new one by that number alone.
+ */
+export class ProducerLane {
+  readonly keyed = new Backlog()
+  sending = false
+  sentAtMs = 0
+  /** A batch whose fate is open and that may only go to this partition. */
+  #resend: Batch | undefined
+  #pausedUntilMs = 0
+  #nextNumber = 1
+  /** Copies that were confirmed elsewhere and are to be removed here. */
+  #voids: string[] = []
+  readonly #recent: Recent
+  /** Highest number that was confirmed, and by whom: a node, and which of its lives (see node.ts). */
+  #confirmed: { number: number; node: Node; generation: number } | undefined
+
+  constructor(
+    readonly partition: Partition,
+    private readonly producerId: string,
+    private readonly connection: Connection,
+    private readonly options: ResolvedQueueOptions,
+    rememberBytes: number,
+    /** Told of tasks that were confirmed and that the master no longer knows of. */
+    private readonly onLost: (items: Item[]) => void,
+  ) {
+    this.#recent = new Recent(rememberBytes)
+  }
+
+  get paused(): boolean {
+    return performance.now() < this.#pausedUntilMs
+  }
+
+  get hasResend(): boolean {
+    return this.#resend !== undefined
+  }
+
+  get hasVoids(): boolean {
+    return this.#voids.length > 0
+  }
+
+  /** Something waits for this partition alone. */
+  get waits(): boolean {
+    return this.hasResend || this.keyed.size > 0 || this.hasVoids
+  }
+
+  /**
+   * The master may have come back without the last that it confirmed: its connection broke, or it is another one. Asked
+   * only while there is something to restore.
+   */
+  get doubtful(): boolean {
+    if (!this.#confirmed || this.#recent.isEmpty) return false
+    const owner = this.connection.topology.ownerOf(this.partition.slot)
+    return owner !== this.#confirmed.node || owner.generation !== this.#confirmed.generation
+  }
+
+  newBatch(items: Item[]): Batch {
+    return { number: this.#nextNumber++, items }
+  }
+
+  /** Takes the tasks whose time is over. */
+  takeExpired(nowMs: number): Item[] {
+    const waiting = this.keyed.takeExpired(nowMs)
+    const expired = this.#resend?.items.filter((item) => item.deadlineMs <= nowMs)
+    if (this.#resend && expired && expired.length > 0) {
+      const items = this.#resend.items.filter((item) => item.deadlineMs > nowMs)
+      this.#resend = items.length > 0 ? { number: this.#resend.number, items } : undefined
+    }
+    return expired ? [...waiting, ...expired] : waiting
+  }
+
+  takeResend(): Batch | undefined {
+    const batch = this.#resend
+    this.#resend = undefined
+    return batch
+  }
+
+  sendAgain(batch: Batch): void {
+    this.#resend = batch
+    this.#pause()
+  }
+
+  voidLater(id: string): void {
+    if (this.#voids.length < MOST_VOIDS) this.#voids.push(id)
+  }
+
+  async send(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
+    const outcome = await this.#call(batch, confirm)
+    if (!outcome.ok) return outcome
+    this.#compare(outcome.value, outcome.node)
+    if (outcome.confirmed && batch.items.length > 0) {
+      this.#recent.add(batch.number, batch.items)
+      this.#confirmed = { number: batch.number, node: outcome.node, generation: outcome.node.generation }
+    }
+    return outcome
+  }
+
+  /** Asks what the partition remembers of us: number 0 is always a repeat. */
+  async check(): Promise<void> {
+    const outcome = await this.#call({ number: 0, items: [] }, undefined)
+    if (outcome.ok) this.#compare(outcome.value, outcome.node)
+    else this.#pause()
+  }
+
+  /** Removes copies. @returns how many were still there */
+  async sendVoids(): Promise<number> {
+    const ids = this.#voids.splice(0, VOIDS_PER_CALL)
+    // Up to the last number that was given out; not that of a batch which must still be taken.
+    const batchNumber = (this.#resend?.number ?? this.#nextNumber) - 1
+    const call = voidCall(this.partition.keys, {
+      producerId: this.producerId,
+      batchNumber,
+      rememberBatchMs: REMEMBER_BATCH_MS,
+      ids,
+    })
+    this.#begin()
+    const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'produce' })
+    this.sending = false
+    if (outcome.ok) return outcome.value
+    this.#voids.unshift(...ids)
+    this.#pause()
+    return 0
+  }
+
+  async #call(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
+    this.#begin()
+    const call = enqueueCall(this.partition.keys, {
+      producerId: this.producerId,
+      batchNumber: batch.number,
+      rememberBatchMs: REMEMBER_BATCH_MS,
+      rememberKeyMs: this.options.idempotencyTtlMs,
+      tasks: batch.items,
+    })
+    const sockets = this.options.connection.connectionsPerNode ?? 1
+    const outcome = await this.connection.attempt(this.partition.slot, call, {
+      lane: 'produce',
+      socket: this.partition.index % sockets,
+      confirm,
+    })
+    this.sending = false
+    return outcome
+  }
+
+  #compare({ previous }: EnqueueResult, node: Node): void {
+    if (!this.#confirmed) return
+    const { number } = this.#confirmed
+    this.#confirmed = { number: Math.min(number, previous), node, generation: node.generation }
+    const lost = previous < number ? this.#recent.takeAfter(previous) : []
+    if (lost.length > 0) this.onLost(lost)
+  }
+
+  #begin(): void {
+    this.sending = true
+    this.sentAtMs = performance.now()
+  }
+
+  #pause(): void {
+    this.#pausedUntilMs = performance.now() + RESEND_MS
+  }
+}

@@ -1,0 +1,55 @@
+import type { Item } from './backlog.js'
+
+/** Longest that a confirmed batch is remembered, in ms: AOF `everysec` loses at most about so much of a master. */
+const REMEMBER_MS = 3_000
+
+interface Entry {
+  readonly number: number
+  readonly items: readonly Item[]
+  readonly bytes: number
+  readonly atMs: number
+}
+
+/**
+ * What a partition has confirmed in the last moments. A master that is killed and comes back before its replica is
+ * promoted has lost what it had not written to disk, and its replica then drops the same: so the last batches are
+ * kept here, to be stored again if the partition turns out not to know them (redis.io, "Redis persistence", AOF).
+ * Price: `mostBytes` of memory; under a load that fills them sooner, the time that is covered is shorter.
+ */
+export class Recent {
+  #entries: Entry[] = []
+  #bytes = 0
+
+  constructor(private readonly mostBytes: number) {}
+
+  get isEmpty(): boolean {
+    this.#forget()
+    return this.#entries.length === 0
+  }
+
+  add(number: number, items: readonly Item[]): void {
+    const bytes = items.reduce((sum, item) => sum + item.bytes, 0)
+    this.#entries.push({ number, items, bytes, atMs: performance.now() })
+    this.#bytes += bytes
+    this.#forget()
+  }
+
+  /** Takes out the batches above `number`. */
+  takeAfter(number: number): Item[] {
+    const missing = this.#entries.filter((entry) => entry.number > number)
+    this.#entries = this.#entries.filter((entry) => entry.number <= number)
+    this.#bytes = this.#entries.reduce((sum, entry) => sum + entry.bytes, 0)
+    return missing.flatMap((entry) => entry.items)
+  }
+
+  #forget(): void {
+    const oldestMs = performance.now() - REMEMBER_MS
+    let gone = 0
+    for (const entry of this.#entries) {
+      if (entry.atMs >= oldestMs && this.#bytes <= this.mostBytes) break
+      this.#bytes -= entry.bytes
+      gone++
+    }
+    if (gone > 0) this.#entries.splice(0, gone)
+  }
+}
