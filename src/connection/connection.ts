@@ -92,6 +92,10 @@ export class Connection {
     this.topology.start()
   }
 
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
   stop(): void {
     this.#stopped = true
     this.topology.stop()
@@ -149,7 +153,7 @@ export class Connection {
     slot: number,
     call: ScriptCall<Value>,
     options: { readonly lane: Lane; readonly timeoutMs: number },
-  ): Promise<{ value: Value; resent: boolean }> {
+  ): Promise<{ value: Value; resent: boolean; node: Node }> {
     return this.#persist(queue, options.timeoutMs, () => this.attempt(slot, call, options))
   }
 
@@ -176,12 +180,12 @@ export class Connection {
     queue: string,
     timeoutMs: number,
     attempt: () => Promise<Outcome<Value>>,
-  ): Promise<{ value: Value; resent: boolean }> {
+  ): Promise<{ value: Value; resent: boolean; node: Node }> {
     const deadline = performance.now() + timeoutMs
     let resent = false
     for (;;) {
       const outcome = await attempt()
-      if (outcome.ok) return { value: outcome.value, resent }
+      if (outcome.ok) return { value: outcome.value, resent, node: outcome.node }
       const { fault } = outcome
       if (!isCertain(fault)) resent = true
       if (fault.kind === 'rejected') throw fault.error

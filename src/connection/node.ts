@@ -6,10 +6,10 @@ import type { Fault } from './replies.js'
 import { type Command, NodeSocket, type Replies, type SocketOptions } from './socket.js'
 
 /**
- * What a socket is for. Producers wait for replicas (WAIT holds the whole socket), and inspection may be slow;
- * neither must hold up consumers, nor any of them the probes that tell whether the node lives.
+ * What a socket is for. Producers and confirmations wait for replicas (WAIT holds the whole socket), and inspection may
+ * be slow; none must hold up consumers, nor any of them the probes that tell whether the node lives.
  */
-export type Lane = 'probe' | 'produce' | 'consume' | 'inspect' | 'read'
+export type Lane = 'probe' | 'produce' | 'consume' | 'confirm' | 'inspect' | 'read'
 
 export interface NodeCounters {
   commands: number

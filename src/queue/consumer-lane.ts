@@ -1,6 +1,7 @@
 import type { Connection } from '../connection/connection.js'
+import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
-import { LeaseLostError, QueueUnavailableError } from '../errors.js'
+import { LeaseLostError, NotConnectedError, QueueUnavailableError } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
 import {
   type AcknowledgedLease,
@@ -11,23 +12,19 @@ import {
 import { releaseCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
 import type { Settled } from '../scripts/settled.js'
+import type { Durability } from './durability.js'
+import { type Acknowledgement, Settling } from './settling.js'
+import { isKeyed } from './task.js'
 
 /** Most acknowledgements in one call. */
 const BATCH_TASKS = 500
+/**
+ * Most completed tasks that no replica has confirmed yet: with so many, the partition hands out no more to us. So that is
+ * the most that a failover makes run again.
+ */
+const MOST_UNCONFIRMED = 2_000
 /** Ms before a failed exchange is tried again, if the topology does not change before. */
 const RETRY_MS = 50
-
-export interface Acknowledgement {
-  readonly id: string
-  readonly leaseId: string
-  readonly result: string
-  /** performance.now() until which it is worth trying. */
-  readonly deadlineMs: number
-  readonly resolve: () => void
-  readonly reject: (error: Error) => void
-  /** Sent before, without a reply. */
-  resent: boolean
-}
 
 export interface Want {
   readonly count: number
@@ -41,14 +38,19 @@ export interface FetchedBatch {
   readonly tasks: readonly FetchedTask[]
 }
 
+const NOTHING: FetchedBatch = { leaseId: '', tasks: [] }
+
 export interface LaneHost {
   readonly queue: string
   readonly connection: Connection
+  readonly durability: Durability
   readonly keepResultsMs: number
   nextLeaseId(): string
   /** `askedAtMs`: performance.now() when the call was sent. */
   onOutlook(partition: Partition, outlook: Outlook, askedAtMs: number): void
   onFailure(partition: Partition, fault: Fault): void
+  /** The lane can be asked for tasks again. */
+  onReachable(): void
 }
 
 /**
@@ -64,16 +66,28 @@ export class ConsumerLane {
   #sending = false
   #scheduled = false
   #resumeAtMs = 0
+  /** A task with a key was not handed out, since no replica knew of it: until one does, none is asked for. */
+  #replicaLate = false
+  readonly #settling: Settling
   #timer: NodeJS.Timeout | undefined
   #stopped = false
 
   constructor(
     readonly partition: Partition,
     private readonly host: LaneHost,
-  ) {}
+  ) {
+    this.#settling = new Settling(host.queue, partition, host.durability, (again) => {
+      this.#acknowledgements.unshift(...again)
+      this.#pumpSoon()
+    })
+  }
 
-  /** Whether a want would be sent now; false while the partition is out of reach. */
+  /** Whether tasks can be had now; false while the partition is out of reach, or its replica too far behind. */
   get reachable(): boolean {
+    return this.#answers && !this.#replicaLate && this.#settling.count < MOST_UNCONFIRMED
+  }
+
+  get #answers(): boolean {
     return performance.now() >= this.#resumeAtMs && this.host.connection.serves(this.partition.slot)
   }
 
@@ -95,12 +109,14 @@ export class ConsumerLane {
   /** The topology changed: what waits for this partition may go through now. */
   wake(): void {
     this.#resumeAtMs = 0
+    const owner = this.host.connection.topology.ownerOf(this.partition.slot)
+    if (owner?.up) this.#settling.repeatIfBroken(owner)
     this.#pumpSoon()
   }
 
   /** Resolves when no acknowledgement waits any more. */
   async drained(): Promise<void> {
-    while (this.#acknowledgements.length > 0 || this.#sending) {
+    while (this.#acknowledgements.length > 0 || this.#sending || this.#settling.count > 0) {
       await new Promise<void>((resolve) => this.#drainWaiters.push(resolve))
     }
   }
@@ -108,7 +124,8 @@ export class ConsumerLane {
   stop(): void {
     this.#stopped = true
     clearTimeout(this.#timer)
-    for (const want of this.#wants.splice(0)) want.resolve({ leaseId: '', tasks: [] })
+    for (const want of this.#wants.splice(0)) want.resolve(NOTHING)
+    for (const one of this.#acknowledgements.splice(0)) one.reject(new NotConnectedError(this.host.queue))
   }
 
   #pumpSoon(): void {
@@ -123,8 +140,8 @@ export class ConsumerLane {
   async #pump(): Promise<void> {
     if (this.#stopped) return
     this.#dropExpired()
-    if (!this.reachable) {
-      for (const want of this.#wants.splice(0)) want.resolve({ leaseId: '', tasks: [] })
+    if (!this.reachable) for (const want of this.#wants.splice(0)) want.resolve(NOTHING)
+    if (!this.#answers) {
       if (this.#acknowledgements.length > 0) this.#pumpLater()
       return
     }
@@ -152,9 +169,10 @@ export class ConsumerLane {
       this.#settle(
         groups.flatMap(({ members }) => members),
         outcome.value,
+        outcome.node,
       )
       this.host.onOutlook(this.partition, outcome.value.outlook, askedAtMs)
-      want?.resolve({ leaseId, tasks: outcome.value.fetched })
+      if (want) await this.#handOut(want, { leaseId, tasks: outcome.value.fetched }, outcome.node)
       if (this.#abandoned.length > 0) await this.#releaseAbandoned()
       return
     }
@@ -166,18 +184,50 @@ export class ConsumerLane {
     this.#acknowledgements = [...sent, ...this.#acknowledgements]
     this.#resumeAtMs = performance.now() + RETRY_MS
     this.#pumpLater()
-    want?.resolve({ leaseId: '', tasks: [] })
+    want?.resolve(NOTHING)
     this.host.onFailure(this.partition, outcome.fault)
   }
 
-  #settle(sent: readonly Acknowledgement[], result: ExchangeResult): void {
+  /**
+   * A task with a key may not run twice while its worker lives: it is handed out once a replica knows that it was taken,
+   * and else given back. The price is a round trip to the replica. Others are handed out at once.
+   */
+  async #handOut(want: Want, batch: FetchedBatch, node: Node): Promise<void> {
+    const nowMs = performance.now()
+    const knows =
+      !batch.tasks.some((task) => isKeyed(task.record)) ||
+      (await this.host.durability.ofPast(node, this.partition, nowMs)) === 'safe'
+    if (knows) {
+      want.resolve(batch)
+      return
+    }
+    this.#abandoned.push(batch.leaseId)
+    want.resolve(NOTHING)
+    this.#replicaLate = true
+    const longestMs = nowMs + want.leaseMs
+    void this.host.durability.ofPast(node, this.partition, longestMs).then(() => {
+      this.#replicaLate = false
+      this.host.onReachable()
+    })
+  }
+
+  #settle(sent: readonly Acknowledgement[], result: ExchangeResult, node: Node): void {
+    const done: Acknowledgement[] = []
     sent.forEach((acknowledgement, i) => {
       const settled: Settled = result.acknowledged[i] ?? 'lost'
       // Sent twice and gone: the first time got through. Should another worker have completed the task in between,
       // the work is done all the same.
-      if (settled === 'done' || (settled === 'gone' && acknowledgement.resent)) acknowledgement.resolve()
+      if (settled === 'done' || (settled === 'gone' && acknowledgement.resent)) done.push(acknowledgement)
       else acknowledgement.reject(new LeaseLostError(acknowledgement.id))
     })
+    if (done.length > 0) void this.#secure(done, node)
+  }
+
+  async #secure(done: readonly Acknowledgement[], node: Node): Promise<void> {
+    const wasFull = this.#settling.count + done.length >= MOST_UNCONFIRMED
+    await this.#settling.secure(done, node)
+    if (wasFull) this.host.onReachable()
+    for (const resolve of this.#drainWaiters.splice(0)) resolve()
   }
 
   async #releaseAbandoned(): Promise<void> {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Connection } from '../connection/connection.js'
+import type { Node } from '../connection/node.js'
 import type { Fault } from '../connection/replies.js'
 import { type Partition, visitingOrder } from '../keys/partitions.js'
 import type { FetchedTask } from '../scripts/exchange.js'
@@ -7,6 +8,7 @@ import { renewCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
 import { recoverCall, tendCall } from '../scripts/tend.js'
 import { ConsumerLane, type LaneHost } from './consumer-lane.js'
+import type { Durability } from './durability.js'
 import { Wakes } from './wakes.js'
 
 /** Ms until a partition is looked at although nothing called for it: what a lost wake costs at most. */
@@ -15,6 +17,11 @@ const LOOK_IDLE_MS = 15_000
 const LOOK_BUSY_MS = 1_500
 /** Longest that the first task waits for all partitions to be looked at, in ms. */
 const KNOWN_WITHIN_MS = 1_000
+/**
+ * Ms after a change of master in which no lease is taken for run out: it may have done so while nobody could renew it.
+ * Holders that live renew it within this time.
+ */
+const RENEW_AGAIN_MS = 2_000
 /** Up to so many ms are added to a look at a lease that runs out, so that not every worker comes at once. */
 const LEASE_JITTER_MS = 100
 const LEVELS = [0, 1, 2] as const
@@ -40,6 +47,9 @@ interface PartitionState {
   /** How it stands has been known since we began to listen. */
   known: boolean
   looking: boolean
+  /** Who served it last, in which of its lives, and from when on leases may run out there (performance.now()). */
+  servedBy: { readonly node: Node; readonly generation: number } | undefined
+  leasesCountFromMs: number
   /** Something was scheduled while a look was under way. */
   lookAgain: boolean
 }
@@ -63,13 +73,17 @@ export class Consumer implements LaneHost {
   #started = false
   #stopped = false
   readonly #onTopology = () => {
-    for (const state of this.#states) state.lane.wake()
+    for (const state of this.#states) {
+      this.#noteMaster(state)
+      state.lane.wake()
+    }
     this.#signal()
   }
 
   constructor(
     readonly queue: string,
     readonly connection: Connection,
+    readonly durability: Durability,
     partitions: readonly Partition[],
     readonly keepResultsMs: number,
     private readonly onError: (error: Error) => void,
@@ -83,6 +97,8 @@ export class Consumer implements LaneHost {
       lookAtMs: Number.POSITIVE_INFINITY,
       known: false,
       looking: false,
+      servedBy: undefined,
+      leasesCountFromMs: 0,
       lookAgain: false,
     }))
     this.#wakes = new Wakes(connection, partitions, {
@@ -96,6 +112,7 @@ export class Consumer implements LaneHost {
     if (this.#started || this.#stopped) return
     this.#started = true
     this.connection.topology.on('change', this.#onTopology)
+    for (const state of this.#states) this.#noteMaster(state)
     this.#wakes.start()
     const latestMs = performance.now() + KNOWN_WITHIN_MS
     for (const state of this.#states) this.#lookAt(state, latestMs)
@@ -195,6 +212,10 @@ export class Consumer implements LaneHost {
     if (ready) this.#signal()
   }
 
+  onReachable(): void {
+    this.#signal()
+  }
+
   onFailure(partition: Partition, fault: Fault): void {
     // What will not pass by itself must be told: a right that is missing, a key of the wrong type.
     const lasting = fault.kind === 'rejected' || fault.kind === 'denied'
@@ -286,7 +307,18 @@ export class Consumer implements LaneHost {
       this.#signal()
     }
     if (state.lookAgain) this.#lookAt(state, performance.now())
-    for (const leaseId of outcome.value.expiredLeases) await this.#recover(state, leaseId)
+    if (outcome.value.expiredLeases.length === 0) return
+    if (performance.now() < state.leasesCountFromMs) this.#lookAt(state, state.leasesCountFromMs)
+    else for (const leaseId of outcome.value.expiredLeases) await this.#recover(state, leaseId)
+  }
+
+  #noteMaster(state: PartitionState): void {
+    const owner = this.connection.topology.ownerOf(state.lane.partition.slot)
+    if (!owner?.up) return
+    const { servedBy } = state
+    if (servedBy?.node === owner && servedBy.generation === owner.generation) return
+    if (servedBy) state.leasesCountFromMs = performance.now() + RENEW_AGAIN_MS
+    state.servedBy = { node: owner, generation: owner.generation }
   }
 
   async #recover(state: PartitionState, leaseId: string): Promise<void> {

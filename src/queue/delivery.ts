@@ -1,9 +1,10 @@
-import type { Connection } from '../connection/connection.js'
 import { InvalidOptionError, LeaseLostError, PayloadTooLargeError, TaskNotFoundError } from '../errors.js'
 import { checkpointCall } from '../scripts/checkpoint.js'
 import { extendCall, failCall, releaseCall } from '../scripts/lease.js'
+import type { ScriptCall } from '../scripts/script.js'
 import type { Settled } from '../scripts/settled.js'
 import type { Consumer, Handed } from './consumer.js'
+import type { Durability } from './durability.js'
 import type { Priority } from './enqueue-options.js'
 import { toJson } from './json.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
@@ -20,7 +21,7 @@ export interface Checkpoint {
 /** What a delivery needs of its queue. */
 export interface DeliveryHost {
   readonly name: string
-  readonly connection: Connection
+  readonly durability: Durability
   readonly consumer: Consumer
   readonly options: ResolvedQueueOptions
   checkpoints(id: string): Promise<Checkpoint[]>
@@ -31,8 +32,9 @@ export const LONGEST_LEASE_MS = 24 * 3_600_000
 
 /**
  * A task in our hands, until its lease runs out. Settle it once: `complete`, `fail` or `release`. Each of them
- * rejects with LeaseLostError when the task has been given to someone else, and with QueueUnavailableError when its
- * shard could not be reached while the lease held.
+ * resolves once the queue's durability holds for it, and rejects with LeaseLostError when the task has been given to
+ * someone else, with QueueUnavailableError when its shard could not be reached while the lease held, and with
+ * NotReplicatedError when the master did it, but a replica that the cluster counts on has not confirmed it by then.
  */
 export class Delivery<Type extends string = string, Data = unknown> {
   readonly id: string
@@ -145,15 +147,11 @@ export class Delivery<Type extends string = string, Data = unknown> {
     return this.host.checkpoints(this.id)
   }
 
-  async #settle(
-    call: Parameters<Connection['call']>[2] & { parse: (reply: unknown) => Settled },
-  ): Promise<void> {
-    const { value, resent } = await this.host.connection.call<Settled>(
-      this.host.name,
-      this.handed.partition.slot,
-      call,
-      { lane: 'inspect', timeoutMs: this.#leaseMs },
-    )
+  async #settle(call: ScriptCall<Settled>): Promise<void> {
+    const { value, resent } = await this.host.durability.call(this.handed.partition, this.id, call, {
+      lane: 'inspect',
+      timeoutMs: this.#leaseMs,
+    })
     // Sent twice: the first time may have been the one that worked.
     if (value !== 'done' && !resent) throw new LeaseLostError(this.id)
   }
@@ -161,7 +159,7 @@ export class Delivery<Type extends string = string, Data = unknown> {
 
 /** @throws LeaseLostError, TaskNotFoundError, PayloadTooLargeError, InvalidDataError, InvalidOptionError */
 export async function saveCheckpoint(
-  host: Pick<DeliveryHost, 'name' | 'connection' | 'options'>,
+  host: Pick<DeliveryHost, 'name' | 'durability' | 'options'>,
   partition: Handed['partition'],
   input: {
     readonly id: string
@@ -181,7 +179,7 @@ export async function saveCheckpoint(
     limitBytes: maxPayloadBytes,
     leaseId: input.leaseId,
   })
-  const { value } = await host.connection.call(host.name, partition.slot, call, {
+  const { value } = await host.durability.call(partition, input.id, call, {
     lane: 'inspect',
     timeoutMs: enqueueTimeoutMs,
   })

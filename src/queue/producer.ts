@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { confirmationFor } from '../connection/confirmation.js'
 import type { Confirmation, Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
@@ -52,7 +51,6 @@ export class Producer {
   readonly #order: readonly number[]
   readonly #loose = new Backlog()
   readonly #balance = new Balance()
-  readonly #confirmation: Confirmation | undefined
   #turn = 0
   #sequence = 0
   #sinceBreath = 0
@@ -73,14 +71,10 @@ export class Producer {
     private readonly connection: Connection,
     partitions: readonly Partition[],
     private readonly options: ResolvedQueueOptions,
+    private readonly confirmation: Confirmation | undefined,
     onGateChange: () => void,
   ) {
-    this.#confirmation = confirmationFor(
-      options.durability,
-      options.connection.mode,
-      options.confirmTimeoutMs,
-    )
-    this.gate = new Gate(connection, this.#confirmation, () => {
+    this.gate = new Gate(connection, confirmation, () => {
       onGateChange()
       this.#onTopology()
     })
@@ -244,11 +238,11 @@ export class Producer {
   #confirmationAt(lane: ProducerLane): Confirmation | undefined {
     const waived =
       this.options.onShortfall === 'accept' && this.gate.stateOfPartition(lane.partition) === 'short'
-    return waived ? undefined : this.#confirmation
+    return waived ? undefined : this.confirmation
   }
 
   #confirmed(lane: ProducerLane, batch: Batch, result: EnqueueResult): void {
-    if (this.#confirmation && this.gate.stateOfPartition(lane.partition) === 'short')
+    if (this.confirmation && this.gate.stateOfPartition(lane.partition) === 'short')
       this.counters.accepted += batch.items.length
     for (const item of batch.items) {
       this.#voidCopies(item, lane.partition.index)

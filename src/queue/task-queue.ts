@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { confirmationFor } from '../connection/confirmation.js'
 import { Connection } from '../connection/connection.js'
 import type { NodeCounters } from '../connection/node.js'
 import {
@@ -17,6 +18,7 @@ import { openCall } from '../scripts/open.js'
 import { Consumer, type Handed } from './consumer.js'
 import { DeadLetters } from './dead-letters.js'
 import { type Checkpoint, Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS, saveCheckpoint } from './delivery.js'
+import { Durability } from './durability.js'
 import { type EnqueueOptions, type Priority, resolveEnqueueOptions } from './enqueue-options.js'
 import type { ShardState } from './gate.js'
 import { type Depth, type Health, Inspection } from './inspection.js'
@@ -80,6 +82,7 @@ export interface QueueEvents {
 
 interface Parts {
   readonly connection: Connection
+  readonly durability: Durability
   readonly partitions: readonly Partition[]
   readonly producer: Producer
   readonly consumer: Consumer
@@ -220,7 +223,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     const parts = this.#ready()
     const found = await parts.inspection.find(checkText('id', id, 200))
     if (!found || found.task.state === 'completed') throw new TaskNotFoundError(this.name, id)
-    const host = { name: this.name, options: this.options, connection: parts.connection }
+    const host = { name: this.name, options: this.options, durability: parts.durability }
     await saveCheckpoint(host, found.partition, { id, step, data, leaseId: undefined })
   }
 
@@ -300,16 +303,26 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   }
 
   #assemble(connection: Connection, partitions: readonly Partition[]): Parts {
-    const inspection = new Inspection(this.name, connection, partitions, this.options)
+    const { options } = this
+    const inspection = new Inspection(this.name, connection, partitions, options)
+    const confirmation = confirmationFor(
+      options.durability,
+      options.connection.mode,
+      options.confirmTimeoutMs,
+    )
+    const durability = new Durability(this.name, connection, confirmation)
     return {
       connection,
       partitions,
-      producer: new Producer(this.name, connection, partitions, this.options, () => this.#reportShards()),
-      consumer: new Consumer(this.name, connection, partitions, this.options.keepResultsMs, (error) =>
+      durability,
+      producer: new Producer(this.name, connection, partitions, options, confirmation, () =>
+        this.#reportShards(),
+      ),
+      consumer: new Consumer(this.name, connection, durability, partitions, options.keepResultsMs, (error) =>
         this.#report(error),
       ),
       inspection,
-      deadLetters: new DeadLetters(this.name, connection, partitions, inspection, this.options),
+      deadLetters: new DeadLetters(this.name, connection, partitions, inspection, options),
     }
   }
 
@@ -347,14 +360,14 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   }
 
   #deliver(handed: Handed, leaseMs: number): AnyDelivery<Tasks>[] {
-    const { consumer, connection } = this.#ready()
+    const { consumer, durability } = this.#ready()
     try {
       const record = decodeRecord(handed.task.id, handed.task.record)
       const host = {
         name: this.name,
         options: this.options,
         consumer,
-        connection,
+        durability,
         checkpoints: (id: string) => this.checkpoints(id),
       }
       return [new Delivery(host, handed, record, leaseMs) as unknown as AnyDelivery<Tasks>]
