@@ -110,7 +110,7 @@ export class ConsumerLane {
   wake(): void {
     this.#resumeAtMs = 0
     const owner = this.host.connection.topology.ownerOf(this.partition.slot)
-    if (owner?.up) this.#settling.repeatIfBroken(owner)
+    this.#settling.followMaster(owner)
     this.#pumpSoon()
   }
 

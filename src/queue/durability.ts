@@ -43,6 +43,8 @@ export class Durability {
       this.#questions.set(node, question)
     }
     for (;;) {
+      // A master that thaws after its replica was promoted has no replica either, and what it did is void.
+      if (this.connection.topology.ownerOf(partition.slot) !== node) return 'broken'
       if (this.#alone(node)) return 'safe'
       const answer = await question.ask()
       if (answer === 'confirmed') return 'safe'

@@ -33,6 +33,8 @@ export class ProducerLane {
   /** Copies that were confirmed elsewhere and are to be removed here. */
   #voids: string[] = []
   readonly #recent: Recent
+  /** A break was noticed, and it is not known yet what it cost. */
+  #doubted = false
   /** Highest number that was confirmed, and by whom: a node, and which of its lives (see node.ts). */
   #confirmed: { number: number; node: Node; generation: number } | undefined
 
@@ -62,7 +64,7 @@ export class ProducerLane {
 
   /** Something waits for this partition alone. */
   get waits(): boolean {
-    return this.hasResend || this.keyed.size > 0 || this.hasVoids
+    return this.hasResend || this.keyed.size > 0 || this.hasVoids || this.doubtful
   }
 
   /**
@@ -72,7 +74,10 @@ export class ProducerLane {
   get doubtful(): boolean {
     if (!this.#confirmed || this.#recent.isEmpty) return false
     const owner = this.connection.topology.ownerOf(this.partition.slot)
-    return owner !== this.#confirmed.node || owner.generation !== this.#confirmed.generation
+    if (owner === this.#confirmed.node && owner.generation === this.#confirmed.generation) return false
+    if (!this.#doubted) this.#recent.forget()
+    this.#doubted = true
+    return !this.#recent.isEmpty
   }
 
   newBatch(items: Item[]): Batch {
@@ -163,6 +168,7 @@ export class ProducerLane {
   }
 
   #compare({ previous }: EnqueueResult, node: Node): void {
+    this.#doubted = false
     if (!this.#confirmed) return
     const { number } = this.#confirmed
     this.#confirmed = { number: Math.min(number, previous), node, generation: node.generation }

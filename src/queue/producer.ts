@@ -165,8 +165,10 @@ export class Producer {
   /** What may only go to this partition, the most urgent first. */
   #flushLane(lane: ProducerLane, nowMs: number): void {
     for (const item of lane.takeExpired(nowMs)) this.#giveUp(item, lane)
+    // Asked first, since it has to notice a break when it happens.
+    const { doubtful } = lane
     if (lane.sending || lane.paused || !this.connection.serves(lane.partition.slot)) return
-    if (lane.doubtful) void this.#check(lane)
+    if (doubtful) void this.#check(lane)
     else if (lane.hasVoids) void this.#sendVoids(lane)
     else if (this.#takes(lane)) {
       const batch = lane.takeResend()

@@ -23,7 +23,6 @@ export class Recent {
   constructor(private readonly mostBytes: number) {}
 
   get isEmpty(): boolean {
-    this.#forget()
     return this.#entries.length === 0
   }
 
@@ -31,7 +30,7 @@ export class Recent {
     const bytes = items.reduce((sum, item) => sum + item.bytes, 0)
     this.#entries.push({ number, items, bytes, atMs: performance.now() })
     this.#bytes += bytes
-    this.#forget()
+    this.forget()
   }
 
   /** Takes out the batches above `number`. */
@@ -42,7 +41,8 @@ export class Recent {
     return missing.flatMap((entry) => entry.items)
   }
 
-  #forget(): void {
+  /** Drops what is too old by now. To be called when a break is noticed, and not again until it is mended. */
+  forget(): void {
     const oldestMs = performance.now() - REMEMBER_MS
     let gone = 0
     for (const entry of this.#entries) {

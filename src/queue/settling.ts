@@ -32,6 +32,8 @@ export class Settling {
   #count = 0
   #remembered: Remembered[] = []
   #rememberedBytes = 0
+  /** A break was noticed; from then on nothing is forgotten. */
+  #doubted = false
   #by: { readonly node: Node; readonly generation: number } | undefined
 
   constructor(
@@ -69,11 +71,17 @@ export class Settling {
     }
   }
 
-  /** The partition is served again, or by another node: what was safe is acknowledged once more, if that may be needed. */
-  repeatIfBroken(owner: Node): void {
+  /**
+   * The topology has changed. If the partition was cut off, what was safe is acknowledged once more as soon as it is
+   * served again.
+   */
+  followMaster(owner: Node | undefined): void {
     if (!this.#by || (this.#by.node === owner && this.#by.generation === owner.generation)) return
+    if (!this.#doubted) this.#forget()
+    this.#doubted = true
+    if (!owner?.up) return
+    this.#doubted = false
     this.#by = undefined
-    this.#forget()
     const deadlineMs = performance.now() + REMEMBER_MS
     const nobody = { resolve: () => {}, reject: () => {}, resent: true, deadlineMs }
     const again = this.#remembered.map(({ acknowledgement }) => ({ ...acknowledgement, ...nobody }))
