@@ -9,8 +9,11 @@ export interface NodeView {
   readonly myself: boolean
   readonly role: 'master' | 'replica'
   readonly masterId: string | undefined
-  /** Flagged `fail` or `fail?`, still in handshake, or without address. */
-  readonly failing: boolean
+  /**
+   * A majority has given it up (`fail`), or it is not there yet. One node's own suspicion (`fail?`) does not count: such a
+   * replica may still be promoted.
+   */
+  readonly failed: boolean
   readonly epoch: number
   /** Slot ranges, both ends included. */
   readonly slots: readonly (readonly [number, number])[]
@@ -30,7 +33,7 @@ export function parseClusterNodes(text: string): NodeView[] {
         myself: flags.includes('myself'),
         role: flags.includes('master') ? 'master' : 'replica',
         masterId: masterId === '-' ? undefined : masterId,
-        failing: flags.some((flag) => ['fail', 'fail?', 'handshake', 'noaddr'].includes(flag)),
+        failed: flags.some((flag) => ['fail', 'handshake', 'noaddr'].includes(flag)),
         epoch: Number(epoch),
         slots: slots.filter((slot) => !slot.startsWith('[')).map(parseRange),
       }

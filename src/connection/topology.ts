@@ -32,6 +32,7 @@ export interface TopologyOptions {
  */
 export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   readonly #nodes = new Map<string, Node>()
+  readonly #seeds = new Set<string>()
   readonly #owners: (Node | undefined)[] = new Array(SLOT_COUNT).fill(undefined)
   readonly #epochs = new Float64Array(SLOT_COUNT)
   #masters: readonly Node[] | undefined
@@ -44,7 +45,7 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   constructor(private readonly options: TopologyOptions) {
     super()
     this.setMaxListeners(0)
-    for (const address of options.seeds) this.node(address)
+    for (const address of options.seeds) this.#seeds.add(this.node(address).name)
     if (options.mode === 'single') {
       const seed = options.seeds[0]
       if (seed) this.#owners.fill(this.node(seed))
@@ -152,6 +153,18 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     return entry.myself ? asked : undefined
   }
 
+  /** Nodes that have left the cluster are no longer probed: a whole view does not list them, and they own nothing. */
+  #forgetAbsent(view: readonly NodeView[], asked: Node): void {
+    const assigned = view.flatMap(({ slots }) => slots).reduce((sum, [from, to]) => sum + to - from + 1, 0)
+    if (assigned < SLOT_COUNT) return
+    const present = new Set(view.map((entry) => this.#nodeOf(entry, asked)))
+    for (const [name, node] of this.#nodes) {
+      if (present.has(node) || this.#seeds.has(name) || this.masters().includes(node)) continue
+      this.#nodes.delete(name)
+      node.close()
+    }
+  }
+
   #merge(view: readonly NodeView[], asked: Node): void {
     let changed = false
     const replicas = new Map<string, Node[]>()
@@ -176,13 +189,22 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     }
     for (const entry of view) {
       const master = entry.masterId === undefined ? undefined : nameById.get(entry.masterId)
-      if (master === undefined || entry.failing) continue
+      if (master === undefined || entry.failed) continue
       const replica = this.#nodeOf(entry, asked)
       if (replica) replicas.set(master, [...(replicas.get(master) ?? []), replica])
     }
+    // Whether a shard has a replica decides whether it takes tasks.
+    if (describe(replicas) !== describe(this.#replicas)) changed = true
     this.#replicas = replicas
-    if (!changed) return
-    this.#masters = undefined
-    this.emit('change')
+    if (changed) this.#masters = undefined
+    this.#forgetAbsent(view, asked)
+    if (changed) this.emit('change')
   }
+}
+
+function describe(replicas: ReadonlyMap<string, readonly Node[]>): string {
+  return [...replicas]
+    .map(([master, nodes]) => `${master} ${nodes.map((node) => node.name).sort()}`)
+    .sort()
+    .join()
 }

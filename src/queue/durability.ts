@@ -25,7 +25,7 @@ type Answer = 'confirmed' | 'not in time' | 'broken'
  * calls that hand out tasks are never held up by a replica, and all acknowledgements of a node share one question.
  */
 export class Durability {
-  readonly #questions = new Map<Node, Question>()
+  readonly #questions = new WeakMap<Node, Question>()
 
   constructor(
     private readonly queue: string,

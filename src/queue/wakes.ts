@@ -80,7 +80,7 @@ export class Wakes {
     let subscription = this.#subscriptions.get(node)
     if (!subscription) {
       const socket = node.openSocket(
-        (redis) => this.#receive(redis),
+        (redis) => this.#receive(redis, () => this.#broken(node, socket)),
         () => this.#broken(node, socket),
       )
       subscription = { node, socket, partitions: new Set() }
@@ -97,7 +97,9 @@ export class Wakes {
       )
   }
 
-  #receive(redis: Redis): void {
+  #receive(redis: Redis, onMoved: () => void): void {
+    // The server has ended a subscription by itself, since its slot has moved away.
+    redis.on('moved', onMoved)
     redis.on('smessage', (channel: string, message: string) => {
       const partition = this.#byChannel.get(channel)
       if (partition) this.listener.onWake(partition, message)

@@ -51,7 +51,7 @@ describe('error replies', () => {
 })
 
 describe('CLUSTER NODES', () => {
-  it('is read with roles, epochs, slots and failures; open slots are left out', () => {
+  it('is read with roles, epochs, slots and failures, but no mere suspicion; open slots are left out', () => {
     const view = parseClusterNodes(
       [
         'aaa 127.0.0.1:7000@17000 myself,master - 0 1 3 connected 0-99 200 [300->-bbb]',
@@ -67,7 +67,7 @@ describe('CLUSTER NODES', () => {
         myself: true,
         role: 'master',
         masterId: undefined,
-        failing: false,
+        failed: false,
         epoch: 3,
         slots: [
           [0, 99],
@@ -80,7 +80,7 @@ describe('CLUSTER NODES', () => {
         myself: false,
         role: 'master',
         masterId: undefined,
-        failing: true,
+        failed: true,
         epoch: 2,
         slots: [[100, 199]],
       },
@@ -90,7 +90,7 @@ describe('CLUSTER NODES', () => {
         myself: false,
         role: 'replica',
         masterId: 'aaa',
-        failing: true,
+        failed: false,
         epoch: 3,
         slots: [],
       },
