@@ -35,10 +35,12 @@ export interface Want {
 
 export interface FetchedBatch {
   readonly leaseId: string
+  /** performance.now() when the call was sent: the lease runs out no sooner than `leaseMs` after it. */
+  readonly askedAtMs: number
   readonly tasks: readonly FetchedTask[]
 }
 
-const NOTHING: FetchedBatch = { leaseId: '', tasks: [] }
+const NOTHING: FetchedBatch = { leaseId: '', askedAtMs: 0, tasks: [] }
 
 export interface LaneHost {
   readonly queue: string
@@ -172,7 +174,7 @@ export class ConsumerLane {
         outcome.node,
       )
       this.host.onOutlook(this.partition, outcome.value.outlook, askedAtMs)
-      if (want) await this.#handOut(want, { leaseId, tasks: outcome.value.fetched }, outcome.node)
+      if (want) await this.#handOut(want, { leaseId, askedAtMs, tasks: outcome.value.fetched }, outcome.node)
       if (this.#abandoned.length > 0) await this.#releaseAbandoned()
       return
     }

@@ -32,6 +32,8 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 export interface Handed {
   readonly partition: Partition
   readonly leaseId: string
+  /** performance.now() when it was asked for. */
+  readonly askedAtMs: number
   readonly task: FetchedTask
 }
 
@@ -144,7 +146,10 @@ export class Consumer implements LaneHost {
     const deadlineMs = performance.now() + options.blockMs
     for (;;) {
       const taken = await this.#takeKnown(options)
-      if (taken.length > 0) return taken
+      // A process that stood still meanwhile (SIGSTOP, a suspended machine) may hold tasks that others have by now.
+      const nowMs = performance.now()
+      const fresh = taken.filter(({ askedAtMs }) => nowMs - askedAtMs < options.leaseMs)
+      if (fresh.length > 0) return fresh
       const leftMs = deadlineMs - performance.now()
       if (leftMs <= 0 || this.#stopped || options.signal?.aborted) return []
       if (!this.#anyReady(options.levels)) await this.#nextSignal(leftMs, options.signal)
@@ -243,6 +248,7 @@ export class Consumer implements LaneHost {
             return batch.tasks.map((task) => ({
               partition: state.lane.partition,
               leaseId: batch.leaseId,
+              askedAtMs: batch.askedAtMs,
               task,
             }))
           }),

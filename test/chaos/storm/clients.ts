@@ -1,0 +1,95 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import type { Book } from '../../../src/ledger/index.js'
+import type { ClientSpec, FromClient, ToClient } from './messages.js'
+
+const SCRIPT = fileURLToPath(new URL('client.ts', import.meta.url))
+/** Longer than an enqueue may take. */
+const QUIET_MS = 30_000
+
+/** One client process: killed, frozen, and started again under the same name with a new ledger entry. */
+export class Client {
+  #child: ChildProcess | undefined
+  #lives = 0
+  #going = false
+
+  constructor(
+    readonly spec: ClientSpec,
+    private readonly book: Book,
+    /** Put before the command, to start it in another network namespace. */
+    private readonly inside: readonly string[] = [],
+  ) {}
+
+  /** Name of the process that runs now; another one after each start. */
+  get name(): string {
+    return `${this.spec.name}.${this.#lives}`
+  }
+
+  async start(): Promise<void> {
+    this.#lives++
+    const execArgv = ['--import', 'tsx']
+    const [command, ...before] = [...this.inside, process.execPath]
+    const child = fork(SCRIPT, {
+      execPath: command ?? process.execPath,
+      execArgv: command === process.execPath ? execArgv : [...before, ...execArgv],
+    })
+    this.#child = child
+    await this.#tellAndWait({ type: 'start', spec: { ...this.spec, name: this.name } }, 'started')
+    if (this.#going) this.go()
+  }
+
+  go(): void {
+    this.#going = true
+    this.#child?.send({ type: 'go' } satisfies ToClient)
+  }
+
+  /** Resolves when it enqueues nothing any more. */
+  async pause(): Promise<void> {
+    this.#going = false
+    await this.#tellAndWait({ type: 'pause' }, 'quiet')
+  }
+
+  async kill(): Promise<void> {
+    const child = this.#child
+    if (!child) return
+    this.#child = undefined
+    this.book.write({ what: 'stopped', process: this.name })
+    const ended = once(child, 'exit')
+    child.kill('SIGKILL')
+    await ended
+  }
+
+  freeze(): void {
+    this.book.write({ what: 'stopped', process: this.name })
+    this.#child?.kill('SIGSTOP')
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT')
+    this.book.write({ what: 'resumed', process: this.name })
+  }
+
+  async #tellAndWait(message: ToClient, wanted: FromClient['type']): Promise<void> {
+    const child = this.#child
+    if (!child) throw new Error(`${this.name} does not run`)
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => done(new Error(`${this.name}: not ${wanted} in time`)), QUIET_MS)
+      const onMessage = (reply: FromClient) => {
+        if (reply.type === wanted) done()
+        else if (reply.type === 'failed') done(new Error(`${this.name}: ${reply.error}`))
+      }
+      const onExit = (code: number | null) => done(new Error(`${this.name} ended by itself: ${code}`))
+      const done = (error?: Error) => {
+        clearTimeout(timer)
+        child.off('message', onMessage)
+        child.off('exit', onExit)
+        if (error) reject(error)
+        else resolve()
+      }
+      child.on('message', onMessage)
+      child.once('exit', onExit)
+      child.send(message)
+    })
+  }
+}

@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Address, type ClusterStatus, inspect, type NodeView } from '../../../src/cluster/index.js'
+import { NodeLink } from '../../../src/cluster/link.js'
+
+/** A cluster that may be harmed. Nodes are named by their address, `host:port`. */
+export interface StormCluster {
+  readonly seeds: readonly Address[]
+  kill(node: string): Promise<void>
+  freeze(node: string): Promise<void>
+  resume(node: string): Promise<void>
+  /** Starts a node that was killed; does nothing to one that runs. */
+  restart(node: string): Promise<void>
+  /** All nodes run, agree and take writes that their replicas confirm. */
+  whole(timeoutMs: number): Promise<void>
+  /** Takes a node's host off the network, without a word to anybody, and puts it back. Only in namespaces. */
+  readonly network?: {
+    cut(node: string): Promise<void>
+    mend(node: string): Promise<void>
+    /** The command that runs another one on the node's host. */
+    inside(node: string): readonly string[]
+  }
+  dispose(): Promise<void>
+}
+
+export const nameOf = ({ host, port }: Address) => `${host}:${port}`
+
+export function addressOf(name: string): Address {
+  const colon = name.lastIndexOf(':')
+  return { host: name.slice(0, colon), port: Number(name.slice(colon + 1)) }
+}
+
+export interface Shard {
+  readonly master: NodeView
+  readonly replica: NodeView
+}
+
+/** The cluster as the first node that answers sees it. */
+export async function statusOf(
+  cluster: StormCluster,
+  except: readonly string[] = [],
+): Promise<ClusterStatus> {
+  let failure: unknown
+  for (const seed of cluster.seeds) {
+    if (except.includes(nameOf(seed))) continue
+    try {
+      return await inspect(seed)
+    } catch (error) {
+      failure = error
+    }
+  }
+  throw failure
+}
+
+/** Masters with slots, each with its replica, in the order of their slots. */
+export async function shardsOf(cluster: StormCluster): Promise<Shard[]> {
+  const { nodes } = await statusOf(cluster)
+  return nodes
+    .filter((node) => node.role === 'master' && node.slots.length > 0)
+    .sort((a, b) => (a.slots[0]?.[0] ?? 0) - (b.slots[0]?.[0] ?? 0))
+    .map((master) => {
+      const replica = nodes.find((node) => node.masterId === master.id)
+      if (!replica) throw new Error(`${nameOf(master)} has no replica`)
+      return { master, replica }
+    })
+}
+
+export async function command(node: string, ...words: [string, ...(string | number)[]]): Promise<string> {
+  const link = await NodeLink.open(addressOf(node), { timeoutMs: 3_000 })
+  try {
+    const [name, ...args] = words
+    return await link.text(name, ...args)
+  } finally {
+    link.close()
+  }
+}
+
+export async function until(what: string, timeoutMs: number, test: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  let failure: unknown
+  for (;;) {
+    try {
+      if (await test()) return
+      failure = undefined
+    } catch (error) {
+      failure = error
+    }
+    if (performance.now() > deadline)
+      throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause: failure })
+    await sleep(20)
+  }
+}
+
+/** Waits until the replica says of itself that it is a master with slots. */
+export async function promoted(replica: NodeView, timeoutMs = 20_000): Promise<void> {
+  await until(`${nameOf(replica)} is promoted`, timeoutMs, async () => {
+    const { nodes } = await inspect(replica)
+    return nodes.some((node) => node.myself && node.role === 'master' && node.slots.length > 0)
+  })
+}

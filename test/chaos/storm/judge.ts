@@ -1,0 +1,40 @@
+import type { Findings } from '../../../src/ledger/index.js'
+import type { FaultKind } from './faults.js'
+
+/** One promise that was not kept. */
+export interface Violation {
+  readonly what: string
+  /** The tasks that show it, if any. */
+  readonly tokens: readonly string[]
+}
+
+/** What a fault of this kind does not excuse. */
+export function judge(findings: Findings, kind: FaultKind): Violation[] {
+  const repeats = (reason: string) =>
+    findings.repeats.filter((each) => each.reason === reason).map((each) => each.token)
+  const keyed = findings.repeats.filter((each) => each.keyed && each.reason !== 'worker stopped')
+  const inFlight = findings.faults.reduce((sum, fault) => sum + fault.inFlight, 0)
+  const excused = repeats('delivery in flight').length + repeats('enqueue in flight').length
+  const found: (Violation | false)[] = [
+    tokens('acknowledged and lost', findings.lost),
+    tokens('acknowledged twice', findings.acknowledgedTwice),
+    tokens('completed twice, with nothing in flight', findings.completedTwice),
+    tokens('run again, with nothing to explain it', repeats('unexplained')),
+    tokens(
+      'run again although it has a key and its worker lives',
+      keyed.map((each) => each.token),
+    ),
+    excused > inFlight && { what: `${excused} run again, and only ${inFlight} were in flight`, tokens: [] },
+    ...findings.faults.flatMap(({ rejected, longestMs }) => [
+      !kind.mayReject && rejected > 0 && { what: `${rejected} enqueues without a key rejected`, tokens: [] },
+      longestMs > kind.stallMs && {
+        what: `a producer without a key stood still for ${longestMs.toFixed(0)} ms, over ${kind.stallMs}`,
+        tokens: [],
+      },
+    ]),
+  ]
+  return found.filter((each) => each !== false)
+}
+
+const tokens = (what: string, list: readonly string[]): Violation | false =>
+  list.length > 0 && { what: `${list.length} ${what}`, tokens: list }

@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto'
+import { makePartitions } from '../../../src/keys/partitions.js'
+import { Recent } from '../../../src/queue/recent.js'
+import { enqueueCall } from '../../../src/scripts/enqueue.js'
+import { exchangeCall } from '../../../src/scripts/exchange.js'
+import type { Script } from '../../../src/scripts/script.js'
+import type { Protection } from './messages.js'
+
+/**
+ * Takes a protection out of this process, as far as that is not a matter of options (client.ts). Without WAIT, what a
+ * producer remembers of the last seconds would mend what was lost in them, so that goes too.
+ */
+export function weaken(protection: Protection | undefined): void {
+  const keys = makePartitions('any', 1)[0]?.keys
+  if (!keys) throw new Error('no partition')
+  if (protection === 'wait') Recent.prototype.add = () => {}
+  if (protection === 'sequence') {
+    const input = { producerId: 'p', batchNumber: 1, rememberBatchMs: 1, rememberKeyMs: 1, tasks: [] }
+    replace(enqueueCall(keys, input).script, 'if last >= seq then', 'if false then')
+  }
+  if (protection === 'fencing') {
+    const fetch = { leaseId: 'l', leaseMs: 1, count: 0, levels: [] }
+    const { script } = exchangeCall(keys, { acknowledge: [], keepResultsMs: 0, fetch })
+    replace(script, 'if held[i] == 1 then', 'if true then')
+  }
+}
+
+function replace(script: Script, guard: string, hole: string): void {
+  if (!script.source.includes(guard)) throw new Error(`${script.name}.lua has no ${guard}`)
+  const source = script.source.replace(guard, hole)
+  Object.assign(script, { source, sha: createHash('sha1').update(source).digest('hex') })
+}
