@@ -11,6 +11,8 @@ export interface Item extends Omit<NewTask, 'id'> {
   readonly deadlineMs: number
   /** Partitions that have, or may have, a copy that no replica has confirmed. */
   copies: number[] | undefined
+  /** How often it was stored again after its master had lost it (see recent.ts). */
+  readonly restores: number
   readonly resolve: (id: string) => void
   readonly reject: (error: Error) => void
 }

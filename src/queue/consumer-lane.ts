@@ -51,8 +51,8 @@ export interface LaneHost {
   /** `askedAtMs`: performance.now() when the call was sent. */
   onOutlook(partition: Partition, outlook: Outlook, askedAtMs: number): void
   onFailure(partition: Partition, fault: Fault): void
-  /** The lane can be asked for tasks again. */
-  onReachable(): void
+  /** The partition can be asked for tasks again, and may have some. */
+  onReachable(partition: Partition): void
 }
 
 /**
@@ -62,8 +62,8 @@ export interface LaneHost {
 export class ConsumerLane {
   #acknowledgements: Acknowledgement[] = []
   readonly #wants: Want[] = []
-  /** Leases of fetches whose reply never came: their tasks, if there are any, go back before the lease runs out. */
-  readonly #abandoned: string[] = []
+  /** Leases that go back before they run out: of fetches whose reply never came (no ids), and what was not handed out. */
+  readonly #abandoned: { readonly leaseId: string; readonly ids: readonly string[] }[] = []
   #drainWaiters: (() => void)[] = []
   #sending = false
   #scheduled = false
@@ -181,7 +181,7 @@ export class ConsumerLane {
     const certain = isCertain(outcome.fault)
     if (!certain) {
       for (const acknowledgement of sent) acknowledgement.resent = true
-      if (want) this.#abandoned.push(leaseId)
+      if (want) this.#abandoned.push({ leaseId, ids: [] })
     }
     this.#acknowledgements = [...sent, ...this.#acknowledgements]
     this.#resumeAtMs = performance.now() + RETRY_MS
@@ -203,13 +203,14 @@ export class ConsumerLane {
       want.resolve(batch)
       return
     }
-    this.#abandoned.push(batch.leaseId)
+    // By their ids, which keeps their order.
+    this.#abandoned.push({ leaseId: batch.leaseId, ids: batch.tasks.map((task) => task.id) })
     want.resolve(NOTHING)
     this.#replicaLate = true
     const longestMs = nowMs + want.leaseMs
     void this.host.durability.ofPast(node, this.partition, longestMs).then(() => {
       this.#replicaLate = false
-      this.host.onReachable()
+      this.host.onReachable(this.partition)
     })
   }
 
@@ -228,13 +229,13 @@ export class ConsumerLane {
   async #secure(done: readonly Acknowledgement[], node: Node): Promise<void> {
     const wasFull = this.#settling.count + done.length >= MOST_UNCONFIRMED
     await this.#settling.secure(done, node)
-    if (wasFull) this.host.onReachable()
+    if (wasFull) this.host.onReachable(this.partition)
     for (const resolve of this.#drainWaiters.splice(0)) resolve()
   }
 
   async #releaseAbandoned(): Promise<void> {
-    for (const leaseId of this.#abandoned.splice(0)) {
-      const call = releaseCall(this.partition.keys, { leaseId, ids: [] })
+    for (const lease of this.#abandoned.splice(0)) {
+      const call = releaseCall(this.partition.keys, lease)
       const outcome = await this.host.connection.attempt(this.partition.slot, call, { lane: 'consume' })
       // Left to the lease: it runs out, and the janitor puts the tasks back.
       if (!outcome.ok) return

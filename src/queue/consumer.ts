@@ -217,7 +217,8 @@ export class Consumer implements LaneHost {
     if (ready) this.#signal()
   }
 
-  onReachable(): void {
+  onReachable(partition: Partition): void {
+    this.#lookAt(this.#stateOf(partition), performance.now())
     this.#signal()
   }
 

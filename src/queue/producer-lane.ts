@@ -35,8 +35,8 @@ export class ProducerLane {
   readonly #recent: Recent
   /** A break was noticed, and it is not known yet what it cost. */
   #doubted = false
-  /** Highest number that was confirmed, and by whom: a node, and which of its lives (see node.ts). */
-  #confirmed: { number: number; node: Node; generation: number } | undefined
+  /** Highest number that was confirmed, and who was master then: a node, and which of its lives (see node.ts). */
+  #confirmed: { number: number; master: Node | undefined; generation: number | undefined } | undefined
 
   constructor(
     readonly partition: Partition,
@@ -73,8 +73,8 @@ export class ProducerLane {
    */
   get doubtful(): boolean {
     if (!this.#confirmed || this.#recent.isEmpty) return false
-    const owner = this.connection.topology.ownerOf(this.partition.slot)
-    if (owner === this.#confirmed.node && owner.generation === this.#confirmed.generation) return false
+    const { master, generation } = this.#master
+    if (master === this.#confirmed.master && generation === this.#confirmed.generation) return false
     if (!this.#doubted) this.#recent.forget()
     this.#doubted = true
     return !this.#recent.isEmpty
@@ -113,10 +113,10 @@ export class ProducerLane {
   async send(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
     const outcome = await this.#call(batch, confirm)
     if (!outcome.ok) return outcome
-    this.#compare(outcome.value, outcome.node)
-    if (outcome.confirmed && batch.items.length > 0) {
+    this.#compare(outcome.value)
+    if (outcome.confirmed) {
       this.#recent.add(batch.number, batch.items)
-      this.#confirmed = { number: batch.number, node: outcome.node, generation: outcome.node.generation }
+      this.#confirmed = { number: batch.number, ...this.#master }
     }
     return outcome
   }
@@ -124,7 +124,7 @@ export class ProducerLane {
   /** Asks what the partition remembers of us: number 0 is always a repeat. */
   async check(): Promise<void> {
     const outcome = await this.#call({ number: 0, items: [] }, undefined)
-    if (outcome.ok) this.#compare(outcome.value, outcome.node)
+    if (outcome.ok) this.#compare(outcome.value)
     else this.#pause()
   }
 
@@ -167,11 +167,17 @@ export class ProducerLane {
     return outcome
   }
 
-  #compare({ previous }: EnqueueResult, node: Node): void {
+  /** Not always who answered: a call may have been redirected. */
+  get #master(): { readonly master: Node | undefined; readonly generation: number | undefined } {
+    const master = this.connection.topology.ownerOf(this.partition.slot)
+    return { master, generation: master?.generation }
+  }
+
+  #compare({ previous }: EnqueueResult): void {
     this.#doubted = false
     if (!this.#confirmed) return
     const { number } = this.#confirmed
-    this.#confirmed = { number: Math.min(number, previous), node, generation: node.generation }
+    this.#confirmed = { number: Math.min(number, previous), ...this.#master }
     const lost = previous < number ? this.#recent.takeAfter(previous) : []
     if (lost.length > 0) this.onLost(lost)
   }

@@ -114,6 +114,7 @@ export class Producer {
         bytes,
         deadlineMs: performance.now() + this.options.enqueueTimeoutMs,
         copies: undefined,
+        restores: 0,
         resolve,
         reject,
       }
@@ -285,6 +286,7 @@ export class Producer {
         keyed: true,
         deadlineMs: Number.POSITIVE_INFINITY,
         copies: undefined,
+        restores: item.restores + 1,
         resolve: () => {
           this.counters.restored++
         },

@@ -3,6 +3,9 @@ import type { Item } from './backlog.js'
 /** Longest that a confirmed batch is remembered, in ms: AOF `everysec` loses at most about so much of a master. */
 const REMEMBER_MS = 3_000
 
+/** A server that loses a task so often does not keep anything, and is not to be fed with it for ever. */
+const MOST_RESTORES = 3
+
 interface Entry {
   readonly number: number
   readonly items: readonly Item[]
@@ -26,7 +29,8 @@ export class Recent {
     return this.#entries.length === 0
   }
 
-  add(number: number, items: readonly Item[]): void {
+  add(number: number, batch: readonly Item[]): void {
+    const items = batch.filter((item) => item.restores < MOST_RESTORES)
     const bytes = items.reduce((sum, item) => sum + item.bytes, 0)
     this.#entries.push({ number, items, bytes, atMs: performance.now() })
     this.#bytes += bytes

@@ -1,0 +1,215 @@
+import { describe, expect, it } from 'vitest'
+import { LeaseLostError } from '../../src/index.js'
+import { encodeRecord } from '../../src/queue/task.js'
+import { eventually } from '../helpers/behaviour/harness.js'
+import type { FakeCluster, FakeNode, Received } from './fake-cluster.js'
+import { fakeCluster, keyFor, queueOn } from './harness.js'
+import { FakeError, type Reply } from './resp.js'
+
+const NOTHING_LEFT = ['', 0, -1, -1] as const
+const SOMETHING = ['1', 0, -1, -1] as const
+
+function record(partitionKey?: string): string {
+  return encodeRecord('note', '1', {
+    priority: 'medium',
+    delayMs: 0,
+    maxAttempts: 4,
+    backoff: { type: 'fixed', delayMs: 1 },
+    timeoutMs: 300_000,
+    partitionKey,
+    idempotencyKey: undefined,
+    metadata: undefined,
+  })
+}
+
+/** Ids that an exchange acknowledges (layout: exchange.lua; no results). */
+function acknowledgedIn({ args }: Received): string[] {
+  const ids: string[] = []
+  let at = 6
+  for (let group = 0; group < Number(args[5]); group++) {
+    const count = Number(args[at + 1])
+    ids.push(...args.slice(at + 2, at + 2 + count))
+    at += 2 + count
+  }
+  return ids
+}
+
+/** A node that has these tasks to give out, and knows who holds them: as much of a queue as these tests need. */
+class Giver {
+  readonly held = new Set<string>()
+
+  constructor(
+    node: FakeNode,
+    private readonly tasks: { id: string; record: string }[],
+    /** May answer in place of the queue. */
+    interfere: (call: Received) => ReturnType<FakeNode['script']> = () => undefined,
+  ) {
+    node.script = (call) => interfere(call) ?? this.answer(call)
+  }
+
+  answer(call: Received): Reply | undefined {
+    if (call.script === 'tend') return [this.outlook, []]
+    if (call.script === 'release') {
+      for (const id of call.args.slice(2)) this.tasks.unshift({ id, record: record('any') })
+    }
+    return call.script === 'exchange' ? this.exchange(call) : undefined
+  }
+
+  exchange(call: Received): Reply {
+    const acknowledged = acknowledgedIn(call).map((id) => (this.held.delete(id) ? 1 : 2))
+    const given = this.tasks.splice(0, Number(call.args[2]))
+    for (const { id } of given) this.held.add(id)
+    return [acknowledged, given.flatMap((task) => [task.id, task.record, '0']), this.outlook]
+  }
+
+  get outlook(): Reply {
+    return this.tasks.length > 0 ? SOMETHING : NOTHING_LEFT
+  }
+}
+
+async function deliveryFrom(
+  cluster: FakeCluster,
+  interfere?: (call: Received) => ReturnType<FakeNode['script']>,
+) {
+  const giver = new Giver(cluster.a, [{ id: '0.x', record: record() }], interfere)
+  const queue = await queueOn(cluster)
+  const [delivery] = await queue.dequeue({ blockMs: 2_000, leaseMs: 2_000 })
+  if (!delivery) throw new Error('nothing was delivered')
+  return { giver, queue, delivery }
+}
+
+/** The first call that acknowledges something. */
+function onceAcknowledging(answer: (call: Received) => ReturnType<FakeNode['script']>) {
+  let done = false
+  return (call: Received) => {
+    if (done || call.script !== 'exchange' || acknowledgedIn(call).length === 0) return undefined
+    done = true
+    return answer(call)
+  }
+}
+
+describe('completing', () => {
+  it.each([
+    'TRYAGAIN Multiple keys request during rehashing of slot',
+    'CLUSTERDOWN The cluster is down',
+    "READONLY You can't write against a read only replica.",
+    'LOADING Redis is loading the dataset in memory',
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "OOM command not allowed when used memory > 'maxmemory'.",
+    'NOREPLICAS Not enough good replicas to write.',
+    'MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist to disk.',
+  ])('is tried again after %s', async (text) => {
+    const cluster = await fakeCluster()
+    const refused = onceAcknowledging(() => new FakeError(text))
+    const { giver, delivery } = await deliveryFrom(cluster, refused)
+    await delivery.complete()
+    expect(giver.held.size).toBe(0)
+  })
+
+  it.each(['MOVED', 'ASK'])('follows %s', async (word) => {
+    const cluster = await fakeCluster()
+    const { delivery } = await deliveryFrom(
+      cluster,
+      onceAcknowledging(() => new FakeError(`${word} 1 127.0.0.1:${cluster.b.port}`)),
+    )
+    const there = new Giver(cluster.b, [])
+    there.held.add('0.x')
+    await delivery.complete()
+    expect(there.held.size).toBe(0)
+    expect(cluster.b.calls('exchange')[0]?.asking).toBe(word === 'ASK')
+  })
+
+  it('that was carried out although its reply was lost is a success the second time', async () => {
+    const cluster = await fakeCluster()
+    let carryOut: (call: Received) => void = () => undefined
+    const { giver, delivery } = await deliveryFrom(
+      cluster,
+      onceAcknowledging((call) => {
+        carryOut(call)
+        return 'hang up'
+      }),
+    )
+    carryOut = (call) => giver.exchange(call)
+    await delivery.complete()
+    expect(giver.held.size).toBe(0)
+  })
+
+  it('of a task that somebody else has completed meanwhile is refused', async () => {
+    const cluster = await fakeCluster()
+    const { giver, delivery } = await deliveryFrom(cluster)
+    giver.held.clear()
+    await expect(delivery.complete()).rejects.toBeInstanceOf(LeaseLostError)
+  })
+
+  it('waits for the replica that the cluster counts on', async () => {
+    const cluster = await fakeCluster()
+    let confirming = 0
+    const { giver, delivery } = await deliveryFrom(cluster, ({ words }) =>
+      words[0] === 'WAIT' ? confirming : undefined,
+    )
+    let done = false
+    const completing = delivery.complete().then(() => {
+      done = true
+    })
+    await eventually(() => expect(cluster.a.calls('touch').length).toBeGreaterThan(1))
+    expect([giver.held.size, done]).toEqual([0, false])
+    confirming = 1
+    await completing
+  })
+
+  it('does not wait where the cluster has no replica', async () => {
+    const cluster = await fakeCluster()
+    for (const replica of cluster.nodes.slice(2)) await replica.stop()
+    cluster.nodes.length = 2
+    const { delivery } = await deliveryFrom(cluster, ({ words }) => (words[0] === 'WAIT' ? 0 : undefined))
+    await delivery.complete()
+  })
+
+  it('is done again at the new master when the old one goes before its replica has confirmed', async () => {
+    const cluster = await fakeCluster()
+    const { delivery } = await deliveryFrom(cluster, ({ words }) =>
+      words[0] === 'WAIT' ? 'hang up' : undefined,
+    )
+    const promoted = new Giver(cluster.b, [])
+    promoted.held.add('0.x')
+    const completing = delivery.complete()
+    await eventually(() => expect(cluster.a.calls('touch').length).toBeGreaterThan(0))
+    cluster.b.claim = { from: 0, to: 16_383, epoch: 9 }
+    cluster.a.claim = undefined
+    cluster.a.follows = cluster.b
+    await completing
+    expect(promoted.held.size).toBe(0)
+  })
+})
+
+describe('handing out', () => {
+  it('a task with a key waits until a replica knows, and goes back untouched until then', async () => {
+    const cluster = await fakeCluster()
+    let confirming = 0
+    const giver = new Giver(cluster.a, [{ id: '0.x', record: record(keyFor(0)) }], ({ words }) =>
+      words[0] === 'WAIT' ? confirming : undefined,
+    )
+    const queue = await queueOn(cluster)
+    expect(await queue.dequeue({ blockMs: 300 })).toEqual([])
+    const [release] = cluster.a.calls('release')
+    expect(release?.args).toContain('0.x')
+    confirming = 1
+    const [delivery] = await queue.dequeue({ blockMs: 2_000 })
+    expect(delivery?.id).toBe('0.x')
+    expect(giver.held.has('0.x')).toBe(true)
+  })
+
+  it('goes on with the other shards while one is silent', async () => {
+    const cluster = await fakeCluster()
+    new Giver(
+      cluster.b,
+      [1, 2, 3].map((i) => ({ id: `1.${i}`, record: record() })),
+    )
+    const queue = await queueOn(cluster)
+    cluster.a.frozen = true
+    const seen: string[] = []
+    while (seen.length < 3)
+      seen.push(...(await queue.dequeue({ count: 3, blockMs: 2_000 })).map(({ id }) => id))
+    expect(seen.sort()).toEqual(['1.1', '1.2', '1.3'])
+  })
+})

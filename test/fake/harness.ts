@@ -1,0 +1,69 @@
+import { afterEach } from 'vitest'
+import { TaskQueue } from '../../src/index.js'
+import { partitionOfKey } from '../../src/keys/partitions.js'
+import { FakeCluster, type FakeNode, type Received } from './fake-cluster.js'
+
+export type Notes = TaskQueue<{ note: number }>
+
+const started: { stop(): Promise<void> }[] = []
+const connected: Notes[] = []
+
+afterEach(async () => {
+  // Some of what is asked of a fake never ends; then a queue gives up after its own time-out.
+  await Promise.all(connected.splice(0).map((queue) => queue.disconnect()))
+  await Promise.all(started.splice(0).map((cluster) => cluster.stop()))
+})
+
+export async function fakeCluster(): Promise<FakeCluster> {
+  const cluster = await FakeCluster.start()
+  started.push(cluster)
+  return cluster
+}
+
+/** A queue of two partitions: 0 on master A, 1 on master B. Time-outs are short, so that silence is soon over. */
+export async function queueOn(cluster: FakeCluster, options: object = {}): Promise<Notes> {
+  const queue: Notes = new TaskQueue('fake', {
+    connection: { mode: 'cluster', nodes: cluster.seeds, commandTimeoutMs: 150 },
+    partitions: 2,
+    enqueueTimeoutMs: 1_000,
+    confirmTimeoutMs: 50,
+    ...options,
+  })
+  connected.push(queue)
+  await queue.connect()
+  return queue
+}
+
+/** A partition key whose tasks go to this partition. */
+export function keyFor(partition: 0 | 1): string {
+  for (let i = 0; ; i++) if (partitionOfKey(`key${i}`, 2) === partition) return `key${i}`
+}
+
+export interface Stored {
+  readonly producer: string
+  readonly number: number
+  /** Tasks of medium priority: id by record. */
+  readonly ids: readonly string[]
+}
+
+/** The batches that a node was sent, in order (layout: enqueue.lua). */
+export function batchesAt(node: FakeNode): Stored[] {
+  return node.calls('enqueue').map(stored)
+}
+
+export function stored({ keys, args }: Received): Stored {
+  const ready = [4, 5, 6].map((i) => Number(args[i]))
+  const count = ready.reduce((sum, each) => sum + each, 0)
+  const ids = Array.from({ length: count }, (_, i) => args[9 + 2 * i] ?? '')
+  return { producer: keys[5]?.split(':').at(-1) ?? '', number: Number(args[1]), ids }
+}
+
+/** Ids whose copies a node was told to remove (layout: void.lua). */
+export function voidedAt(node: FakeNode): string[] {
+  return node.calls('void').flatMap(({ args }) => args.slice(2))
+}
+
+/** All ids that a node has been sent at least once. */
+export function idsAt(node: FakeNode): Set<string> {
+  return new Set(batchesAt(node).flatMap(({ ids }) => ids))
+}

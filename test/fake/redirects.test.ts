@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest'
+import { eventually } from '../helpers/behaviour/harness.js'
+import { type FakeNode, lineOf } from './fake-cluster.js'
+import { batchesAt, fakeCluster, idsAt, keyFor, queueOn } from './harness.js'
+import { FakeError } from './resp.js'
+
+/** Has a node send whoever stores there somewhere else. */
+function redirect(node: FakeNode, text: string): void {
+  node.script = ({ script }) => (script === 'enqueue' ? new FakeError(text) : undefined)
+}
+
+describe('MOVED', () => {
+  it('is followed for the call at hand, to a node that is known', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    redirect(cluster.a, `MOVED 1 127.0.0.1:${cluster.b.port}`)
+    const id = await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    expect([...idsAt(cluster.b)]).toEqual([id])
+    expect((await queue.stats()).redirects).toBe(1)
+  })
+
+  it('to a node that nobody has heard of, too', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    const added = await cluster.addNode()
+    redirect(cluster.a, `MOVED 1 127.0.0.1:${added.port}`)
+    const id = await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    expect([...idsAt(added)]).toEqual([id])
+  })
+
+  it('does not change who is believed to own the slot: only an epoch does', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    redirect(cluster.a, `MOVED 1 127.0.0.1:${cluster.b.port}`)
+    await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    await queue.enqueue('note', 2, { partitionKey: keyFor(0) })
+    expect(batchesAt(cluster.a).length).toBe(2)
+    // Now the cluster says so, with a higher epoch.
+    cluster.b.claim = { from: 0, to: 16_383, epoch: 9 }
+    cluster.a.claim = undefined
+    cluster.a.follows = cluster.b
+    await eventually(async () => {
+      const before = batchesAt(cluster.a).length
+      await queue.enqueue('note', 3, { partitionKey: keyFor(0) })
+      expect(batchesAt(cluster.a).length).toBe(before)
+    })
+  })
+
+  it('without a host, or round in a circle, ends in a resend and not in a loop', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster, { enqueueTimeoutMs: 400 })
+    redirect(cluster.a, `MOVED 1 127.0.0.1:${cluster.b.port}`)
+    redirect(cluster.b, `MOVED 1 127.0.0.1:${cluster.a.port}`)
+    await expect(queue.enqueue('note', 1, { partitionKey: keyFor(0) })).rejects.toThrow('MOVED')
+    const calls = batchesAt(cluster.a).length + batchesAt(cluster.b).length
+    expect(calls).toBeLessThan(60)
+    redirect(cluster.a, 'MOVED 1 :7000')
+    await expect(queue.enqueue('note', 1, { partitionKey: keyFor(0) })).rejects.toThrow('MOVED')
+  })
+})
+
+describe('ASK', () => {
+  it('sends ASKING and the same call to the other node, for this once', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    redirect(cluster.a, `ASK 1 127.0.0.1:${cluster.b.port}`)
+    const id = await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    const [asked] = cluster.b.calls('enqueue')
+    expect(asked?.asking).toBe(true)
+    expect(asked?.args).toContain(id)
+    expect(asked?.args).toEqual(cluster.a.calls('enqueue')[0]?.args)
+    // The slot still belongs to the first one.
+    cluster.a.script = () => undefined
+    const calls = batchesAt(cluster.b).length
+    await queue.enqueue('note', 2, { partitionKey: keyFor(0) })
+    expect(batchesAt(cluster.b).length).toBe(calls)
+  })
+
+  it('to a node that has not got all keys yet (TRYAGAIN) is asked again', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    redirect(cluster.a, `ASK 1 127.0.0.1:${cluster.b.port}`)
+    let tries = 0
+    cluster.b.script = ({ script }) =>
+      script === 'enqueue' && ++tries < 3
+        ? new FakeError('TRYAGAIN Multiple keys request during rehashing of slot')
+        : undefined
+    await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    expect(new Set(batchesAt(cluster.b).map(({ number }) => number)).size).toBe(1)
+    expect(tries).toBe(3)
+  })
+})
+
+describe('views that differ', () => {
+  it('a master with an older epoch is not believed', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    // A comes back from a pause, and still claims what B has been given meanwhile.
+    cluster.b.claim = { from: 0, to: 16_383, epoch: 9 }
+    const stale = [
+      lineOf(cluster.a, true, { from: 0, to: 8_191, epoch: 1 }),
+      lineOf(cluster.b, false, { from: 8_192, to: 16_383, epoch: 2 }),
+    ]
+    cluster.views.set(cluster.a, stale.join(''))
+    await eventually(async () => {
+      const before = batchesAt(cluster.a).length
+      await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+      expect(batchesAt(cluster.a).length).toBe(before)
+    })
+    const before = batchesAt(cluster.a).length
+    // Over several looks, at either of them.
+    await new Promise((resolve) => setTimeout(resolve, 2_500))
+    await queue.enqueue('note', 2, { partitionKey: keyFor(0) })
+    expect(batchesAt(cluster.a).length).toBe(before)
+  })
+})
