@@ -17,17 +17,40 @@ const RETRY_MS = 200
 
 /**
  * Which shards take enqueues at the moment. A shard whose replica did not confirm is left alone until a small write
- * of our own is confirmed there; one that refused to write, for a moment. So tasks pay for finding out only once.
+ * of our own is confirmed there; one that refused to write, for a moment. So tasks pay for finding out only once. A master
+ * that is back after a break, or new, has to confirm such a write first, since its replica may still be catching up.
  */
 export class Gate {
-  readonly #short = new Map<Node, NodeJS.Timeout>()
+  readonly #short = new Map<Node, NodeJS.Timeout | undefined>()
+  /** In which of its lives (see node.ts) each master was last known to confirm. */
+  readonly #trusted = new Map<Node, number>()
   readonly #full = new Map<Node, NodeJS.Timeout>()
+  #stopped = false
 
   constructor(
     private readonly connection: Connection,
     private readonly confirmation: Confirmation | undefined,
+    private readonly partitions: readonly Partition[],
     private readonly onChange: () => void,
-  ) {}
+  ) {
+    // In the beginning all are trusted: whoever starts should not have to wait for anything.
+    for (const node of connection.topology.masters()) this.#trusted.set(node, node.generation)
+  }
+
+  /** To be called when the topology has changed. */
+  review(): void {
+    if (!this.confirmation) return
+    for (const partition of this.partitions) {
+      const node = this.connection.topology.ownerOf(partition.slot)
+      if (!node?.up || this.#short.has(node)) continue
+      if (this.#isAlone(node)) {
+        this.#probeLater(node, partition)
+      } else if (this.#trusted.get(node) !== node.generation) {
+        this.#short.set(node, undefined)
+        void this.#probe(node, partition)
+      }
+    }
+  }
 
   isOpen(partition: Partition): boolean {
     return this.stateOfPartition(partition) === 'open'
@@ -42,9 +65,13 @@ export class Gate {
     if (!node.up) return 'down'
     if (this.#full.has(node)) return 'full'
     if (this.#short.has(node)) return 'short'
+    return this.#isAlone(node) ? 'short' : 'open'
+  }
+
+  #isAlone(node: Node): boolean {
     const { topology, options } = this.connection
     const needsReplica = this.confirmation !== undefined && options.mode === 'cluster'
-    return needsReplica && topology.replicasOf(node).length === 0 ? 'short' : 'open'
+    return needsReplica && topology.replicasOf(node).length === 0
   }
 
   reportFull(node: Node): void {
@@ -65,6 +92,7 @@ export class Gate {
   }
 
   stop(): void {
+    this.#stopped = true
     for (const timer of [...this.#short.values(), ...this.#full.values()]) clearTimeout(timer)
     this.#short.clear()
     this.#full.clear()
@@ -82,12 +110,15 @@ export class Gate {
     if (!confirmation) return
     const write = ['SET', partition.keys.probe, '1', 'PX', 60_000] as const
     const timeoutMs = connection.commandTimeoutMs + confirmation.timeoutMs
+    const { generation } = node
     const outcome = await node.send('probe', 1, [write, confirmation.command], timeoutMs)
-    if (!this.#short.has(node)) return
+    if (this.#stopped) return
     // A node that no longer owns the slot cannot be asked this way, and is no longer asked for tasks either.
     const moved = connection.topology.ownerOf(partition.slot) !== node
-    if (moved || (outcome.ok && confirmation.satisfiedBy(outcome.replies[1]))) {
+    const confirmed = outcome.ok && confirmation.satisfiedBy(outcome.replies[1])
+    if (moved || confirmed) {
       this.#short.delete(node)
+      if (confirmed) this.#trusted.set(node, generation)
       this.onChange()
     } else {
       this.#probeLater(node, partition)

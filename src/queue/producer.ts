@@ -62,6 +62,7 @@ export class Producer {
   #lastFault: Fault | undefined
   #closed = false
   readonly #onTopology = () => {
+    this.gate.review()
     this.#rebalance()
     this.#flushSoon()
   }
@@ -74,7 +75,7 @@ export class Producer {
     private readonly confirmation: Confirmation | undefined,
     onGateChange: () => void,
   ) {
-    this.gate = new Gate(connection, confirmation, () => {
+    this.gate = new Gate(connection, confirmation, partitions, () => {
       onGateChange()
       this.#onTopology()
     })
