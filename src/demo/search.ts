@@ -12,7 +12,7 @@ import { type DemoReport, Leaderboard } from './report.js'
 import { type Screen, showProgress } from './screen.js'
 import { ShardWatch } from './shards.js'
 import { buyAndHold, COST_PER_SIDE } from './strategy.js'
-import { count, type Progress, Rate } from './view.js'
+import { count, type Progress, Rate, Trace } from './view.js'
 import { WorkerPool } from './worker-pool.js'
 
 /** A master is killed half way, and its shard needs 6 to 9 s: the second half has to be longer than that. */
@@ -66,12 +66,14 @@ export async function searchGrid(
     screen.note(`${workers} worker processes, ${count(pairs.length)} back-tests of moving-average crossovers`)
     const started = performance.now()
     const rate = new Rate()
+    const trace = new Trace()
     const progress = (): Progress => ({
       elapsedMs: performance.now() - started,
       tasks: pairs.length,
       acknowledged: ledger.enqueued,
       completed: ledger.completed,
       tasksPerSecond: rate.sample(performance.now(), ledger.completed),
+      producer: trace.sample(performance.now(), ledger.enqueued),
       longestEnqueueMs: ledger.longestEnqueueMs,
       shards: shards.lines,
     })

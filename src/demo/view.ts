@@ -16,6 +16,8 @@ export interface Progress {
   readonly acknowledged: number
   readonly completed: number
   readonly tasksPerSecond: number
+  /** Tasks acknowledged in each of the last half seconds, oldest first: the producer's line. */
+  readonly producer: readonly number[]
   readonly longestEnqueueMs: number
   readonly shards: readonly ShardLine[]
 }
@@ -32,6 +34,7 @@ export function renderLive(progress: Progress, colors: Colors): string {
     '',
     `  ${bar} ${count(completed)} of ${count(tasks)} back-tests   ${colors.bold(count(progress.tasksPerSecond))}/s`,
     `  acknowledged ${count(acknowledged)}   longest enqueue ${ms(progress.longestEnqueueMs)}   ${seconds(progress.elapsedMs)}`,
+    `  producer ${colors.cyan(line(progress.producer))} ${count(lastSecond(progress.producer))}/s`,
     '',
     ...progress.shards.map(
       ({ master, state, remark }) => `  ${paint[state]('●')} ${master.padEnd(16)} ${paint[state](remark)}`,
@@ -45,7 +48,7 @@ export function renderLine(progress: Progress): string {
   return [
     seconds(progress.elapsedMs).padStart(7),
     `completed ${count(progress.completed)} of ${count(progress.tasks)}`,
-    `acknowledged ${count(progress.acknowledged)}`,
+    `acknowledged ${count(progress.acknowledged)}, ${count(lastSecond(progress.producer))}/s`,
     `${count(progress.tasksPerSecond)}/s`,
     `longest enqueue ${ms(progress.longestEnqueueMs)}`,
     shards.join(', '),
@@ -66,6 +69,32 @@ export class Rate {
     return Math.round(((total - oldest.total) * 1000) / (atMs - oldest.atMs))
   }
 }
+
+const SLOT_MS = 500
+const SLOTS = 40
+
+/** What was added in each of the last half seconds, from a total that is looked at any number of times. */
+export class Trace {
+  #slots: number[] = []
+  #slot: { readonly endsMs: number; readonly total: number } | undefined
+
+  sample(atMs: number, total: number): readonly number[] {
+    this.#slot ??= { endsMs: atMs + SLOT_MS, total }
+    while (atMs >= this.#slot.endsMs) {
+      this.#slots = [...this.#slots, total - this.#slot.total].slice(-SLOTS)
+      this.#slot = { endsMs: this.#slot.endsMs + SLOT_MS, total }
+    }
+    return this.#slots
+  }
+}
+
+/** Bars as high as the values, the highest being full. */
+function line(values: readonly number[]): string {
+  const most = Math.max(1, ...values)
+  return values.map((value) => ' ▁▂▃▄▅▆▇█'.charAt(Math.ceil((value / most) * 8))).join('')
+}
+
+const lastSecond = (slots: readonly number[]) => slots.slice(-2).reduce((sum, each) => sum + each, 0)
 
 /** Thousands apart, the same in every locale. */
 export const count = (value: number) => value.toLocaleString('en-US')

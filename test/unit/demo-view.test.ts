@@ -2,7 +2,7 @@ import pc from 'picocolors'
 import { describe, expect, it } from 'vitest'
 import { Ledger } from '../../src/demo/ledger.js'
 import { type DemoReport, Leaderboard, renderReport } from '../../src/demo/report.js'
-import { type Progress, Rate, renderLine, renderLive } from '../../src/demo/view.js'
+import { type Progress, Rate, renderLine, renderLive, Trace } from '../../src/demo/view.js'
 
 const plain = pc.createColors(false)
 const metrics = { totalReturn: 1.5, cagr: 0.05, maxDrawdown: 0.2, sharpe: 0.7, trades: 12 }
@@ -13,6 +13,7 @@ const progress: Progress = {
   acknowledged: 10_250,
   completed: 10_000,
   tasksPerSecond: 812,
+  producer: [400, 400, 0, 100, 405, 395],
   longestEnqueueMs: 3.14,
   shards: [
     { master: '127.0.0.1:7000', state: 'down', remark: 'down' },
@@ -25,6 +26,7 @@ describe('the view', () => {
     expect(renderLive(progress, plain)).toBe(`
   ███████████████░░░░░░░░░░░░░░░ 10,000 of 20,000 back-tests   812/s
   acknowledged 10,250   longest enqueue 3.1 ms   12.3 s
+  producer ██ ▂██ 800/s
 
   ● 127.0.0.1:7000   down
   ● 127.0.0.1:7001   ok, 4 partitions, 1 replica`)
@@ -32,9 +34,17 @@ describe('the view', () => {
 
   it('is one line in a log', () => {
     expect(renderLine(progress)).toBe(
-      ' 12.3 s  completed 10,000 of 20,000  acknowledged 10,250  812/s  longest enqueue 3.1 ms  ' +
+      ' 12.3 s  completed 10,000 of 20,000  acknowledged 10,250, 800/s  812/s  longest enqueue 3.1 ms  ' +
         '7000 down, 7001 ok',
     )
+  })
+
+  it('follows the producer in half seconds; one in which nothing happened shows', () => {
+    const trace = new Trace()
+    expect(trace.sample(0, 0)).toEqual([])
+    expect(trace.sample(400, 300)).toEqual([])
+    expect(trace.sample(500, 400)).toEqual([400])
+    expect(trace.sample(1_600, 450)).toEqual([400, 50, 0])
   })
 
   it('has a rate over the last moments only', () => {
