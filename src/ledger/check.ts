@@ -206,15 +206,25 @@ function explain(
   }
   const broken = faults.find((fault) => inFlight(earlier, fault))
   if (broken) return { reason: 'delivery in flight', fault: broken }
-  const doubled = !story.keyed && faults.find((fault) => story.enqueues.some((each) => inFlight(each, fault)))
+  const doubled = doubledBy(story, faults)
   if (doubled) return { reason: 'enqueue in flight', fault: doubled }
   return { reason: 'unexplained' }
 }
 
-/** Two runs were both accepted, and the earlier one was not in flight when a server was struck. */
+/**
+ * Two runs were both accepted, and the earlier one was not in flight when a server was struck. One more is allowed where
+ * an enqueue without a key was in flight: of two copies each is completed once.
+ */
 function completedByLate(story: Story, faults: readonly Fault[]): boolean {
-  const accepted = story.runs.filter((run) => run.completed)
-  return accepted.slice(0, -1).some((run) => !faults.some((fault) => inFlight(run, fault)))
+  const earlier = story.runs.filter((run) => run.completed).slice(0, -1)
+  const settled = earlier.filter((run) => !faults.some((fault) => inFlight(run, fault)))
+  return settled.length > (doubledBy(story, faults) ? 1 : 0)
+}
+
+/** The fault that may have left two copies of the task. */
+function doubledBy(story: Story, faults: readonly Fault[]): Fault | undefined {
+  if (story.keyed) return undefined
+  return faults.find((fault) => story.enqueues.some((each) => inFlight(each, fault)))
 }
 
 function acknowledgedTwice(stories: readonly Story[]): string[] {

@@ -23,6 +23,8 @@ const BATCH_TASKS = 500
  * the most that a failover makes run again.
  */
 const MOST_UNCONFIRMED = 2_000
+/** Least time, in ms, for which it is tried to acknowledge a task: longer than a failover. */
+export const LEAST_PATIENCE_MS = 60_000
 /** Ms before a failed exchange is tried again, if the topology does not change before. */
 const RETRY_MS = 50
 
@@ -93,10 +95,15 @@ export class ConsumerLane {
     return performance.now() >= this.#resumeAtMs && this.host.connection.serves(this.partition.slot)
   }
 
-  acknowledge(id: string, leaseId: string, result: string, forMs: number): Promise<void> {
+  /** Tries for a minute, or for as long as the lease holds if that is longer: while it has no master, it stands still. */
+  acknowledge(id: string, leaseId: string, result: string, leaseMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const deadlineMs = performance.now() + forMs
-      this.#acknowledgements.push({ id, leaseId, result, deadlineMs, resolve, reject, resent: false })
+      const nowMs = performance.now()
+      const deadlineMs = nowMs + Math.max(leaseMs, LEAST_PATIENCE_MS)
+      // It was renewed a third of its length ago, at the latest.
+      const oursUntilMs = nowMs + (leaseMs * 2) / 3
+      const fate = { deadlineMs, oursUntilMs, resolve, reject, resent: false }
+      this.#acknowledgements.push({ id, leaseId, result, ...fate })
       this.#pumpSoon()
     })
   }
@@ -218,9 +225,10 @@ export class ConsumerLane {
     const done: Acknowledgement[] = []
     sent.forEach((acknowledgement, i) => {
       const settled: Settled = result.acknowledged[i] ?? 'lost'
-      // Sent twice and gone: the first time got through. Should another worker have completed the task in between,
-      // the work is done all the same.
-      if (settled === 'done' || (settled === 'gone' && acknowledgement.resent)) done.push(acknowledgement)
+      // Sent twice and gone: the first time got through, unless somebody else may have completed the task in between.
+      const first =
+        settled === 'gone' && acknowledgement.resent && performance.now() < acknowledgement.oursUntilMs
+      if (settled === 'done' || first) done.push(acknowledgement)
       else acknowledgement.reject(new LeaseLostError(acknowledgement.id))
     })
     if (done.length > 0) void this.#secure(done, node)
@@ -247,7 +255,7 @@ export class ConsumerLane {
     if (!this.#acknowledgements.some((one) => one.deadlineMs <= nowMs)) return
     this.#acknowledgements = this.#acknowledgements.filter((one) => {
       if (one.deadlineMs > nowMs) return true
-      const problem = `task ${one.id} could not be acknowledged while its lease held`
+      const problem = `task ${one.id} could not be acknowledged: its shard was out of reach for too long`
       one.reject(new QueueUnavailableError(this.host.queue, problem))
       return false
     })

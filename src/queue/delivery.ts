@@ -4,6 +4,7 @@ import { extendCall, failCall, releaseCall } from '../scripts/lease.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { Settled } from '../scripts/settled.js'
 import type { Consumer, Handed } from './consumer.js'
+import { LEAST_PATIENCE_MS } from './consumer-lane.js'
 import type { Durability } from './durability.js'
 import type { Priority } from './enqueue-options.js'
 import { toJson } from './json.js'
@@ -33,8 +34,9 @@ export const LONGEST_LEASE_MS = 24 * 3_600_000
 /**
  * A task in our hands, until its lease runs out. Settle it once: `complete`, `fail` or `release`. Each of them
  * resolves once the queue's durability holds for it, and rejects with LeaseLostError when the task has been given to
- * someone else, with QueueUnavailableError when its shard could not be reached while the lease held, and with
- * NotReplicatedError when the master did it, but a replica that the cluster counts on has not confirmed it by then.
+ * someone else, with QueueUnavailableError when its shard could not be reached for a minute (or the lease's length, if that
+ * is longer), and with NotReplicatedError when the master did it, but a replica that the cluster counts on has not
+ * confirmed it by then.
  */
 export class Delivery<Type extends string = string, Data = unknown> {
   readonly id: string
@@ -150,7 +152,7 @@ export class Delivery<Type extends string = string, Data = unknown> {
   async #settle(call: ScriptCall<Settled>): Promise<void> {
     const { value, resent } = await this.host.durability.call(this.handed.partition, this.id, call, {
       lane: 'inspect',
-      timeoutMs: this.#leaseMs,
+      timeoutMs: Math.max(this.#leaseMs, LEAST_PATIENCE_MS),
     })
     // Sent twice: the first time may have been the one that worked.
     if (value !== 'done' && !resent) throw new LeaseLostError(this.id)

@@ -8,6 +8,8 @@ export interface Acknowledgement {
   readonly result: string
   /** performance.now() until which it is worth trying. */
   readonly deadlineMs: number
+  /** performance.now() until which nobody else can have been given the task. */
+  readonly oursUntilMs: number
   readonly resolve: () => void
   readonly reject: (error: Error) => void
   /** Sent before, and perhaps carried out. */

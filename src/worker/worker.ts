@@ -302,7 +302,7 @@ export class Worker<Tasks = Record<string, unknown>> {
         run.context.abort(stopped)
         this.#finish(run, () => this.#handBack(run.delivery))
       }
-      while (this.#settling.size > 0) await Promise.all(this.#settling)
+      await this.#settled()
       this.#heartbeat?.stop()
     }
     await this.queue.disconnect()
@@ -322,6 +322,19 @@ export class Worker<Tasks = Record<string, unknown>> {
       })
       clearTimeout(timer)
     }
+  }
+
+  /** What cannot be settled, because its shard is out of reach, does not hold up the end for ever. */
+  async #settled(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const patience = new Promise<true>((resolve) => {
+      timer = setTimeout(resolve, this.queue.options.enqueueTimeoutMs, true)
+    })
+    let over = false
+    while (this.#settling.size > 0 && !over) {
+      over = await Promise.race([Promise.all(this.#settling).then(() => false), patience])
+    }
+    clearTimeout(timer)
   }
 
   #track(settling: Promise<void>): void {

@@ -65,6 +65,15 @@ export class Client {
     this.#child?.kill('SIGSTOP')
   }
 
+  /** It runs on, and nobody hears of it: to the others it is a process that stands still. */
+  cutOff(): void {
+    this.book.write({ what: 'stopped', process: this.name })
+  }
+
+  reachable(): void {
+    this.book.write({ what: 'resumed', process: this.name })
+  }
+
   thaw(): void {
     this.#child?.kill('SIGCONT')
     this.book.write({ what: 'resumed', process: this.name })

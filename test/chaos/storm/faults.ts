@@ -189,11 +189,13 @@ export const FAULTS = {
       try {
         stranger.go()
         await sleep(500)
+        stranger.cutOff()
         await network.cut(nameOf(master))
         stage.strike(`cut ${nameOf(master)} off`)
         await promoted(replica)
         await sleep(stage.random.between(500, 2_000))
         await network.mend(nameOf(master))
+        stranger.reachable()
         stage.strike(`mended ${nameOf(master)}`)
         await stage.cluster.whole(30_000)
         await stranger.pause()

@@ -2,10 +2,12 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import Table from 'cli-table3'
+import { ownNetwork } from '../../helpers/netns.js'
 import type { StormCluster } from './cluster.js'
 import { FAULTS, type FaultKind, type FaultName } from './faults.js'
 import { localStormCluster } from './local-storm-cluster.js'
 import { PROTECTIONS, type Protection } from './messages.js'
+import { netnsStormCluster } from './netns-storm-cluster.js'
 import { Random } from './random.js'
 import { type Result, Storm } from './storm.js'
 import { findWithout } from './without.js'
@@ -144,7 +146,11 @@ async function main(): Promise<number> {
   if (without !== undefined && !PROTECTIONS.includes(without as Protection))
     throw new Error(`--without ${without}: expected one of ${PROTECTIONS.join(', ')}`)
   say(`seed ${seed}, cluster-node-timeout ${nodeTimeoutMs} ms`)
-  const cluster = await localStormCluster(nodeTimeoutMs)
+  const cluster = await (ownNetwork() ? netnsStormCluster : localStormCluster)(nodeTimeoutMs)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    // The clients end with us; the servers of a local cluster would not.
+    process.once(signal, () => void cluster.dispose().finally(() => process.exit(130)))
+  }
   try {
     if (without === undefined) return (await storm(cluster, seed, nodeTimeoutMs)) ? 0 : 1
     const found = await findWithout(without as Protection, { cluster, seed, nodeTimeoutMs })

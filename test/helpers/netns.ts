@@ -1,0 +1,72 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+
+/** Set by scripts/chaos.mjs in the process that it starts in a network namespace of its own. */
+export const ownNetwork = () => process.env.SHARDQ_OWN_NETWORK === '1'
+
+const BRIDGE = 'bridge0'
+const HUB_ADDRESS = '10.77.0.254'
+const BITS = 24
+
+export interface Host {
+  readonly name: string
+  readonly address: string
+}
+
+/**
+ * A network that exists only in the namespaces of this process: hosts on one bridge, each a namespace with a cable
+ * that can be pulled. This process sits on the bridge itself. Nothing of it has to be removed: the namespaces end with
+ * the last process in them, and their names lie in a folder that only we see.
+ */
+export class Network {
+  readonly #hosts = new Map<string, Host>()
+
+  static async create(): Promise<Network> {
+    await ip('link', 'add', BRIDGE, 'type', 'bridge')
+    await ip('address', 'add', `${HUB_ADDRESS}/${BITS}`, 'dev', BRIDGE)
+    await ip('link', 'set', BRIDGE, 'up')
+    return new Network()
+  }
+
+  async addHost(): Promise<Host> {
+    const number = this.#hosts.size + 1
+    const host: Host = { name: `host${number}`, address: `10.77.0.${number}` }
+    await ip('netns', 'add', host.name)
+    await ip('link', 'add', plugOf(host), 'type', 'veth', 'peer', 'name', 'eth0', 'netns', host.name)
+    await ip('link', 'set', plugOf(host), 'master', BRIDGE, 'up')
+    await ip('-n', host.name, 'address', 'add', `${host.address}/${BITS}`, 'dev', 'eth0')
+    await ip('-n', host.name, 'link', 'set', 'eth0', 'up')
+    // What runs on the host reaches its own address over the loopback, also while the cable is pulled.
+    await ip('-n', host.name, 'link', 'set', 'lo', 'up')
+    this.#hosts.set(host.address, host)
+    return host
+  }
+
+  /** The command that is put before another one to run it on the host. It becomes that one: its pid is the same. */
+  inside(address: string): readonly string[] {
+    return ['ip', 'netns', 'exec', this.#hostAt(address).name]
+  }
+
+  /** Pulls the cable at the bridge: packets vanish both ways, and nobody is told. */
+  async cut(address: string): Promise<void> {
+    await ip('link', 'set', plugOf(this.#hostAt(address)), 'down')
+  }
+
+  async mend(address: string): Promise<void> {
+    await ip('link', 'set', plugOf(this.#hostAt(address)), 'up')
+  }
+
+  #hostAt(address: string): Host {
+    const host = this.#hosts.get(address)
+    if (!host) throw new RangeError(`the network has no host ${address}`)
+    return host
+  }
+}
+
+const plugOf = ({ name }: Host) => `to-${name}`
+
+async function ip(...args: string[]): Promise<void> {
+  await run('ip', args)
+}

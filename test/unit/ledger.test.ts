@@ -1,0 +1,365 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { check, type Entry, type Fact, FileBook, MemoryBook, readBook } from '../../src/ledger/index.js'
+
+/** Entries as `at(ms, fact)`; all by one process unless it says otherwise. */
+const at = (atMs: number, fact: Fact, by = 'p'): Entry => ({ atMs, by, ...fact }) as Entry
+
+const enqueue = (atMs: number, token: string, key?: string): Entry =>
+  at(atMs, { what: 'enqueue', token, ...(key === undefined ? {} : { key }) })
+const acknowledged = (atMs: number, token: string, id = `id-${token}`): Entry =>
+  at(atMs, { what: 'acknowledged', token, id })
+const rejected = (atMs: number, token: string): Entry => at(atMs, { what: 'rejected', token, error: 'no' })
+
+/** A run from start to confirmed completion; `to` null: never confirmed, `ends: 'refused'`: refused. */
+function run(
+  token: string,
+  from: number,
+  to: number | null,
+  { by = 'w', ends = 'completed' as 'completed' | 'refused', ran = true } = {},
+): Entry[] {
+  const id = `id-${token}`
+  return [
+    at(from, { what: 'run', token, id }, by),
+    ...(ran ? [at(from + 1, { what: 'ran', token, id }, by)] : []),
+    ...(to === null
+      ? []
+      : ends === 'completed'
+        ? [at(to, { what: 'completed', token, id }, by)]
+        : [at(to, { what: 'refused', token, id, error: 'lease lost' }, by)]),
+  ]
+}
+
+/** A task that is enqueued at 0 and acknowledged at 10. */
+const task = (token: string, key?: string): Entry[] => [enqueue(0, token, key), acknowledged(10, token)]
+
+const fault = (atMs: number, step = 'SIGKILL', { name = 'kill', nodes = true } = {}): Entry =>
+  at(atMs, { what: 'fault', fault: name, step, nodes })
+const healthy = (atMs: number, name = 'kill'): Entry => at(atMs, { what: 'healthy', fault: name })
+
+describe('an account in order', () => {
+  it('has nothing lost, nothing twice', () => {
+    expect(check([...task('a'), ...run('a', 20, 30), ...task('b', 'key'), ...run('b', 20, 30)])).toEqual({
+      enqueued: 2,
+      acknowledged: 2,
+      rejected: 0,
+      lost: [],
+      acknowledgedTwice: [],
+      repeats: [],
+      completedTwice: [],
+      faults: [],
+    })
+  })
+
+  it('takes the entries of several processes in any order', () => {
+    const entries = [...task('a'), ...run('a', 20, 30), fault(15), healthy(40)]
+    expect(check([...entries].reverse())).toEqual(check(entries))
+  })
+
+  it('is empty where nothing was written', () => {
+    expect(check([])).toMatchObject({ enqueued: 0, lost: [], faults: [] })
+  })
+})
+
+describe('lost', () => {
+  it('is what was acknowledged and never ran', () => {
+    expect(check([...task('a'), ...task('b'), ...run('b', 20, 30)]).lost).toEqual(['a'])
+  })
+
+  it('is what a handler began and did not end', () => {
+    expect(check([...task('a'), ...run('a', 20, null, { ran: false })]).lost).toEqual(['a'])
+  })
+
+  it('is not what ran, although nobody heard that it was completed', () => {
+    expect(check([...task('a'), ...run('a', 20, null)]).lost).toEqual([])
+    expect(check([...task('a'), ...run('a', 20, 30, { ends: 'refused' })]).lost).toEqual([])
+  })
+
+  it('is not what ran at the second try', () => {
+    const entries = [...task('a'), ...run('a', 20, null, { ran: false, by: 'w1' }), ...run('a', 50, 60)]
+    expect(check(entries).lost).toEqual([])
+  })
+
+  it('is not what was rejected, whether or not it ran', () => {
+    const found = check([
+      enqueue(0, 'a'),
+      rejected(10, 'a'),
+      enqueue(0, 'b'),
+      rejected(10, 'b'),
+      ...run('b', 20, 30),
+    ])
+    expect(found).toMatchObject({ enqueued: 2, acknowledged: 0, rejected: 2, lost: [] })
+  })
+
+  it('is not what ran before its acknowledgement was heard', () => {
+    expect(check([enqueue(0, 'a'), ...run('a', 5, 8), acknowledged(10, 'a')]).lost).toEqual([])
+  })
+})
+
+describe('acknowledged twice', () => {
+  it('is a token with two acknowledgements', () => {
+    expect(check([...task('a'), acknowledged(20, 'a', 'other')]).acknowledgedTwice).toEqual(['a'])
+  })
+
+  it('is an id that two tokens got: the later one took the place of the first', () => {
+    const entries = [enqueue(0, 'a'), acknowledged(5, 'a', '7'), enqueue(10, 'b'), acknowledged(15, 'b', '7')]
+    expect(check(entries).acknowledgedTwice).toEqual(['b'])
+  })
+})
+
+describe('a repeat', () => {
+  const twice = (...entries: Entry[]) => check([...task('a'), ...entries])
+  const reasons = (found: ReturnType<typeof check>) => found.repeats.map(({ reason }) => reason)
+
+  it('without a fault has no reason', () => {
+    const found = twice(...run('a', 20, 30), ...run('a', 50, 60))
+    expect(found.repeats).toEqual([{ token: 'a', keyed: false, reason: 'unexplained' }])
+  })
+
+  it('is by each run but the last', () => {
+    expect(reasons(twice(...run('a', 20, 30), ...run('a', 50, 60), ...run('a', 80, 90)))).toHaveLength(2)
+  })
+
+  it('says whether the task has a key', () => {
+    const found = check([...task('k', 'key'), ...run('k', 20, 30), ...run('k', 50, 60)])
+    expect(found.repeats).toEqual([{ token: 'k', keyed: true, reason: 'unexplained' }])
+  })
+
+  describe('worker stopped', () => {
+    const stopped = (atMs: number, process = 'w') => at(atMs, { what: 'stopped', process }, 'suite')
+    const resumed = (atMs: number, process = 'w') => at(atMs, { what: 'resumed', process }, 'suite')
+
+    it('when its process was killed in the middle', () => {
+      const found = twice(
+        ...run('a', 20, null, { ran: false }),
+        stopped(25),
+        ...run('a', 5_000, 5_010, { by: 'v' }),
+      )
+      expect(reasons(found)).toEqual(['worker stopped'])
+    })
+
+    it('when it was frozen, and refused as it came back', () => {
+      const late = run('a', 20, 9_000, { ends: 'refused' })
+      expect(
+        reasons(twice(...late, stopped(25), resumed(8_000), ...run('a', 5_000, 5_010, { by: 'v' }))),
+      ).toEqual(['worker stopped'])
+    })
+
+    it('not when it was accepted: then two were', () => {
+      const late = run('a', 20, 9_000)
+      const found = twice(...late, stopped(25), resumed(8_000), ...run('a', 5_000, 5_010, { by: 'v' }))
+      expect(reasons(found)).toEqual(['unexplained'])
+      expect(found.completedTwice).toEqual(['a'])
+    })
+
+    it('not when another process was stopped, nor when it ended before', () => {
+      const other = twice(...run('a', 20, null), stopped(25, 'x'), ...run('a', 50, 60, { by: 'v' }))
+      const before = twice(
+        ...run('a', 20, 30, { ends: 'refused' }),
+        stopped(40),
+        ...run('a', 50, 60, { by: 'v' }),
+      )
+      expect([...reasons(other), ...reasons(before)]).toEqual(['unexplained', 'unexplained'])
+    })
+  })
+
+  describe('delivery in flight', () => {
+    it('when a node was struck between its start and its confirmation', () => {
+      const found = twice(...run('a', 20, 3_000), fault(25), ...run('a', 2_500, 2_600))
+      expect(reasons(found)).toEqual(['delivery in flight'])
+      expect(found.faults[0]).toMatchObject({ fault: 'kill', repeats: 1 })
+    })
+
+    it('when it was never confirmed', () => {
+      expect(
+        reasons(twice(...run('a', 20, null), fault(25), ...run('a', 5_000, 5_010, { by: 'v' }))),
+      ).toEqual(['delivery in flight'])
+    })
+
+    it('when it began within two seconds of it, and then hung there', () => {
+      expect(reasons(twice(...run('a', 1_900, 2_000), fault(25), ...run('a', 3_000, 3_010)))).toEqual([
+        'delivery in flight',
+      ])
+      expect(reasons(twice(...run('a', 2_100, 2_200), fault(25), ...run('a', 3_000, 3_010)))).toEqual([
+        'unexplained',
+      ])
+    })
+
+    it('not when it was confirmed at once, after the strike or before', () => {
+      expect(reasons(twice(...run('a', 1_000, 1_040), fault(25), ...run('a', 3_000, 3_010)))).toEqual([
+        'unexplained',
+      ])
+      expect(reasons(twice(...run('a', 11, 24), fault(25), ...run('a', 3_000, 3_010)))).toEqual([
+        'unexplained',
+      ])
+    })
+
+    it('not by a step that struck no node', () => {
+      const own = fault(25, 'worker killed', { nodes: false })
+      expect(reasons(twice(...run('a', 20, 3_000), own, ...run('a', 2_500, 2_600)))).toEqual(['unexplained'])
+    })
+
+    it('by any step of the fault', () => {
+      const found = twice(
+        fault(12, 'replica stopped'),
+        ...run('a', 5_000, 5_100),
+        fault(5_050, 'master killed'),
+        ...run('a', 9_000, 9_010),
+        healthy(10_000),
+      )
+      expect(reasons(found)).toEqual(['delivery in flight'])
+      expect(found.faults).toHaveLength(1)
+    })
+  })
+
+  describe('enqueue in flight', () => {
+    const slow = (key?: string) => [enqueue(0, 'a', key), acknowledged(2_000, 'a')]
+    const runs = [...run('a', 2_100, 2_110), ...run('a', 4_000, 4_010)]
+
+    it('when a node was struck while it was under way: there may be two copies', () => {
+      const found = check([...slow(), fault(25), ...runs])
+      expect(reasons(found)).toEqual(['enqueue in flight'])
+      expect(found.completedTwice).toEqual([])
+    })
+
+    it('never for a task with a key, which has one place', () => {
+      expect(reasons(check([...slow('key'), fault(25), ...runs]))).toEqual(['unexplained'])
+    })
+
+    it('not when it was answered before', () => {
+      const runsAfter = [...run('a', 3_100, 3_110), ...run('a', 4_000, 4_010)]
+      expect(reasons(check([...task('a'), fault(1_000), ...runsAfter]))).toEqual(['unexplained'])
+    })
+
+    it('also for one that was rejected, and stored all the same', () => {
+      expect(reasons(check([enqueue(0, 'a'), rejected(900, 'a'), fault(25), ...runs]))).toEqual([
+        'enqueue in flight',
+      ])
+    })
+  })
+})
+
+describe('fencing', () => {
+  it('failed where two completions were accepted and nothing was in flight', () => {
+    expect(check([...task('a'), ...run('a', 20, 30), ...run('a', 50, 60)]).completedTwice).toEqual(['a'])
+  })
+
+  it('held where the late one was refused', () => {
+    const found = check([
+      ...task('a'),
+      ...run('a', 20, 90, { by: 'v', ends: 'refused' }),
+      ...run('a', 50, 60),
+    ])
+    expect(found).toMatchObject({ completedTwice: [], repeats: [{ reason: 'unexplained' }] })
+  })
+
+  it('allows one completion more where an enqueue may have left two copies; never with a key', () => {
+    const thrice = (key?: string) =>
+      check([
+        enqueue(0, 'a', key),
+        fault(25),
+        acknowledged(2_000, 'a'),
+        ...run('a', 20, 3_000),
+        ...run('a', 4_000, 4_010),
+        ...run('a', 5_000, 5_010),
+      ])
+    expect(thrice().completedTwice).toEqual([])
+    expect(thrice('key').completedTwice).toEqual(['a'])
+  })
+
+  it('is not to blame where the first completion was in flight when a node was struck', () => {
+    const found = check([...task('a'), ...run('a', 20, 90), fault(25), ...run('a', 5_000, 5_010)])
+    expect(found.completedTwice).toEqual([])
+  })
+})
+
+describe('the findings of a fault', () => {
+  it('count enqueues without a key that were under way from its first step until it was over', () => {
+    const { faults } = check([
+      enqueue(0, 'before'),
+      acknowledged(10, 'before'),
+      enqueue(90, 'across'),
+      acknowledged(190, 'across'),
+      fault(100),
+      enqueue(200, 'slow'),
+      acknowledged(700, 'slow'),
+      enqueue(300, 'keyed', 'key'),
+      acknowledged(990, 'keyed'),
+      enqueue(400, 'refused'),
+      rejected(450, 'refused'),
+      healthy(1_000),
+      enqueue(1_100, 'after'),
+      acknowledged(9_000, 'after'),
+    ])
+    expect(faults).toEqual([
+      { fault: 'kill', inFlight: 4, repeats: 0, enqueues: 3, rejected: 1, p99Ms: 500, longestMs: 500 },
+    ])
+  })
+
+  it('leave out producers that were stopped themselves', () => {
+    const { faults } = check([
+      fault(0),
+      enqueue(10, 'a'),
+      at(20, { what: 'stopped', process: 'p' }),
+      at(900, { what: 'resumed', process: 'p' }),
+      acknowledged(950, 'a'),
+      healthy(1_000),
+    ])
+    expect(faults[0]).toMatchObject({ enqueues: 0, longestMs: 0 })
+  })
+
+  it('count an enqueue that nobody answered until the fault is over', () => {
+    const { faults } = check([fault(0), enqueue(100, 'a'), healthy(1_000)])
+    expect(faults[0]).toMatchObject({ enqueues: 1, longestMs: 900 })
+  })
+
+  it('are apart for each fault, also of the same name', () => {
+    const { faults } = check([
+      fault(0),
+      healthy(100),
+      fault(200, 'SIGSTOP', { name: 'freeze' }),
+      healthy(300, 'freeze'),
+      fault(400),
+      healthy(500),
+    ])
+    expect(faults.map((each) => each.fault)).toEqual(['kill', 'freeze', 'kill'])
+  })
+})
+
+describe('the books', () => {
+  const folder = () => {
+    const dir = mkdtempSync(join(tmpdir(), 'shardq-ledger-'))
+    onTestFinished(() => rmSync(dir, { recursive: true }))
+    return dir
+  }
+
+  it('add time and writer', () => {
+    const book = new MemoryBook('me')
+    const from = Date.now()
+    book.write({ what: 'enqueue', token: 'a' })
+    expect(book.entries).toEqual([{ what: 'enqueue', token: 'a', by: 'me', atMs: expect.any(Number) }])
+    expect(Math.abs((book.entries[0]?.atMs ?? 0) - from)).toBeLessThan(1_000)
+  })
+
+  it('are on disk before write returns, and read back the same', () => {
+    const path = join(folder(), 'book')
+    const book = new FileBook(path, 'me')
+    book.write({ what: 'enqueue', token: 'a', key: 'k' })
+    expect(readFileSync(path, 'utf8')).toMatch(/"token":"a".*\n$/)
+    book.write({ what: 'rejected', token: 'a', error: 'a line\nbreak' })
+    book.close()
+    expect(readBook(path)).toMatchObject([
+      { by: 'me', what: 'enqueue', token: 'a', key: 'k' },
+      { what: 'rejected', error: 'a line\nbreak' },
+    ])
+  })
+
+  it('lose no more than the line that a SIGKILL cut off', () => {
+    const path = join(folder(), 'book')
+    const whole = JSON.stringify(enqueue(1, 'a'))
+    writeFileSync(path, `${whole}\n${whole.slice(0, 12)}`)
+    expect(readBook(path)).toEqual([enqueue(1, 'a')])
+  })
+})
