@@ -62,11 +62,14 @@ export class NodeStartError extends ShardqError {
 /** The nodes run, but did not all become ready in time. `missing` says what was still wanting. */
 export class ClusterNotReadyError extends ShardqError {
   constructor(
+    /** 0: it was looked at once. */
     readonly timeoutMs: number,
     readonly missing: readonly string[],
     options?: ErrorOptions,
   ) {
-    super(`the cluster was not ready within ${timeoutMs} ms; still missing: ${missing.join('; ')}`, options)
+    const problem =
+      timeoutMs === 0 ? 'is not ready; missing' : `was not ready within ${timeoutMs} ms; still missing`
+    super(`the cluster ${problem}: ${missing.join('; ')}`, options)
   }
 }
 

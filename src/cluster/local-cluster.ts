@@ -2,7 +2,7 @@ import { type Manifest, nodePlaces } from './data-dir.js'
 import { NodeStartError } from './errors.js'
 import { ensureServer, type RedisServer } from './find-server.js'
 import { type ClusterStatus, inspectAny } from './inspect.js'
-import { type Address, NodeLink } from './link.js'
+import { type Address, type LinkOptions, NodeLink } from './link.js'
 import { linkOptions, type NodePlace, probeNode, startNode } from './node.js'
 import type { Profile } from './node-config.js'
 import { HOST } from './ports.js'
@@ -63,6 +63,11 @@ export class LocalCluster {
     return this.places.map(({ port }) => ({ host: HOST, port }))
   }
 
+  /** What a client needs besides the address: the password, where the nodes demand one. */
+  get access(): LinkOptions {
+    return linkOptions(this.places[0] ?? {})
+  }
+
   get nodes(): LocalNode[] {
     const views = this.init.whenReady.nodes
     return this.places.map(({ port, dir }) => {
@@ -107,7 +112,7 @@ export class LocalCluster {
 
   /** The cluster as the first node that answers sees it. */
   async status(): Promise<ClusterStatus> {
-    return inspectAny(this.seeds, linkOptions(this.places[0] ?? {}))
+    return inspectAny(this.seeds, this.access)
   }
 
   /** Waits until all nodes run, agree, and take writes again. Default `timeoutMs` 30 000. */

@@ -12,6 +12,8 @@ const PROBE_SINGLE = ['PING'] as const
 const CALM_MS = 1_000
 /** Ms between looks while a master is down or a slot has no owner. */
 const ALARM_MS = 100
+/** Ms after a change in which it goes on like an alarm: nodes hear of slots sooner than of who follows whom. */
+const UNSETTLED_MS = 2_000
 /** Most healthy nodes that are asked at once in an alarm; silent ones are probed besides. */
 const ASKED_IN_ALARM = 3
 
@@ -39,6 +41,7 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   #replicas = new Map<string, Node[]>()
   readonly #asking = new Set<Node>()
   #timer: NodeJS.Timeout | undefined
+  #unsettledUntilMs = 0
   #turn = 0
   #stopped = false
 
@@ -117,7 +120,7 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   }
 
   #calm(): boolean {
-    return this.#owners.every((node) => node?.up === true)
+    return performance.now() > this.#unsettledUntilMs && this.#owners.every((node) => node?.up === true)
   }
 
   #lookAround(): void {
@@ -196,7 +199,10 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     // Whether a shard has a replica decides whether it takes tasks.
     if (describe(replicas) !== describe(this.#replicas)) changed = true
     this.#replicas = replicas
-    if (changed) this.#masters = undefined
+    if (changed) {
+      this.#masters = undefined
+      this.#unsettledUntilMs = performance.now() + UNSETTLED_MS
+    }
     this.#forgetAbsent(view, asked)
     if (changed) this.emit('change')
   }

@@ -24,6 +24,8 @@ export class Gate {
   readonly #short = new Map<Node, NodeJS.Timeout | undefined>()
   /** In which of its lives (see node.ts) each master was last known to confirm. */
   readonly #trusted = new Map<Node, number>()
+  /** Masters that confirm although the cluster lists no replica of them yet: its nodes tell each other late. */
+  readonly #notAlone = new Set<Node>()
   readonly #full = new Map<Node, NodeJS.Timeout>()
   #stopped = false
 
@@ -43,6 +45,7 @@ export class Gate {
     for (const partition of this.partitions) {
       const node = this.connection.topology.ownerOf(partition.slot)
       if (!node?.up || this.#short.has(node)) continue
+      if (this.connection.topology.replicasOf(node).length > 0) this.#notAlone.delete(node)
       if (this.#isAlone(node)) {
         this.#probeLater(node, partition)
       } else if (this.#trusted.get(node) !== node.generation) {
@@ -70,8 +73,8 @@ export class Gate {
 
   #isAlone(node: Node): boolean {
     const { topology, options } = this.connection
-    const needsReplica = this.confirmation !== undefined && options.mode === 'cluster'
-    return needsReplica && topology.replicasOf(node).length === 0
+    if (this.confirmation === undefined || options.mode === 'single') return false
+    return topology.replicasOf(node).length === 0 && !this.#notAlone.has(node)
   }
 
   reportFull(node: Node): void {
@@ -87,6 +90,7 @@ export class Gate {
   /** `partition` lies on the node; its probe key is what is written to find out. */
   reportShort(node: Node, partition: Partition): void {
     if (this.#short.has(node)) return
+    this.#notAlone.delete(node)
     this.#probeLater(node, partition)
     this.onChange()
   }
@@ -118,7 +122,10 @@ export class Gate {
     const confirmed = outcome.ok && confirmation.satisfiedBy(outcome.replies[1])
     if (moved || confirmed) {
       this.#short.delete(node)
-      if (confirmed) this.#trusted.set(node, generation)
+      if (confirmed) {
+        this.#trusted.set(node, generation)
+        this.#notAlone.add(node)
+      }
       this.onChange()
     } else {
       this.#probeLater(node, partition)

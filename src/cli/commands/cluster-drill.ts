@@ -1,0 +1,162 @@
+import { createInterface } from 'node:readline/promises'
+import { type Command, Option } from 'commander'
+import { type Address, DEFAULT_DATA_DIR, InterruptedError, type LocalCluster } from '../../cluster/index.js'
+import type { ClusterConnectionOptions } from '../../connection/options.js'
+import type { DrillOptions, DrillPlan, DrillReport } from '../../drill/index.js'
+import { DRILL_KINDS, type DrillKind } from '../../drill/options.js'
+import { InvalidOptionError } from '../../errors.js'
+import { hostPort, wholeNumber } from '../arguments.js'
+import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { findCluster } from '../find-cluster.js'
+import type { Output } from '../output.js'
+
+interface DrillFlags extends CommonOptions {
+  readonly kind: DrillKind | 'all'
+  readonly node?: Address
+  readonly dataDir?: string
+  readonly shard?: Address
+  readonly rate?: number
+  readonly beforeMs?: number
+  readonly afterMs?: number
+  readonly freezeMs?: number
+  readonly yes?: boolean
+}
+
+export function registerClusterDrill(cluster: Command): void {
+  withCommonOptions(
+    cluster
+      .command('drill')
+      .summary('strike one shard under load, and account for every task')
+      .description(
+        'Strikes one shard of a cluster while a queue of its own is under load, measures detection, election and what ' +
+          'clients see, accounts for every task, and mends what it did. Asks before it does anything. Exits with 1 ' +
+          'when a task was lost, delivered twice without a reason, or anything else that is promised did not hold.',
+      ),
+  )
+    .addOption(
+      new Option('--kind <kind>', 'what is done to the shard; `all`: one after the other')
+        .choices([...DRILL_KINDS, 'all'])
+        .makeOptionMandatory(),
+    )
+    .option(
+      '--node <host:port>',
+      'a node of the cluster (default: the nodes of --config, or of the data folder)',
+      hostPort,
+    )
+    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .option(
+      '--shard <host:port>',
+      'the master to strike (default: the first with slots and a linked replica)',
+      hostPort,
+    )
+    .option('--rate <n>', 'tasks per second (default: 500)', wholeNumber(10))
+    .option('--before-ms <ms>', 'load before the strike (default: 3000)', wholeNumber(500))
+    .option('--after-ms <ms>', 'load after the cluster is whole again (default: 3000)', wholeNumber(500))
+    .option(
+      '--freeze-ms <ms>',
+      'how long freeze lasts (default: until a replica is promoted)',
+      wholeNumber(1),
+    )
+    .option('--yes', 'do not ask')
+    .addHelpText(
+      'after',
+      `
+Kinds:
+  failover     a replica takes over in good order (CLUSTER FAILOVER), and hands the shard back
+  restart      the master ends in good order and is started again before it is missed
+  kill         the master ends at once, as in a crash, and is started again when a replica is in its place
+  freeze       the master answers nothing and keeps its connections, until a replica is in its place
+  replica-lag  the replica stands still for 2 s, and then the master is killed
+
+On a cluster that \`shardq cluster up\` has started, by signals. On any other, by what Redis offers: SHUTDOWN (comes
+back only if a service manager starts it), DEBUG SLEEP (where enable-debug-command permits it), CLUSTER FAILOVER.
+
+Examples:
+  $ shardq cluster drill --kind kill
+  $ shardq cluster drill --kind failover --node 10.0.0.5:7000
+  $ shardq cluster drill --kind all --yes --json | jq .passed`,
+    )
+    .action((flags: DrillFlags) => runAction(flags, clusterDrill))
+}
+
+async function clusterDrill(flags: DrillFlags, output: Output, signal: AbortSignal): Promise<void> {
+  // The drill brings the whole queue with it, which no other command has to wait for.
+  const { planDrill } = await import('../../drill/index.js')
+  const { renderDrill, renderStep } = await import('../drill-report.js')
+  const { cluster, nodeOfShard } = await findCluster(flags)
+  const optionsFor = (kind: DrillKind, shard: Address | undefined) =>
+    drillOptions(flags, { kind, cluster, signal }, shard, (step) => output.line(renderStep(step)))
+  const kinds = flags.kind === 'all' ? DRILL_KINDS : [flags.kind]
+
+  const plans: DrillPlan[] = []
+  for (const kind of kinds) plans.push(await planDrill(optionsFor(kind, flags.shard)))
+  for (const [index, plan] of plans.entries()) printPlan(plan, kinds[index] ?? '', output)
+  await agree(flags, output, signal)
+
+  const reports: DrillReport[] = []
+  for (const [index, kind] of kinds.entries()) {
+    // A drill may leave the shard with another master, and each begins by making sure that the cluster is whole.
+    const first = plans[index]
+    const shard = first && (await nodeOfShard(first.shard))
+    const plan = index === 0 ? first : await planDrill(optionsFor(kind, shard))
+    if (!plan) continue
+    output.line()
+    const report = await plan.run()
+    reports.push(report)
+    output.line(renderDrill(report, output.colors))
+  }
+  const passed = reports.every((report) => report.passed)
+  output.document(flags.kind === 'all' ? { passed, reports } : reports[0])
+  process.exitCode = passed ? 0 : 1
+}
+
+function drillOptions(
+  flags: DrillFlags,
+  common: { kind: DrillKind; cluster: LocalCluster | ClusterConnectionOptions; signal: AbortSignal },
+  shard: Address | undefined,
+  onStep: NonNullable<DrillOptions['onStep']>,
+): DrillOptions {
+  const { rate, beforeMs, afterMs, freezeMs } = flags
+  return {
+    ...common,
+    onStep,
+    ...(shard === undefined ? {} : { shard }),
+    ...(rate === undefined ? {} : { rate }),
+    ...(beforeMs === undefined ? {} : { beforeMs }),
+    ...(afterMs === undefined ? {} : { afterMs }),
+    // With `all`, it is for that kind alone; given to another by itself, it is a mistake that `drill` names.
+    ...(freezeMs === undefined || (flags.kind === 'all' && common.kind !== 'freeze') ? {} : { freezeMs }),
+  }
+}
+
+function printPlan({ shard, deeds }: DrillPlan, kind: string, output: Output): void {
+  const { host, port } = shard.master
+  output.title(`Drill ${kind}: the shard of ${host}:${port}`)
+  for (const [index, deed] of deeds.entries()) output.line(`  ${index + 1}. ${deed}`)
+}
+
+/** @throws InvalidOptionError when nobody can be asked, or the answer is no */
+async function agree({ yes, json }: DrillFlags, output: Output, signal: AbortSignal): Promise<void> {
+  if (yes) return
+  if (json || !process.stdin.isTTY || !process.stdout.isTTY) {
+    throw new InvalidOptionError(
+      '--yes',
+      'a drill strikes running servers, and there is no terminal to ask on',
+    )
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stdout })
+  // While it reads, the terminal has Ctrl-C and Ctrl-D to itself, and would leave the question open for ever.
+  const gone = new AbortController()
+  signal.addEventListener('abort', () => gone.abort(), { once: true })
+  terminal.on('SIGINT', () => gone.abort()).on('close', () => gone.abort())
+  try {
+    output.line()
+    const answer = await terminal.question('Do this? Type yes: ', { signal: gone.signal })
+    if (answer.trim() !== 'yes') throw new InvalidOptionError('--yes', 'not agreed; nothing was done')
+  } catch (error) {
+    if (gone.signal.aborted) throw new InterruptedError('the drill', { cause: error })
+    throw error
+  } finally {
+    terminal.close()
+  }
+}

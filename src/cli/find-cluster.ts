@@ -1,0 +1,79 @@
+import {
+  type Address,
+  inspectAny,
+  type LinkOptions,
+  type LocalCluster,
+  localSeeds,
+  type NodeView,
+  openCluster,
+} from '../cluster/index.js'
+import { loadConfig } from '../config/index.js'
+import type { ClusterConnectionOptions } from '../connection/options.js'
+import { InvalidOptionError } from '../errors.js'
+
+export interface ClusterFlags {
+  readonly config?: string
+  readonly node?: Address
+  readonly dataDir?: string
+}
+
+export interface FoundCluster {
+  /** The local one when it is ours, whichever way it was named. */
+  readonly cluster: LocalCluster | ClusterConnectionOptions
+  /** The master of what was this shard, which may have moved since. */
+  nodeOfShard(shard: { readonly master: NodeView }): Promise<Address>
+}
+
+/**
+ * The cluster that the flags name, the most particular first: a node, a data folder, a configuration file; then what
+ * lies in the current folder. @throws InvalidOptionError, ClusterNotReadyError, DataDirError, ConfigError
+ */
+export async function findCluster(flags: ClusterFlags): Promise<FoundCluster> {
+  const { redis } = await loadConfig(flags.config)
+  const named = flags.node ? [flags.node] : flags.config === undefined ? null : addressesOf(redis)
+  const local = await localSeeds(flags.dataDir)
+  if (local && (named === null || named.every((node) => local.some((each) => isSame(each, node))))) {
+    const cluster = await openCluster(flags.dataDir)
+    if (cluster) return found(cluster, cluster.seeds, cluster.access)
+  }
+  if (named === null && flags.dataDir !== undefined) {
+    throw new InvalidOptionError('--data-dir', `${flags.dataDir} holds no cluster`)
+  }
+  if (named === null && redis.mode === 'single') {
+    throw new InvalidOptionError('--node', 'no cluster here: name one of its nodes, --data-dir, or --config')
+  }
+  const nodes = named ?? addressesOf(redis)
+  const { username, password, tls } = redis
+  const access = {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls === undefined ? {} : { tls }),
+  }
+  const connection =
+    redis.mode === 'cluster' ? { ...redis, nodes } : ({ mode: 'cluster', nodes, ...access } as const)
+  return found(connection, nodes, access)
+}
+
+function addressesOf(redis: Awaited<ReturnType<typeof loadConfig>>['redis']): readonly Address[] {
+  if (redis.mode === 'cluster') return redis.nodes
+  throw new InvalidOptionError('--config', 'it has redis.mode single; a drill needs a cluster')
+}
+
+const LOOPBACK = ['127.0.0.1', 'localhost', '::1']
+
+const isSame = (ours: Address, other: Address) => ours.port === other.port && LOOPBACK.includes(other.host)
+
+function found(
+  cluster: FoundCluster['cluster'],
+  seeds: readonly Address[],
+  access: LinkOptions,
+): FoundCluster {
+  return {
+    cluster,
+    async nodeOfShard({ master }) {
+      const [slot = 0] = master.slots[0] ?? []
+      const { nodes } = await inspectAny(seeds, access)
+      return nodes.find(({ slots }) => slots.some(([first, last]) => first <= slot && slot <= last)) ?? master
+    },
+  }
+}

@@ -1,0 +1,106 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { NodeUnreachableError, type NodeView } from '../cluster/index.js'
+import { NodeLink, withLink } from '../cluster/link.js'
+import { DrillNotPermittedError } from './errors.js'
+import type { Hands } from './hands.js'
+import type { DrillKind } from './options.js'
+import type { Repairs } from './repairs.js'
+import { nameOf, type Target } from './target.js'
+
+/** How long a node that was shut down is given to come back; systemd's usual delay is 0.1 s, many set 5 to 10 s. */
+const COME_BACK_MS = 30_000
+const RETRY_MS = 100
+/** On top of the sleep itself, until the node counts as unreachable. */
+const WAKE_MS = 5_000
+/** SHUTDOWN waits 10 s for replicas by default (shutdown-timeout). */
+const SHUTDOWN_MS = 15_000
+
+const COMES_BACK = `comes back only if a service manager starts it (waits up to ${COME_BACK_MS / 1000} s for it)`
+
+/** On hosts that are not ours: only what Redis itself can be asked for. */
+export class RemoteHands implements Hands {
+  readonly words: Hands['words'] = {
+    kill: (node) => `SHUTDOWN NOSAVE NOW FORCE to ${nameOf(node)}, which ${COMES_BACK}`,
+    end: (node) => `SHUTDOWN to ${nameOf(node)}, which ${COMES_BACK}`,
+    start: (node) => `wait until ${nameOf(node)} was started again by its service manager`,
+    freeze: (node) => `DEBUG SLEEP to ${nameOf(node)}`,
+    resume: (node) => `wait until ${nameOf(node)} has slept enough`,
+  }
+  readonly #asleep = new Map<string, () => Promise<void>>()
+
+  constructor(
+    private readonly target: Pick<Target, 'access' | 'addressOf'>,
+    private readonly repairs: Repairs,
+  ) {}
+
+  async check(kind: DrillKind, nodes: readonly NodeView[]): Promise<void> {
+    if (kind !== 'freeze' && kind !== 'replica-lag') return
+    for (const node of nodes) {
+      try {
+        await this.#with(node, (link) => link.text('DEBUG', 'SLEEP', 0))
+      } catch (cause) {
+        if (cause instanceof NodeUnreachableError) throw cause
+        const setting = 'DEBUG SLEEP (enable-debug-command yes, or local; and +debug for the ACL user)'
+        throw new DrillNotPermittedError(kind, nameOf(node), setting, { cause })
+      }
+    }
+  }
+
+  async kill(node: NodeView): Promise<void> {
+    await this.#shutdown(node, ['NOSAVE', 'NOW', 'FORCE'])
+  }
+
+  async end(node: NodeView): Promise<void> {
+    await this.#shutdown(node, [])
+  }
+
+  async start(node: NodeView): Promise<boolean> {
+    const deadline = performance.now() + COME_BACK_MS
+    while (performance.now() < deadline) {
+      try {
+        await this.#with(node, (link) => link.text('PING'))
+        return true
+      } catch {
+        await sleep(RETRY_MS) // not there, or still loading
+      }
+    }
+    return false
+  }
+
+  async freeze(node: NodeView, forMs: number): Promise<void> {
+    const { access, addressOf } = this.target
+    const link = await NodeLink.open(addressOf(node), { ...access, timeoutMs: forMs + WAKE_MS })
+    // Answered only when it wakes. A failure is kept for `resume`, which somebody awaits.
+    const slept = link.text('DEBUG', 'SLEEP', (forMs / 1000).toFixed(3)).then(
+      () => null,
+      (error: Error) => error,
+    )
+    const wake = async () => {
+      const error = await slept
+      link.close()
+      if (error) throw error
+    }
+    const what = `${nameOf(node)} was sent to sleep for ${forMs} ms and has not answered since`
+    this.#asleep.set(node.id, this.repairs.owe(what, wake))
+  }
+
+  async resume(node: NodeView): Promise<void> {
+    await this.#asleep.get(node.id)?.()
+  }
+
+  /** The connection breaks when it obeys; an answer is a refusal. */
+  async #shutdown(node: NodeView, how: readonly string[]): Promise<void> {
+    const { access, addressOf } = this.target
+    await withLink(addressOf(node), { ...access, timeoutMs: SHUTDOWN_MS }, async (link) => {
+      try {
+        await link.text('SHUTDOWN', ...how)
+      } catch (error) {
+        if (error instanceof NodeUnreachableError || /^[A-Z]+ /.test((error as Error).message)) throw error
+      }
+    })
+  }
+
+  #with<T>(node: NodeView, use: (link: NodeLink) => Promise<T>): Promise<T> {
+    return withLink(this.target.addressOf(node), this.target.access, use)
+  }
+}
