@@ -8,6 +8,8 @@ export type Reason =
   | 'delivery in flight'
   /** Its enqueue was in flight when a fault struck, so that there may be two copies. Never with a key. */
   | 'enqueue in flight'
+  /** No replica confirmed its enqueue in time, fault or not, and its first copy was being run. Never with a key. */
+  | 'enqueue not confirmed in time'
   | 'unexplained'
 
 export interface Repeat {
@@ -47,6 +49,8 @@ export interface Findings {
 /** After a step, what was begun within so many ms and took longer than SLOW_MS was in flight there too. */
 const GRACE_MS = 2_000
 const SLOW_MS = 50
+/** What a replica is given to confirm (`confirmTimeoutMs`). */
+const CONFIRM_MS = 100
 
 interface Interval {
   readonly by: string
@@ -208,6 +212,7 @@ function explain(
   if (broken) return { reason: 'delivery in flight', fault: broken }
   const doubled = doubledBy(story, faults)
   if (doubled) return { reason: 'enqueue in flight', fault: doubled }
+  if (tooLate(story)) return { reason: 'enqueue not confirmed in time' }
   return { reason: 'unexplained' }
 }
 
@@ -218,7 +223,7 @@ function explain(
 function completedByLate(story: Story, faults: readonly Fault[]): boolean {
   const earlier = story.runs.filter((run) => run.completed).slice(0, -1)
   const settled = earlier.filter((run) => !faults.some((fault) => inFlight(run, fault)))
-  return settled.length > (doubledBy(story, faults) ? 1 : 0)
+  return settled.length > (doubledBy(story, faults) || tooLate(story) ? 1 : 0)
 }
 
 /** The fault that may have left two copies of the task. */
@@ -226,6 +231,9 @@ function doubledBy(story: Story, faults: readonly Fault[]): Fault | undefined {
   if (story.keyed) return undefined
   return faults.find((fault) => story.enqueues.some((each) => inFlight(each, fault)))
 }
+
+const tooLate = ({ keyed, enqueues }: Story) =>
+  !keyed && enqueues.some(({ fromMs, toMs }) => toMs - fromMs >= CONFIRM_MS)
 
 function acknowledgedTwice(stories: readonly Story[]): string[] {
   const owners = new Map<string, string>()

@@ -131,21 +131,26 @@ export class ProducerLane {
   /** Removes copies. @returns how many were still there */
   async sendVoids(): Promise<number> {
     const ids = this.#voids.splice(0, VOIDS_PER_CALL)
-    // Up to the last number that was given out; not that of a batch which must still be taken.
-    const batchNumber = (this.#resend?.number ?? this.#nextNumber) - 1
+    const outcome = await this.takeBack(ids)
+    if (outcome.ok) return outcome.value.length
+    this.#voids.unshift(...ids)
+    this.#pause()
+    return 0
+  }
+
+  /** Removes tasks that were stored here. Resolves with the ids of those that were still there. */
+  async takeBack(ids: readonly string[]): Promise<Outcome<string[]>> {
     const call = voidCall(this.partition.keys, {
       producerId: this.producerId,
-      batchNumber,
+      // Up to the last number that was given out; not that of a batch which must still be taken.
+      batchNumber: (this.#resend?.number ?? this.#nextNumber) - 1,
       rememberBatchMs: REMEMBER_BATCH_MS,
       ids,
     })
     this.#begin()
     const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'produce' })
     this.sending = false
-    if (outcome.ok) return outcome.value
-    this.#voids.unshift(...ids)
-    this.#pause()
-    return 0
+    return outcome
   }
 
   async #call(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {

@@ -234,7 +234,7 @@ export class Producer {
     const outcome = await lane.send(batch, this.#confirmationAt(lane))
     if (!outcome.ok) this.#refused(lane, batch, outcome.fault, outcome.node)
     else if (outcome.confirmed) this.#confirmed(lane, batch, outcome.value)
-    else this.#unconfirmed(lane, batch, outcome.value, outcome.node)
+    else await this.#unconfirmed(lane, batch, outcome.value, outcome.node)
     this.#flushSoon()
   }
 
@@ -260,17 +260,44 @@ export class Producer {
   }
 
   /** The master has the batch, and no replica confirmed it in time. */
-  #unconfirmed(lane: ProducerLane, batch: Batch, result: EnqueueResult, node: Node): void {
+  async #unconfirmed(lane: ProducerLane, batch: Batch, result: EnqueueResult, node: Node): Promise<void> {
     this.counters.unconfirmed += batch.items.length
     const error = new Error(`no replica of ${node.name} confirmed within ${this.options.confirmTimeoutMs} ms`)
     this.#lastFault = { kind: 'noreplicas', error }
     this.gate.reportShort(node, lane.partition)
     const elsewhere = this.#lanes.some((other) => this.gate.isOpen(other.partition))
-    const mustMove = this.options.onShortfall === 'reject'
-    const moving = batch.items.filter((item) => mustMove || (elsewhere && this.#mayMove(item, true)))
+    const moving = batch.items.filter((item) => elsewhere && this.#mayMove(item, true))
     const staying = batch.items.filter((item) => !moving.includes(item))
-    this.#confirmed(lane, { number: batch.number, items: staying }, result)
-    this.#redirect(lane, { number: batch.number, items: moving }, true)
+    if (moving.length > 0) await this.#move(lane, { number: batch.number, items: moving }, node)
+    if (this.options.onShortfall === 'accept')
+      this.#confirmed(lane, { number: batch.number, items: staying }, result)
+    else this.#redirect(lane, { number: batch.number, items: staying }, true)
+  }
+
+  /**
+   * The master answers, so the tasks are taken back before they go elsewhere. One that is no longer there has been run to
+   * its end meanwhile, and nothing can lose it any more.
+   */
+  async #move(lane: ProducerLane, batch: Batch, node: Node): Promise<void> {
+    const { generation } = node
+    const outcome = await lane.takeBack(batch.items.map((item) => item.id))
+    // Of another master, or one that was restarted meanwhile, "not there" says nothing.
+    if (!outcome.ok || outcome.node !== node || node.generation !== generation) {
+      this.#redirect(lane, batch, true)
+      return
+    }
+    const removed = new Set(outcome.value)
+    this.counters.voided += removed.size
+    for (const item of batch.items) {
+      if (removed.has(item.id)) {
+        this.counters.reroutes++
+        this.#loose.putBack(item)
+      } else {
+        this.#voidCopies(item, lane.partition.index)
+        this.#leave(item)
+        item.resolve(item.id)
+      }
+    }
   }
 
   async #check(lane: ProducerLane): Promise<void> {

@@ -11,8 +11,8 @@ export interface VoidInput {
   readonly ids: readonly string[]
 }
 
-/** How many copies were still there and are removed. */
-export function voidCall(keys: PartitionKeys, input: VoidInput): ScriptCall<number> {
+/** Ids of the copies that were still there and are removed. */
+export function voidCall(keys: PartitionKeys, input: VoidInput): ScriptCall<string[]> {
   return {
     script,
     keys: [
@@ -25,6 +25,6 @@ export function voidCall(keys: PartitionKeys, input: VoidInput): ScriptCall<numb
       keys.producer(input.producerId),
     ],
     args: [input.batchNumber, input.rememberBatchMs, ...input.ids],
-    parse: (reply) => reply as number,
+    parse: (reply) => reply as string[],
   }
 }
