@@ -129,7 +129,7 @@ export class Connection {
         }
       }
       const fault = faultOfReply(reply)
-      if (fault.kind === 'noscript') {
+      if (fault.kind === 'noscript' && command[0] === `EVALSHA${suffix}`) {
         command = [`EVAL${suffix}`, call.script.source, ...keysAndArgs]
       } else if ((fault.kind === 'moved' || fault.kind === 'ask') && redirects < MOST_REDIRECTS) {
         redirects++

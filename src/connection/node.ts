@@ -6,10 +6,11 @@ import type { Fault } from './replies.js'
 import { type Command, NodeSocket, type Replies, type SocketOptions } from './socket.js'
 
 /**
- * What a socket is for. Producers and confirmations wait for replicas (WAIT holds the whole socket), and inspection may
- * be slow; none must hold up consumers, nor any of them the probes that tell whether the node lives.
+ * What a socket is for. WAIT holds the whole socket, so enqueues that are confirmed (`produce`) and confirmations of what
+ * was done before (`confirm`) have theirs; `write` is for enqueues that wait for nobody, and for taking copies back.
+ * Inspection may be slow. None must hold up consumers, nor any of them the probes that tell whether the node lives.
  */
-export type Lane = 'probe' | 'produce' | 'consume' | 'confirm' | 'inspect' | 'read'
+export type Lane = 'probe' | 'produce' | 'write' | 'consume' | 'confirm' | 'inspect' | 'read'
 
 export interface NodeCounters {
   commands: number
@@ -28,6 +29,9 @@ export class Node {
   readonly counters: NodeCounters = { commands: 0, redirects: 0, timeouts: 0, lost: 0 }
   #generation = 0
   #up = true
+  /** How often it has gone down. */
+  #falls = 0
+  #stopped = false
   #lastFault: Fault | undefined
   readonly #sockets = new Map<string, NodeSocket>()
   readonly #convoys = new Map<string, Convoy>()
@@ -49,18 +53,24 @@ export class Node {
     return this.#generation
   }
 
-  async send(lane: Lane, index: number, commands: readonly Command[], timeoutMs: number): Promise<Replies> {
-    if (!this.#up && lane !== 'probe') {
-      const because = this.#lastFault?.error.message ?? 'it does not answer'
-      return {
-        ok: false,
-        fault: { kind: 'unreachable', error: new Error(`${this.name} is down: ${because}`) },
-      }
+  /** Why calls to it fail at once; undefined while it is up. */
+  get downBecause(): Fault | undefined {
+    if (this.#up && !this.#stopped) return undefined
+    const because = this.#stopped ? 'the queue is disconnected' : this.#lastFault?.error.message
+    return {
+      kind: 'unreachable',
+      error: new Error(`${this.name} is down: ${because ?? 'it does not answer'}`),
     }
+  }
+
+  async send(lane: Lane, index: number, commands: readonly Command[], timeoutMs: number): Promise<Replies> {
+    const fault = this.downBecause
+    if (fault && (lane !== 'probe' || this.#stopped)) return { ok: false, fault }
     this.counters.commands += commands.length
+    const falls = this.#falls
     const outcome = await this.#socket(lane, index).send(commands, timeoutMs)
     if (outcome.ok) this.#setUp(true)
-    else this.#note(outcome.fault)
+    else this.#note(outcome.fault, falls)
     return outcome
   }
 
@@ -86,14 +96,23 @@ export class Node {
     return new NodeSocket({ ...this.socketOptions, address: this.address }, onOpen, onClose)
   }
 
-  close(): void {
+  /** Closes it for good: nothing is sent any more. */
+  stop(): void {
+    this.#stopped = true
+    this.#close()
+  }
+
+  #close(): void {
     for (const socket of this.#sockets.values()) socket.close()
     this.#sockets.clear()
   }
 
-  #note(fault: Fault): void {
+  /** `falls`: how often it had gone down when the call was sent. */
+  #note(fault: Fault, falls: number): void {
     if (fault.kind === 'timeout') this.counters.timeouts++
     if (fault.kind === 'lost') this.counters.lost++
+    // What was sent before it went down the last time says nothing of a node that has answered since.
+    if (this.#up && falls !== this.#falls) return
     if (fault.kind === 'timeout' || fault.kind === 'lost' || fault.kind === 'unreachable') {
       this.#lastFault = fault
       this.#generation++
@@ -111,7 +130,10 @@ export class Node {
     if (this.#up === up) return
     this.#up = up
     // The other sockets of a dead node would each need their own time-out to find out.
-    if (!up) this.close()
+    if (!up) {
+      this.#falls++
+      this.#close()
+    }
     this.onStateChange(this)
   }
 

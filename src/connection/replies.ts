@@ -62,9 +62,12 @@ export function parseAddress(text: string | undefined): NodeAddress | undefined 
   return Number.isInteger(port) && port > 0 ? { host: text.slice(0, colon), port } : undefined
 }
 
-/** Whether the command was certainly not carried out, so that it may be sent anywhere else at once. */
+/**
+ * Whether the command was certainly not carried out, so that it may be sent anywhere else at once. A script that ends in
+ * an error that nobody knows may have done a part of its work.
+ */
 export function isCertain(fault: Fault): boolean {
-  return fault.kind !== 'lost' && fault.kind !== 'timeout'
+  return fault.kind !== 'lost' && fault.kind !== 'timeout' && fault.kind !== 'rejected'
 }
 
 /** Whether a look at the topology may help. */

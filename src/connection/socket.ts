@@ -32,7 +32,7 @@ export class NodeSocket {
   constructor(
     private readonly options: SocketOptions,
     private readonly onOpen: (redis: Redis) => void = () => {},
-    /** It ended, and not by `close`. */
+    /** It was open and ended, and not by `close`. */
     private readonly onClose: () => void = () => {},
   ) {}
 
@@ -121,10 +121,11 @@ export class NodeSocket {
     redis.on('error', (error: Error) => {
       this.#lastError = error
     })
+    let opened = false
     redis.once('end', () => {
       if (this.#redis !== redis) return
       this.#redis = undefined
-      this.onClose()
+      if (opened) this.onClose()
     })
     // A frozen server accepts the connection and never answers the handshake.
     let timer: NodeJS.Timeout | undefined
@@ -145,6 +146,7 @@ export class NodeSocket {
     } finally {
       clearTimeout(timer)
     }
+    opened = true
     this.onOpen(redis)
     return redis
   }

@@ -41,6 +41,7 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   #replicas = new Map<string, Node[]>()
   readonly #asking = new Set<Node>()
   #timer: NodeJS.Timeout | undefined
+  #lookAtMs = Number.POSITIVE_INFINITY
   #unsettledUntilMs = 0
   #turn = 0
   #stopped = false
@@ -102,7 +103,7 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   stop(): void {
     this.#stopped = true
     clearTimeout(this.#timer)
-    for (const node of this.#nodes.values()) node.close()
+    for (const node of this.#nodes.values()) node.stop()
   }
 
   /** Something smells: look now. Calls within a few ms make one look. */
@@ -110,10 +111,14 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     this.#schedule(5)
   }
 
+  /** A nearer look stays: who asks again and again must not put it off. */
   #schedule(ms: number): void {
+    const atMs = performance.now() + ms
+    if (this.#stopped || atMs >= this.#lookAtMs) return
+    this.#lookAtMs = atMs
     clearTimeout(this.#timer)
-    if (this.#stopped) return
     this.#timer = setTimeout(() => {
+      this.#lookAtMs = Number.POSITIVE_INFINITY
       this.#schedule(this.#calm() ? CALM_MS : ALARM_MS)
       this.#lookAround()
     }, ms)
@@ -158,13 +163,12 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
 
   /** Nodes that have left the cluster are no longer probed: a whole view does not list them, and they own nothing. */
   #forgetAbsent(view: readonly NodeView[], asked: Node): void {
-    const assigned = view.flatMap(({ slots }) => slots).reduce((sum, [from, to]) => sum + to - from + 1, 0)
-    if (assigned < SLOT_COUNT) return
+    if (assignedIn(view) < SLOT_COUNT) return
     const present = new Set(view.map((entry) => this.#nodeOf(entry, asked)))
     for (const [name, node] of this.#nodes) {
       if (present.has(node) || this.#seeds.has(name) || this.masters().includes(node)) continue
       this.#nodes.delete(name)
-      node.close()
+      node.stop()
     }
   }
 
@@ -196,9 +200,13 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
       const replica = this.#nodeOf(entry, asked)
       if (replica) replicas.set(master, [...(replicas.get(master) ?? []), replica])
     }
+    // A node that was removed from the cluster lists itself alone; it cannot tell who follows the others.
+    const knowing = assignedIn(view) >= this.#owners.filter((owner) => owner !== undefined).length
     // Whether a shard has a replica decides whether it takes tasks.
-    if (describe(replicas) !== describe(this.#replicas)) changed = true
-    this.#replicas = replicas
+    if (knowing && describe(replicas) !== describe(this.#replicas)) {
+      changed = true
+      this.#replicas = replicas
+    }
     if (changed) {
       this.#masters = undefined
       this.#unsettledUntilMs = performance.now() + UNSETTLED_MS
@@ -206,6 +214,10 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     this.#forgetAbsent(view, asked)
     if (changed) this.emit('change')
   }
+}
+
+function assignedIn(view: readonly NodeView[]): number {
+  return view.flatMap(({ slots }) => slots).reduce((sum, [from, to]) => sum + to - from + 1, 0)
 }
 
 function describe(replicas: ReadonlyMap<string, readonly Node[]>): string {

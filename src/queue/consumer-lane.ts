@@ -27,6 +27,8 @@ const MOST_UNCONFIRMED = 2_000
 export const LEAST_PATIENCE_MS = 60_000
 /** Ms before a failed exchange is tried again, if the topology does not change before. */
 const RETRY_MS = 50
+/** The same after a refusal that will not pass by itself. */
+const RETRY_REFUSED_MS = 1_000
 
 export interface Want {
   readonly count: number
@@ -40,6 +42,14 @@ export interface FetchedBatch {
   /** performance.now() when the call was sent: the lease runs out no sooner than `leaseMs` after it. */
   readonly askedAtMs: number
   readonly tasks: readonly FetchedTask[]
+}
+
+interface Abandoned {
+  readonly leaseId: string
+  /** Empty: all of the lease, of a fetch whose reply never came. */
+  readonly ids: readonly string[]
+  /** performance.now() at which the lease runs out anyway. */
+  readonly untilMs: number
 }
 
 const NOTHING: FetchedBatch = { leaseId: '', askedAtMs: 0, tasks: [] }
@@ -64,8 +74,9 @@ export interface LaneHost {
 export class ConsumerLane {
   #acknowledgements: Acknowledgement[] = []
   readonly #wants: Want[] = []
-  /** Leases that go back before they run out: of fetches whose reply never came (no ids), and what was not handed out. */
-  readonly #abandoned: { readonly leaseId: string; readonly ids: readonly string[] }[] = []
+  /** What goes back before its lease runs out. */
+  readonly #abandoned: Abandoned[] = []
+  #givingBack: Promise<void> | undefined
   #drainWaiters: (() => void)[] = []
   #sending = false
   #scheduled = false
@@ -81,7 +92,7 @@ export class ConsumerLane {
     private readonly host: LaneHost,
   ) {
     this.#settling = new Settling(host.queue, partition, host.durability, (again) => {
-      this.#acknowledgements.unshift(...again)
+      this.#putBack(again)
       this.#pumpSoon()
     })
   }
@@ -96,19 +107,20 @@ export class ConsumerLane {
   }
 
   /** Tries for a minute, or for as long as the lease holds if that is longer: while it has no master, it stands still. */
-  acknowledge(id: string, leaseId: string, result: string, leaseMs: number): Promise<void> {
+  acknowledge(
+    task: Pick<Acknowledgement, 'id' | 'leaseId' | 'result' | 'oursUntilMs'>,
+    leaseMs: number,
+  ): Promise<void> {
+    if (this.#stopped) return Promise.reject(new NotConnectedError(this.host.queue))
     return new Promise((resolve, reject) => {
-      const nowMs = performance.now()
-      const deadlineMs = nowMs + Math.max(leaseMs, LEAST_PATIENCE_MS)
-      // It was renewed a third of its length ago, at the latest.
-      const oursUntilMs = nowMs + (leaseMs * 2) / 3
-      const fate = { deadlineMs, oursUntilMs, resolve, reject, resent: false }
-      this.#acknowledgements.push({ id, leaseId, result, ...fate })
+      const deadlineMs = performance.now() + Math.max(leaseMs, LEAST_PATIENCE_MS)
+      this.#acknowledgements.push({ ...task, deadlineMs, resolve, reject, resent: false })
       this.#pumpSoon()
     })
   }
 
   fetch(count: number, levels: readonly number[], leaseMs: number): Promise<FetchedBatch> {
+    if (this.#stopped) return Promise.resolve(NOTHING)
     return new Promise((resolve) => {
       this.#wants.push({ count, levels, leaseMs, resolve })
       this.#pumpSoon()
@@ -121,6 +133,35 @@ export class ConsumerLane {
     const owner = this.host.connection.topology.ownerOf(this.partition.slot)
     this.#settling.followMaster(owner)
     this.#pumpSoon()
+    void this.giveBack()
+  }
+
+  /** Gives a batch back that nobody takes, as if it had not been fetched. */
+  abandon({ leaseId, tasks, askedAtMs }: FetchedBatch, leaseMs: number): void {
+    this.#abandoned.push({ leaseId, ids: tasks.map((task) => task.id), untilMs: askedAtMs + leaseMs })
+    void this.giveBack()
+  }
+
+  /** Gives back what is to go back, if the partition answers; to be called when it has. */
+  giveBack(): Promise<void> {
+    this.#givingBack ??= this.#giveBack().finally(() => {
+      this.#givingBack = undefined
+    })
+    return this.#givingBack
+  }
+
+  async #giveBack(): Promise<void> {
+    while (!this.#stopped && this.#answers) {
+      const lease = this.#abandoned.shift()
+      if (!lease) return
+      if (lease.untilMs <= performance.now()) continue
+      const call = releaseCall(this.partition.keys, lease)
+      const outcome = await this.host.connection.attempt(this.partition.slot, call, { lane: 'consume' })
+      if (outcome.ok) continue
+      // When the partition answers again; to give back twice does no harm.
+      this.#abandoned.push(lease)
+      return
+    }
   }
 
   /** Resolves when no acknowledgement waits any more. */
@@ -134,6 +175,12 @@ export class ConsumerLane {
     this.#stopped = true
     clearTimeout(this.#timer)
     for (const want of this.#wants.splice(0)) want.resolve(NOTHING)
+    this.#putBack([])
+  }
+
+  #putBack(acknowledgements: readonly Acknowledgement[]): void {
+    this.#acknowledgements.unshift(...acknowledgements)
+    if (!this.#stopped) return
     for (const one of this.#acknowledgements.splice(0)) one.reject(new NotConnectedError(this.host.queue))
   }
 
@@ -182,19 +229,20 @@ export class ConsumerLane {
       )
       this.host.onOutlook(this.partition, outcome.value.outlook, askedAtMs)
       if (want) await this.#handOut(want, { leaseId, askedAtMs, tasks: outcome.value.fetched }, outcome.node)
-      if (this.#abandoned.length > 0) await this.#releaseAbandoned()
+      if (this.#abandoned.length > 0) void this.giveBack()
       return
     }
-    const certain = isCertain(outcome.fault)
-    if (!certain) {
+    const { fault } = outcome
+    if (!isCertain(fault)) {
       for (const acknowledgement of sent) acknowledgement.resent = true
-      if (want) this.#abandoned.push({ leaseId, ids: [] })
+      if (want) this.#abandoned.push({ leaseId, ids: [], untilMs: askedAtMs + want.leaseMs })
     }
-    this.#acknowledgements = [...sent, ...this.#acknowledgements]
-    this.#resumeAtMs = performance.now() + RETRY_MS
+    this.#putBack(sent)
+    const lasting = fault.kind === 'rejected' || fault.kind === 'denied'
+    this.#resumeAtMs = performance.now() + (lasting ? RETRY_REFUSED_MS : RETRY_MS)
     this.#pumpLater()
     want?.resolve(NOTHING)
-    this.host.onFailure(this.partition, outcome.fault)
+    this.host.onFailure(this.partition, fault)
   }
 
   /**
@@ -210,8 +258,7 @@ export class ConsumerLane {
       want.resolve(batch)
       return
     }
-    // By their ids, which keeps their order.
-    this.#abandoned.push({ leaseId: batch.leaseId, ids: batch.tasks.map((task) => task.id) })
+    this.abandon(batch, want.leaseMs)
     want.resolve(NOTHING)
     this.#replicaLate = true
     const longestMs = nowMs + want.leaseMs
@@ -241,15 +288,6 @@ export class ConsumerLane {
     for (const resolve of this.#drainWaiters.splice(0)) resolve()
   }
 
-  async #releaseAbandoned(): Promise<void> {
-    for (const lease of this.#abandoned.splice(0)) {
-      const call = releaseCall(this.partition.keys, lease)
-      const outcome = await this.host.connection.attempt(this.partition.slot, call, { lane: 'consume' })
-      // Left to the lease: it runs out, and the janitor puts the tasks back.
-      if (!outcome.ok) return
-    }
-  }
-
   #dropExpired(): void {
     const nowMs = performance.now()
     if (!this.#acknowledgements.some((one) => one.deadlineMs <= nowMs)) return
@@ -264,7 +302,9 @@ export class ConsumerLane {
 
   #pumpLater(): void {
     clearTimeout(this.#timer)
-    if (!this.#stopped) this.#timer = setTimeout(() => this.#pumpSoon(), RETRY_MS + 1)
+    if (this.#stopped) return
+    const inMs = Math.max(RETRY_MS, this.#resumeAtMs - performance.now()) + 1
+    this.#timer = setTimeout(() => this.#pumpSoon(), inMs)
   }
 }
 

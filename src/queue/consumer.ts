@@ -9,6 +9,7 @@ import type { Outlook } from '../scripts/outlook.js'
 import { recoverCall, tendCall } from '../scripts/tend.js'
 import { ConsumerLane, type LaneHost } from './consumer-lane.js'
 import type { Durability } from './durability.js'
+import { levelOfRecord } from './task.js'
 import { Wakes } from './wakes.js'
 
 /** Ms until a partition is looked at although nothing called for it: what a lost wake costs at most. */
@@ -22,6 +23,10 @@ const KNOWN_WITHIN_MS = 1_000
  * Holders that live renew it within this time.
  */
 const RENEW_AGAIN_MS = 2_000
+/** Ms after which a take no longer waits for a partition that has not answered it. */
+const LATE_MS = 20
+/** Ms for which tasks that came too late for one take wait for another. */
+const UNCLAIMED_MS = 100
 /** Up to so many ms are added to a look at a lease that runs out, so that not every worker comes at once. */
 const LEASE_JITTER_MS = 100
 const LEVELS = [0, 1, 2] as const
@@ -32,6 +37,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 export interface Handed {
   readonly partition: Partition
   readonly leaseId: string
+  readonly leaseMs: number
   /** performance.now() when it was asked for. */
   readonly askedAtMs: number
   readonly task: FetchedTask
@@ -49,6 +55,8 @@ interface PartitionState {
   /** How it stands has been known since we began to listen. */
   known: boolean
   looking: boolean
+  /** A take has gone on without its answer, and none is asked until it has come. */
+  late: boolean
   /** Who served it last, in which of its lives, and from when on leases may run out there (performance.now()). */
   servedBy: { readonly node: Node; readonly generation: number } | undefined
   leasesCountFromMs: number
@@ -66,6 +74,9 @@ export class Consumer implements LaneHost {
   readonly #order: readonly number[]
   readonly #wakes: Wakes
   #waiters = new Set<() => void>()
+  /** Tasks that came too late for the take that had asked for them. */
+  #unclaimed: Handed[] = []
+  #unclaimedTimer: NodeJS.Timeout | undefined
   #leaseSequence = 0
   #turn = 0
   #timer: NodeJS.Timeout | undefined
@@ -99,6 +110,7 @@ export class Consumer implements LaneHost {
       lookAtMs: Number.POSITIVE_INFINITY,
       known: false,
       looking: false,
+      late: false,
       servedBy: undefined,
       leasesCountFromMs: 0,
       lookAgain: false,
@@ -148,7 +160,7 @@ export class Consumer implements LaneHost {
       const taken = await this.#takeKnown(options)
       // A process that stood still meanwhile (SIGSTOP, a suspended machine) may hold tasks that others have by now.
       const nowMs = performance.now()
-      const fresh = taken.filter(({ askedAtMs }) => nowMs - askedAtMs < options.leaseMs)
+      const fresh = taken.filter(({ askedAtMs, leaseMs }) => nowMs - askedAtMs < leaseMs)
       if (fresh.length > 0) return fresh
       const leftMs = deadlineMs - performance.now()
       if (leftMs <= 0 || this.#stopped || options.signal?.aborted) return []
@@ -169,28 +181,42 @@ export class Consumer implements LaneHost {
     }
   }
 
-  /** Renews leases of one partition. Returns those that are lost; throws while the partition is out of reach. */
-  async renew(partition: Partition, leaseIds: readonly string[], leaseMs: number): Promise<string[]> {
+  /**
+   * Renews leases of one partition; throws while it is out of reach. Returns those that are lost, and the
+   * performance.now() until which the others hold at least.
+   */
+  async renew(
+    partition: Partition,
+    leaseIds: readonly string[],
+    leaseMs: number,
+  ): Promise<{ lost: ReadonlySet<string>; untilMs: number }> {
     const call = renewCall(partition.keys, { leaseIds, leaseMs })
+    const untilMs = performance.now() + leaseMs
     const { value: renewed } = await this.connection.call(this.queue, partition.slot, call, {
       lane: 'consume',
       timeoutMs: leaseMs / 3,
     })
-    return leaseIds.filter((_, i) => !renewed[i])
+    return { lost: new Set(leaseIds.filter((_, i) => !renewed[i])), untilMs }
   }
 
   /** Waits for what is being acknowledged, at most `timeoutMs`, and stops listening. */
   async stop(timeoutMs: number): Promise<void> {
-    const drained = Promise.all(this.#states.map((state) => state.lane.drained()))
     let timer: NodeJS.Timeout | undefined
-    await Promise.race([drained, new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)))])
+    await Promise.race([this.#drain(), new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)))])
     clearTimeout(timer)
     this.#stopped = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#unclaimedTimer)
     this.connection.topology.off('change', this.#onTopology)
     this.#wakes.stop()
     for (const state of this.#states) state.lane.stop()
     this.#signal()
+  }
+
+  async #drain(): Promise<void> {
+    await Promise.all(this.#states.map((state) => state.lane.drained()))
+    this.#giveBackUnclaimed()
+    await Promise.all(this.#states.map((state) => state.lane.giveBack()))
   }
 
   nextLeaseId(): string {
@@ -234,30 +260,85 @@ export class Consumer implements LaneHost {
     readonly leaseMs: number
     readonly levels: readonly number[]
   }): Promise<Handed[]> {
-    const taken: Handed[] = []
+    const taken = this.#claim(options.count, options.levels)
     for (const level of options.levels) {
       while (taken.length < options.count && !this.#stopped) {
-        const states = this.#withTasks(level, options.count - taken.length)
+        const missing = options.count - taken.length
+        const states = this.#withTasks(level, missing)
         if (states.length === 0) break
         const levels = options.levels.filter((other) => other <= level)
-        const batches = await Promise.all(
-          states.map(async (state, i) => {
-            // Shares that differ by one at most and add up to what is missing.
-            const missing = options.count - taken.length
-            const share = Math.floor(missing / states.length) + (i < missing % states.length ? 1 : 0)
-            const batch = await state.lane.fetch(share, levels, options.leaseMs)
-            return batch.tasks.map((task) => ({
-              partition: state.lane.partition,
-              leaseId: batch.leaseId,
-              askedAtMs: batch.askedAtMs,
-              task,
-            }))
-          }),
-        )
-        taken.push(...batches.flat())
+        taken.push(...(await this.#fetch(states, missing, levels, options.leaseMs)))
       }
     }
     return taken
+  }
+
+  /** Up to `count` tasks from these partitions, in even shares, without those that do not answer soon. */
+  async #fetch(
+    states: readonly PartitionState[],
+    count: number,
+    levels: readonly number[],
+    leaseMs: number,
+  ): Promise<Handed[]> {
+    const fetched: Handed[] = []
+    const pending = new Set(states)
+    let over = false
+    const answers = states.map(async (state, i) => {
+      // They differ by one at most.
+      const share = Math.floor(count / states.length) + (i < count % states.length ? 1 : 0)
+      const { leaseId, askedAtMs, tasks } = await state.lane.fetch(share, levels, leaseMs)
+      const { partition } = state.lane
+      const handed = tasks.map((task) => ({ partition, leaseId, leaseMs, askedAtMs, task }))
+      if (!over) {
+        pending.delete(state)
+        fetched.push(...handed)
+        return
+      }
+      state.late = false
+      this.#putAside(handed)
+      this.#signal()
+    })
+    let timer: NodeJS.Timeout | undefined
+    await Promise.race([
+      Promise.all(answers),
+      new Promise((resolve) => (timer = setTimeout(resolve, LATE_MS))),
+    ])
+    clearTimeout(timer)
+    over = true
+    for (const state of pending) state.late = true
+    return fetched
+  }
+
+  #claim(count: number, levels: readonly number[]): Handed[] {
+    const claimed: Handed[] = []
+    if (this.#unclaimed.length === 0) return claimed
+    this.#unclaimed = this.#unclaimed.filter((handed) => {
+      if (claimed.length === count || !levels.includes(levelOfRecord(handed.task.record))) return true
+      claimed.push(handed)
+      return false
+    })
+    return claimed
+  }
+
+  /** Not for long: the lease would run out while nobody works on the tasks. */
+  #putAside(handed: readonly Handed[]): void {
+    if (handed.length === 0 || this.#stopped) return
+    this.#unclaimed.push(...handed)
+    this.#unclaimedTimer ??= setTimeout(() => this.#giveBackUnclaimed(), UNCLAIMED_MS)
+  }
+
+  #giveBackUnclaimed(): void {
+    clearTimeout(this.#unclaimedTimer)
+    this.#unclaimedTimer = undefined
+    const byLease = new Map<string, Handed[]>()
+    for (const handed of this.#unclaimed.splice(0)) {
+      byLease.set(handed.leaseId, [...(byLease.get(handed.leaseId) ?? []), handed])
+    }
+    for (const [leaseId, handed] of byLease) {
+      const [{ partition, leaseMs, askedAtMs }] = handed as [Handed, ...Handed[]]
+      const tasks = handed.map(({ task }) => task)
+      this.lane(partition).abandon({ leaseId, askedAtMs, tasks }, leaseMs)
+    }
   }
 
   /** Up to `most` partitions that may have tasks of this level, another one first each time. */
@@ -266,15 +347,20 @@ export class Consumer implements LaneHost {
     const first = this.#turn++
     for (let step = 0; step < this.#order.length && found.length < most; step++) {
       const state = this.#states[this.#order[(first + step) % this.#order.length] ?? 0]
-      if (state?.levels[level] && !state.paused && state.lane.reachable) found.push(state)
+      if (state?.levels[level] && this.#canAsk(state)) found.push(state)
     }
     return found
   }
 
   #anyReady(levels: readonly number[]): boolean {
-    return this.#states.some(
-      (state) => !state.paused && state.lane.reachable && levels.some((level) => state.levels[level]),
+    return (
+      this.#unclaimed.some(({ task }) => levels.includes(levelOfRecord(task.record))) ||
+      this.#states.some((state) => this.#canAsk(state) && levels.some((level) => state.levels[level]))
     )
+  }
+
+  #canAsk({ late, paused, lane }: PartitionState): boolean {
+    return !late && !paused && lane.reachable
   }
 
   #onWake(state: PartitionState, message: string): void {
@@ -292,6 +378,7 @@ export class Consumer implements LaneHost {
     if (this.#stopped) return
     if (state.looking) {
       state.lookAgain = true
+      state.lookAtMs = Number.POSITIVE_INFINITY
       return
     }
     const { partition } = state.lane
@@ -308,6 +395,7 @@ export class Consumer implements LaneHost {
       this.onFailure(partition, outcome.fault)
       return
     }
+    void state.lane.giveBack()
     this.onOutlook(partition, outcome.value.outlook, askedAtMs)
     if (!state.known && this.#wakes.hears(partition)) {
       state.known = true

@@ -54,16 +54,20 @@ export class Delivery<Type extends string = string, Data = unknown> {
   readonly #record: TaskRecord
   #leaseId: string
   #leaseMs: number
+  /** The lease that it gets by an `extend` under way. */
+  #nextLeaseId: string | undefined
+  /** performance.now() until which the lease holds, as far as is known here. */
+  #heldUntilMs: number
 
   constructor(
     private readonly host: DeliveryHost,
     private readonly handed: Handed,
     record: TaskRecord,
-    leaseMs: number,
   ) {
     this.#record = record
     this.#leaseId = handed.leaseId
-    this.#leaseMs = leaseMs
+    this.#leaseMs = handed.leaseMs
+    this.#heldUntilMs = handed.askedAtMs + handed.leaseMs
     this.id = handed.task.id
     this.type = record.type as Type
     this.data = record.data as Data
@@ -75,9 +79,15 @@ export class Delivery<Type extends string = string, Data = unknown> {
     this.timeoutMs = record.timeoutMs
   }
 
-  /** Where the task is held. @internal */
-  get lease(): { readonly partition: Handed['partition']; readonly leaseId: string } {
-    return { partition: this.handed.partition, leaseId: this.#leaseId }
+  /** Where the task is held; by the second lease too while it is extended. @internal */
+  get lease(): { readonly partition: Handed['partition']; readonly leaseIds: readonly string[] } {
+    const leaseIds = [this.#leaseId, ...(this.#nextLeaseId === undefined ? [] : [this.#nextLeaseId])]
+    return { partition: this.handed.partition, leaseIds }
+  }
+
+  /** Its lease was renewed until then, by performance.now(). @internal */
+  renewed(untilMs: number): void {
+    this.#heldUntilMs = Math.max(this.#heldUntilMs, untilMs)
   }
 
   /** The task is done; it and its checkpoints are forgotten, the result kept where the queue keeps results. */
@@ -87,7 +97,8 @@ export class Delivery<Type extends string = string, Data = unknown> {
       options.keepResultsMs > 0
         ? toJson(`the result of task ${this.id}`, result ?? null, options.maxPayloadBytes)
         : ''
-    await consumer.lane(this.handed.partition).acknowledge(this.id, this.#leaseId, text, this.#leaseMs)
+    const task = { id: this.id, leaseId: this.#leaseId, result: text, oursUntilMs: this.#heldUntilMs }
+    await consumer.lane(this.handed.partition).acknowledge(task, this.#leaseMs)
   }
 
   /**
@@ -122,16 +133,23 @@ export class Delivery<Type extends string = string, Data = unknown> {
       this.#leaseId === `${this.handed.leaseId}:${this.id}`
         ? this.#leaseId
         : `${this.handed.leaseId}:${this.id}`
-    await this.#settle(
-      extendCall(this.handed.partition.keys, {
-        id: this.id,
-        leaseId: this.#leaseId,
-        newLeaseId,
-        leaseMs: ms,
-      }),
-    )
+    const call = extendCall(this.handed.partition.keys, {
+      id: this.id,
+      leaseId: this.#leaseId,
+      newLeaseId,
+      leaseMs: ms,
+    })
+    this.#nextLeaseId = newLeaseId
+    const askedAtMs = performance.now()
+    try {
+      const { value } = await this.#send(call)
+      if (value !== 'done') throw new LeaseLostError(this.id)
+    } finally {
+      this.#nextLeaseId = undefined
+    }
     this.#leaseId = newLeaseId
     this.#leaseMs = ms
+    this.#heldUntilMs = askedAtMs + ms
   }
 
   /** Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. */
@@ -150,12 +168,16 @@ export class Delivery<Type extends string = string, Data = unknown> {
   }
 
   async #settle(call: ScriptCall<Settled>): Promise<void> {
-    const { value, resent } = await this.host.durability.call(this.handed.partition, this.id, call, {
+    const { value, resent } = await this.#send(call)
+    // Sent twice: the first time may have been the one that worked.
+    if (value !== 'done' && !resent) throw new LeaseLostError(this.id)
+  }
+
+  #send(call: ScriptCall<Settled>): Promise<{ value: Settled; resent: boolean }> {
+    return this.host.durability.call(this.handed.partition, this.id, call, {
       lane: 'inspect',
       timeoutMs: Math.max(this.#leaseMs, LEAST_PATIENCE_MS),
     })
-    // Sent twice: the first time may have been the one that worked.
-    if (value !== 'done' && !resent) throw new LeaseLostError(this.id)
   }
 }
 

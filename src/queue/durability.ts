@@ -39,18 +39,19 @@ export class Durability {
     if (!confirmation) return 'safe'
     let question = this.#questions.get(node)
     if (!question) {
-      question = new Question(() => this.#ask(node, partition, confirmation))
+      question = new Question((asked) => this.#ask(node, asked, confirmation))
       this.#questions.set(node, question)
     }
     for (;;) {
       // A master that thaws after its replica was promoted has no replica either, and what it did is void.
       if (this.connection.topology.ownerOf(partition.slot) !== node) return 'broken'
       if (this.#alone(node)) return 'safe'
-      const answer = await question.ask()
+      const answer = await question.ask(partition)
       if (answer === 'confirmed') return 'safe'
-      if (answer === 'broken' || this.connection.stopped) return 'broken'
-      if (performance.now() > deadlineMs) return 'late'
+      if (answer === 'not in time' && performance.now() > deadlineMs) return 'late'
+      // Also when it is broken: whoever asked comes again.
       await sleep(RETRY_MS)
+      if (answer === 'broken' || this.connection.stopped) return 'broken'
     }
   }
 
@@ -73,7 +74,7 @@ export class Durability {
       resent ||= done.resent
       const safety = await this.ofPast(done.node, partition, deadlineMs)
       if (safety === 'safe') return { value: done.value, resent }
-      if (safety === 'late') throw notConfirmed(this.queue, taskId)
+      if (safety === 'late' || performance.now() > deadlineMs) throw notConfirmed(this.queue, taskId)
       resent = true
     }
   }
@@ -108,12 +109,13 @@ class Question {
   #current: Promise<unknown> = Promise.resolve()
   #next: Promise<Answer> | undefined
 
-  constructor(private readonly put: () => Promise<Answer>) {}
+  constructor(private readonly put: (asked: Partition) => Promise<Answer>) {}
 
-  ask(): Promise<Answer> {
+  /** `partition`: any one of the node; the first that asks is written to. */
+  ask(partition: Partition): Promise<Answer> {
     this.#next ??= this.#current.then(() => {
       this.#next = undefined
-      const answer = this.put()
+      const answer = this.put(partition)
       this.#current = answer
       return answer
     })

@@ -1,6 +1,7 @@
 import type { Confirmation, Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
+import { touchCommand } from '../scripts/touch.js'
 
 export type ShardState =
   /** Takes enqueues. */
@@ -78,7 +79,8 @@ export class Gate {
   }
 
   reportFull(node: Node): void {
-    if (this.#full.has(node)) return
+    // One that is short is left alone anyway, and for as long as it is.
+    if (this.#full.has(node) || this.#short.has(node)) return
     const reopen = () => {
       this.#full.delete(node)
       this.onChange()
@@ -112,14 +114,15 @@ export class Gate {
   async #probe(node: Node, partition: Partition): Promise<void> {
     const { confirmation, connection } = this
     if (!confirmation) return
-    const write = ['SET', partition.keys.probe, '1', 'PX', 60_000] as const
     const timeoutMs = connection.commandTimeoutMs + confirmation.timeoutMs
     const { generation } = node
-    const outcome = await node.send('probe', 1, [write, confirmation.command], timeoutMs)
+    const commands = [touchCommand(partition.keys), confirmation.command]
+    const outcome = await node.send('probe', 1, commands, timeoutMs)
     if (this.#stopped) return
     // A node that no longer owns the slot cannot be asked this way, and is no longer asked for tasks either.
     const moved = connection.topology.ownerOf(partition.slot) !== node
-    const confirmed = outcome.ok && confirmation.satisfiedBy(outcome.replies[1])
+    const [touched, reply] = outcome.ok ? outcome.replies : []
+    const confirmed = outcome.ok && !(touched instanceof Error) && confirmation.satisfiedBy(reply)
     if (moved || confirmed) {
       this.#short.delete(node)
       if (confirmed) {

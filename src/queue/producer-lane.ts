@@ -2,7 +2,7 @@ import type { Confirmation, Connection, Outcome } from '../connection/connection
 import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
 import { type EnqueueResult, enqueueCall } from '../scripts/enqueue.js'
-import { voidCall } from '../scripts/void.js'
+import { type VoidResult, voidCall } from '../scripts/void.js'
 import { Backlog, type Item } from './backlog.js'
 import { REMEMBER_BATCH_MS, type ResolvedQueueOptions } from './queue-options.js'
 import { Recent } from './recent.js'
@@ -12,6 +12,12 @@ const RESEND_MS = 50
 /** Most copies that are remembered to be voided, and most of them in one call. */
 const MOST_VOIDS = 10_000
 const VOIDS_PER_CALL = 500
+
+interface Master {
+  readonly master: Node | undefined
+  /** Which of its lives (see node.ts). */
+  readonly generation: number | undefined
+}
 
 export interface Batch {
   readonly number: number
@@ -35,8 +41,8 @@ export class ProducerLane {
   readonly #recent: Recent
   /** A break was noticed, and it is not known yet what it cost. */
   #doubted = false
-  /** Highest number that was confirmed, and who was master then: a node, and which of its lives (see node.ts). */
-  #confirmed: { number: number; master: Node | undefined; generation: number | undefined } | undefined
+  /** Highest number that was confirmed, and who was master then. */
+  #confirmed: ({ readonly number: number } & Master) | undefined
 
   constructor(
     readonly partition: Partition,
@@ -103,7 +109,6 @@ export class ProducerLane {
 
   sendAgain(batch: Batch): void {
     this.#resend = batch
-    this.#pause()
   }
 
   voidLater(id: string): void {
@@ -111,35 +116,38 @@ export class ProducerLane {
   }
 
   async send(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
+    const before = this.#master
     const outcome = await this.#call(batch, confirm)
     if (!outcome.ok) return outcome
-    this.#compare(outcome.value)
+    this.#compare(outcome.value.previous, before)
     if (outcome.confirmed) {
       this.#recent.add(batch.number, batch.items)
-      this.#confirmed = { number: batch.number, ...this.#master }
+      this.#confirmed = { number: batch.number, ...before }
     }
     return outcome
   }
 
   /** Asks what the partition remembers of us: number 0 is always a repeat. */
   async check(): Promise<void> {
+    const before = this.#master
     const outcome = await this.#call({ number: 0, items: [] }, undefined)
-    if (outcome.ok) this.#compare(outcome.value)
-    else this.#pause()
+    if (outcome.ok) this.#compare(outcome.value.previous, before)
+    else this.pause()
   }
 
   /** Removes copies. @returns how many were still there */
   async sendVoids(): Promise<number> {
     const ids = this.#voids.splice(0, VOIDS_PER_CALL)
     const outcome = await this.takeBack(ids)
-    if (outcome.ok) return outcome.value.length
+    if (outcome.ok) return outcome.value.removed.length
     this.#voids.unshift(...ids)
-    this.#pause()
+    this.pause()
     return 0
   }
 
-  /** Removes tasks that were stored here. Resolves with the ids of those that were still there. */
-  async takeBack(ids: readonly string[]): Promise<Outcome<string[]>> {
+  /** Removes tasks that were stored here. */
+  async takeBack(ids: readonly string[]): Promise<Outcome<VoidResult>> {
+    const before = this.#master
     const call = voidCall(this.partition.keys, {
       producerId: this.producerId,
       // Up to the last number that was given out; not that of a batch which must still be taken.
@@ -148,8 +156,9 @@ export class ProducerLane {
       ids,
     })
     this.#begin()
-    const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'produce' })
+    const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'write' })
     this.sending = false
+    if (outcome.ok) this.#compare(outcome.value.previous, before)
     return outcome
   }
 
@@ -164,7 +173,7 @@ export class ProducerLane {
     })
     const sockets = this.options.connection.connectionsPerNode ?? 1
     const outcome = await this.connection.attempt(this.partition.slot, call, {
-      lane: 'produce',
+      lane: confirm ? 'produce' : 'write',
       socket: this.partition.index % sockets,
       confirm,
     })
@@ -172,17 +181,20 @@ export class ProducerLane {
     return outcome
   }
 
-  /** Not always who answered: a call may have been redirected. */
-  get #master(): { readonly master: Node | undefined; readonly generation: number | undefined } {
+  /** To be taken down before a call: who is master when its reply has come may be another one. */
+  get #master(): Master {
     const master = this.connection.topology.ownerOf(this.partition.slot)
     return { master, generation: master?.generation }
   }
 
-  #compare({ previous }: EnqueueResult): void {
+  /** `previous`: the number that the partition remembered of us. `by`: its master when it was asked. */
+  #compare(previous: number, by: Master): void {
+    // It forgets us after REMEMBER_BATCH_MS, and then says nothing of what it has lost.
+    this.#recent.forget(this.#doubted ? REMEMBER_BATCH_MS / 2 : undefined)
     this.#doubted = false
     if (!this.#confirmed) return
     const { number } = this.#confirmed
-    this.#confirmed = { number: Math.min(number, previous), ...this.#master }
+    this.#confirmed = { number: Math.min(number, previous), ...by }
     const lost = previous < number ? this.#recent.takeAfter(previous) : []
     if (lost.length > 0) this.onLost(lost)
   }
@@ -192,7 +204,8 @@ export class ProducerLane {
     this.sentAtMs = performance.now()
   }
 
-  #pause(): void {
+  /** Nothing is sent for a moment. */
+  pause(): void {
     this.#pausedUntilMs = performance.now() + RESEND_MS
   }
 }

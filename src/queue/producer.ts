@@ -26,6 +26,10 @@ const TASKS_PER_BREATH = 1_000
 const LOOK_MS = 50
 /** Ms after which a batch without a reply no longer holds up other shards. */
 const STUCK_MS = 100
+/** Most copies of a task whose fate is open, before it stays where it is. */
+const MOST_COPIES = 3
+/** Ms for which it is tried to store again what a master has lost: longer than a failover. */
+const RESTORE_MS = 60_000
 /** Bytes of confirmed batches that all partitions together remember (see recent.ts). */
 const RECENT_BYTES = 16 * 1024 * 1024
 
@@ -59,8 +63,12 @@ export class Producer {
   #timer: NodeJS.Timeout | undefined
   #roomWaiters: (() => void)[] = []
   #idleWaiters: (() => void)[] = []
-  #lastFault: Fault | undefined
+  /** What went wrong last with a master that has taken nothing since. */
+  readonly #faults = new WeakMap<Node, Fault>()
+  /** No more is taken from callers. */
   #closed = false
+  /** No more is sent. */
+  #stopped = false
   readonly #onTopology = () => {
     this.gate.review()
     this.#rebalance()
@@ -74,6 +82,7 @@ export class Producer {
     private readonly options: ResolvedQueueOptions,
     private readonly confirmation: Confirmation | undefined,
     onGateChange: () => void,
+    private readonly onError: (error: Error) => void,
   ) {
     this.gate = new Gate(connection, confirmation, partitions, () => {
       onGateChange()
@@ -136,11 +145,12 @@ export class Producer {
     }
   }
 
-  /** Sends what waits, then refuses more. */
+  /** Refuses more, and sends what waits: at most for as long as any of it may take. */
   async close(): Promise<void> {
     this.#closed = true
     if (this.#bufferedBytes > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
     await Promise.all(this.#lanes.filter((lane) => lane.hasVoids).map((lane) => this.#sendVoids(lane)))
+    this.#stopped = true
     this.connection.topology.off('change', this.#onTopology)
     this.gate.stop()
     clearTimeout(this.#timer)
@@ -157,6 +167,7 @@ export class Producer {
   }
 
   #flush(): void {
+    if (this.#stopped) return
     const nowMs = performance.now()
     for (const item of this.#loose.takeExpired(nowMs)) this.#giveUp(item)
     for (const lane of this.#lanes) this.#flushLane(lane, nowMs)
@@ -200,7 +211,7 @@ export class Producer {
     const size = Math.min(share, BATCH_TASKS)
     for (let step = 0; step < this.#order.length && this.#loose.size > 0; step++) {
       const lane = this.#lanes[this.#order[this.#turn++ % this.#order.length] ?? 0]
-      if (!lane || lane.sending || lane.hasResend || !mayTake(lane)) continue
+      if (!lane || lane.sending || lane.paused || lane.hasResend || !mayTake(lane)) continue
       const node = this.connection.topology.ownerOf(lane.partition.slot)
       if (!node || !this.#balance.allows(node, (other) => this.#isStuck(other))) continue
       const { index } = lane.partition
@@ -232,6 +243,7 @@ export class Producer {
         item.id = `${lane.partition.index.toString(36)}.${this.#id}${(this.#sequence++).toString(36)}`
     }
     const outcome = await lane.send(batch, this.#confirmationAt(lane))
+    if (outcome.ok) this.#noteFault(lane, undefined)
     if (!outcome.ok) this.#refused(lane, batch, outcome.fault, outcome.node)
     else if (outcome.confirmed) this.#confirmed(lane, batch, outcome.value)
     else await this.#unconfirmed(lane, batch, outcome.value, outcome.node)
@@ -263,7 +275,7 @@ export class Producer {
   async #unconfirmed(lane: ProducerLane, batch: Batch, result: EnqueueResult, node: Node): Promise<void> {
     this.counters.unconfirmed += batch.items.length
     const error = new Error(`no replica of ${node.name} confirmed within ${this.options.confirmTimeoutMs} ms`)
-    this.#lastFault = { kind: 'noreplicas', error }
+    this.#noteFault(lane, { kind: 'noreplicas', error })
     this.gate.reportShort(node, lane.partition)
     const elsewhere = this.#lanes.some((other) => this.gate.isOpen(other.partition))
     const moving = batch.items.filter((item) => elsewhere && this.#mayMove(item, true))
@@ -286,7 +298,7 @@ export class Producer {
       this.#redirect(lane, batch, true)
       return
     }
-    const removed = new Set(outcome.value)
+    const removed = new Set(outcome.value.removed)
     this.counters.voided += removed.size
     for (const item of batch.items) {
       if (removed.has(item.id)) {
@@ -307,35 +319,38 @@ export class Producer {
 
   /** Stores again what a master has lost although it was confirmed; the callers have their answer already. */
   #restore({ index }: Partition, items: readonly Item[]): void {
+    const deadlineMs = performance.now() + Math.max(RESTORE_MS, this.options.enqueueTimeoutMs)
     for (const item of items) {
       this.#bufferedBytes += item.bytes
       this.#lanes[index]?.keyed.putBack({
         ...item,
         keyed: true,
-        deadlineMs: Number.POSITIVE_INFINITY,
+        deadlineMs,
         copies: undefined,
         restores: item.restores + 1,
         resolve: () => {
           this.counters.restored++
         },
-        reject: () => {},
+        reject: (cause) =>
+          this.onError(new Error(`task ${item.id} is lost: its master came back without it`, { cause })),
       })
     }
+    this.#flushSoon()
   }
 
   #refused(lane: ProducerLane, batch: Batch, fault: Fault, node: Node | undefined): void {
-    this.#lastFault = fault
+    this.#noteFault(lane, fault)
     if (fault.kind === 'rejected' || fault.kind === 'denied') {
-      for (const item of batch.items) {
-        this.#leave(item)
-        item.reject(
-          fault.kind === 'denied'
-            ? new AuthenticationError(node?.name ?? this.queue, { cause: fault.error })
-            : new QueueUnavailableError(this.queue, fault.error.message, { cause: fault.error }),
-        )
-      }
+      const cause = { cause: fault.error }
+      const error =
+        fault.kind === 'denied'
+          ? new AuthenticationError(node?.name ?? this.queue, cause)
+          : new QueueUnavailableError(this.queue, fault.error.message, cause)
+      for (const item of batch.items) this.#fail(item, error, fault.error.message)
       return
     }
+    // A shard that refuses is not asked again in the same breath, however fast it is at that.
+    lane.pause()
     if (node && (fault.kind === 'oom' || fault.kind === 'noreplicas' || fault.kind === 'misconf'))
       this.gate.reportFull(node)
     this.#redirect(lane, batch, !isCertain(fault))
@@ -358,13 +373,20 @@ export class Producer {
         staying.push(item)
       }
     }
-    if (staying.length > 0) lane.sendAgain({ number: batch.number, items: staying })
+    if (staying.length === 0) return
+    lane.sendAgain({ number: batch.number, items: staying })
+    lane.pause()
   }
 
   #mayMove(item: Item, mayBeHere: boolean): boolean {
     if (item.keyed) return false
     if (!mayBeHere) return true
-    return this.options.onUncertain === 'move' && this.connection.topology.masters().length > 1
+    const copies = item.copies?.length ?? 0
+    return (
+      this.options.onUncertain === 'move' &&
+      this.connection.topology.masters().length > 1 &&
+      copies < Math.min(MOST_COPIES, this.#lanes.length)
+    )
   }
 
   async #sendVoids(lane: ProducerLane): Promise<void> {
@@ -374,27 +396,50 @@ export class Producer {
 
   /** `lane`: the only one that the task may go to. */
   #giveUp(item: Item, lane?: ProducerLane): void {
-    this.#leave(item)
-    const { queue } = this
-    const cause = { cause: this.#lastFault?.error }
-    const problem = `not enqueued within ${this.options.enqueueTimeoutMs} ms: ${this.#whyNot(lane)}`
-    const [first] = item.copies ?? []
-    if (first !== undefined) {
-      // Of several unconfirmed copies one is enough.
-      this.#voidCopies(item, first)
-      item.reject(new NotReplicatedError(queue, item.id, this.#whyNot(lane), cause))
-    } else if (this.#lastFault?.kind === 'oom') item.reject(new QueueFullError(queue, problem, cause))
-    else item.reject(new QueueUnavailableError(queue, problem, cause))
+    const fault = this.#faultOf(lane)
+    const why = this.#whyNot(lane, fault)
+    const problem = `not enqueued within ${this.options.enqueueTimeoutMs} ms: ${why}`
+    const Refusal = fault?.kind === 'oom' ? QueueFullError : QueueUnavailableError
+    this.#fail(item, new Refusal(this.queue, problem, { cause: fault?.error }), why)
   }
 
-  #whyNot(lane: ProducerLane | undefined): string {
+  /** `error` is what the caller is told if nothing is stored. */
+  #fail(item: Item, error: Error, why: string): void {
+    this.#leave(item)
+    const [first] = item.copies ?? []
+    if (first === undefined) {
+      item.reject(error)
+      return
+    }
+    // Of several unconfirmed copies one is enough.
+    this.#voidCopies(item, first)
+    item.reject(new NotReplicatedError(this.queue, item.id, why, { cause: error.cause }))
+  }
+
+  /** Of the owner of the slot, which is not always who answered. */
+  #noteFault({ partition }: ProducerLane, fault: Fault | undefined): void {
+    const owner = this.connection.topology.ownerOf(partition.slot)
+    if (!owner) return
+    if (fault) this.#faults.set(owner, fault)
+    else this.#faults.delete(owner)
+  }
+
+  /** What keeps tasks from this lane, or from all of them. */
+  #faultOf(lane: ProducerLane | undefined): Fault | undefined {
+    const { topology } = this.connection
+    const masters = lane ? [topology.ownerOf(lane.partition.slot)] : topology.masters()
+    const faults = masters.map((node) => node && (node.downBecause ?? this.#faults.get(node)))
+    return faults.find((fault) => fault?.kind === 'oom') ?? faults.find((fault) => fault !== undefined)
+  }
+
+  #whyNot(lane: ProducerLane | undefined, fault: Fault | undefined): string {
     const lanes = lane ? [lane] : this.#lanes
     const states = new Set(lanes.map(({ partition }) => this.gate.stateOfPartition(partition)))
-    const fault = this.#lastFault?.error.message
-    if (states.size !== 1 || !states.has('short')) return fault ?? 'no shard took the task in time'
+    if (states.size !== 1 || !states.has('short'))
+      return fault?.error.message ?? 'no shard took the task in time'
     const shards = lane ? 'the shard of its key has no' : 'no shard has a'
     return (
-      `${shards} replica that confirms${fault === undefined ? '' : ` (${fault})`}; ` +
+      `${shards} replica that confirms${fault === undefined ? '' : ` (${fault.error.message})`}; ` +
       "bring one back, or acknowledge without it: onShortfall: 'accept'"
     )
   }
@@ -408,7 +453,7 @@ export class Producer {
 
   /** While something waits for a shard or a resend, looks again by itself; replies alone may never come. */
   #watchClock(): void {
-    if (this.#timer !== undefined) return
+    if (this.#timer !== undefined || this.#stopped) return
     const waiting = this.#loose.size > 0 || this.#lanes.some((lane) => lane.waits)
     if (!waiting) return
     this.#timer = setTimeout(() => {

@@ -45,9 +45,9 @@ export class Recent {
     return missing.flatMap((entry) => entry.items)
   }
 
-  /** Drops what is too old by now. To be called when a break is noticed, and not again until it is mended. */
-  forget(): void {
-    const oldestMs = performance.now() - REMEMBER_MS
+  /** Drops what is older than `ms`. By default, what could not be missing even if its master broke down now. */
+  forget(ms = REMEMBER_MS): void {
+    const oldestMs = performance.now() - ms
     let gone = 0
     for (const entry of this.#entries) {
       if (entry.atMs >= oldestMs && this.#bytes <= this.mostBytes) break

@@ -213,7 +213,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     for (;;) {
       const blockMs = Math.max(0, deadlineMs - performance.now())
       const handed = await consumer.take({ ...options, blockMs })
-      const deliveries = handed.flatMap((one) => this.#deliver(one, options.leaseMs))
+      const deliveries = handed.flatMap((one) => this.#deliver(one))
       if (deliveries.length > 0 || handed.length === 0) return deliveries
     }
   }
@@ -315,8 +315,14 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       connection,
       partitions,
       durability,
-      producer: new Producer(this.name, connection, partitions, options, confirmation, () =>
-        this.#reportShards(),
+      producer: new Producer(
+        this.name,
+        connection,
+        partitions,
+        options,
+        confirmation,
+        () => this.#reportShards(),
+        (error) => this.#report(error),
       ),
       consumer: new Consumer(this.name, connection, durability, partitions, options.keepResultsMs, (error) =>
         this.#report(error),
@@ -359,7 +365,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     toJson(`${at}.data`, item.data, this.options.maxPayloadBytes)
   }
 
-  #deliver(handed: Handed, leaseMs: number): AnyDelivery<Tasks>[] {
+  #deliver(handed: Handed): AnyDelivery<Tasks>[] {
     const { consumer, durability } = this.#ready()
     try {
       const record = decodeRecord(handed.task.id, handed.task.record)
@@ -370,7 +376,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
         durability,
         checkpoints: (id: string) => this.checkpoints(id),
       }
-      return [new Delivery(host, handed, record, leaseMs) as unknown as AnyDelivery<Tasks>]
+      return [new Delivery(host, handed, record) as unknown as AnyDelivery<Tasks>]
     } catch (error) {
       if (!(error instanceof InvalidDataError)) throw error
       void this.#bury(handed, error)

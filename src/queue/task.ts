@@ -54,6 +54,10 @@ export function encodeRecord(type: string, dataJson: string, options: ResolvedEn
   return `${levelOf(options.priority)}${options.maxAttempts}${mark}|[${JSON.stringify(type)},${Date.now()},${dataJson}${tail}]`
 }
 
+export function levelOfRecord(record: string): number {
+  return Number(record.charAt(0))
+}
+
 /** Whether the task has a key, so that it may never be run twice while its worker lives. */
 export function isKeyed(record: string): boolean {
   return record.charAt(record.indexOf('|') - 1) === 'k'
@@ -62,7 +66,7 @@ export function isKeyed(record: string): boolean {
 /** @throws InvalidDataError if the record was not written by `encodeRecord` */
 export function decodeRecord(id: string, record: string): TaskRecord {
   const bar = record.indexOf('|')
-  const level = Number(record.charAt(0))
+  const level = levelOfRecord(record)
   const maxAttempts = Number.parseInt(record.slice(1, bar), 10)
   try {
     const [type, enqueuedAt, data, extra] = JSON.parse(record.slice(bar + 1)) as [

@@ -2,13 +2,14 @@
 -- KEYS   1 leases
 -- ARGV   1 ms from now until they run out  2.. lease ids
 -- Output a number per lease: 1 renewed, 0 lost
--- Atomic A lease that was recovered is gone from `leases` and is not brought back.
+-- Atomic A lease that was recovered is gone from `leases` and is not brought back. One that runs out later anyway, since
+--        it was extended, stays as it is.
 local time = redis.call('TIME')
 local expiry = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[1]))
 local out = {}
 for i = 2, #ARGV do
   if redis.call('ZSCORE', KEYS[1], ARGV[i]) then
-    redis.call('ZADD', KEYS[1], 'XX', expiry, ARGV[i])
+    redis.call('ZADD', KEYS[1], 'XX', 'GT', expiry, ARGV[i])
     out[#out + 1] = 1
   else
     out[#out + 1] = 0

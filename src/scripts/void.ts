@@ -1,5 +1,5 @@
 import type { PartitionKeys } from '../keys/keys.js'
-import { loadScript, type ScriptCall } from './script.js'
+import { loadScript, type ScriptCall, unexpectedReply } from './script.js'
 
 const script = loadScript('void')
 
@@ -11,8 +11,14 @@ export interface VoidInput {
   readonly ids: readonly string[]
 }
 
-/** Ids of the copies that were still there and are removed. */
-export function voidCall(keys: PartitionKeys, input: VoidInput): ScriptCall<string[]> {
+export interface VoidResult {
+  /** The number that the partition remembered of this producer before; 0 for none. */
+  readonly previous: number
+  /** Ids of the copies that were still there and are removed. */
+  readonly removed: readonly string[]
+}
+
+export function voidCall(keys: PartitionKeys, input: VoidInput): ScriptCall<VoidResult> {
   return {
     script,
     keys: [
@@ -25,6 +31,10 @@ export function voidCall(keys: PartitionKeys, input: VoidInput): ScriptCall<stri
       keys.producer(input.producerId),
     ],
     args: [input.batchNumber, input.rememberBatchMs, ...input.ids],
-    parse: (reply) => reply as string[],
+    parse(reply) {
+      const [previous, ...removed] = reply as [number, ...string[]]
+      if (typeof previous !== 'number') throw unexpectedReply(script.name, reply)
+      return { previous, removed }
+    },
   }
 }

@@ -8,6 +8,11 @@ export interface HeartbeatListener {
   onBeat(error: Error | undefined): void
 }
 
+interface Held {
+  readonly delivery: Delivery
+  readonly leaseIds: readonly string[]
+}
+
 /**
  * Keeps the leases of running deliveries alive. Every third of the lease all leases of a partition are renewed in
  * one call, so two renewals may fail before a lease runs out. A lease is lost only when the server says so.
@@ -41,24 +46,29 @@ export class Heartbeat {
 
   /** One round of renewals. */
   async beat(): Promise<void> {
-    const byPartition = new Map<Partition, Map<string, Delivery[]>>()
+    const byPartition = new Map<Partition, Held[]>()
     for (const delivery of this.#held) {
-      const { partition, leaseId } = delivery.lease
-      const leases = byPartition.get(partition) ?? new Map<string, Delivery[]>()
-      byPartition.set(partition, leases.set(leaseId, [...(leases.get(leaseId) ?? []), delivery]))
+      const { partition, leaseIds } = delivery.lease
+      const held = byPartition.get(partition)
+      if (held) held.push({ delivery, leaseIds })
+      else byPartition.set(partition, [{ delivery, leaseIds }])
     }
     const errors = await Promise.all(
-      [...byPartition].map(([partition, leases]) => this.#renew(partition, leases)),
+      [...byPartition].map(([partition, held]) => this.#renew(partition, held)),
     )
     this.listener.onBeat(errors.find((error) => error !== undefined))
   }
 
-  async #renew(partition: Partition, leases: ReadonlyMap<string, Delivery[]>): Promise<Error | undefined> {
+  async #renew(partition: Partition, all: readonly Held[]): Promise<Error | undefined> {
+    const leaseIds = [...new Set(all.flatMap((held) => held.leaseIds))]
     try {
-      const lost = await this.consumer.renew(partition, [...leases.keys()], this.leaseMs)
-      // A lease whose last task was settled while the call was under way is no loss: nothing is held under it.
-      for (const delivery of lost.flatMap((leaseId) => leases.get(leaseId) ?? [])) {
-        if (this.#held.has(delivery)) this.listener.onLost(delivery)
+      const { lost, untilMs } = await this.consumer.renew(partition, leaseIds, this.leaseMs)
+      for (const held of all) {
+        if (!held.leaseIds.every((leaseId) => lost.has(leaseId))) held.delivery.renewed(untilMs)
+        // A lease whose last task was settled while the call was under way is no loss: nothing is held under it.
+        // Nor is one that was given up for another.
+        else if (this.#held.has(held.delivery) && held.delivery.lease.leaseIds.every((id) => lost.has(id)))
+          this.listener.onLost(held.delivery)
       }
       return undefined
     } catch (error) {

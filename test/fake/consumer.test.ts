@@ -1,71 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { LeaseLostError } from '../../src/index.js'
-import { encodeRecord } from '../../src/queue/task.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { FakeCluster, FakeNode, Received } from './fake-cluster.js'
+import { acknowledgedIn, Giver, record } from './giver.js'
 import { fakeCluster, keyFor, queueOn } from './harness.js'
-import { FakeError, type Reply } from './resp.js'
-
-const NOTHING_LEFT = ['', 0, -1, -1] as const
-const SOMETHING = ['1', 0, -1, -1] as const
-
-function record(partitionKey?: string): string {
-  return encodeRecord('note', '1', {
-    priority: 'medium',
-    delayMs: 0,
-    maxAttempts: 4,
-    backoff: { type: 'fixed', delayMs: 1 },
-    timeoutMs: 300_000,
-    partitionKey,
-    idempotencyKey: undefined,
-    metadata: undefined,
-  })
-}
-
-/** Ids that an exchange acknowledges (layout: exchange.lua; no results). */
-function acknowledgedIn({ args }: Received): string[] {
-  const ids: string[] = []
-  let at = 6
-  for (let group = 0; group < Number(args[5]); group++) {
-    const count = Number(args[at + 1])
-    ids.push(...args.slice(at + 2, at + 2 + count))
-    at += 2 + count
-  }
-  return ids
-}
-
-/** A node that has these tasks to give out, and knows who holds them: as much of a queue as these tests need. */
-class Giver {
-  readonly held = new Set<string>()
-
-  constructor(
-    node: FakeNode,
-    private readonly tasks: { id: string; record: string }[],
-    /** May answer in place of the queue. */
-    interfere: (call: Received) => ReturnType<FakeNode['script']> = () => undefined,
-  ) {
-    node.script = (call) => interfere(call) ?? this.answer(call)
-  }
-
-  answer(call: Received): Reply | undefined {
-    if (call.script === 'tend') return [this.outlook, []]
-    if (call.script === 'release') {
-      for (const id of call.args.slice(2)) this.tasks.unshift({ id, record: record('any') })
-    }
-    return call.script === 'exchange' ? this.exchange(call) : undefined
-  }
-
-  exchange(call: Received): Reply {
-    const acknowledged = acknowledgedIn(call).map((id) => (this.held.delete(id) ? 1 : 2))
-    const given = this.tasks.splice(0, Number(call.args[2]))
-    for (const { id } of given) this.held.add(id)
-    return [acknowledged, given.flatMap((task) => [task.id, task.record, '0']), this.outlook]
-  }
-
-  get outlook(): Reply {
-    return this.tasks.length > 0 ? SOMETHING : NOTHING_LEFT
-  }
-}
+import { FakeError } from './resp.js'
 
 async function deliveryFrom(
   cluster: FakeCluster,
@@ -95,6 +34,7 @@ describe('completing', () => {
     "READONLY You can't write against a read only replica.",
     'LOADING Redis is loading the dataset in memory',
     "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.',
     "OOM command not allowed when used memory > 'maxmemory'.",
     'NOREPLICAS Not enough good replicas to write.',
     'MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist to disk.',

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { loadScript } from '../../src/scripts/script.js'
-import { CommandReader, encode, FakeError, OK, type Reply } from './resp.js'
+import { Bytes, CommandReader, encode, FakeError, OK, type Reply } from './resp.js'
 
 /** One command as it arrived. */
 export interface Received {
@@ -14,6 +14,8 @@ export interface Received {
   readonly args: readonly string[]
   /** The word before it on the same connection was ASKING. */
   readonly asking: boolean
+  /** performance.now() */
+  readonly atMs: number
 }
 
 /** `silence`: no reply, ever. `hang up`: the connection ends in place of a reply. */
@@ -60,7 +62,8 @@ export class FakeNode {
   }
 
   static async start(id: string, cluster: FakeCluster): Promise<FakeNode> {
-    const server = createServer()
+    // As Redis does. Else two replies in a row take 40 ms, and a client that resends without a pause looks patient.
+    const server = createServer({ noDelay: true })
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
     return new FakeNode(id, (server.address() as AddressInfo).port, server, cluster)
@@ -69,6 +72,11 @@ export class FakeNode {
   /** Calls of a script, oldest first. */
   calls(script: string): Received[] {
     return this.received.filter((each) => each.script === script)
+  }
+
+  /** Connections that are open at the moment. */
+  get connections(): number {
+    return this.#sockets.size
   }
 
   hangUp(): void {
@@ -80,6 +88,12 @@ export class FakeNode {
     if (!this.server.listening) return
     this.server.close()
     await once(this.server, 'close')
+  }
+
+  /** Takes connections again after `stop`. */
+  async restart(): Promise<void> {
+    this.server.listen(this.port, '127.0.0.1')
+    await once(this.server, 'listening')
   }
 
   #serve(socket: Socket): void {
@@ -102,20 +116,20 @@ export class FakeNode {
         }
         // Replies go out in the order of the commands, however late one of them is; after a silence, none does.
         if (answer === 'silence') before = new Promise(() => {})
-        else before = before.then(() => answer).then((reply) => void socket.write(encode(reply)))
+        else before = before.then(() => answer).then((reply) => write(socket, reply))
       }
     })
   }
 
   /** What a script answers that is carried out; for a test that loses the reply. */
   carryOut({ script, keys, args }: Received): Reply {
-    if (script !== 'enqueue') return defaultOf(script, args)
-    const producer = keys[5] ?? ''
-    const number = Number(args[1])
+    if (script !== 'enqueue' && script !== 'void') return defaultOf(script, args)
+    const producer = keys[script === 'enqueue' ? 5 : 6] ?? ''
+    const number = Number(args[script === 'enqueue' ? 1 : 0])
     const last = this.#numbers.get(producer) ?? 0
-    if (last >= number) return ['repeat', last]
-    this.#numbers.set(producer, number)
-    return ['stored', last]
+    this.#numbers.set(producer, Math.max(last, number))
+    if (script === 'void') return [last, ...args.slice(2)]
+    return [last >= number ? 'repeat' : 'stored', last]
   }
 
   #default(received: Received): Reply {
@@ -140,11 +154,23 @@ export class FakeNode {
   }
 }
 
+function write(socket: Socket, reply: Reply): void {
+  socket.write(encode(reply))
+  if (reply instanceof Bytes) socket.end()
+}
+
 function describe(words: readonly string[], asking: boolean): Received {
   const [name, what = ''] = words
   const known = name === 'EVALSHA' ? bySha.get(what) : name === 'EVAL' ? bySource.get(what) : undefined
   const keyCount = known === undefined ? 0 : Number(words[2])
-  return { words, script: known, keys: words.slice(3, 3 + keyCount), args: words.slice(3 + keyCount), asking }
+  return {
+    words,
+    script: known,
+    keys: words.slice(3, 3 + keyCount),
+    args: words.slice(3 + keyCount),
+    asking,
+    atMs: performance.now(),
+  }
 }
 
 const EMPTY = ['', 0, -1, -1] as const
@@ -157,8 +183,6 @@ function defaultOf(script: string | undefined, args: readonly string[]): Reply {
       return [[], [], EMPTY]
     case 'tend':
       return [EMPTY, []]
-    case 'void':
-      return args.length - 2
     case 'renew':
       return args.slice(1).map(() => 1)
     case 'release':

@@ -1,17 +1,29 @@
-import { afterEach } from 'vitest'
-import { TaskQueue } from '../../src/index.js'
+import { afterEach, expect } from 'vitest'
+import { type Handlers, type QueueOptions, TaskQueue, Worker } from '../../src/index.js'
 import { partitionOfKey } from '../../src/keys/partitions.js'
+import { eventually } from '../helpers/behaviour/harness.js'
 import { FakeCluster, type FakeNode, type Received } from './fake-cluster.js'
 
-export type Notes = TaskQueue<{ note: number }>
+export interface NoteTasks {
+  note: number
+}
+export type Notes = TaskQueue<NoteTasks>
 
-const started: { stop(): Promise<void> }[] = []
+const started: FakeCluster[] = []
 const connected: Notes[] = []
+const workers: Worker<NoteTasks>[] = []
 
 afterEach(async () => {
   // Some of what is asked of a fake never ends; then a queue gives up after its own time-out.
+  await Promise.all(workers.splice(0).map((worker) => worker.stop({ timeoutMs: 0 })))
   await Promise.all(connected.splice(0).map((queue) => queue.disconnect()))
-  await Promise.all(started.splice(0).map((cluster) => cluster.stop()))
+  const clusters = started.splice(0)
+  try {
+    const nodes = clusters.flatMap((cluster) => cluster.nodes)
+    await eventually(() => expect(nodes.map((node) => node.connections)).toEqual(nodes.map(() => 0)))
+  } finally {
+    await Promise.all(clusters.map((cluster) => cluster.stop()))
+  }
 })
 
 export async function fakeCluster(): Promise<FakeCluster> {
@@ -22,16 +34,29 @@ export async function fakeCluster(): Promise<FakeCluster> {
 
 /** A queue of two partitions: 0 on master A, 1 on master B. Time-outs are short, so that silence is soon over. */
 export async function queueOn(cluster: FakeCluster, options: object = {}): Promise<Notes> {
-  const queue: Notes = new TaskQueue('fake', {
-    connection: { mode: 'cluster', nodes: cluster.seeds, commandTimeoutMs: 150 },
-    partitions: 2,
-    enqueueTimeoutMs: 1_000,
-    confirmTimeoutMs: 50,
-    ...options,
-  })
+  const queue: Notes = new TaskQueue('fake', { ...optionsFor(cluster), ...options })
   connected.push(queue)
   await queue.connect()
   return queue
+}
+
+export async function workerOn(
+  cluster: FakeCluster,
+  handlers: Handlers<NoteTasks>,
+): Promise<Worker<NoteTasks>> {
+  const worker = new Worker<NoteTasks>('fake', handlers, optionsFor(cluster))
+  workers.push(worker)
+  await worker.start()
+  return worker
+}
+
+function optionsFor(cluster: FakeCluster): QueueOptions {
+  return {
+    connection: { mode: 'cluster', nodes: cluster.seeds, commandTimeoutMs: 150, connectTimeoutMs: 500 },
+    partitions: 2,
+    enqueueTimeoutMs: 1_000,
+    confirmTimeoutMs: 50,
+  }
 }
 
 /** A partition key whose tasks go to this partition. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { type FakeNode, lineOf } from './fake-cluster.js'
-import { batchesAt, fakeCluster, idsAt, keyFor, queueOn } from './harness.js'
+import { batchesAt, fakeCluster, idsAt, keyFor, queueOn, voidedAt } from './harness.js'
 import { FakeError } from './resp.js'
 
 /** Has a node send whoever stores there somewhere else. */
@@ -59,6 +59,35 @@ describe('MOVED', () => {
   })
 })
 
+describe('a task without a key', () => {
+  it.each(['MOVED', 'ASK'])('follows %s as one with a key does, and leaves no copy behind', async (word) => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    const added = await cluster.addNode()
+    redirect(cluster.a, `${word} 1 127.0.0.1:${added.port}`)
+    const ids = await Promise.all(Array.from({ length: 8 }, (_, i) => queue.enqueue('note', i)))
+    expect(idsAt(added).size).toBeGreaterThan(0)
+    expect([...idsAt(added), ...idsAt(cluster.b)].sort()).toEqual([...ids].sort())
+    expect(added.calls('enqueue').every(({ asking }) => asking === (word === 'ASK'))).toBe(true)
+    expect([cluster.a, cluster.b, added].flatMap(voidedAt)).toEqual([])
+  })
+
+  it.each([
+    ['without a host', (): string => 'MOVED 1 :7000'],
+    ['to itself', (node: FakeNode): string => `MOVED 1 127.0.0.1:${node.port}`],
+    ['to a host that does not exist', (): string => 'MOVED 1 nowhere.invalid:7000'],
+    ['by ASK to itself', (node: FakeNode): string => `ASK 1 127.0.0.1:${node.port}`],
+  ])('that is sent %s goes to another shard', async (_, text) => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    redirect(cluster.a, text(cluster.a))
+    const ids = await Promise.all(Array.from({ length: 8 }, (_, i) => queue.enqueue('note', i)))
+    expect(batchesAt(cluster.a).length).toBeGreaterThan(0)
+    expect([...idsAt(cluster.b)].sort()).toEqual([...ids].sort())
+    expect(voidedAt(cluster.a)).toEqual([])
+  })
+})
+
 describe('ASK', () => {
   it('sends ASKING and the same call to the other node, for this once', async () => {
     const cluster = await fakeCluster()
@@ -109,7 +138,12 @@ describe('views that differ', () => {
     })
     const before = batchesAt(cluster.a).length
     // Over several looks, at either of them.
-    await new Promise((resolve) => setTimeout(resolve, 2_500))
+    const looksAt = (node: FakeNode) => node.received.filter(({ words }) => words[0] === 'CLUSTER').length
+    const looked = [looksAt(cluster.a), looksAt(cluster.b)] as const
+    await eventually(() => {
+      expect(looksAt(cluster.a)).toBeGreaterThan(looked[0] + 1)
+      expect(looksAt(cluster.b)).toBeGreaterThan(looked[1] + 1)
+    }, 10_000)
     await queue.enqueue('note', 2, { partitionKey: keyFor(0) })
     expect(batchesAt(cluster.a).length).toBe(before)
   })

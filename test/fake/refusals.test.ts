@@ -108,7 +108,13 @@ describe('what will not pass by itself', () => {
     const cluster = await fakeCluster()
     const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
     for (const node of [cluster.a, cluster.b]) refuse(node, 'ERR something else')
+    const startedMs = performance.now()
     await expect(queue.enqueue('note', 1)).rejects.toThrow('ERR something else')
+    const keyed = queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    await expect(keyed).rejects.toThrow('ERR something else')
+    await expect(keyed).rejects.toBeInstanceOf(QueueUnavailableError)
+    // After enqueueTimeoutMs the caller would get the same words.
+    expect(performance.now() - startedMs).toBeLessThan(5_000)
   })
 
   it('a reply that the script does not give is told at once, and not taken for a success', async () => {
@@ -116,7 +122,9 @@ describe('what will not pass by itself', () => {
     const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
     for (const node of [cluster.a, cluster.b])
       node.script = ({ script }) => (script === 'enqueue' ? ['perhaps'] : undefined)
+    const startedMs = performance.now()
     await expect(queue.enqueue('note', 1)).rejects.toThrow('perhaps')
+    expect(performance.now() - startedMs).toBeLessThan(5_000)
   })
 })
 

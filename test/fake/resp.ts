@@ -1,5 +1,5 @@
 /** What a fake server answers: RESP2 (https://redis.io/docs/latest/develop/reference/protocol-spec/). */
-export type Reply = string | number | null | readonly Reply[] | FakeError | Simple
+export type Reply = string | number | null | readonly Reply[] | FakeError | Simple | Bytes
 
 /** An error reply; its first word is its kind. */
 export class FakeError {
@@ -7,6 +7,11 @@ export class FakeError {
 }
 
 export class Simple {
+  constructor(readonly text: string) {}
+}
+
+/** Sent as they are, after which the connection ends: a reply that is cut off, or none at all. */
+export class Bytes {
   constructor(readonly text: string) {}
 }
 
@@ -18,6 +23,7 @@ export function encode(reply: Reply): string {
   if (typeof reply === 'string') return `$${Buffer.byteLength(reply)}\r\n${reply}\r\n`
   if (reply instanceof FakeError) return `-${reply.text}\r\n`
   if (reply instanceof Simple) return `+${reply.text}\r\n`
+  if (reply instanceof Bytes) return reply.text
   return `*${reply.length}\r\n${reply.map(encode).join('')}`
 }
 

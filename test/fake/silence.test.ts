@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { Answer, FakeNode, Received } from './fake-cluster.js'
 import { batchesAt, fakeCluster, idsAt, keyFor, queueOn, voidedAt } from './harness.js'
-import type { Reply } from './resp.js'
+import { Bytes, type Reply } from './resp.js'
 
 /** What may become of a call that was received and whose reply is never seen. */
 const WITHOUT_REPLY: { name: string; answer: (node: FakeNode, call: Received) => Answer }[] = [
@@ -20,6 +20,20 @@ const WITHOUT_REPLY: { name: string; answer: (node: FakeNode, call: Received) =>
     answer: (node, call) => {
       node.carryOut(call)
       return 'hang up'
+    },
+  },
+  {
+    name: 'the connection ends in the middle of the reply',
+    answer: (node, call) => {
+      node.carryOut(call)
+      return new Bytes('*2\r\n$6\r\nsto')
+    },
+  },
+  {
+    name: 'what comes is not RESP',
+    answer: (node, call) => {
+      node.carryOut(call)
+      return new Bytes('HTTP/1.1 400 Bad Request\r\n\r\n')
     },
   },
 ]
