@@ -24,7 +24,7 @@ const KNOWN_WITHIN_MS = 1_000
  */
 const RENEW_AGAIN_MS = 2_000
 /** Ms after which a take no longer waits for a partition that has not answered it. */
-const LATE_MS = 20
+const LATE_MS = 50
 /** Ms for which tasks that came too late for one take wait for another. */
 const UNCLAIMED_MS = 100
 /** Up to so many ms are added to a look at a lease that runs out, so that not every worker comes at once. */
@@ -162,7 +162,9 @@ export class Consumer implements LaneHost {
       const nowMs = performance.now()
       const fresh = taken.filter(({ askedAtMs, leaseMs }) => nowMs - askedAtMs < leaseMs)
       if (fresh.length > 0) return fresh
-      const leftMs = deadlineMs - performance.now()
+      // What is on its way to us is waited for, as long as that may take: else a short `blockMs` would never see it.
+      const late = this.#states.some((state) => state.late)
+      const leftMs = Math.max(deadlineMs - nowMs, late ? this.connection.commandTimeoutMs : 0)
       if (leftMs <= 0 || this.#stopped || options.signal?.aborted) return []
       if (!this.#anyReady(options.levels)) await this.#nextSignal(leftMs, options.signal)
     }
@@ -310,14 +312,13 @@ export class Consumer implements LaneHost {
   }
 
   #claim(count: number, levels: readonly number[]): Handed[] {
-    const claimed: Handed[] = []
-    if (this.#unclaimed.length === 0) return claimed
-    this.#unclaimed = this.#unclaimed.filter((handed) => {
-      if (claimed.length === count || !levels.includes(levelOfRecord(handed.task.record))) return true
-      claimed.push(handed)
-      return false
-    })
-    return claimed
+    if (this.#unclaimed.length === 0) return []
+    const wanted = levels.flatMap((level) =>
+      this.#unclaimed.filter(({ task }) => levelOfRecord(task.record) === level),
+    )
+    const claimed = new Set(wanted.slice(0, count))
+    this.#unclaimed = this.#unclaimed.filter((handed) => !claimed.has(handed))
+    return [...claimed]
   }
 
   /** Not for long: the lease would run out while nobody works on the tasks. */
