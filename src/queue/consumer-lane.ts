@@ -108,13 +108,22 @@ export class ConsumerLane {
 
   /** Tries for a minute, or for as long as the lease holds if that is longer: while it has no master, it stands still. */
   acknowledge(
-    task: Pick<Acknowledgement, 'id' | 'leaseId' | 'result' | 'oursUntilMs'>,
-    leaseMs: number,
+    id: string,
+    lease: { readonly id: string; readonly lengthMs: number; readonly heldUntilMs: number },
+    result: string,
   ): Promise<void> {
     if (this.#stopped) return Promise.reject(new NotConnectedError(this.host.queue))
     return new Promise((resolve, reject) => {
-      const deadlineMs = performance.now() + Math.max(leaseMs, LEAST_PATIENCE_MS)
-      this.#acknowledgements.push({ ...task, deadlineMs, resolve, reject, resent: false })
+      this.#acknowledgements.push({
+        id,
+        leaseId: lease.id,
+        result,
+        deadlineMs: performance.now() + Math.max(lease.lengthMs, LEAST_PATIENCE_MS),
+        oursUntilMs: lease.heldUntilMs,
+        resolve,
+        reject,
+        resent: false,
+      })
       this.#pumpSoon()
     })
   }

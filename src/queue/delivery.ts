@@ -97,8 +97,8 @@ export class Delivery<Type extends string = string, Data = unknown> {
       options.keepResultsMs > 0
         ? toJson(`the result of task ${this.id}`, result ?? null, options.maxPayloadBytes)
         : ''
-    const task = { id: this.id, leaseId: this.#leaseId, result: text, oursUntilMs: this.#heldUntilMs }
-    await consumer.lane(this.handed.partition).acknowledge(task, this.#leaseMs)
+    const lease = { id: this.#leaseId, lengthMs: this.#leaseMs, heldUntilMs: this.#heldUntilMs }
+    await consumer.lane(this.handed.partition).acknowledge(this.id, lease, text)
   }
 
   /**
