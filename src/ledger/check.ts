@@ -21,7 +21,7 @@ export interface Repeat {
 /** What is known of one fault, from its first step until the cluster was whole again. */
 export interface FaultFindings {
   readonly fault: string
-  /** Enqueues and runs in flight when its steps struck. */
+  /** Enqueues and runs in flight when its steps struck a server, and runs of the workers that it stopped. */
   readonly inFlight: number
   /** Tasks run again because of it. */
   readonly repeats: number
@@ -49,6 +49,8 @@ export interface Findings {
 /** After a step, what was begun within so many ms and took longer than SLOW_MS was in flight there too. */
 const GRACE_MS = 2_000
 const SLOW_MS = 50
+/** A process is noted as stopped just before its fault is. */
+const STOP_MS = 1_000
 /** What a replica is given to confirm (`confirmTimeoutMs`). */
 const CONFIRM_MS = 100
 
@@ -104,9 +106,7 @@ export function check(entries: readonly Entry[]): Findings {
       .map((story) => story.token),
     faults: faults.map((fault) => ({
       fault: fault.name,
-      inFlight: stories
-        .flatMap((story) => [...story.enqueues, ...story.runs])
-        .filter((interval) => inFlight(interval, fault)).length,
+      inFlight: countInFlight(stories, fault, stops),
       repeats: perFault.get(fault) ?? 0,
       ...enqueuesDuring(stories, fault, stops),
     })),
@@ -197,6 +197,22 @@ function inFlight({ fromMs, toMs }: Interval, fault: Fault): boolean {
   )
 }
 
+function countInFlight(stories: readonly Story[], fault: Fault, stops: readonly Stop[]): number {
+  const stopped = stops.filter((stop) => during(stop, fault))
+  const enqueues = stories.flatMap((story) => story.enqueues).filter((each) => inFlight(each, fault))
+  const runs = stories
+    .flatMap((story) => story.runs)
+    .filter((run) => inFlight(run, fault) || stopped.some((stop) => heldBy(stop, run)))
+  return enqueues.length + runs.length
+}
+
+const heldBy = (stop: Stop, run: Run) => stop.by === run.by && overlaps(run, stop)
+
+function during(stop: Stop, fault: Fault): boolean {
+  const fromMs = fault.strikes[0]?.atMs ?? Number.POSITIVE_INFINITY
+  return stop.fromMs >= fromMs - STOP_MS && stop.fromMs <= fault.untilMs
+}
+
 const within = (fromMs: number, strikeMs: number) => strikeMs <= fromMs && fromMs <= strikeMs + GRACE_MS
 
 function explain(
@@ -205,8 +221,9 @@ function explain(
   faults: readonly Fault[],
   stops: readonly Stop[],
 ): { reason: Reason; fault?: Fault | undefined } {
-  if (!earlier.completed && stops.some((stop) => stop.by === earlier.by && overlaps(earlier, stop))) {
-    return { reason: 'worker stopped' }
+  const stop = stops.find((each) => heldBy(each, earlier))
+  if (!earlier.completed && stop) {
+    return { reason: 'worker stopped', fault: faults.find((fault) => during(stop, fault)) }
   }
   const broken = faults.find((fault) => inFlight(earlier, fault))
   if (broken) return { reason: 'delivery in flight', fault: broken }

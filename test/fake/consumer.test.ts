@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { LeaseLostError } from '../../src/index.js'
+import { sleep } from '../../src/connection/connection.js'
+import { LeaseLostError, NotConnectedError } from '../../src/index.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { FakeCluster, FakeNode, Received } from './fake-cluster.js'
 import { acknowledgedIn, Giver, record } from './giver.js'
@@ -151,5 +152,61 @@ describe('handing out', () => {
     while (seen.length < 3)
       seen.push(...(await queue.dequeue({ count: 3, blockMs: 2_000 })).map(({ id }) => id))
     expect(seen.sort()).toEqual(['1.1', '1.2', '1.3'])
+  })
+
+  it('does not wait for a shard that is slow, and gives what it sends to whoever takes next', async () => {
+    const cluster = await fakeCluster()
+    new Giver(cluster.b, [{ id: '1.x', record: record() }])
+    const slow = new Giver(cluster.a, [{ id: '0.x', record: record() }])
+    const queue = await queueOn(cluster)
+    // Until then both are looked at, and known to have something.
+    await eventually(() => expect(cluster.nodes.some((node) => node.calls('open').length > 0)).toBe(true))
+    const { script } = cluster.a
+    cluster.a.script = (call) =>
+      call.script === 'exchange' && Number(call.args[2]) > 0
+        ? sleep(120).then(() => slow.exchange(call))
+        : script(call)
+    const ids = async () => (await queue.dequeue({ count: 2, blockMs: 2_000 })).map(({ id }) => id)
+    expect(await ids()).toEqual(['1.x'])
+    expect(await ids()).toEqual(['0.x'])
+    expect(cluster.a.calls('release')).toEqual([])
+  })
+
+  it('gives back what a slow shard sends when nobody takes it any more', async () => {
+    const cluster = await fakeCluster()
+    new Giver(cluster.b, [{ id: '1.x', record: record() }])
+    const slow = new Giver(cluster.a, [{ id: '0.x', record: record() }])
+    const queue = await queueOn(cluster)
+    const { script } = cluster.a
+    cluster.a.script = (call) =>
+      call.script === 'exchange' && Number(call.args[2]) > 0
+        ? sleep(120).then(() => slow.exchange(call))
+        : script(call)
+    expect((await queue.dequeue({ count: 2, blockMs: 2_000 })).map(({ id }) => id)).toEqual(['1.x'])
+    await eventually(() => expect(cluster.a.calls('release')[0]?.args).toContain('0.x'))
+  })
+})
+
+describe('disconnecting', () => {
+  it('ends a completion that gets no answer, and says so', async () => {
+    const cluster = await fakeCluster()
+    const { queue, delivery } = await deliveryFrom(cluster, ({ script, args }) =>
+      script === 'exchange' && args[5] !== '0' ? 'silence' : undefined,
+    )
+    const refusal = expect(delivery.complete()).rejects.toBeInstanceOf(NotConnectedError)
+    await queue.disconnect()
+    await refusal
+    await expect(delivery.complete()).rejects.toBeInstanceOf(NotConnectedError)
+  })
+
+  it('ends a completion that no replica confirms, and says so', async () => {
+    const cluster = await fakeCluster()
+    const { queue, delivery } = await deliveryFrom(cluster, ({ words }) =>
+      words[0] === 'WAIT' ? 0 : undefined,
+    )
+    const refusal = expect(delivery.complete()).rejects.toBeInstanceOf(NotConnectedError)
+    await eventually(() => expect(cluster.a.calls('touch').length).toBeGreaterThan(0))
+    await queue.disconnect()
+    await refusal
   })
 })

@@ -43,8 +43,9 @@ export async function queueOn(cluster: FakeCluster, options: object = {}): Promi
 export async function workerOn(
   cluster: FakeCluster,
   handlers: Handlers<NoteTasks>,
+  options: { readonly leaseMs?: number } = {},
 ): Promise<Worker<NoteTasks>> {
-  const worker = new Worker<NoteTasks>('fake', handlers, optionsFor(cluster))
+  const worker = new Worker<NoteTasks>('fake', handlers, { ...optionsFor(cluster), ...options })
   workers.push(worker)
   await worker.start()
   return worker

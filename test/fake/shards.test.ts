@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { sleep } from '../../src/connection/connection.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { Answer, FakeNode } from './fake-cluster.js'
 import { batchesAt, fakeCluster, idsAt, keyFor, type Notes, queueOn, voidedAt } from './harness.js'
@@ -199,6 +200,21 @@ describe('a connection that ends while nothing is under way', () => {
     const again = batchesAt(cluster.a).filter(({ ids }) => ids.includes(id))
     expect(again.length).toBe(2)
     expect(again[1]?.number).toBeGreaterThan(first?.number ?? 0)
+  })
+})
+
+describe('a producer that the partition has forgotten', () => {
+  it('does not store again what was confirmed long ago', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    const key = keyFor(0)
+    const id = await queue.enqueue('note', 1, { partitionKey: key })
+    // Longer than a master can be without what it has confirmed (recent.ts).
+    await sleep(3_100)
+    cluster.a.script = ({ script }) => (script === 'enqueue' ? ['stored', 0] : undefined)
+    await queue.enqueue('note', 2, { partitionKey: key })
+    await queue.enqueue('note', 3, { partitionKey: key })
+    expect(batchesAt(cluster.a).filter(({ ids }) => ids.includes(id)).length).toBe(1)
   })
 })
 

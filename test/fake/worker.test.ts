@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { sleep } from '../../src/connection/connection.js'
 import { LeaseLostError } from '../../src/index.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { Received } from './fake-cluster.js'
@@ -151,5 +152,37 @@ describe('a completion', () => {
       (error: unknown) => error,
     )
     expect(refusal).not.toBeInstanceOf(LeaseLostError)
+  })
+})
+
+describe('a task that is extended while its replica is late', () => {
+  it('is not given up: the lease it gets is renewed too', async () => {
+    const cluster = await fakeCluster()
+    let confirming = 1
+    let lease: string | undefined
+    const renewed = new Set<string>()
+    new Giver(cluster.a, [{ id: '0.x', record: record() }], (call) => {
+      if (call.words[0] === 'WAIT') return confirming
+      if (fetches(call)) lease ??= call.args[0]
+      if (call.script === 'extend') lease = call.args[2]
+      if (call.script !== 'renew') return undefined
+      for (const id of call.args.slice(1)) renewed.add(id)
+      return call.args.slice(1).map((id) => (id === lease ? 1 : 0))
+    })
+    const worker = await workerOn(
+      cluster,
+      {
+        note: async (delivery) => {
+          confirming = 0
+          await delivery.extend(10_000)
+        },
+      },
+      { leaseMs: 500 },
+    )
+    await eventually(() => expect([...renewed].some((id) => id.endsWith(':0.x'))).toBe(true))
+    await sleep(500)
+    expect(worker.health()).toMatchObject({ active: 1, metrics: { lost: 0 } })
+    confirming = 1
+    await eventually(() => expect(worker.health().metrics.completed).toBe(1))
   })
 })

@@ -140,6 +140,21 @@ describe('a repeat', () => {
       expect(reasons(found)).toEqual(['worker stopped'])
     })
 
+    it('and is counted with the fault that stopped it, beside what else the worker had in hand', () => {
+      const found = twice(
+        ...run('a', 20, null, { ran: false }),
+        ...task('b'),
+        ...run('b', 20, 30, { by: 'v' }),
+        ...task('c'),
+        ...run('c', 22, null),
+        stopped(25),
+        fault(26, 'SIGKILL', { nodes: false }),
+        ...run('a', 5_000, 5_010, { by: 'v' }),
+        healthy(6_000),
+      )
+      expect(found.faults[0]).toMatchObject({ repeats: 1, inFlight: 2 })
+    })
+
     it('when it was frozen, and refused as it came back', () => {
       const late = run('a', 20, 9_000, { ends: 'refused' })
       expect(

@@ -56,6 +56,7 @@ describe('options that make no sense', () => {
       'options.connection.url: expected redis://',
     ],
     ['q', { connection: { mode: 'sentinel' } }, 'options.connection.mode: expected one of cluster, single'],
+    ['q', { onShortfall: 'wait' }, 'options.onShortfall: expected one of reject, accept, got "wait"'],
     ['q', { connection: undefined }, 'options.connection: expected {'],
     ['q', { retries: 3 }, 'options.retries: unknown'],
   ])('queue %j %j', (name, options, message) => {

@@ -14,7 +14,7 @@ export function judge(findings: Findings, kind: FaultKind): Violation[] {
     findings.repeats.filter((each) => each.reason === reason).map((each) => each.token)
   const keyed = findings.repeats.filter((each) => each.keyed && each.reason !== 'worker stopped')
   const inFlight = findings.faults.reduce((sum, fault) => sum + fault.inFlight, 0)
-  const excused = repeats('delivery in flight').length + repeats('enqueue in flight').length
+  const excused = ['worker stopped', 'delivery in flight', 'enqueue in flight'].flatMap(repeats).length
   const found: (Violation | false)[] = [
     tokens('acknowledged and lost', findings.lost),
     tokens('acknowledged twice', findings.acknowledgedTwice),
