@@ -1,21 +1,4 @@
-import type { NewTask } from '../scripts/enqueue.js'
-
-/** A task on its way into the cluster, with the promise of the caller who waits for it. */
-export interface Item extends Omit<NewTask, 'id'> {
-  /** Given when the task first joins a batch, and kept from then on; '' before. */
-  id: string
-  /** May only go to the partition of its key. */
-  readonly keyed: boolean
-  readonly bytes: number
-  /** performance.now() at which the caller is told that it did not work. */
-  readonly deadlineMs: number
-  /** Partitions that have, or may have, a copy that no replica has confirmed. */
-  copies: number[] | undefined
-  /** How often it was stored again after its master had lost it (see recent.ts). */
-  readonly restores: number
-  readonly resolve: (id: string) => void
-  readonly reject: (error: Error) => void
-}
+import type { Item } from './item.js'
 
 /** Tasks that wait to be sent, oldest first. All operations are O(1) per task. */
 export class Backlog {

@@ -11,7 +11,7 @@ import {
 } from '../scripts/exchange.js'
 import { releaseCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
-import type { Settled } from '../scripts/settled.js'
+import { settledFromDigit } from '../scripts/settled.js'
 import type { Durability } from './durability.js'
 import { type Acknowledgement, Settling } from './settling.js'
 import { isKeyed } from './task.js'
@@ -80,6 +80,7 @@ export class ConsumerLane {
   #drainWaiters: (() => void)[] = []
   #sending = false
   #scheduled = false
+  #inTurn = false
   #resumeAtMs = 0
   /** A task with a key was not handed out, since no replica knew of it: until one does, none is asked for. */
   #replicaLate = false
@@ -124,7 +125,7 @@ export class ConsumerLane {
         reject,
         resent: false,
       })
-      this.#pumpSoon()
+      this.#pumpInTurn()
     })
   }
 
@@ -191,6 +192,16 @@ export class ConsumerLane {
     this.#acknowledgements.unshift(...acknowledgements)
     if (!this.#stopped) return
     for (const one of this.#acknowledgements.splice(0)) one.reject(new NotConnectedError(this.host.queue))
+  }
+
+  /** At the end of this turn of the event loop: whoever has done a task mostly asks for the next one, in the same call. */
+  #pumpInTurn(): void {
+    if (this.#inTurn || this.#sending) return
+    this.#inTurn = true
+    setImmediate(() => {
+      this.#inTurn = false
+      this.#pumpSoon()
+    })
   }
 
   #pumpSoon(): void {
@@ -280,7 +291,7 @@ export class ConsumerLane {
   #settle(sent: readonly Acknowledgement[], result: ExchangeResult, node: Node): void {
     const done: Acknowledgement[] = []
     sent.forEach((acknowledgement, i) => {
-      const settled: Settled = result.acknowledged[i] ?? 'lost'
+      const settled = settledFromDigit(result.acknowledged, i)
       // Sent twice and gone: the first time got through, unless somebody else may have completed the task in between.
       const first =
         settled === 'gone' && acknowledgement.resent && performance.now() < acknowledgement.oursUntilMs

@@ -23,6 +23,10 @@ const KNOWN_WITHIN_MS = 1_000
  * Holders that live renew it within this time.
  */
 const RENEW_AGAIN_MS = 2_000
+/** Most tasks that are asked of one partition at once. */
+const MOST_PER_FETCH = 100
+/** Ms for which takes begin with the same partition. */
+const TURN_MS = 50
 /** Ms after which a take no longer waits for a partition that has not answered it. */
 const LATE_MS = 50
 /** Ms for which tasks that came too late for one take wait for another. */
@@ -57,11 +61,18 @@ interface PartitionState {
   looking: boolean
   /** A take has gone on without its answer, and none is asked until it has come. */
   late: boolean
+  /** At the last reply it had more than it was asked for. */
+  rich: boolean
   /** Who served it last, in which of its lives, and from when on leases may run out there (performance.now()). */
   servedBy: { readonly node: Node; readonly generation: number } | undefined
   leasesCountFromMs: number
   /** Something was scheduled while a look was under way. */
   lookAgain: boolean
+}
+
+interface Portion {
+  readonly state: PartitionState
+  readonly count: number
 }
 
 /**
@@ -78,7 +89,8 @@ export class Consumer implements LaneHost {
   #unclaimed: Handed[] = []
   #unclaimedTimer: NodeJS.Timeout | undefined
   #leaseSequence = 0
-  #turn = 0
+  /** Consumers begin at different partitions. */
+  readonly #offset = Math.floor(Math.random() * 1_024)
   #timer: NodeJS.Timeout | undefined
   #timerAtMs = Number.POSITIVE_INFINITY
   /** performance.now() after which tasks are handed out although some partition has not been looked at yet. */
@@ -111,6 +123,7 @@ export class Consumer implements LaneHost {
       known: false,
       looking: false,
       late: false,
+      rich: false,
       servedBy: undefined,
       leasesCountFromMs: 0,
       lookAgain: false,
@@ -232,6 +245,7 @@ export class Consumer implements LaneHost {
     }
     state.paused = outlook.paused
     const nowMs = performance.now()
+    state.rich = outlook.levels.some(Boolean)
     const ready = state.levels.some(Boolean) && !state.paused
     const dueInMs = Math.min(
       ready ? LOOK_BUSY_MS : LOOK_IDLE_MS,
@@ -266,29 +280,26 @@ export class Consumer implements LaneHost {
     for (const level of options.levels) {
       while (taken.length < options.count && !this.#stopped) {
         const missing = options.count - taken.length
-        const states = this.#withTasks(level, missing)
-        if (states.length === 0) break
+        const portions = this.#portions(level, missing)
+        if (portions.length === 0) break
         const levels = options.levels.filter((other) => other <= level)
-        taken.push(...(await this.#fetch(states, missing, levels, options.leaseMs)))
+        taken.push(...(await this.#fetch(portions, levels, options.leaseMs)))
       }
     }
     return taken
   }
 
-  /** Up to `count` tasks from these partitions, in even shares, without those that do not answer soon. */
+  /** What these partitions have, without those that do not answer soon. */
   async #fetch(
-    states: readonly PartitionState[],
-    count: number,
+    portions: readonly Portion[],
     levels: readonly number[],
     leaseMs: number,
   ): Promise<Handed[]> {
     const fetched: Handed[] = []
-    const pending = new Set(states)
+    const pending = new Set(portions.map(({ state }) => state))
     let over = false
-    const answers = states.map(async (state, i) => {
-      // They differ by one at most.
-      const share = Math.floor(count / states.length) + (i < count % states.length ? 1 : 0)
-      const { leaseId, askedAtMs, tasks } = await state.lane.fetch(share, levels, leaseMs)
+    const answers = portions.map(async ({ state, count }) => {
+      const { leaseId, askedAtMs, tasks } = await state.lane.fetch(count, levels, leaseMs)
       const { partition } = state.lane
       const handed = tasks.map((task) => ({ partition, leaseId, leaseMs, askedAtMs, task }))
       if (!over) {
@@ -342,15 +353,27 @@ export class Consumer implements LaneHost {
     }
   }
 
-  /** Up to `most` partitions that may have tasks of this level, another one first each time. */
-  #withTasks(level: number, most: number): PartitionState[] {
+  /**
+   * Whom to ask for `count` tasks of this level, and for how many. A partition that is known to have more than was asked
+   * for is asked for many at once, so that calls are few; the others for even shares. Which one comes first changes with
+   * time and not with each take, so that what is acknowledged and what is fetched go the same way, in one call.
+   */
+  #portions(level: number, count: number): Portion[] {
     const found: PartitionState[] = []
-    const first = this.#turn++
-    for (let step = 0; step < this.#order.length && found.length < most; step++) {
+    const first = this.#offset + Math.floor(performance.now() / TURN_MS)
+    for (let step = 0; step < this.#order.length && found.length < count; step++) {
       const state = this.#states[this.#order[(first + step) % this.#order.length] ?? 0]
       if (state?.levels[level] && this.#canAsk(state)) found.push(state)
     }
-    return found
+    const portions: Portion[] = []
+    let left = count
+    for (const state of found) {
+      if (left === 0) break
+      const share = Math.min(left, state.rich ? MOST_PER_FETCH : Math.ceil(count / found.length))
+      portions.push({ state, count: share })
+      left -= share
+    }
+    return portions
   }
 
   #anyReady(levels: readonly number[]): boolean {

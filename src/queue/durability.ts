@@ -6,6 +6,9 @@ import type { Partition } from '../keys/partitions.js'
 import type { ScriptCall } from '../scripts/script.js'
 import { touchCommand } from '../scripts/touch.js'
 
+/** Between two questions that more callers than this share, a pause of so many ms. */
+const CROWD = 4
+const GATHER_MS = 3
 /** Ms before a replica that did not confirm is waited for again. */
 const RETRY_MS = 50
 
@@ -108,15 +111,19 @@ export function notConfirmed(queue: string, taskId: string): NotReplicatedError 
 class Question {
   #current: Promise<unknown> = Promise.resolve()
   #next: Promise<Answer> | undefined
+  #asking = 0
 
   constructor(private readonly put: (asked: Partition) => Promise<Answer>) {}
 
   /** `partition`: any one of the node; the first that asks is written to. */
   ask(partition: Partition): Promise<Answer> {
+    this.#asking++
     this.#next ??= this.#current.then(() => {
       this.#next = undefined
       const answer = this.put(partition)
-      this.#current = answer
+      // Under load a pause gathers more of those who ask; one that is alone has its answer at once.
+      this.#current = this.#asking > CROWD ? answer.then(() => sleep(GATHER_MS)) : answer
+      this.#asking = 0
       return answer
     })
     return this.#next

@@ -11,9 +11,10 @@ import {
 } from '../errors.js'
 import { type Partition, partitionOfKey, visitingOrder } from '../keys/partitions.js'
 import type { EnqueueResult } from '../scripts/enqueue.js'
-import { Backlog, type Item } from './backlog.js'
+import { Backlog } from './backlog.js'
 import { Balance } from './balance.js'
 import { Gate } from './gate.js'
+import { bytesOf, type EncodedTask, Item, OneReceiver, type Receiver } from './item.js'
 import { type Batch, ProducerLane } from './producer-lane.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
 
@@ -52,12 +53,14 @@ export class Producer {
   readonly counters: ProducerCounters = { reroutes: 0, unconfirmed: 0, accepted: 0, voided: 0, restored: 0 }
   readonly #id = randomBytes(7).readUIntBE(1, 6).toString(36)
   readonly #lanes: ProducerLane[]
-  readonly #order: readonly number[]
+  /** Lanes without a call under way; the one that has been so for longest is first. */
+  readonly #idle: Set<ProducerLane>
+  /** Lanes that may have something that goes to their partition alone. */
+  readonly #needy = new Set<ProducerLane>()
   readonly #loose = new Backlog()
   readonly #balance = new Balance()
-  #turn = 0
   #sequence = 0
-  #sinceBreath = 0
+  #breathAt = TASKS_PER_BREATH
   #bufferedBytes = 0
   #flushing = false
   #timer: NodeJS.Timeout | undefined
@@ -72,6 +75,8 @@ export class Producer {
   readonly #onTopology = () => {
     this.gate.review()
     this.#rebalance()
+    // What was confirmed before the change may be in doubt.
+    for (const lane of this.#lanes) this.#needy.add(lane)
     this.#flushSoon()
   }
 
@@ -88,7 +93,6 @@ export class Producer {
       onGateChange()
       this.#onTopology()
     })
-    this.#order = visitingOrder(partitions.length)
     this.#lanes = partitions.map(
       (partition) =>
         new ProducerLane(
@@ -100,46 +104,53 @@ export class Producer {
           (items) => this.#restore(partition, items),
         ),
     )
+    const order = visitingOrder(partitions.length)
+    this.#idle = new Set(order.flatMap((index) => this.#lanes[index] ?? []))
     connection.topology.on('change', this.#onTopology)
     this.#rebalance()
   }
 
   /** Resolves with the task's id once the durability holds. @throws see TaskQueue.enqueue */
-  enqueue(
-    task: Pick<Item, 'record' | 'level' | 'delayMs' | 'idempotencyKey'>,
-    key: string | undefined,
-  ): Promise<string> {
-    if (this.#closed) return Promise.reject(new NotConnectedError(this.queue))
-    const bytes = task.record.length + 64
-    if (this.#bufferedBytes + bytes > this.options.maxBufferedBytes && this.#bufferedBytes > 0) {
-      const problem = `${this.#bufferedBytes} bytes wait in this process; await earlier enqueues, or raise maxBufferedBytes`
-      return Promise.reject(new QueueFullError(this.queue, problem))
+  enqueue(task: EncodedTask): Promise<string> {
+    return new Promise((resolve, reject) => this.add(task, new OneReceiver(resolve, reject), 0))
+  }
+
+  /** As `enqueue`, for a receiver that waits for many. Never throws. */
+  add(task: EncodedTask, receiver: Receiver, index: number): void {
+    if (this.#closed) {
+      receiver.failed(index, new NotConnectedError(this.queue))
+      return
     }
-    this.#bufferedBytes += bytes
-    return new Promise((resolve, reject) => {
-      const item: Item = {
-        ...task,
-        id: '',
-        keyed: key !== undefined,
-        bytes,
-        deadlineMs: performance.now() + this.options.enqueueTimeoutMs,
-        copies: undefined,
-        restores: 0,
-        resolve,
-        reject,
-      }
-      if (key === undefined) this.#loose.push(item)
-      else this.#lanes[partitionOfKey(key, this.#lanes.length)]?.keyed.push(item)
-      this.#flushSoon()
-    })
+    if (this.#bufferedBytes + bytesOf(task) > this.options.maxBufferedBytes && this.#bufferedBytes > 0) {
+      const problem = `${this.#bufferedBytes} bytes wait in this process; await earlier enqueues, or raise maxBufferedBytes`
+      receiver.failed(index, new QueueFullError(this.queue, problem))
+      return
+    }
+    const item = new Item(task, receiver, index, performance.now() + this.options.enqueueTimeoutMs)
+    this.#bufferedBytes += item.bytes
+    this.#breathAt--
+    if (task.key === undefined) {
+      this.#loose.push(item)
+    } else {
+      const lane = this.#lanes[partitionOfKey(task.key, this.#lanes.length)]
+      lane?.keyed.push(item)
+      if (lane) this.#needy.add(lane)
+    }
+    this.#flushSoon()
+  }
+
+  /** Whether a caller with many tasks should wait for `room` before it adds the next. */
+  get crowded(): boolean {
+    return this.#breathAt <= 0 || this.#bufferedBytes > this.options.maxBufferedBytes / 2
   }
 
   /**
-   * Resolves when half of the buffer is free: what a caller with many tasks waits for. Now and then it lets sockets and
-   * timers have their turn, so that the first tasks are under way while the last ones are made.
+   * Resolves when half of the buffer is free. Now and then it lets sockets and timers have their turn, so that the first
+   * tasks are under way while the last ones are made.
    */
   async room(): Promise<void> {
-    if (++this.#sinceBreath % TASKS_PER_BREATH === 0) await new Promise((resolve) => setImmediate(resolve))
+    this.#breathAt = TASKS_PER_BREATH
+    await new Promise((resolve) => setImmediate(resolve))
     while (this.#bufferedBytes > this.options.maxBufferedBytes / 2) {
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
     }
@@ -149,7 +160,7 @@ export class Producer {
   async close(): Promise<void> {
     this.#closed = true
     if (this.#bufferedBytes > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
-    await Promise.all(this.#lanes.filter((lane) => lane.hasVoids).map((lane) => this.#sendVoids(lane)))
+    await Promise.all([...this.#idle].filter((lane) => lane.hasVoids).map((lane) => this.#sendVoids(lane)))
     this.#stopped = true
     this.connection.topology.off('change', this.#onTopology)
     this.gate.stop()
@@ -170,7 +181,7 @@ export class Producer {
     if (this.#stopped) return
     const nowMs = performance.now()
     for (const item of this.#loose.takeExpired(nowMs)) this.#giveUp(item)
-    for (const lane of this.#lanes) this.#flushLane(lane, nowMs)
+    for (const lane of this.#needy) this.#flushLane(lane, nowMs)
     this.#flushLoose()
     this.#watchClock()
   }
@@ -180,7 +191,8 @@ export class Producer {
     for (const item of lane.takeExpired(nowMs)) this.#giveUp(item, lane)
     // Asked first, since it has to notice a break when it happens.
     const { doubtful } = lane
-    if (lane.sending || lane.paused || !this.connection.serves(lane.partition.slot)) return
+    if (!lane.waits) this.#needy.delete(lane)
+    if (!this.#idle.has(lane) || lane.paused || !this.connection.serves(lane.partition.slot)) return
     if (doubtful) void this.#check(lane)
     else if (lane.hasVoids) void this.#sendVoids(lane)
     else if (this.#takes(lane)) {
@@ -209,9 +221,9 @@ export class Producer {
   #dealLoose(mayTake: (lane: ProducerLane) => boolean): void {
     const share = Math.ceil(this.#loose.size / Math.max(1, this.connection.topology.masters().length))
     const size = Math.min(share, BATCH_TASKS)
-    for (let step = 0; step < this.#order.length && this.#loose.size > 0; step++) {
-      const lane = this.#lanes[this.#order[this.#turn++ % this.#order.length] ?? 0]
-      if (!lane || lane.sending || lane.paused || lane.hasResend || !mayTake(lane)) continue
+    for (const lane of this.#idle) {
+      if (this.#loose.size === 0) return
+      if (lane.paused || lane.hasResend || !mayTake(lane)) continue
       const node = this.connection.topology.ownerOf(lane.partition.slot)
       if (!node || !this.#balance.allows(node, (other) => this.#isStuck(other))) continue
       const { index } = lane.partition
@@ -237,7 +249,19 @@ export class Producer {
     )
   }
 
-  async #send(lane: ProducerLane, batch: Batch): Promise<void> {
+  /** One call at a time in each lane. */
+  async #occupy(lane: ProducerLane, call: () => Promise<void>): Promise<void> {
+    this.#idle.delete(lane)
+    await call()
+    this.#idle.add(lane)
+    this.#flushSoon()
+  }
+
+  #send(lane: ProducerLane, batch: Batch): Promise<void> {
+    return this.#occupy(lane, () => this.#sendBatch(lane, batch))
+  }
+
+  async #sendBatch(lane: ProducerLane, batch: Batch): Promise<void> {
     for (const item of batch.items) {
       if (item.id === '')
         item.id = `${lane.partition.index.toString(36)}.${this.#id}${(this.#sequence++).toString(36)}`
@@ -247,7 +271,6 @@ export class Producer {
     if (!outcome.ok) this.#refused(lane, batch, outcome.fault, outcome.node)
     else if (outcome.confirmed) this.#confirmed(lane, batch, outcome.value)
     else await this.#unconfirmed(lane, batch, outcome.value, outcome.node)
-    this.#flushSoon()
   }
 
   /** Of a shard that is known not to confirm, nobody waits for a confirmation. */
@@ -261,14 +284,19 @@ export class Producer {
     if (this.confirmation && this.gate.stateOfPartition(lane.partition) === 'short')
       this.counters.accepted += batch.items.length
     for (const item of batch.items) {
-      this.#voidCopies(item, lane.partition.index)
+      if (item.copies) this.#voidCopies(item, lane.partition.index)
       this.#leave(item)
-      item.resolve(result.replaced.get(item.id) ?? item.id)
+      item.resolve((result.replaced.size > 0 && result.replaced.get(item.id)) || item.id)
     }
   }
 
   #voidCopies(item: Item, exceptIndex: number): void {
-    for (const index of item.copies ?? []) if (index !== exceptIndex) this.#lanes[index]?.voidLater(item.id)
+    for (const index of item.copies ?? []) {
+      const lane = this.#lanes[index]
+      if (!lane || index === exceptIndex) continue
+      lane.voidLater(item.id)
+      this.#needy.add(lane)
+    }
   }
 
   /** The master has the batch, and no replica confirmed it in time. */
@@ -312,29 +340,30 @@ export class Producer {
     }
   }
 
-  async #check(lane: ProducerLane): Promise<void> {
-    await lane.check()
-    this.#flushSoon()
+  #check(lane: ProducerLane): Promise<void> {
+    return this.#occupy(lane, () => lane.check())
   }
 
   /** Stores again what a master has lost although it was confirmed; the callers have their answer already. */
   #restore({ index }: Partition, items: readonly Item[]): void {
+    const lane = this.#lanes[index]
+    if (!lane) return
     const deadlineMs = performance.now() + Math.max(RESTORE_MS, this.options.enqueueTimeoutMs)
-    for (const item of items) {
-      this.#bufferedBytes += item.bytes
-      this.#lanes[index]?.keyed.putBack({
-        ...item,
-        keyed: true,
-        deadlineMs,
-        copies: undefined,
-        restores: item.restores + 1,
-        resolve: () => {
-          this.counters.restored++
-        },
-        reject: (cause) =>
-          this.onError(new Error(`task ${item.id} is lost: its master came back without it`, { cause })),
-      })
+    const receiver: Receiver = {
+      stored: () => {
+        this.counters.restored++
+      },
+      failed: (at, cause) =>
+        this.onError(new Error(`task ${items[at]?.id} is lost: its master came back without it`, { cause })),
     }
+    items.forEach((item, at) => {
+      // It may only be where it was.
+      const again = new Item({ ...item, key: item.id }, receiver, at, deadlineMs, item.restores + 1)
+      again.id = item.id
+      this.#bufferedBytes += again.bytes
+      lane.keyed.putBack(again)
+    })
+    this.#needy.add(lane)
     this.#flushSoon()
   }
 
@@ -376,6 +405,7 @@ export class Producer {
     if (staying.length === 0) return
     lane.sendAgain({ number: batch.number, items: staying })
     lane.pause()
+    this.#needy.add(lane)
   }
 
   #mayMove(item: Item, mayBeHere: boolean): boolean {
@@ -389,9 +419,10 @@ export class Producer {
     )
   }
 
-  async #sendVoids(lane: ProducerLane): Promise<void> {
-    this.counters.voided += await lane.sendVoids()
-    this.#flushSoon()
+  #sendVoids(lane: ProducerLane): Promise<void> {
+    return this.#occupy(lane, async () => {
+      this.counters.voided += await lane.sendVoids()
+    })
   }
 
   /** `lane`: the only one that the task may go to. */
@@ -454,7 +485,7 @@ export class Producer {
   /** While something waits for a shard or a resend, looks again by itself; replies alone may never come. */
   #watchClock(): void {
     if (this.#timer !== undefined || this.#stopped) return
-    const waiting = this.#loose.size > 0 || this.#lanes.some((lane) => lane.waits)
+    const waiting = this.#loose.size > 0 || this.#needy.size > 0
     if (!waiting) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined

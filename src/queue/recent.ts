@@ -1,4 +1,4 @@
-import type { Item } from './backlog.js'
+import type { Item } from './item.js'
 
 /** Longest that a confirmed batch is remembered, in ms: AOF `everysec` loses at most about so much of a master. */
 const REMEMBER_MS = 3_000

@@ -22,6 +22,7 @@ import { Durability } from './durability.js'
 import { type EnqueueOptions, type Priority, resolveEnqueueOptions } from './enqueue-options.js'
 import type { ShardState } from './gate.js'
 import { type Depth, type Health, Inspection } from './inspection.js'
+import { type EncodedTask, ManyReceiver } from './item.js'
 import { toJson } from './json.js'
 import { Producer, type ProducerCounters } from './producer.js'
 import {
@@ -90,6 +91,11 @@ interface Parts {
   readonly deadLetters: DeadLetters
 }
 
+/** Most types whose JSON is remembered. */
+const MOST_TYPES = 1_000
+/** Bytes of records that enqueueMany makes before the first of them is sent. */
+const ENCODE_AHEAD_BYTES = 8 * 1024 * 1024
+
 /** One logical queue over every master of a Redis Cluster, or on a single Redis. */
 export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<QueueEvents> {
   readonly name: string
@@ -97,6 +103,8 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   #parts: Parts | undefined
   #connecting: Promise<void> | undefined
   readonly #shardStates = new Map<string, ShardState>()
+  /** Types that have been checked, as JSON. */
+  readonly #typeJson = new Map<string, string>()
 
   /** @throws InvalidOptionError */
   constructor(name: string, options: QueueOptions) {
@@ -134,23 +142,16 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
    * @throws QueueUnavailableError, QueueFullError (nothing is stored), NotReplicatedError (stored but unconfirmed)
    *         after `enqueueTimeoutMs`
    */
-  async enqueue<Type extends TypeOf<Tasks>>(
+  enqueue<Type extends TypeOf<Tasks>>(
     type: Type,
     data: Tasks[Type],
     options?: EnqueueOptions,
   ): Promise<string> {
-    const { producer } = this.#ready()
-    const resolved = resolveEnqueueOptions(options)
-    const dataJson = toJson(`the data of a ${JSON.stringify(type)} task`, data, this.options.maxPayloadBytes)
-    return producer.enqueue(
-      {
-        record: encodeRecord(checkName('type', type), dataJson, resolved),
-        level: levelOf(resolved.priority),
-        delayMs: resolved.delayMs,
-        idempotencyKey: resolved.idempotencyKey,
-      },
-      resolved.partitionKey ?? resolved.idempotencyKey,
-    )
+    try {
+      return this.#ready().producer.enqueue(this.#encode(type, data, options))
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /**
@@ -162,25 +163,21 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     const { producer } = this.#ready()
     if (!Array.isArray(items))
       throw new InvalidOptionError('items', 'expected an array of { type, data, options? }')
-    for (const [index, item] of items.entries()) this.#checkItem(item, index)
-    const failures: { index: number; error: Error }[] = []
-    const ids: (string | null)[] = new Array(items.length).fill(null)
-    const sending: Promise<void>[] = []
+    const encoded: EncodedTask[] = []
+    let bytes = 0
     for (const [index, item] of items.entries()) {
-      await producer.room()
-      const sent = this.enqueue(item.type, item.data, item.options)
-      sending.push(
-        sent.then(
-          (id) => {
-            ids[index] = id
-          },
-          (error: Error) => {
-            failures.push({ index, error })
-          },
-        ),
-      )
+      const task = this.#encodeItem(item, index)
+      // Of many, only the first are kept: the others are checked, and encoded again when their turn comes.
+      if (bytes < ENCODE_AHEAD_BYTES) encoded.push(task)
+      bytes += task.record.length
     }
-    await Promise.all(sending)
+    const receiver = new ManyReceiver(items.length)
+    for (const [index, item] of items.entries()) {
+      if (producer.crowded) await producer.room()
+      producer.add(encoded[index] ?? this.#encodeItem(item, index), receiver, index)
+    }
+    await receiver.settled
+    const { failures, ids } = receiver
     if (failures.length > 0)
       throw new EnqueueManyError(
         ids,
@@ -350,19 +347,37 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     }
   }
 
-  #checkItem(item: NewItem<Tasks>, index: number): void {
-    const at = `items[${index}]`
-    checkKeys(at, item, ['type', 'data', 'options'])
-    checkName(`${at}.type`, item.type)
+  /** `index`: of an item of enqueueMany, for messages. */
+  #encode(type: string, data: unknown, options: EnqueueOptions | undefined, index = -1): EncodedTask {
+    const resolved = resolveEnqueueOptions(options)
+    // The type's own checks and its text as JSON are the same each time.
+    const typeJson = this.#typeJson.get(type) ?? this.#learnType(type)
+    const what = index < 0 ? `the data of a ${typeJson} task` : `items[${index}].data`
+    const dataJson = toJson(what, data, this.options.maxPayloadBytes)
+    return {
+      record: encodeRecord(typeJson, dataJson, resolved),
+      level: levelOf(resolved.priority),
+      delayMs: resolved.delayMs,
+      idempotencyKey: resolved.idempotencyKey,
+      key: resolved.partitionKey ?? resolved.idempotencyKey,
+    }
+  }
+
+  #learnType(type: string): string {
+    const json = JSON.stringify(checkName('type', type))
+    if (this.#typeJson.size < MOST_TYPES) this.#typeJson.set(type, json)
+    return json
+  }
+
+  #encodeItem(item: NewItem<Tasks>, index: number): EncodedTask {
+    checkKeys(`items[${index}]`, item, ['type', 'data', 'options'])
     try {
-      resolveEnqueueOptions(item.options)
+      return this.#encode(item.type, item.data, item.options, index)
     } catch (error) {
       if (!(error instanceof InvalidOptionError)) throw error
-      throw new InvalidOptionError(`${at}.${error.option}`, error.message.slice(error.option.length + 2), {
-        cause: error,
-      })
+      const problem = error.message.slice(error.option.length + 2)
+      throw new InvalidOptionError(`items[${index}].${error.option}`, problem, { cause: error })
     }
-    toJson(`${at}.data`, item.data, this.options.maxPayloadBytes)
   }
 
   #deliver(handed: Handed): AnyDelivery<Tasks>[] {

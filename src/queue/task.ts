@@ -37,21 +37,28 @@ export const DEFAULT_TIMEOUT_MS = 300_000
 /**
  * A record as it stands in Redis: `<level><maxAttempts>|<JSON array>`, with a `k` before the bar where the task has a
  * key. The part before the bar is for the scripts (recover.lua, tend.lua) and `isKeyed`; the array is `[type, enqueuedAt, data, options?]`, where options that have their default
- * are left out: bytes here are bytes of the master's memory for every waiting task.
+ * are left out: bytes here are bytes of the master's memory for every waiting task. It has no newline (JSON writes them as
+ * `\\n`), since records travel as lines (enqueue.lua).
  */
-export function encodeRecord(type: string, dataJson: string, options: ResolvedEnqueueOptions): string {
+export function encodeRecord(typeJson: string, dataJson: string, options: ResolvedEnqueueOptions): string {
+  const { timeoutMs, backoff, metadata, partitionKey } = options
+  const plain =
+    timeoutMs === DEFAULT_TIMEOUT_MS &&
+    backoff === DEFAULT_BACKOFF &&
+    metadata === undefined &&
+    partitionKey === undefined
+  const tail = plain ? '' : `,${JSON.stringify(extraOf(options))}`
+  const mark = partitionKey === undefined && options.idempotencyKey === undefined ? '' : 'k'
+  return `${levelOf(options.priority)}${options.maxAttempts}${mark}|[${typeJson},${Date.now()},${dataJson}${tail}]`
+}
+
+function extraOf({ timeoutMs, backoff, metadata, partitionKey }: ResolvedEnqueueOptions): RecordOptions {
   const extra: RecordOptions = {}
-  if (options.timeoutMs !== DEFAULT_TIMEOUT_MS) extra.t = options.timeoutMs
-  if (options.backoff !== DEFAULT_BACKOFF) extra.b = options.backoff
-  if (options.metadata !== undefined) extra.m = options.metadata
-  if (options.partitionKey !== undefined) extra.k = options.partitionKey
-  let tail = ''
-  for (const _ in extra) {
-    tail = `,${JSON.stringify(extra)}`
-    break
-  }
-  const mark = options.partitionKey === undefined && options.idempotencyKey === undefined ? '' : 'k'
-  return `${levelOf(options.priority)}${options.maxAttempts}${mark}|[${JSON.stringify(type)},${Date.now()},${dataJson}${tail}]`
+  if (timeoutMs !== DEFAULT_TIMEOUT_MS) extra.t = timeoutMs
+  if (backoff !== DEFAULT_BACKOFF) extra.b = backoff
+  if (metadata !== undefined) extra.m = metadata
+  if (partitionKey !== undefined) extra.k = partitionKey
+  return extra
 }
 
 export function levelOfRecord(record: string): number {

@@ -1,10 +1,11 @@
 import type { PartitionKeys } from '../keys/keys.js'
-import { type Argument, loadScript, type ScriptCall, unexpectedReply } from './script.js'
+import { loadScript, type ScriptCall, unexpectedReply } from './script.js'
 
 const script = loadScript('enqueue')
 
 export interface NewTask {
   readonly id: string
+  /** Without a newline: tasks travel as lines. */
   readonly record: string
   /** 0 high, 1 medium, 2 low. */
   readonly level: 0 | 1 | 2
@@ -32,8 +33,8 @@ export interface EnqueueInput {
 }
 
 export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCall<EnqueueResult> {
-  const ready: [Argument[], Argument[], Argument[]] = [[], [], []]
-  const scheduled: Argument[] = []
+  const ready: [string[], string[], string[]] = [[], [], []]
+  const scheduled: (string | number)[] = []
   const onceIds: string[] = []
   const onceKeys: string[] = []
   for (const task of input.tasks) {
@@ -59,16 +60,11 @@ export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCal
       input.batchNumber,
       input.rememberBatchMs,
       input.rememberKeyMs,
-      ready[0].length / 2,
-      ready[1].length / 2,
-      ready[2].length / 2,
-      scheduled.length / 3,
-      onceIds.length,
-      ...ready[0],
-      ...ready[1],
-      ...ready[2],
-      ...scheduled,
-      ...onceIds,
+      ready[0].join('\n'),
+      ready[1].join('\n'),
+      ready[2].join('\n'),
+      scheduled.join('\n'),
+      onceIds.join('\n'),
     ],
     parse(reply) {
       const [kind, previous, ...pairs] = reply as [unknown, unknown, ...string[]]

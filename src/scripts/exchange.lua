@@ -3,46 +3,61 @@
 --        10 checkpoints  11 results  12 result expiry  13 set of the new lease
 --        14.. sets of the leases that tasks are acknowledged under
 -- ARGV   1 new lease id  2 lease in ms  3 tasks wanted  4 levels to take from, as '0', '01', '12', ...
---        5 ms to keep results, 0 for not at all  6 number of acknowledged leases
---        then for each: lease id, number of tasks n, n ids, and n results if results are kept
--- Output { acknowledgements, deliveries, outlook }
---        acknowledgements  a number per id: 1 completed, 0 held by someone else, 2 no longer there
---        deliveries        id, record, attempts used up, ...
+--        5 ms to keep results, 0 for not at all
+--        then for each acknowledged lease: its id, the ids of the tasks as lines, their results as lines (read only if
+--        results are kept)
+-- Output { acknowledgements, ids, records, attempts, outlook }
+--        acknowledgements  a digit per id: 1 completed, 0 held by someone else, 2 no longer there
+--        ids, records      of what is handed out, as lines
+--        attempts          that each has used up, as lines; empty if none has
 --        outlook           as in tend.lua
+--        Lines as in enqueue.lua.
 -- Atomic A task leaves its lease and its record in the same step; a task that leaves a ready list is in the new
 --        lease in the same step. Only the holder of the lease can acknowledge (fencing).
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local keep = tonumber(ARGV[5])
 
-local acknowledgements = {}
+local function lines(text)
+  local out, count, from, to = {}, 0, 1, nil
+  repeat
+    to = string.find(text, '\n', from, true)
+    count = count + 1
+    out[count] = string.sub(text, from, to and to - 1)
+    from = to and to + 1
+  until not to
+  return out
+end
+
+local acknowledgements, settled = {}, 0
 local completed = 0
-local at = 7
-for group = 1, tonumber(ARGV[6]) do
-  local leaseId, count, set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[13 + group]
-  local first = at + 2
-  local held = redis.call('SMISMEMBER', set, unpack(ARGV, first, first + count - 1))
-  local mine = {}
-  for i = 1, count do
-    local id = ARGV[first + i - 1]
+for group = 1, #KEYS - 13 do
+  local at = 3 + 3 * group
+  local leaseId, ids, set = ARGV[at], lines(ARGV[at + 1]), KEYS[13 + group]
+  local results = keep > 0 and lines(ARGV[at + 2])
+  local held = redis.call('SMISMEMBER', set, unpack(ids))
+  local mine, count = {}, 0
+  for i = 1, #ids do
+    local id = ids[i]
+    settled = settled + 1
     if held[i] == 1 then
-      mine[#mine + 1] = id
-      acknowledgements[#acknowledgements + 1] = 1
-      if keep > 0 then
+      count = count + 1
+      mine[count] = id
+      acknowledgements[settled] = '1'
+      if results then
         local record = redis.call('HGET', KEYS[4], id)
         if record then
           local attempts = redis.call('HGET', KEYS[5], id) or '0'
-          local result = ARGV[first + count + i - 1]
-          local kept = string.format('%.0f %s %d ', now, attempts, #result) .. result .. record
+          local kept = string.format('%.0f %s %d ', now, attempts, #results[i]) .. results[i] .. record
           redis.call('HSET', KEYS[11], id, kept)
           redis.call('ZADD', KEYS[12], string.format('%.0f', now + keep), id)
         end
       end
     else
-      acknowledgements[#acknowledgements + 1] = redis.call('HEXISTS', KEYS[4], id) == 1 and 0 or 2
+      acknowledgements[settled] = redis.call('HEXISTS', KEYS[4], id) == 1 and '0' or '2'
     end
   end
-  if #mine > 0 then
+  if count > 0 then
     redis.call('SREM', set, unpack(mine))
     redis.call('HDEL', KEYS[4], unpack(mine))
     redis.call('HDEL', KEYS[5], unpack(mine))
@@ -50,18 +65,14 @@ for group = 1, tonumber(ARGV[6]) do
     if redis.call('EXISTS', set) == 0 then
       redis.call('ZREM', KEYS[7], leaseId)
     end
-    completed = completed + #mine
-  end
-  at = first + count
-  if keep > 0 then
-    at = at + count
+    completed = completed + count
   end
 end
 if completed > 0 then
   redis.call('HINCRBY', KEYS[9], 'completed', completed)
 end
 
-local deliveries = {}
+local taken, records, attempts = {}, {}, {}
 local paused = redis.call('EXISTS', KEYS[8])
 local wanted = tonumber(ARGV[3])
 if wanted > 0 and paused == 0 then
@@ -77,22 +88,25 @@ if wanted > 0 and paused == 0 then
     end
   end
   if #ids > 0 then
-    local records = redis.call('HMGET', KEYS[4], unpack(ids))
-    local attempts = redis.call('EXISTS', KEYS[5]) == 1 and redis.call('HMGET', KEYS[5], unpack(ids))
-    local taken = {}
+    local found = redis.call('HMGET', KEYS[4], unpack(ids))
+    local used = redis.call('EXISTS', KEYS[5]) == 1 and redis.call('HMGET', KEYS[5], unpack(ids))
+    local count = 0
     for i = 1, #ids do
       -- An id without a record was voided or removed after it became ready: dropped here, where it costs O(1).
-      if records[i] then
-        taken[#taken + 1] = ids[i]
-        deliveries[#deliveries + 1] = ids[i]
-        deliveries[#deliveries + 1] = records[i]
-        deliveries[#deliveries + 1] = attempts and attempts[i] or '0'
+      if found[i] then
+        count = count + 1
+        taken[count] = ids[i]
+        -- No record of ours has a newline; one that has is none, and must not shift the others.
+        records[count] = string.find(found[i], '\n', 1, true) and '' or found[i]
+        if used then
+          attempts[count] = used[i] or '0'
+        end
       end
     end
-    if #taken > 0 then
+    if count > 0 then
       redis.call('SADD', KEYS[13], unpack(taken))
       redis.call('ZADD', KEYS[7], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
-      redis.call('HINCRBY', KEYS[9], 'delivered', #taken)
+      redis.call('HINCRBY', KEYS[9], 'delivered', count)
     end
   end
 end
@@ -106,7 +120,9 @@ end
 local due = redis.call('ZRANGE', KEYS[6], 0, 0, 'WITHSCORES')
 local lease = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
 return {
-  acknowledgements,
-  deliveries,
+  table.concat(acknowledgements),
+  table.concat(taken, '\n'),
+  table.concat(records, '\n'),
+  table.concat(attempts, '\n'),
   { levels, paused, due[2] and math.max(0, due[2] - now) or -1, lease[2] and math.max(0, lease[2] - now) or -1 },
 }

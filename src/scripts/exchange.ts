@@ -1,7 +1,6 @@
 import type { PartitionKeys } from '../keys/keys.js'
 import { type Outlook, parseOutlook } from './outlook.js'
-import { type Argument, loadScript, type ScriptCall } from './script.js'
-import { type Settled, settledFromNumber } from './settled.js'
+import { type Argument, loadScript, type ScriptCall, unexpectedReply } from './script.js'
 
 const script = loadScript('exchange')
 
@@ -32,25 +31,17 @@ export interface ExchangeInput {
 }
 
 export interface ExchangeResult {
-  /** In the order of `acknowledge` and its ids. */
-  readonly acknowledged: readonly Settled[]
+  /** A digit for each id, in the order of `acknowledge` and its ids: see `settledFromDigit`. */
+  readonly acknowledged: string
   readonly fetched: readonly FetchedTask[]
   readonly outlook: Outlook
 }
 
 export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptCall<ExchangeResult> {
   const { fetch, acknowledge, keepResultsMs } = input
-  const args: Argument[] = [
-    fetch.leaseId,
-    fetch.leaseMs,
-    fetch.count,
-    fetch.levels.join(''),
-    keepResultsMs,
-    acknowledge.length,
-  ]
+  const args: Argument[] = [fetch.leaseId, fetch.leaseMs, fetch.count, fetch.levels.join(''), keepResultsMs]
   for (const lease of acknowledge) {
-    args.push(lease.leaseId, lease.ids.length, ...lease.ids)
-    if (keepResultsMs > 0) args.push(...lease.results)
+    args.push(lease.leaseId, lease.ids.join('\n'), keepResultsMs > 0 ? lease.results.join('\n') : '')
   }
   return {
     script,
@@ -70,20 +61,18 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
     ],
     args,
     parse(reply) {
-      const [acknowledged, flat, outlook] = reply as [unknown[], string[], unknown]
-      const fetched: FetchedTask[] = []
-      for (let i = 0; i + 2 < flat.length; i += 3) {
-        fetched.push({
-          id: flat[i] as string,
-          record: flat[i + 1] as string,
-          attemptsUsed: Number(flat[i + 2]),
-        })
-      }
-      return {
-        acknowledged: acknowledged.map((code) => settledFromNumber(script.name, code)),
-        fetched,
-        outlook: parseOutlook(outlook),
-      }
+      if (!Array.isArray(reply) || reply.length !== 5) throw unexpectedReply(script.name, reply)
+      const [acknowledged, ids, records, attempts, outlook] = reply as [string, string, string, string, unknown]
+      return { acknowledged, fetched: parseTasks(ids, records, attempts), outlook: parseOutlook(outlook) }
     },
   }
+}
+
+function parseTasks(ids: string, records: string, attempts: string): FetchedTask[] {
+  if (ids === '') return []
+  const recordOf = records.split('\n')
+  const attemptsOf = attempts === '' ? undefined : attempts.split('\n')
+  return ids
+    .split('\n')
+    .map((id, i) => ({ id, record: recordOf[i] ?? '', attemptsUsed: Number(attemptsOf?.[i] ?? 0) }))
 }

@@ -170,6 +170,8 @@ export class Worker<Tasks = Record<string, unknown>> {
         await new Promise<void>((resolve) => {
           this.#freed = resolve
         })
+        // Others that end in the same breath make room too: one fetch for all of them.
+        await new Promise<void>((resolve) => process.nextTick(resolve))
         continue
       }
       const deliveries = await this.#take(room, signal)

@@ -7,7 +7,7 @@ const SOMETHING = ['1', 0, -1, -1] as const
 
 /** Of a task of the type `note`, as a producer writes it. */
 export function record(partitionKey?: string): string {
-  return encodeRecord('note', '1', {
+  return encodeRecord('"note"', '1', {
     priority: 'medium',
     delayMs: 0,
     maxAttempts: 4,
@@ -22,12 +22,7 @@ export function record(partitionKey?: string): string {
 /** Ids that an exchange acknowledges (layout: exchange.lua; no results). */
 export function acknowledgedIn({ args }: Received): string[] {
   const ids: string[] = []
-  let at = 6
-  for (let group = 0; group < Number(args[5]); group++) {
-    const count = Number(args[at + 1])
-    ids.push(...args.slice(at + 2, at + 2 + count))
-    at += 2 + count
-  }
+  for (let at = 5; at < args.length; at += 3) ids.push(...(args[at + 1] ?? '').split('\n'))
   return ids
 }
 
@@ -56,7 +51,8 @@ export class Giver {
     const acknowledged = acknowledgedIn(call).map((id) => (this.held.delete(id) ? 1 : 2))
     const given = this.tasks.splice(0, Number(call.args[2]))
     for (const { id } of given) this.held.add(id)
-    return [acknowledged, given.flatMap((task) => [task.id, task.record, '0']), this.outlook]
+    const [ids, records] = [given.map(({ id }) => id), given.map((task) => task.record)]
+    return [acknowledged.join(''), ids.join('\n'), records.join('\n'), '', this.outlook]
   }
 
   get outlook(): Reply {

@@ -78,9 +78,8 @@ export function batchesAt(node: FakeNode): Stored[] {
 }
 
 export function stored({ keys, args }: Received): Stored {
-  const ready = [4, 5, 6].map((i) => Number(args[i]))
-  const count = ready.reduce((sum, each) => sum + each, 0)
-  const ids = Array.from({ length: count }, (_, i) => args[9 + 2 * i] ?? '')
+  const ready = [4, 5, 6].flatMap((i) => (args[i] ? args[i].split('\n') : []))
+  const ids = ready.filter((_, i) => i % 2 === 0)
   return { producer: keys[5]?.split(':').at(-1) ?? '', number: Number(args[1]), ids }
 }
 

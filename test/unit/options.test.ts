@@ -116,7 +116,7 @@ describe('a record', () => {
       metadata: { a: [1] },
       partitionKey: 'k|k',
     })
-    const record = encodeRecord('ty"pe', '{"x":"|"}', options)
+    const record = encodeRecord('"ty\\"pe"', '{"x":"|"}', options)
     expect(decodeRecord('id', record)).toMatchObject({
       type: 'ty"pe',
       data: { x: '|' },
@@ -130,7 +130,7 @@ describe('a record', () => {
   })
 
   it('leaves out what has its default', () => {
-    const record = encodeRecord('t', '1', resolveEnqueueOptions({}))
+    const record = encodeRecord('"t"', '1', resolveEnqueueOptions({}))
     expect(record.replace(/\d{13}/, 'T')).toBe('14|["t",T,1]')
   })
 

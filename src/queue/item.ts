@@ -1,0 +1,108 @@
+import type { NewTask } from '../scripts/enqueue.js'
+
+/** A task as it is to be stored. */
+export interface EncodedTask extends Omit<NewTask, 'id'> {
+  /** Of which it is always the same partition; undefined: any will do. */
+  readonly key: string | undefined
+}
+
+/** Who waits for tasks to be stored. `index` is the waiter's own number for one of them. */
+export interface Receiver {
+  stored(index: number, id: string): void
+  failed(index: number, error: Error): void
+}
+
+/** What an item takes beside its record. */
+const OVERHEAD_BYTES = 64
+
+/** A task on its way into the cluster. */
+export class Item implements NewTask {
+  readonly record: string
+  readonly level: 0 | 1 | 2
+  readonly delayMs: number
+  readonly idempotencyKey: string | undefined
+  /** May only go to the partition of its key. */
+  readonly keyed: boolean
+  readonly bytes: number
+  /** Given when the task first joins a batch, and kept from then on; '' before. */
+  id = ''
+  /** Partitions that have, or may have, a copy that no replica has confirmed. */
+  copies: number[] | undefined = undefined
+
+  constructor(
+    task: EncodedTask,
+    private readonly receiver: Receiver,
+    private readonly index: number,
+    /** performance.now() at which the receiver is told that it did not work. */
+    readonly deadlineMs: number,
+    /** How often it was stored again after its master had lost it (see recent.ts). */
+    readonly restores = 0,
+  ) {
+    this.record = task.record
+    this.level = task.level
+    this.delayMs = task.delayMs
+    this.idempotencyKey = task.idempotencyKey
+    this.keyed = task.key !== undefined
+    this.bytes = bytesOf(task)
+  }
+
+  resolve(id: string): void {
+    this.receiver.stored(this.index, id)
+  }
+
+  reject(error: Error): void {
+    this.receiver.failed(this.index, error)
+  }
+}
+
+export function bytesOf(task: EncodedTask): number {
+  return task.record.length + OVERHEAD_BYTES
+}
+
+/** One task, whose caller has a promise. */
+export class OneReceiver implements Receiver {
+  constructor(
+    private readonly resolve: (id: string) => void,
+    private readonly reject: (error: Error) => void,
+  ) {}
+
+  stored(_index: number, id: string): void {
+    this.resolve(id)
+  }
+
+  failed(_index: number, error: Error): void {
+    this.reject(error)
+  }
+}
+
+/** Many tasks, whose caller has one promise for all of them. */
+export class ManyReceiver implements Receiver {
+  readonly ids: (string | null)[]
+  readonly failures: { readonly index: number; readonly error: Error }[] = []
+  readonly settled: Promise<void>
+  #left: number
+  #resolve: () => void = () => {}
+
+  constructor(count: number) {
+    this.ids = new Array(count).fill(null)
+    this.#left = count
+    this.settled = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+    if (count === 0) this.#resolve()
+  }
+
+  stored(index: number, id: string): void {
+    this.ids[index] = id
+    this.#count()
+  }
+
+  failed(index: number, error: Error): void {
+    this.failures.push({ index, error })
+    this.#count()
+  }
+
+  #count(): void {
+    if (--this.#left === 0) this.#resolve()
+  }
+}
