@@ -12,8 +12,9 @@ import {
 import { releaseCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
 import { settledFromDigit } from '../scripts/settled.js'
+import { Acknowledgement, type AcknowledgementReceiver } from './acknowledgement.js'
 import type { Durability } from './durability.js'
-import { type Acknowledgement, Settling } from './settling.js'
+import { Settling } from './settling.js'
 import { isKeyed } from './task.js'
 
 /** Most acknowledgements in one call. */
@@ -112,21 +113,17 @@ export class ConsumerLane {
     id: string,
     lease: { readonly id: string; readonly lengthMs: number; readonly heldUntilMs: number },
     result: string,
-  ): Promise<void> {
-    if (this.#stopped) return Promise.reject(new NotConnectedError(this.host.queue))
-    return new Promise((resolve, reject) => {
-      this.#acknowledgements.push({
-        id,
-        leaseId: lease.id,
-        result,
-        deadlineMs: performance.now() + Math.max(lease.lengthMs, LEAST_PATIENCE_MS),
-        oursUntilMs: lease.heldUntilMs,
-        resolve,
-        reject,
-        resent: false,
-      })
-      this.#pumpInTurn()
-    })
+    receiver: AcknowledgementReceiver,
+  ): void {
+    if (this.#stopped) {
+      receiver.refused(new NotConnectedError(this.host.queue))
+      return
+    }
+    const deadlineMs = performance.now() + Math.max(lease.lengthMs, LEAST_PATIENCE_MS)
+    this.#acknowledgements.push(
+      new Acknowledgement(id, lease.id, result, deadlineMs, lease.heldUntilMs, receiver),
+    )
+    this.#pumpInTurn()
   }
 
   fetch(count: number, levels: readonly number[], leaseMs: number): Promise<FetchedBatch> {
@@ -191,7 +188,8 @@ export class ConsumerLane {
   #putBack(acknowledgements: readonly Acknowledgement[]): void {
     this.#acknowledgements.unshift(...acknowledgements)
     if (!this.#stopped) return
-    for (const one of this.#acknowledgements.splice(0)) one.reject(new NotConnectedError(this.host.queue))
+    for (const one of this.#acknowledgements.splice(0))
+      one.receiver.refused(new NotConnectedError(this.host.queue))
   }
 
   /** At the end of this turn of the event loop: whoever has done a task mostly asks for the next one, in the same call. */
@@ -296,7 +294,7 @@ export class ConsumerLane {
       const first =
         settled === 'gone' && acknowledgement.resent && performance.now() < acknowledgement.oursUntilMs
       if (settled === 'done' || first) done.push(acknowledgement)
-      else acknowledgement.reject(new LeaseLostError(acknowledgement.id))
+      else acknowledgement.receiver.refused(new LeaseLostError(acknowledgement.id))
     })
     if (done.length > 0) void this.#secure(done, node)
   }
@@ -314,7 +312,7 @@ export class ConsumerLane {
     this.#acknowledgements = this.#acknowledgements.filter((one) => {
       if (one.deadlineMs > nowMs) return true
       const problem = `task ${one.id} could not be acknowledged: its shard was out of reach for too long`
-      one.reject(new QueueUnavailableError(this.host.queue, problem))
+      one.receiver.refused(new QueueUnavailableError(this.host.queue, problem))
       return false
     })
     for (const resolve of this.#drainWaiters.splice(0)) resolve()

@@ -290,11 +290,7 @@ export class Consumer implements LaneHost {
   }
 
   /** What these partitions have, without those that do not answer soon. */
-  async #fetch(
-    portions: readonly Portion[],
-    levels: readonly number[],
-    leaseMs: number,
-  ): Promise<Handed[]> {
+  async #fetch(portions: readonly Portion[], levels: readonly number[], leaseMs: number): Promise<Handed[]> {
     const fetched: Handed[] = []
     const pending = new Set(portions.map(({ state }) => state))
     let over = false

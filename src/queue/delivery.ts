@@ -3,6 +3,7 @@ import { checkpointCall } from '../scripts/checkpoint.js'
 import { extendCall, failCall, releaseCall } from '../scripts/lease.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { Settled } from '../scripts/settled.js'
+import type { AcknowledgementReceiver } from './acknowledgement.js'
 import type { Consumer, Handed } from './consumer.js'
 import { LEAST_PATIENCE_MS } from './consumer-lane.js'
 import type { Durability } from './durability.js'
@@ -91,14 +92,21 @@ export class Delivery<Type extends string = string, Data = unknown> {
   }
 
   /** The task is done; it and its checkpoints are forgotten, the result kept where the queue keeps results. */
-  async complete(result?: unknown): Promise<void> {
+  complete(result?: unknown): Promise<void> {
+    return new Promise((resolve, reject) =>
+      this.completeFor(result, { acknowledged: resolve, refused: reject }),
+    )
+  }
+
+  /** As `complete`, for one who does not want a promise. @internal */
+  completeFor(result: unknown, receiver: AcknowledgementReceiver): void {
     const { options, consumer } = this.host
     const text =
       options.keepResultsMs > 0
         ? toJson(`the result of task ${this.id}`, result ?? null, options.maxPayloadBytes)
         : ''
     const lease = { id: this.#leaseId, lengthMs: this.#leaseMs, heldUntilMs: this.#heldUntilMs }
-    await consumer.lane(this.handed.partition).acknowledge(this.id, lease, text)
+    consumer.lane(this.handed.partition).acknowledge(this.id, lease, text, receiver)
   }
 
   /**

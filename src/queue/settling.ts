@@ -1,20 +1,7 @@
 import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
+import type { Acknowledgement } from './acknowledgement.js'
 import { type Durability, notConfirmed } from './durability.js'
-
-export interface Acknowledgement {
-  readonly id: string
-  readonly leaseId: string
-  readonly result: string
-  /** performance.now() until which it is worth trying. */
-  readonly deadlineMs: number
-  /** performance.now() until which nobody else can have been given the task. */
-  readonly oursUntilMs: number
-  readonly resolve: () => void
-  readonly reject: (error: Error) => void
-  /** Sent before, and perhaps carried out. */
-  resent: boolean
-}
 
 /**
  * Acknowledgements that are safe are remembered for so many ms, and so many bytes per partition: a master that is
@@ -24,7 +11,7 @@ const REMEMBER_MS = 3_000
 const REMEMBER_BYTES = 512 * 1024
 
 interface Remembered {
-  readonly acknowledgement: Acknowledgement
+  readonly acknowledgements: readonly Acknowledgement[]
   readonly atMs: number
   readonly bytes: number
 }
@@ -43,7 +30,7 @@ export class Settling {
     private readonly partition: Partition,
     private readonly durability: Durability,
     /** These have to be acknowledged again: the master that did it is gone. */
-    private readonly again: (acknowledgements: Acknowledgement[]) => void,
+    private readonly again: (acknowledgements: readonly Acknowledgement[]) => void,
   ) {}
 
   /** Acknowledged and not safe yet. */
@@ -60,15 +47,16 @@ export class Settling {
     this.#count -= done.length
     switch (safety) {
       case 'safe':
-        for (const each of done) this.#remember(each)
+        this.#remember(done)
         this.#by = { node, generation }
-        for (const each of done) each.resolve()
+        for (const each of done) each.receiver.acknowledged()
         break
       case 'late':
-        for (const each of done) each.reject(notConfirmed(this.queue, each.id))
+        for (const each of done) each.receiver.refused(notConfirmed(this.queue, each.id))
         break
       case 'broken':
-        this.again(done.map((each) => ({ ...each, resent: true })))
+        for (const each of done) each.resent = true
+        this.again(done)
         break
     }
   }
@@ -85,16 +73,17 @@ export class Settling {
     this.#doubted = false
     this.#by = undefined
     const deadlineMs = performance.now() + REMEMBER_MS
-    const nobody = { resolve: () => {}, reject: () => {}, resent: true, deadlineMs }
-    const again = this.#remembered.map(({ acknowledgement }) => ({ ...acknowledgement, ...nobody }))
+    const again = this.#remembered.flatMap(({ acknowledgements }) =>
+      acknowledgements.map((each) => each.again(deadlineMs)),
+    )
     this.#remembered = []
     this.#rememberedBytes = 0
     if (again.length > 0) this.again(again)
   }
 
-  #remember(acknowledgement: Acknowledgement): void {
-    const bytes = acknowledgement.result.length + 200
-    this.#remembered.push({ acknowledgement, atMs: performance.now(), bytes })
+  #remember(acknowledgements: readonly Acknowledgement[]): void {
+    const bytes = acknowledgements.reduce((sum, each) => sum + each.result.length + 200, 0)
+    this.#remembered.push({ acknowledgements, atMs: performance.now(), bytes })
     this.#rememberedBytes += bytes
     // Now and then, so that the cost of a task does not grow with how many are remembered.
     if (this.#rememberedBytes > 2 * REMEMBER_BYTES) this.#forget()

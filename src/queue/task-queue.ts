@@ -17,7 +17,14 @@ import { failCall } from '../scripts/lease.js'
 import { openCall } from '../scripts/open.js'
 import { Consumer, type Handed } from './consumer.js'
 import { DeadLetters } from './dead-letters.js'
-import { type Checkpoint, Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS, saveCheckpoint } from './delivery.js'
+import {
+  type Checkpoint,
+  Delivery,
+  type DeliveryHost,
+  LEAST_LEASE_MS,
+  LONGEST_LEASE_MS,
+  saveCheckpoint,
+} from './delivery.js'
 import { Durability } from './durability.js'
 import { type EnqueueOptions, type Priority, resolveEnqueueOptions } from './enqueue-options.js'
 import type { ShardState } from './gate.js'
@@ -89,6 +96,7 @@ interface Parts {
   readonly consumer: Consumer
   readonly inspection: Inspection
   readonly deadLetters: DeadLetters
+  readonly deliveryHost: DeliveryHost
 }
 
 /** Most types whose JSON is remembered. */
@@ -210,7 +218,11 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     for (;;) {
       const blockMs = Math.max(0, deadlineMs - performance.now())
       const handed = await consumer.take({ ...options, blockMs })
-      const deliveries = handed.flatMap((one) => this.#deliver(one))
+      const deliveries: AnyDelivery<Tasks>[] = []
+      for (const one of handed) {
+        const delivery = this.#deliver(one)
+        if (delivery) deliveries.push(delivery)
+      }
       if (deliveries.length > 0 || handed.length === 0) return deliveries
     }
   }
@@ -308,6 +320,14 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       options.confirmTimeoutMs,
     )
     const durability = new Durability(this.name, connection, confirmation)
+    const consumer = new Consumer(
+      this.name,
+      connection,
+      durability,
+      partitions,
+      options.keepResultsMs,
+      (error) => this.#report(error),
+    )
     return {
       connection,
       partitions,
@@ -321,10 +341,15 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
         () => this.#reportShards(),
         (error) => this.#report(error),
       ),
-      consumer: new Consumer(this.name, connection, durability, partitions, options.keepResultsMs, (error) =>
-        this.#report(error),
-      ),
+      consumer,
       inspection,
+      deliveryHost: {
+        name: this.name,
+        options,
+        consumer,
+        durability,
+        checkpoints: (id) => this.checkpoints(id),
+      },
       deadLetters: new DeadLetters(this.name, connection, partitions, inspection, options),
     }
   }
@@ -380,22 +405,14 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     }
   }
 
-  #deliver(handed: Handed): AnyDelivery<Tasks>[] {
-    const { consumer, durability } = this.#ready()
+  #deliver(handed: Handed): AnyDelivery<Tasks> | undefined {
     try {
       const record = decodeRecord(handed.task.id, handed.task.record)
-      const host = {
-        name: this.name,
-        options: this.options,
-        consumer,
-        durability,
-        checkpoints: (id: string) => this.checkpoints(id),
-      }
-      return [new Delivery(host, handed, record) as unknown as AnyDelivery<Tasks>]
+      return new Delivery(this.#ready().deliveryHost, handed, record) as unknown as AnyDelivery<Tasks>
     } catch (error) {
       if (!(error instanceof InvalidDataError)) throw error
       void this.#bury(handed, error)
-      return []
+      return undefined
     }
   }
 

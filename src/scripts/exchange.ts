@@ -62,7 +62,13 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
     args,
     parse(reply) {
       if (!Array.isArray(reply) || reply.length !== 5) throw unexpectedReply(script.name, reply)
-      const [acknowledged, ids, records, attempts, outlook] = reply as [string, string, string, string, unknown]
+      const [acknowledged, ids, records, attempts, outlook] = reply as [
+        string,
+        string,
+        string,
+        string,
+        unknown,
+      ]
       return { acknowledged, fetched: parseTasks(ids, records, attempts), outlook: parseOutlook(outlook) }
     },
   }

@@ -11,8 +11,9 @@ import { type Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS } from '../queue/delive
 import type { QueueOptions } from '../queue/queue-options.js'
 import { type AnyDelivery, TaskQueue, type TypeOf } from '../queue/task-queue.js'
 import { checkInteger } from '../queue/validate.js'
-import { RunningContext, type TaskContext } from './context.js'
+import type { TaskContext } from './context.js'
 import { Heartbeat } from './heartbeat.js'
+import { type Handler, Run, type RunListener } from './run.js'
 
 export type Handlers<Tasks> = {
   readonly [Type in TypeOf<Tasks>]?: (task: Delivery<Type, Tasks[Type]>, ctx: TaskContext) => unknown
@@ -53,13 +54,6 @@ export interface WorkerEvents<Tasks> {
   error: [Error]
 }
 
-interface Run {
-  readonly delivery: Delivery
-  readonly context: RunningContext
-  /** Settled or given up: what the handler does from here on is of no interest. */
-  over: boolean
-}
-
 type State = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped'
 
 /** How long a take waits before it asks again whether to go on, in ms. Wakes end it at once. */
@@ -75,7 +69,30 @@ export class Worker<Tasks = Record<string, unknown>> {
   readonly #leaseMs: number
   readonly #events = new EventEmitter()
   readonly #runs = new Set<Run>()
-  readonly #settling = new Set<Promise<void>>()
+  /** Tasks whose handlers have ended, and that the queue has not settled yet. */
+  #settling = 0
+  readonly #settledWaiters: (() => void)[] = []
+  readonly #listener: RunListener = {
+    onProgress: ({ delivery }, value) =>
+      this.#emit('progress', { task: delivery as AnyDelivery<Tasks>, value }),
+    onLog: ({ delivery }, message) => this.#emit('log', { task: delivery as AnyDelivery<Tasks>, message }),
+    onReturned: (run, result) => this.#complete(run, result),
+    onThrown: (run, error) => this.#settle(run, () => this.#fail(run.delivery, toError(error))),
+    onOverdue: (run) => {
+      const error = new TaskTimeoutError(run.delivery.id, run.delivery.timeoutMs)
+      run.abort(error)
+      this.#settle(run, () => this.#fail(run.delivery, error))
+    },
+    onCompleted: (run) => {
+      this.#settled(run.delivery)
+      this.#metrics.completed++
+      this.#emit('completed', { task: run.delivery as AnyDelivery<Tasks>, result: run.result })
+    },
+    onRefused: ({ delivery }, error) => {
+      this.#settled(delivery)
+      this.#notSettled(error)
+    },
+  }
   readonly #metrics = { completed: 0, failed: 0, dead: 0, lost: 0 }
   readonly #stopSignal = new AbortController()
   #state: State = 'idle'
@@ -176,7 +193,8 @@ export class Worker<Tasks = Record<string, unknown>> {
       }
       const deliveries = await this.#take(room, signal)
       for (const delivery of deliveries) {
-        if (signal.aborted) this.#track(this.#handBack(delivery as Delivery))
+        if (signal.aborted)
+          void this.#inBackground(delivery as Delivery, () => this.#handBack(delivery as Delivery))
         else this.#run(delivery as Delivery)
       }
     }
@@ -200,58 +218,54 @@ export class Worker<Tasks = Record<string, unknown>> {
   }
 
   #run(delivery: Delivery): void {
-    const context = new RunningContext(delivery, {
-      onProgress: (_, value) => this.#emit('progress', { task: delivery as AnyDelivery<Tasks>, value }),
-      onLog: (_, message) => this.#emit('log', { task: delivery as AnyDelivery<Tasks>, message }),
-    })
-    const run: Run = { delivery, context, over: false }
+    const run = new Run(delivery, this.#listener)
     this.#runs.add(run)
     this.#heartbeat?.hold(delivery)
-    const timer = setTimeout(() => {
-      const error = new TaskTimeoutError(delivery.id, delivery.timeoutMs)
-      context.abort(error)
-      this.#finish(run, () => this.#fail(delivery, error))
-    }, delivery.timeoutMs)
-    this.#handle(delivery, context).then(
-      (result) => {
-        clearTimeout(timer)
-        this.#finish(run, () => this.#complete(delivery, result))
-      },
-      (error: unknown) => {
-        clearTimeout(timer)
-        this.#finish(run, () => this.#fail(delivery, toError(error)))
-      },
-    )
-  }
-
-  async #handle(delivery: Delivery, context: TaskContext): Promise<unknown> {
     const handler = Object.hasOwn(this.#handlers, delivery.type)
-      ? this.#handlers[delivery.type as TypeOf<Tasks>]
+      ? (this.#handlers[delivery.type as TypeOf<Tasks>] as unknown as Handler)
       : undefined
-    if (!handler) throw new UnknownTaskTypeError(this.queue.name, delivery.type)
-    return handler(delivery as never, context)
+    if (handler) run.start(handler)
+    else
+      this.#settle(run, () => this.#fail(delivery, new UnknownTaskTypeError(this.queue.name, delivery.type)))
   }
 
-  /** Ends a run once, and settles its task in the background: its place is free for the next one at once. */
-  #finish(run: Run, settle: () => Promise<void>): void {
-    if (run.over) return
-    run.over = true
+  /** Its place is free for the next one at once. @returns false if it was over before */
+  #end(run: Run): boolean {
+    if (run.over) return false
+    run.end()
     this.#runs.delete(run)
     this.#freed?.()
     this.#freed = undefined
-    // The lease is kept alive until the task is settled, since that may have to wait for a failover.
-    this.#track(settle().finally(() => this.#heartbeat?.drop(run.delivery)))
+    return true
   }
 
-  async #complete(delivery: Delivery, result: unknown): Promise<void> {
+  #complete(run: Run, result: unknown): void {
+    if (!this.#end(run)) return
+    run.result = result
+    this.#settling++
     try {
-      await delivery.complete(result)
+      run.delivery.completeFor(result, run)
     } catch (error) {
+      this.#settled(run.delivery)
       this.#notSettled(error as Error)
-      return
     }
-    this.#metrics.completed++
-    this.#emit('completed', { task: delivery as AnyDelivery<Tasks>, result })
+  }
+
+  /** Ends a run once, and settles its task in the background. */
+  #settle(run: Run, settle: () => Promise<void>): void {
+    if (this.#end(run)) void this.#inBackground(run.delivery, settle)
+  }
+
+  async #inBackground(delivery: Delivery, settle: () => Promise<void>): Promise<void> {
+    this.#settling++
+    await settle()
+    this.#settled(delivery)
+  }
+
+  /** Until then the lease was kept alive, since it may have to wait for a failover. */
+  #settled(delivery: Delivery): void {
+    this.#heartbeat?.drop(delivery)
+    if (--this.#settling === 0) for (const resolve of this.#settledWaiters.splice(0)) resolve()
   }
 
   async #fail(delivery: Delivery, error: Error): Promise<void> {
@@ -284,8 +298,8 @@ export class Worker<Tasks = Record<string, unknown>> {
     for (const run of this.#runs) {
       if (run.delivery !== delivery) continue
       const error = new LeaseLostError(delivery.id)
-      run.context.abort(error)
-      this.#finish(run, async () => this.#notSettled(error))
+      run.abort(error)
+      this.#settle(run, async () => this.#notSettled(error))
       return
     }
     this.#heartbeat?.drop(delivery)
@@ -301,10 +315,10 @@ export class Worker<Tasks = Record<string, unknown>> {
       await this.#idle(timeoutMs)
       const stopped = new WorkerStoppedError(this.queue.name)
       for (const run of [...this.#runs]) {
-        run.context.abort(stopped)
-        this.#finish(run, () => this.#handBack(run.delivery))
+        run.abort(stopped)
+        this.#settle(run, () => this.#handBack(run.delivery))
       }
-      await this.#settled()
+      await this.#allSettled()
       this.#heartbeat?.stop()
     }
     await this.queue.disconnect()
@@ -327,25 +341,19 @@ export class Worker<Tasks = Record<string, unknown>> {
   }
 
   /** What cannot be settled, because its shard is out of reach, does not hold up the end for ever. */
-  async #settled(): Promise<void> {
+  async #allSettled(): Promise<void> {
+    if (this.#settling === 0) return
     let timer: NodeJS.Timeout | undefined
-    const patience = new Promise<true>((resolve) => {
-      timer = setTimeout(resolve, this.queue.options.enqueueTimeoutMs, true)
+    await new Promise<void>((resolve) => {
+      this.#settledWaiters.push(resolve)
+      timer = setTimeout(resolve, this.queue.options.enqueueTimeoutMs)
     })
-    let over = false
-    while (this.#settling.size > 0 && !over) {
-      over = await Promise.race([Promise.all(this.#settling).then(() => false), patience])
-    }
     clearTimeout(timer)
-  }
-
-  #track(settling: Promise<void>): void {
-    this.#settling.add(settling)
-    void settling.finally(() => this.#settling.delete(settling))
   }
 
   /** A listener that throws must not end the work of others; what it threw goes to the `error` listeners. */
   #emit<Name extends keyof WorkerEvents<Tasks>>(name: Name, ...args: WorkerEvents<Tasks>[Name]): void {
+    if (this.#events.listenerCount(name) === 0) return
     for (const listener of this.#events.listeners(name)) {
       try {
         ;(listener as (...values: unknown[]) => void)(...args)

@@ -1,0 +1,111 @@
+import type { AcknowledgementReceiver } from '../queue/acknowledgement.js'
+import type { Checkpoint, Delivery } from '../queue/delivery.js'
+import type { TaskContext } from './context.js'
+
+export type Handler = (task: Delivery, context: TaskContext) => unknown
+
+export interface RunListener {
+  onProgress(run: Run, value: unknown): void
+  onLog(run: Run, message: string): void
+  /** The handler returned. */
+  onReturned(run: Run, result: unknown): void
+  /** The handler threw. */
+  onThrown(run: Run, error: unknown): void
+  /** The handler has run longer than its task allows. */
+  onOverdue(run: Run): void
+  /** The queue knows that the task is completed. */
+  onCompleted(run: Run): void
+  /** The queue does not take it for completed. */
+  onRefused(run: Run, error: Error): void
+}
+
+/**
+ * One handler at work, from the first line to the queue's word that the task is completed. It is the handler's context
+ * too: one object for each task, where thousands run in a second.
+ */
+export class Run implements TaskContext, AcknowledgementReceiver {
+  /** What the handler does from here on is of no interest. */
+  over = false
+  result: unknown = undefined
+  #controller: AbortController | undefined = undefined
+  #reason: Error | undefined = undefined
+  readonly #timer: NodeJS.Timeout
+
+  constructor(
+    readonly delivery: Delivery,
+    private readonly listener: RunListener,
+  ) {
+    this.#timer = setTimeout(overdue, delivery.timeoutMs, this, listener)
+  }
+
+  start(handler: Handler): void {
+    let returned: unknown
+    try {
+      returned = handler(this.delivery, this)
+    } catch (error) {
+      this.listener.onThrown(this, error)
+      return
+    }
+    if (isThenable(returned)) {
+      returned.then(
+        (result) => this.listener.onReturned(this, result),
+        (error: unknown) => this.listener.onThrown(this, error),
+      )
+    } else {
+      this.listener.onReturned(this, returned)
+    }
+  }
+
+  end(): void {
+    this.over = true
+    clearTimeout(this.#timer)
+  }
+
+  abort(reason: Error): void {
+    this.#reason ??= reason
+    this.#controller?.abort(reason)
+  }
+
+  /** Made only when it is asked for: most handlers never look at it. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.#reason) this.#controller.abort(this.#reason)
+    return this.#controller.signal
+  }
+
+  get attempt(): number {
+    return this.delivery.attempt
+  }
+
+  checkpoint(step: string, data: unknown): Promise<void> {
+    return this.delivery.checkpoint(step, data)
+  }
+
+  checkpoints(): Promise<Checkpoint[]> {
+    return this.delivery.checkpoints()
+  }
+
+  progress(value: unknown): void {
+    this.listener.onProgress(this, value)
+  }
+
+  log(message: string): void {
+    this.listener.onLog(this, message)
+  }
+
+  acknowledged(): void {
+    this.listener.onCompleted(this)
+  }
+
+  refused(error: Error): void {
+    this.listener.onRefused(this, error)
+  }
+}
+
+function overdue(run: Run, listener: RunListener): void {
+  listener.onOverdue(run)
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
