@@ -21,12 +21,14 @@ export class Acknowledgement {
     readonly oursUntilMs: number,
     readonly receiver: AcknowledgementReceiver,
   ) {}
+}
 
-  /** The same once more, although its receiver has been answered: the master may have lost it. */
-  again(deadlineMs: number): Acknowledgement {
-    const { id, leaseId, result, oursUntilMs } = this
-    const copy = new Acknowledgement(id, leaseId, result, deadlineMs, oursUntilMs, NOBODY)
-    copy.resent = true
-    return copy
-  }
+/** One that was answered before, once more: the master may have lost it. Nobody waits for it. */
+export function repeated(
+  one: Pick<Acknowledgement, 'id' | 'leaseId' | 'result' | 'deadlineMs' | 'oursUntilMs'>,
+): Acknowledgement {
+  const { id, leaseId, result, deadlineMs, oursUntilMs } = one
+  const again = new Acknowledgement(id, leaseId, result, deadlineMs, oursUntilMs, NOBODY)
+  again.resent = true
+  return again
 }

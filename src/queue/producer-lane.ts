@@ -2,17 +2,20 @@ import type { Confirmation, Connection, Outcome } from '../connection/connection
 import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
 import { type EnqueueResult, enqueueCall } from '../scripts/enqueue.js'
+import { linesOf, type TaskLines } from '../scripts/task-lines.js'
 import { type VoidResult, voidCall } from '../scripts/void.js'
 import { Backlog } from './backlog.js'
 import type { Item } from './item.js'
 import { REMEMBER_BATCH_MS, type ResolvedQueueOptions } from './queue-options.js'
-import { Recent } from './recent.js'
+import { Recent, type RecentBatch } from './recent.js'
 
 /** Ms before something that must go to this partition is sent again. */
 const RESEND_MS = 50
 /** Most copies that are remembered to be voided, and most of them in one call. */
 const MOST_VOIDS = 10_000
 const VOIDS_PER_CALL = 500
+/** A server that loses a task so often does not keep anything, and is not to be fed with it for ever. */
+const MOST_RESTORES = 3
 
 interface Master {
   readonly master: Node | undefined
@@ -52,7 +55,7 @@ export class ProducerLane {
     private readonly options: ResolvedQueueOptions,
     rememberBytes: number,
     /** Told of tasks that were confirmed and that the master no longer knows of. */
-    private readonly onLost: (items: Item[]) => void,
+    private readonly onLost: (batches: RecentBatch[]) => void,
   ) {
     this.#recent = new Recent(rememberBytes)
   }
@@ -118,11 +121,12 @@ export class ProducerLane {
 
   async send(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
     const before = this.#master
-    const outcome = await this.#call(batch, confirm)
+    const lines = linesOf(batch.items)
+    const outcome = await this.#call(batch.number, lines, confirm)
     if (!outcome.ok) return outcome
     this.#compare(outcome.value.previous, before)
     if (outcome.confirmed) {
-      this.#recent.add(batch.number, batch.items)
+      this.#remember(batch.number, lines, batch.items)
       this.#confirmed = { number: batch.number, ...before }
     }
     return outcome
@@ -131,7 +135,7 @@ export class ProducerLane {
   /** Asks what the partition remembers of us: number 0 is always a repeat. */
   async check(): Promise<void> {
     const before = this.#master
-    const outcome = await this.#call({ number: 0, items: [] }, undefined)
+    const outcome = await this.#call(0, linesOf([]), undefined)
     if (outcome.ok) this.#compare(outcome.value.previous, before)
     else this.pause()
   }
@@ -163,14 +167,24 @@ export class ProducerLane {
     return outcome
   }
 
-  async #call(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
+  #remember(number: number, lines: TaskLines, items: readonly Item[]): void {
+    let restores = 0
+    for (const item of items) restores = Math.max(restores, item.restores)
+    if (restores < MOST_RESTORES) this.#recent.add(number, lines, restores)
+  }
+
+  async #call(
+    number: number,
+    lines: TaskLines,
+    confirm: Confirmation | undefined,
+  ): Promise<Outcome<EnqueueResult>> {
     this.#begin()
     const call = enqueueCall(this.partition.keys, {
       producerId: this.producerId,
-      batchNumber: batch.number,
+      batchNumber: number,
       rememberBatchMs: REMEMBER_BATCH_MS,
       rememberKeyMs: this.options.idempotencyTtlMs,
-      tasks: batch.items,
+      lines,
     })
     const sockets = this.options.connection.connectionsPerNode ?? 1
     const outcome = await this.connection.attempt(this.partition.slot, call, {

@@ -11,12 +11,14 @@ import {
 } from '../errors.js'
 import { type Partition, partitionOfKey, visitingOrder } from '../keys/partitions.js'
 import type { EnqueueResult } from '../scripts/enqueue.js'
+import { tasksOf } from '../scripts/task-lines.js'
 import { Backlog } from './backlog.js'
 import { Balance } from './balance.js'
 import { Gate } from './gate.js'
 import { bytesOf, type EncodedTask, Item, OneReceiver, type Receiver } from './item.js'
 import { type Batch, ProducerLane } from './producer-lane.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
+import type { RecentBatch } from './recent.js'
 
 /** Most tasks and bytes in one batch: what a master carries out in about a millisecond. */
 const BATCH_TASKS = 500
@@ -101,7 +103,7 @@ export class Producer {
           connection,
           options,
           RECENT_BYTES / partitions.length,
-          (items) => this.#restore(partition, items),
+          (batches) => this.#restore(partition, batches),
         ),
     )
     const order = visitingOrder(partitions.length)
@@ -345,24 +347,29 @@ export class Producer {
   }
 
   /** Stores again what a master has lost although it was confirmed; the callers have their answer already. */
-  #restore({ index }: Partition, items: readonly Item[]): void {
+  #restore({ index }: Partition, batches: readonly RecentBatch[]): void {
     const lane = this.#lanes[index]
     if (!lane) return
     const deadlineMs = performance.now() + Math.max(RESTORE_MS, this.options.enqueueTimeoutMs)
-    const receiver: Receiver = {
-      stored: () => {
-        this.counters.restored++
-      },
-      failed: (at, cause) =>
-        this.onError(new Error(`task ${items[at]?.id} is lost: its master came back without it`, { cause })),
+    for (const { lines, restores } of batches) {
+      const tasks = tasksOf(lines)
+      const receiver: Receiver = {
+        stored: () => {
+          this.counters.restored++
+        },
+        failed: (at, cause) =>
+          this.onError(
+            new Error(`task ${tasks[at]?.id} is lost: its master came back without it`, { cause }),
+          ),
+      }
+      tasks.forEach((task, at) => {
+        // It may only be where it was.
+        const item = new Item({ ...task, key: task.id }, receiver, at, deadlineMs, restores + 1)
+        item.id = task.id
+        this.#bufferedBytes += item.bytes
+        lane.keyed.putBack(item)
+      })
     }
-    items.forEach((item, at) => {
-      // It may only be where it was.
-      const again = new Item({ ...item, key: item.id }, receiver, at, deadlineMs, item.restores + 1)
-      again.id = item.id
-      this.#bufferedBytes += again.bytes
-      lane.keyed.putBack(again)
-    })
     this.#needy.add(lane)
     this.#flushSoon()
   }

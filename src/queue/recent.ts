@@ -1,14 +1,16 @@
-import type { Item } from './item.js'
+import type { TaskLines } from '../scripts/task-lines.js'
 
 /** Longest that a confirmed batch is remembered, in ms: AOF `everysec` loses at most about so much of a master. */
 const REMEMBER_MS = 3_000
 
-/** A server that loses a task so often does not keep anything, and is not to be fed with it for ever. */
-const MOST_RESTORES = 3
-
-interface Entry {
+export interface RecentBatch {
   readonly number: number
-  readonly items: readonly Item[]
+  readonly lines: TaskLines
+  /** How often a task of it was stored again before. */
+  readonly restores: number
+}
+
+interface Entry extends RecentBatch {
   readonly bytes: number
   readonly atMs: number
 }
@@ -17,7 +19,8 @@ interface Entry {
  * What a partition has confirmed in the last moments. A master that is killed and comes back before its replica is
  * promoted has lost what it had not written to disk, and its replica then drops the same: so the last batches are
  * kept here, to be stored again if the partition turns out not to know them (redis.io, "Redis persistence", AOF).
- * Price: `mostBytes` of memory; under a load that fills them sooner, the time that is covered is shorter.
+ * Price: `mostBytes` of memory; under a load that fills them sooner, the time that is covered is shorter. They are kept as
+ * they travelled: thousands of objects that live for seconds would cost the garbage collector more than all the rest.
  */
 export class Recent {
   #entries: Entry[] = []
@@ -29,20 +32,19 @@ export class Recent {
     return this.#entries.length === 0
   }
 
-  add(number: number, batch: readonly Item[]): void {
-    const items = batch.filter((item) => item.restores < MOST_RESTORES)
-    const bytes = items.reduce((sum, item) => sum + item.bytes, 0)
-    this.#entries.push({ number, items, bytes, atMs: performance.now() })
+  add(number: number, lines: TaskLines, restores: number): void {
+    const bytes = [...lines.ready, lines.scheduled].reduce((sum, text) => sum + text.length, 0)
+    this.#entries.push({ number, lines, restores, bytes, atMs: performance.now() })
     this.#bytes += bytes
     this.forget()
   }
 
   /** Takes out the batches above `number`. */
-  takeAfter(number: number): Item[] {
+  takeAfter(number: number): RecentBatch[] {
     const missing = this.#entries.filter((entry) => entry.number > number)
     this.#entries = this.#entries.filter((entry) => entry.number <= number)
     this.#bytes = this.#entries.reduce((sum, entry) => sum + entry.bytes, 0)
-    return missing.flatMap((entry) => entry.items)
+    return missing
   }
 
   /** Drops what is older than `ms`. By default, what could not be missing even if its master broke down now. */

@@ -1,6 +1,6 @@
 import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
-import type { Acknowledgement } from './acknowledgement.js'
+import { type Acknowledgement, repeated } from './acknowledgement.js'
 import { type Durability, notConfirmed } from './durability.js'
 
 /**
@@ -10,8 +10,13 @@ import { type Durability, notConfirmed } from './durability.js'
 const REMEMBER_MS = 3_000
 const REMEMBER_BYTES = 512 * 1024
 
+/** As they travel: thousands of objects that live for seconds would cost the garbage collector dear. */
 interface Remembered {
-  readonly acknowledgements: readonly Acknowledgement[]
+  readonly leaseId: string
+  /** Lines. */
+  readonly ids: string
+  readonly results: string
+  readonly oursUntilMs: number
   readonly atMs: number
   readonly bytes: number
 }
@@ -73,18 +78,32 @@ export class Settling {
     this.#doubted = false
     this.#by = undefined
     const deadlineMs = performance.now() + REMEMBER_MS
-    const again = this.#remembered.flatMap(({ acknowledgements }) =>
-      acknowledgements.map((each) => each.again(deadlineMs)),
-    )
+    const again = this.#remembered.flatMap(({ leaseId, ids, results, oursUntilMs }) => {
+      const resultOf = results.split('\n')
+      return ids
+        .split('\n')
+        .map((id, i) => repeated({ id, leaseId, result: resultOf[i] ?? '', deadlineMs, oursUntilMs }))
+    })
     this.#remembered = []
     this.#rememberedBytes = 0
     if (again.length > 0) this.again(again)
   }
 
-  #remember(acknowledgements: readonly Acknowledgement[]): void {
-    const bytes = acknowledgements.reduce((sum, each) => sum + each.result.length + 200, 0)
-    this.#remembered.push({ acknowledgements, atMs: performance.now(), bytes })
-    this.#rememberedBytes += bytes
+  #remember(done: readonly Acknowledgement[]): void {
+    const atMs = performance.now()
+    for (let from = 0; from < done.length; ) {
+      const first = done[from] as Acknowledgement
+      let to = from + 1
+      while (done[to]?.leaseId === first.leaseId) to++
+      const same = done.slice(from, to)
+      const ids = same.map((each) => each.id).join('\n')
+      const results = same.map((each) => each.result).join('\n')
+      const bytes = ids.length + results.length + 100
+      const oursUntilMs = same.reduce((least, each) => Math.min(least, each.oursUntilMs), first.oursUntilMs)
+      this.#remembered.push({ leaseId: first.leaseId, ids, results, oursUntilMs, atMs, bytes })
+      this.#rememberedBytes += bytes
+      from = to
+    }
     // Now and then, so that the cost of a task does not grow with how many are remembered.
     if (this.#rememberedBytes > 2 * REMEMBER_BYTES) this.#forget()
   }

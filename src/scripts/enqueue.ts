@@ -1,5 +1,6 @@
 import type { PartitionKeys } from '../keys/keys.js'
 import { loadScript, type ScriptCall, unexpectedReply } from './script.js'
+import type { TaskLines } from './task-lines.js'
 
 const script = loadScript('enqueue')
 
@@ -29,22 +30,11 @@ export interface EnqueueInput {
   readonly batchNumber: number
   readonly rememberBatchMs: number
   readonly rememberKeyMs: number
-  readonly tasks: readonly NewTask[]
+  readonly lines: TaskLines
 }
 
 export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCall<EnqueueResult> {
-  const ready: [string[], string[], string[]] = [[], [], []]
-  const scheduled: (string | number)[] = []
-  const onceIds: string[] = []
-  const onceKeys: string[] = []
-  for (const task of input.tasks) {
-    if (task.delayMs > 0) scheduled.push(task.id, task.record, task.delayMs)
-    else ready[task.level].push(task.id, task.record)
-    if (task.idempotencyKey !== undefined) {
-      onceIds.push(task.id)
-      onceKeys.push(keys.once(task.idempotencyKey))
-    }
-  }
+  const { ready, scheduled, onceIds, onceKeys } = input.lines
   return {
     script,
     keys: [
@@ -53,18 +43,16 @@ export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCal
       keys.scheduled,
       keys.producer(input.producerId),
       keys.counters,
-      ...onceKeys,
+      ...onceKeys.map((key) => keys.once(key)),
     ],
     args: [
       keys.wake,
       input.batchNumber,
       input.rememberBatchMs,
       input.rememberKeyMs,
-      ready[0].join('\n'),
-      ready[1].join('\n'),
-      ready[2].join('\n'),
-      scheduled.join('\n'),
-      onceIds.join('\n'),
+      ...ready,
+      scheduled,
+      onceIds,
     ],
     parse(reply) {
       const [kind, previous, ...pairs] = reply as [unknown, unknown, ...string[]]

@@ -4,6 +4,7 @@ import { Recent } from '../../../src/queue/recent.js'
 import { enqueueCall } from '../../../src/scripts/enqueue.js'
 import { exchangeCall } from '../../../src/scripts/exchange.js'
 import type { Script } from '../../../src/scripts/script.js'
+import { linesOf } from '../../../src/scripts/task-lines.js'
 import type { Protection } from './messages.js'
 
 /**
@@ -15,7 +16,13 @@ export function weaken(protection: Protection | undefined): void {
   if (!keys) throw new Error('no partition')
   if (protection === 'wait') Recent.prototype.add = () => {}
   if (protection === 'sequence') {
-    const input = { producerId: 'p', batchNumber: 1, rememberBatchMs: 1, rememberKeyMs: 1, tasks: [] }
+    const input = {
+      producerId: 'p',
+      batchNumber: 1,
+      rememberBatchMs: 1,
+      rememberKeyMs: 1,
+      lines: linesOf([]),
+    }
     replace(enqueueCall(keys, input).script, 'if last >= seq then', 'if false then')
   }
   if (protection === 'fencing') {
