@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { registerBench } from './commands/bench.js'
 import { registerCluster } from './commands/cluster.js'
 import { registerDemo } from './commands/demo.js'
 
@@ -19,11 +20,13 @@ Start here:
   $ shardq demo              a cluster, a real job, a master that dies, and the ledger
   $ shardq cluster up        a cluster on this machine, ready in about 2 s
   $ shardq cluster status
+  $ shardq bench             what a cluster does for a queue
 
 Exit codes: 0 success, 1 a failure that is explained, 2 wrong usage. Every command takes --json.`,
     )
   registerCluster(program)
   registerDemo(program)
+  registerBench(program)
   return program
 }
 

@@ -1,0 +1,136 @@
+import type { BenchClient } from './client.js'
+
+/** What one reading is about. Plain data: it travels to the process that takes the reading. */
+export type Measure =
+  | { readonly kind: 'enqueue-many'; readonly bytes: number; readonly tasks: number }
+  | { readonly kind: 'enqueue'; readonly concurrency: number; readonly bytes: number; readonly tasks: number }
+  | { readonly kind: 'process'; readonly concurrency: number; readonly bytes: number; readonly tasks: number }
+  | { readonly kind: 'both'; readonly concurrency: number; readonly bytes: number; readonly tasks: number }
+  /** A task every 20 ms to a queue that has nothing else to do. */
+  | { readonly kind: 'idle'; readonly bytes: number; readonly tasks: number }
+
+export interface Reading {
+  readonly tasks: number
+  readonly ms: number
+  /** CPU time of the process, user and system, in microseconds per task. */
+  readonly clientUs: number
+  /** Of what the measure is about: a call, or enqueue to handler start. */
+  readonly p50Ms: number | undefined
+  readonly p99Ms: number | undefined
+}
+
+/** Calls of a section that is measured; the parent looks at the servers before and after. */
+export interface Stopwatch {
+  begin(): Promise<void>
+  end(): void
+}
+
+/** Tasks in a call for many, and such calls under way at once. */
+const MANY = 1_000
+const CALLS_AT_ONCE = 4
+const IDLE_GAP_MS = 20
+const IDLE_WARM_UP = 20
+
+export async function take(measure: Measure, client: BenchClient, watch: Stopwatch): Promise<Reading> {
+  switch (measure.kind) {
+    case 'enqueue-many':
+      return timed(measure.tasks, watch, () => feed(client, measure))
+    case 'enqueue': {
+      const latencies: number[] = []
+      const reading = await timed(measure.tasks, watch, () => callOneByOne(client, measure, latencies))
+      return { ...reading, ...percentiles(latencies) }
+    }
+    case 'process': {
+      await feed(client, measure)
+      return timed(measure.tasks, watch, () => drain(client, measure))
+    }
+    case 'both':
+      return timed(measure.tasks, watch, async () => {
+        await Promise.all([feed(client, measure), drain(client, measure)])
+      })
+    case 'idle':
+      return idle(client, measure, watch)
+  }
+}
+
+async function timed(tasks: number, watch: Stopwatch, run: () => Promise<void>): Promise<Reading> {
+  await watch.begin()
+  const cpu = process.cpuUsage()
+  const startedMs = performance.now()
+  await run()
+  const ms = performance.now() - startedMs
+  const { user, system } = process.cpuUsage(cpu)
+  watch.end()
+  return { tasks, ms, clientUs: (user + system) / tasks, p50Ms: undefined, p99Ms: undefined }
+}
+
+async function feed(client: BenchClient, { bytes, tasks }: Measure): Promise<void> {
+  const batch = Array.from({ length: MANY }, (_, i) => payloadOf(i, bytes))
+  let left = tasks
+  const send = async () => {
+    while (left > 0) {
+      const count = Math.min(left, MANY)
+      left -= count
+      await client.enqueueMany(count === MANY ? batch : batch.slice(0, count))
+    }
+  }
+  await Promise.all(Array.from({ length: CALLS_AT_ONCE }, send))
+}
+
+async function callOneByOne(
+  client: BenchClient,
+  { concurrency, bytes, tasks }: Extract<Measure, { kind: 'enqueue' }>,
+  latencies: number[],
+): Promise<void> {
+  let left = tasks
+  const send = async () => {
+    while (left-- > 0) {
+      const calledMs = performance.now()
+      await client.enqueue(payloadOf(left, bytes))
+      latencies.push(performance.now() - calledMs)
+    }
+  }
+  await Promise.all(Array.from({ length: concurrency }, send))
+}
+
+function drain(client: BenchClient, measure: Measure & { readonly concurrency: number }): Promise<void> {
+  let done = 0
+  return new Promise((resolve, reject) => {
+    const onDone = () => {
+      if (++done === measure.tasks) resolve()
+    }
+    client.work({ concurrency: measure.concurrency, onStart: () => {}, onDone }).catch(reject)
+  })
+}
+
+async function idle(client: BenchClient, { bytes, tasks }: Measure, watch: Stopwatch): Promise<Reading> {
+  const calledAtMs = new Map<string, number>()
+  const latencies: number[] = []
+  let done = 0
+  const onStart = (payload: string) => {
+    const calledMs = calledAtMs.get(payload)
+    if (calledMs !== undefined) latencies.push(performance.now() - calledMs)
+  }
+  await client.work({ concurrency: 10, onStart, onDone: () => done++ })
+  const count = tasks + IDLE_WARM_UP
+  const reading = await timed(count, watch, async () => {
+    for (let i = 0; i < count; i++) {
+      const payload = payloadOf(i, bytes)
+      if (i >= IDLE_WARM_UP) calledAtMs.set(payload, performance.now())
+      void client.enqueue(payload)
+      await new Promise((resolve) => setTimeout(resolve, IDLE_GAP_MS))
+    }
+    while (done < count) await new Promise((resolve) => setTimeout(resolve, IDLE_GAP_MS))
+  })
+  return { ...reading, ...percentiles(latencies) }
+}
+
+function percentiles(values: readonly number[]): Pick<Reading, 'p50Ms' | 'p99Ms'> {
+  const sorted = [...values].sort((a, b) => a - b)
+  return { p50Ms: sorted[Math.floor(sorted.length * 0.5)], p99Ms: sorted[Math.floor(sorted.length * 0.99)] }
+}
+
+/** Exactly so many bytes, and another text for each number. */
+export function payloadOf(number: number, bytes: number): string {
+  return `${number}-`.padEnd(bytes, 'x')
+}

@@ -1,0 +1,75 @@
+import { inspectAny } from '../cluster/index.js'
+import type { ClusterConnectionOptions } from '../connection/options.js'
+import { unlinkSlots } from '../drill/remove-keys.js'
+import { queueKey } from '../keys/keys.js'
+import { makePartitions } from '../keys/partitions.js'
+import { slotOf } from '../keys/slots.js'
+import { DEFAULT_PARTITIONS } from '../queue/queue-options.js'
+import type { Contender } from './client.js'
+import type { Measure } from './measures.js'
+import { type BenchOptions, type BenchRow, bench } from './run.js'
+import { accessOf } from './servers.js'
+
+export interface ClusterBenchOptions extends Pick<BenchOptions, 'onReading' | 'signal'> {
+  readonly connection: ClusterConnectionOptions
+  /** Tasks in a reading. Default 100,000. */
+  readonly tasks?: number
+  /** Size of a task's data. Default 100. */
+  readonly bytes?: number
+  /** Handlers at once. Default 500. */
+  readonly concurrency?: number
+  /** Default 5. */
+  readonly rounds?: number
+}
+
+const here = (name: string) => {
+  const extension = import.meta.url.slice(import.meta.url.lastIndexOf('.'))
+  return new URL(`./${name}${extension}`, import.meta.url).href
+}
+
+/**
+ * What a cluster does for shardq, beside the floor: queues of their own, on servers that may be at work for others. They
+ * are removed after each reading. @throws NodeUnreachableError, AuthenticationError, QueueUnavailableError
+ */
+export async function benchCluster(options: ClusterBenchOptions): Promise<BenchRow[]> {
+  const {
+    connection,
+    tasks = 100_000,
+    bytes = 100,
+    concurrency = 500,
+    rounds = 5,
+    onReading,
+    signal,
+  } = options
+  const contenders: readonly Contender[] = [
+    { name: 'shardq', module: here('shardq-client'), scale: 1 },
+    { name: 'floor', module: here('floor-client'), scale: 1 },
+  ]
+  const measures: readonly Measure[] = [
+    { kind: 'enqueue-many', bytes, tasks },
+    { kind: 'enqueue', concurrency: 1, bytes, tasks: Math.min(tasks, 2_000) },
+    { kind: 'enqueue', concurrency: 1_000, bytes, tasks },
+    { kind: 'process', concurrency, bytes, tasks },
+    { kind: 'both', concurrency, bytes, tasks },
+    { kind: 'idle', bytes, tasks: 250 },
+  ]
+  return bench({
+    connection,
+    contenders,
+    measures,
+    rounds,
+    clean: (queue) => removeQueue(connection, queue),
+    ...(onReading ? { onReading } : {}),
+    ...(signal ? { signal } : {}),
+  })
+}
+
+/** The floor removes its own. */
+async function removeQueue(connection: ClusterConnectionOptions, queue: string): Promise<void> {
+  const access = accessOf(connection)
+  const before = await inspectAny(connection.nodes, access)
+  const own = queueKey(queue)
+  const slots = [...makePartitions(queue, DEFAULT_PARTITIONS).map(({ slot }) => slot), slotOf(own)]
+  const ours = (key: string) => key === own || key.startsWith(`shardq:${queue}:`)
+  await unlinkSlots({ before, access, addressOf: ({ host, port }) => ({ host, port }) }, slots, ours)
+}

@@ -1,0 +1,177 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { ConnectionOptions } from '../connection/options.js'
+import type { Contender } from './client.js'
+import type { Measure, Reading } from './measures.js'
+import type { Order, Report } from './reading-process.js'
+import { type ServerState, Servers } from './servers.js'
+
+/** A reading, and what it cost the servers, in microseconds of CPU per task. */
+export interface FullReading extends Reading {
+  readonly perSecond: number
+  readonly masterUs: number
+  readonly replicaUs: number
+  /** Bytes on the masters for each task that waits; only where the tasks are still there in the end. */
+  readonly bytesPerTask: number | undefined
+}
+
+export interface BenchRow {
+  readonly measure: Measure
+  readonly contender: string
+  readonly readings: readonly FullReading[]
+}
+
+export interface BenchOptions {
+  readonly connection: ConnectionOptions
+  readonly contenders: readonly Contender[]
+  readonly measures: readonly Measure[]
+  /** Readings of each measure for each contender. Default 5. */
+  readonly rounds?: number
+  /** Removes what a queue has left. */
+  readonly clean: (queue: string) => Promise<void>
+  readonly onReading?: (row: {
+    measure: Measure
+    contender: string
+    round: number
+    reading: FullReading
+  }) => void
+  readonly signal?: AbortSignal
+}
+
+/** Longest that one reading may take, in ms. */
+const READING_MS = 300_000
+
+/**
+ * Takes all readings, contenders in turn in every round, so that what slows the machine down for a while slows down all of
+ * them. @throws what the servers or a contender failed with
+ */
+export async function bench(options: BenchOptions): Promise<BenchRow[]> {
+  const servers = await Servers.of(options.connection)
+  const rows: BenchRow[] = []
+  try {
+    for (const measure of options.measures) {
+      const readings = options.contenders.map((): FullReading[] => [])
+      for (let round = 0; round < (options.rounds ?? 5); round++) {
+        for (let i = 0; i < options.contenders.length; i++) {
+          // Another one begins each time.
+          const at = (i + round) % options.contenders.length
+          const contender = options.contenders[at] as Contender
+          options.signal?.throwIfAborted()
+          const scaled = { ...measure, tasks: Math.ceil(measure.tasks * scaleOf(measure, contender)) }
+          const reading = await takeReading(options, servers, contender, scaled)
+          readings[at]?.push(reading)
+          options.onReading?.({ measure, contender: contender.name, round, reading })
+        }
+      }
+      options.contenders.forEach(({ name }, i) => {
+        rows.push({ measure, contender: name, readings: readings[i] ?? [] })
+      })
+    }
+  } finally {
+    servers.close()
+  }
+  return rows
+}
+
+/** What is paced by the clock or by a single caller takes as long for all. */
+function scaleOf(measure: Measure, { scale }: Contender): number {
+  return measure.kind === 'idle' || (measure.kind === 'enqueue' && measure.concurrency === 1) ? 1 : scale
+}
+
+async function takeReading(
+  { connection, clean, signal }: BenchOptions,
+  servers: Servers,
+  contender: Contender,
+  measure: Measure,
+): Promise<FullReading> {
+  const queue = `bench-${randomBytes(5).toString('hex')}`
+  const child = startProcess(contender)
+  const abort = () => child.kill('SIGKILL')
+  signal?.addEventListener('abort', abort)
+  const timer = setTimeout(abort, READING_MS)
+  try {
+    const { reading, before, after } = await converse(child, servers, {
+      module: contender.module,
+      connection,
+      queue,
+      measure,
+    })
+    const waiting = measure.kind === 'enqueue-many' || measure.kind === 'enqueue'
+    return {
+      ...reading,
+      perSecond: reading.tasks / (reading.ms / 1_000),
+      masterUs: (after.mastersUs - before.mastersUs) / reading.tasks,
+      replicaUs: (after.replicasUs - before.replicasUs) / reading.tasks,
+      bytesPerTask: waiting ? (after.mastersBytes - before.mastersBytes) / reading.tasks : undefined,
+    }
+  } finally {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', abort)
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
+    await clean(queue)
+  }
+}
+
+function startProcess({ module }: Contender): ChildProcess {
+  const extension = extname(fileURLToPath(import.meta.url))
+  const typescript = extension === '.ts' || module.endsWith('.ts')
+  return fork(new URL(`./reading-process${extension}`, import.meta.url), {
+    execArgv: typescript ? ['--import', 'tsx'] : [],
+  })
+}
+
+/** The servers are asked outside the time that is measured. */
+function converse(
+  child: ChildProcess,
+  servers: Servers,
+  order: Order,
+): Promise<{ reading: Reading; before: ServerState; after: ServerState }> {
+  return new Promise((resolve, reject) => {
+    let before: ServerState | undefined
+    let after: Promise<ServerState> | undefined
+    const ended = (code: number | null, signal: string | null) =>
+      reject(new Error(`the process of a reading ended with ${signal ?? code} before it had one`))
+    child.once('exit', ended)
+    child.on('message', (report: Report) => {
+      switch (report.what) {
+        case 'begin':
+          servers.state().then((state) => {
+            before = state
+            child.send('go')
+          }, reject)
+          break
+        case 'end':
+          after = servers.state()
+          after.catch(reject)
+          break
+        case 'reading':
+          child.off('exit', ended)
+          if (before === undefined || after === undefined)
+            reject(new Error('a reading without begin and end'))
+          else {
+            const { reading } = report
+            const first = before
+            Promise.all([after, exited(child)]).then(
+              ([last]) => resolve({ reading, before: first, after: last }),
+              reject,
+            )
+          }
+          break
+        case 'failed':
+          reject(new Error(report.error))
+          break
+      }
+    })
+    child.send(order)
+  })
+}
+
+async function exited(child: ChildProcess): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+}
