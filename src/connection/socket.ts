@@ -52,12 +52,18 @@ export class NodeSocket {
       }
     }
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
+      let over = false
+      const giveUp = () => {
+        if (over) return
         const error = new Error(`no reply from ${this.name} within ${timeoutMs} ms`)
         resolve({ ok: false, fault: { kind: 'timeout', error } })
         this.close()
-      }, timeoutMs)
+      }
+      // In a process that stood still itself, the timer comes before the replies that have arrived meanwhile: what can be
+      // read now is read first.
+      const timer = setTimeout(() => setImmediate(giveUp), timeoutMs)
       const lost = (error: Error) => {
+        over = true
         clearTimeout(timer)
         resolve({ ok: false, fault: { kind: 'lost', error: this.#lastError ?? error } })
       }
@@ -65,6 +71,7 @@ export class NodeSocket {
         .pipeline(commands.map((command) => ['call', ...command]))
         .exec()
         .then((results) => {
+          over = true
           clearTimeout(timer)
           const replies = (results ?? []).map(([error, value]) => error ?? value)
           const broken = replies.find((reply): reply is Error => reply instanceof Error && !isReply(reply))
