@@ -23,18 +23,23 @@ const { values: flags } = parseArgs({
 const here = (path: string) => new URL(path, import.meta.url).href
 /** shardq as it is published: compiled. */
 const CONTENDERS: readonly Contender[] = [
-  { name: 'shardq', module: here('../../dist/bench/shardq-client.js'), scale: 1 },
-  { name: 'floor', module: here('../../dist/bench/floor-client.js'), scale: 1 },
-  { name: 'BullMQ', module: here('./bullmq.ts'), scale: 0.1 },
-  { name: 'BullMQ, a queue per master', module: here('./bullmq-per-master.ts'), scale: 0.1 },
+  { name: 'shardq', module: here('../../dist/bench/shardq-client.js'), scale: 1, concurrency: 1_000 },
+  { name: 'floor', module: here('../../dist/bench/floor-client.js'), scale: 1, concurrency: 1_000 },
+  { name: 'BullMQ', module: here('./bullmq.ts'), scale: 0.1, concurrency: 100 },
+  {
+    name: 'BullMQ, a queue per master',
+    module: here('./bullmq-per-master.ts'),
+    scale: 0.1,
+    concurrency: 100,
+  },
 ]
 
-const TASKS = flags.quick ? 50_000 : 200_000
+const TASKS = flags.quick ? 60_000 : 200_000
 const MEASURES: readonly Measure[] = [
   ...[100, 1_000, 10_000].map(
-    (bytes): Measure => ({ kind: 'enqueue-many', bytes, tasks: bytes > 1_000 ? TASKS / 10 : TASKS }),
+    (bytes): Measure => ({ kind: 'enqueue-many', bytes, tasks: bytes > 1_000 ? TASKS / 2 : TASKS }),
   ),
-  { kind: 'enqueue', concurrency: 1, bytes: 100, tasks: 2_000 },
+  { kind: 'enqueue', concurrency: 1, bytes: 100, tasks: 5_000 },
   { kind: 'enqueue', concurrency: 10, bytes: 100, tasks: TASKS / 4 },
   { kind: 'enqueue', concurrency: 100, bytes: 100, tasks: TASKS / 2 },
   { kind: 'enqueue', concurrency: 1_000, bytes: 100, tasks: TASKS },
@@ -44,10 +49,10 @@ const MEASURES: readonly Measure[] = [
       kind: 'both',
       concurrency: 500,
       bytes,
-      tasks: bytes > 1_000 ? TASKS / 10 : TASKS,
+      tasks: bytes > 1_000 ? TASKS / 2 : TASKS,
     }),
   ),
-  { kind: 'idle', bytes: 100, tasks: flags.quick ? 100 : 250 },
+  { kind: 'idle', bytes: 100, tasks: 250 },
 ]
 
 const interrupt = new AbortController()

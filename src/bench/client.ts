@@ -31,4 +31,6 @@ export interface Contender {
   readonly module: string
   /** How many times the tasks of a reading it gets: enough that it takes seconds, few enough that it is not minutes. */
   readonly scale: number
+  /** Handlers at once that suit it best. */
+  readonly concurrency: number
 }

@@ -31,40 +31,54 @@ const CALLS_AT_ONCE = 4
 const IDLE_GAP_MS = 20
 const IDLE_WARM_UP = 20
 
+/** Of the tasks of a reading, so many are done before it begins: code that is compiled, sockets that are open. */
+const WARM_UP = 0.1
+
 export async function take(measure: Measure, client: BenchClient, watch: Stopwatch): Promise<Reading> {
+  const warmUp = Math.ceil(measure.tasks * WARM_UP)
   switch (measure.kind) {
     case 'enqueue-many':
-      return timed(measure.tasks, watch, () => feed(client, measure))
+      await feed(client, measure, warmUp)
+      return timed(watch, async () => {
+        await feed(client, measure, measure.tasks)
+        return measure.tasks
+      })
     case 'enqueue': {
+      await callOneByOne(client, measure, warmUp, [])
       const latencies: number[] = []
-      const reading = await timed(measure.tasks, watch, () => callOneByOne(client, measure, latencies))
+      const reading = await timed(watch, async () => {
+        await callOneByOne(client, measure, measure.tasks, latencies)
+        return measure.tasks
+      })
       return { ...reading, ...percentiles(latencies) }
     }
-    case 'process': {
-      await feed(client, measure)
-      return timed(measure.tasks, watch, () => drain(client, measure))
+    case 'process':
+      await feed(client, measure, warmUp + measure.tasks)
+      return drain(client, measure, warmUp, watch)
+    case 'both': {
+      const fed = feed(client, measure, warmUp + measure.tasks)
+      const reading = await drain(client, measure, warmUp, watch)
+      await fed
+      return reading
     }
-    case 'both':
-      return timed(measure.tasks, watch, async () => {
-        await Promise.all([feed(client, measure), drain(client, measure)])
-      })
     case 'idle':
       return idle(client, measure, watch)
   }
 }
 
-async function timed(tasks: number, watch: Stopwatch, run: () => Promise<void>): Promise<Reading> {
+/** `run` resolves with the tasks that it was about. */
+async function timed(watch: Stopwatch, run: () => Promise<number>): Promise<Reading> {
   await watch.begin()
   const cpu = process.cpuUsage()
   const startedMs = performance.now()
-  await run()
+  const tasks = await run()
   const ms = performance.now() - startedMs
   const { user, system } = process.cpuUsage(cpu)
   watch.end()
   return { tasks, ms, clientUs: (user + system) / tasks, p50Ms: undefined, p99Ms: undefined }
 }
 
-async function feed(client: BenchClient, { bytes, tasks }: Measure): Promise<void> {
+async function feed(client: BenchClient, { bytes }: Measure, tasks: number): Promise<void> {
   const batch = Array.from({ length: MANY }, (_, i) => payloadOf(i, bytes))
   let left = tasks
   const send = async () => {
@@ -79,7 +93,8 @@ async function feed(client: BenchClient, { bytes, tasks }: Measure): Promise<voi
 
 async function callOneByOne(
   client: BenchClient,
-  { concurrency, bytes, tasks }: Extract<Measure, { kind: 'enqueue' }>,
+  { concurrency, bytes }: Extract<Measure, { kind: 'enqueue' }>,
+  tasks: number,
   latencies: number[],
 ): Promise<void> {
   let left = tasks
@@ -93,13 +108,32 @@ async function callOneByOne(
   await Promise.all(Array.from({ length: concurrency }, send))
 }
 
-function drain(client: BenchClient, measure: Measure & { readonly concurrency: number }): Promise<void> {
+/** From the moment when the tasks of the warm-up are done until all are. */
+async function drain(
+  client: BenchClient,
+  measure: Measure & { readonly concurrency: number },
+  warmUp: number,
+  watch: Stopwatch,
+): Promise<Reading> {
   let done = 0
-  return new Promise((resolve, reject) => {
-    const onDone = () => {
-      if (++done === measure.tasks) resolve()
-    }
-    client.work({ concurrency: measure.concurrency, onStart: () => {}, onDone }).catch(reject)
+  let reached = () => {}
+  let goal = warmUp
+  const onDone = () => {
+    if (++done === goal) reached()
+  }
+  const until = (count: number) =>
+    new Promise<void>((resolve) => {
+      goal = count
+      reached = resolve
+      if (done >= count) resolve()
+    })
+  const warm = until(warmUp)
+  await client.work({ concurrency: measure.concurrency, onStart: () => {}, onDone })
+  await warm
+  return timed(watch, async () => {
+    const before = done
+    await until(warmUp + measure.tasks)
+    return done - before
   })
 }
 
@@ -113,7 +147,7 @@ async function idle(client: BenchClient, { bytes, tasks }: Measure, watch: Stopw
   }
   await client.work({ concurrency: 10, onStart, onDone: () => done++ })
   const count = tasks + IDLE_WARM_UP
-  const reading = await timed(count, watch, async () => {
+  const reading = await timed(watch, async () => {
     for (let i = 0; i < count; i++) {
       const payload = payloadOf(i, bytes)
       if (i >= IDLE_WARM_UP) calledAtMs.set(payload, performance.now())
@@ -121,6 +155,7 @@ async function idle(client: BenchClient, { bytes, tasks }: Measure, watch: Stopw
       await new Promise((resolve) => setTimeout(resolve, IDLE_GAP_MS))
     }
     while (done < count) await new Promise((resolve) => setTimeout(resolve, IDLE_GAP_MS))
+    return count
   })
   return { ...reading, ...percentiles(latencies) }
 }

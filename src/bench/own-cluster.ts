@@ -42,8 +42,8 @@ export async function benchCluster(options: ClusterBenchOptions): Promise<BenchR
     signal,
   } = options
   const contenders: readonly Contender[] = [
-    { name: 'shardq', module: here('shardq-client'), scale: 1 },
-    { name: 'floor', module: here('floor-client'), scale: 1 },
+    { name: 'shardq', module: here('shardq-client'), scale: 1, concurrency },
+    { name: 'floor', module: here('floor-client'), scale: 1, concurrency },
   ]
   const measures: readonly Measure[] = [
     { kind: 'enqueue-many', bytes, tasks },

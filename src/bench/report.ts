@@ -29,7 +29,7 @@ export function titleOf(measure: Measure): string {
     case 'enqueue':
       return `enqueue, ${measure.concurrency.toLocaleString('en')} callers, one task each time, ${size}`
     case 'process':
-      return `process, ${measure.concurrency} at once, ${size}`
+      return `process, ${size}`
     case 'both':
       return `enqueue and process at once, ${size}`
     case 'idle':

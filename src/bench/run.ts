@@ -60,7 +60,13 @@ export async function bench(options: BenchOptions): Promise<BenchRow[]> {
           const at = (i + round) % options.contenders.length
           const contender = options.contenders[at] as Contender
           options.signal?.throwIfAborted()
-          const scaled = { ...measure, tasks: Math.ceil(measure.tasks * scaleOf(measure, contender)) }
+          const scaled = {
+            ...measure,
+            tasks: Math.ceil(measure.tasks * scaleOf(measure, contender)),
+            ...('concurrency' in measure && measure.kind !== 'enqueue'
+              ? { concurrency: contender.concurrency }
+              : {}),
+          }
           const reading = await takeReading(options, servers, contender, scaled)
           readings[at]?.push(reading)
           options.onReading?.({ measure, contender: contender.name, round, reading })

@@ -24,7 +24,7 @@ const KNOWN_WITHIN_MS = 1_000
  */
 const RENEW_AGAIN_MS = 2_000
 /** Most tasks that are asked of one partition at once. */
-const MOST_PER_FETCH = 100
+const MOST_PER_FETCH = 250
 /** Ms for which takes begin with the same partition. */
 const TURN_MS = 50
 /** Ms after which a take no longer waits for a partition that has not answered it. */
@@ -39,12 +39,17 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** A task that was handed to us, and the lease it is under. */
 export interface Handed {
+  /** One for all tasks of a fetch. */
+  readonly lease: HandedLease
+  readonly task: FetchedTask
+}
+
+export interface HandedLease {
   readonly partition: Partition
-  readonly leaseId: string
-  readonly leaseMs: number
+  readonly id: string
+  readonly lengthMs: number
   /** performance.now() when it was asked for. */
   readonly askedAtMs: number
-  readonly task: FetchedTask
 }
 
 /** What we believe of a partition between two replies. */
@@ -173,7 +178,7 @@ export class Consumer implements LaneHost {
       const taken = await this.#takeKnown(options)
       // A process that stood still meanwhile (SIGSTOP, a suspended machine) may hold tasks that others have by now.
       const nowMs = performance.now()
-      const fresh = taken.filter(({ askedAtMs, leaseMs }) => nowMs - askedAtMs < leaseMs)
+      const fresh = taken.filter(({ lease }) => nowMs - lease.askedAtMs < lease.lengthMs)
       if (fresh.length > 0) return fresh
       // What is on its way to us is waited for, as long as that may take: else a short `blockMs` would never see it.
       const late = this.#states.some((state) => state.late)
@@ -297,7 +302,8 @@ export class Consumer implements LaneHost {
     const answers = portions.map(async ({ state, count }) => {
       const { leaseId, askedAtMs, tasks } = await state.lane.fetch(count, levels, leaseMs)
       const { partition } = state.lane
-      const handed = tasks.map((task) => ({ partition, leaseId, leaseMs, askedAtMs, task }))
+      const lease = { partition, id: leaseId, lengthMs: leaseMs, askedAtMs }
+      const handed = tasks.map((task) => ({ lease, task }))
       if (!over) {
         pending.delete(state)
         fetched.push(...handed)
@@ -338,14 +344,12 @@ export class Consumer implements LaneHost {
   #giveBackUnclaimed(): void {
     clearTimeout(this.#unclaimedTimer)
     this.#unclaimedTimer = undefined
-    const byLease = new Map<string, Handed[]>()
-    for (const handed of this.#unclaimed.splice(0)) {
-      byLease.set(handed.leaseId, [...(byLease.get(handed.leaseId) ?? []), handed])
+    const byLease = new Map<HandedLease, FetchedTask[]>()
+    for (const { lease, task } of this.#unclaimed.splice(0)) {
+      byLease.set(lease, [...(byLease.get(lease) ?? []), task])
     }
-    for (const [leaseId, handed] of byLease) {
-      const [{ partition, leaseMs, askedAtMs }] = handed as [Handed, ...Handed[]]
-      const tasks = handed.map(({ task }) => task)
-      this.lane(partition).abandon({ leaseId, askedAtMs, tasks }, leaseMs)
+    for (const [{ partition, id, lengthMs, askedAtMs }, tasks] of byLease) {
+      this.lane(partition).abandon({ leaseId: id, askedAtMs, tasks }, lengthMs)
     }
   }
 

@@ -1,13 +1,15 @@
 import { InvalidOptionError, LeaseLostError, PayloadTooLargeError, TaskNotFoundError } from '../errors.js'
+import type { Partition } from '../keys/partitions.js'
 import { checkpointCall } from '../scripts/checkpoint.js'
+import type { FetchedTask } from '../scripts/exchange.js'
 import { extendCall, failCall, releaseCall } from '../scripts/lease.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { Settled } from '../scripts/settled.js'
 import type { AcknowledgementReceiver } from './acknowledgement.js'
-import type { Consumer, Handed } from './consumer.js'
+import type { Consumer, HandedLease } from './consumer.js'
 import { LEAST_PATIENCE_MS } from './consumer-lane.js'
 import type { Durability } from './durability.js'
-import type { Priority } from './enqueue-options.js'
+import type { Backoff, Priority } from './enqueue-options.js'
 import { toJson } from './json.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
 import { backoffDelayMs, encodeError, type TaskRecord } from './task.js'
@@ -52,7 +54,7 @@ export class Delivery<Type extends string = string, Data = unknown> {
   readonly metadata: Readonly<Record<string, unknown>>
   /** Longest that the handler may run, in ms. */
   readonly timeoutMs: number
-  readonly #record: TaskRecord
+  readonly #backoff: Backoff
   #leaseId: string
   #leaseMs: number
   /** The lease that it gets by an `extend` under way. */
@@ -62,18 +64,20 @@ export class Delivery<Type extends string = string, Data = unknown> {
 
   constructor(
     private readonly host: DeliveryHost,
-    private readonly handed: Handed,
+    private readonly handed: HandedLease,
+    task: FetchedTask,
     record: TaskRecord,
   ) {
-    this.#record = record
-    this.#leaseId = handed.leaseId
-    this.#leaseMs = handed.leaseMs
-    this.#heldUntilMs = handed.askedAtMs + handed.leaseMs
-    this.id = handed.task.id
+    // Not the record itself: its text would be kept for as long as the handler runs.
+    this.#backoff = record.backoff
+    this.#leaseId = handed.id
+    this.#leaseMs = handed.lengthMs
+    this.#heldUntilMs = handed.askedAtMs + handed.lengthMs
+    this.id = task.id
     this.type = record.type as Type
     this.data = record.data as Data
     this.priority = record.priority
-    this.attempt = handed.task.attemptsUsed + 1
+    this.attempt = task.attemptsUsed + 1
     this.maxAttempts = record.maxAttempts
     this.enqueuedAt = record.enqueuedAt
     this.metadata = record.metadata
@@ -81,7 +85,7 @@ export class Delivery<Type extends string = string, Data = unknown> {
   }
 
   /** Where the task is held; by the second lease too while it is extended. @internal */
-  get lease(): { readonly partition: Handed['partition']; readonly leaseIds: readonly string[] } {
+  get lease(): { readonly partition: Partition; readonly leaseIds: readonly string[] } {
     const leaseIds = [this.#leaseId, ...(this.#nextLeaseId === undefined ? [] : [this.#nextLeaseId])]
     return { partition: this.handed.partition, leaseIds }
   }
@@ -120,7 +124,7 @@ export class Delivery<Type extends string = string, Data = unknown> {
       failCall(this.handed.partition.keys, {
         leaseId: this.#leaseId,
         id: this.id,
-        next: dies ? 'die' : backoffDelayMs(this.#record.backoff, this.attempt),
+        next: dies ? 'die' : backoffDelayMs(this.#backoff, this.attempt),
         error: encodeError(error),
       }),
     )
@@ -138,9 +142,7 @@ export class Delivery<Type extends string = string, Data = unknown> {
   async extend(ms: number): Promise<void> {
     checkInteger('ms', ms, LEAST_LEASE_MS, LONGEST_LEASE_MS)
     const newLeaseId =
-      this.#leaseId === `${this.handed.leaseId}:${this.id}`
-        ? this.#leaseId
-        : `${this.handed.leaseId}:${this.id}`
+      this.#leaseId === `${this.handed.id}:${this.id}` ? this.#leaseId : `${this.handed.id}:${this.id}`
     const call = extendCall(this.handed.partition.keys, {
       id: this.id,
       leaseId: this.#leaseId,
@@ -192,7 +194,7 @@ export class Delivery<Type extends string = string, Data = unknown> {
 /** @throws LeaseLostError, TaskNotFoundError, PayloadTooLargeError, InvalidDataError, InvalidOptionError */
 export async function saveCheckpoint(
   host: Pick<DeliveryHost, 'name' | 'durability' | 'options'>,
-  partition: Handed['partition'],
+  partition: Partition,
   input: {
     readonly id: string
     readonly step: string

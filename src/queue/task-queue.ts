@@ -171,7 +171,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     const { producer } = this.#ready()
     if (!Array.isArray(items))
       throw new InvalidOptionError('items', 'expected an array of { type, data, options? }')
-    const encoded: EncodedTask[] = []
+    const encoded: (EncodedTask | undefined)[] = []
     let bytes = 0
     for (const [index, item] of items.entries()) {
       const task = this.#encodeItem(item, index)
@@ -183,6 +183,8 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     for (const [index, item] of items.entries()) {
       if (producer.crowded) await producer.room()
       producer.add(encoded[index] ?? this.#encodeItem(item, index), receiver, index)
+      // Whatever lives until all are stored is copied by the garbage collector again and again.
+      encoded[index] = undefined
     }
     await receiver.settled
     const { failures, ids } = receiver
@@ -408,7 +410,12 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   #deliver(handed: Handed): AnyDelivery<Tasks> | undefined {
     try {
       const record = decodeRecord(handed.task.id, handed.task.record)
-      return new Delivery(this.#ready().deliveryHost, handed, record) as unknown as AnyDelivery<Tasks>
+      return new Delivery(
+        this.#ready().deliveryHost,
+        handed.lease,
+        handed.task,
+        record,
+      ) as unknown as AnyDelivery<Tasks>
     } catch (error) {
       if (!(error instanceof InvalidDataError)) throw error
       void this.#bury(handed, error)
@@ -419,13 +426,14 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   /** Should this fail, the lease runs out and the next consumer comes to the same end. */
   async #bury(handed: Handed, error: Error): Promise<void> {
     const { id } = handed.task
-    const call = failCall(handed.partition.keys, {
-      leaseId: handed.leaseId,
+    const { partition } = handed.lease
+    const call = failCall(partition.keys, {
+      leaseId: handed.lease.id,
       id,
       next: 'die',
       error: encodeError(error),
     })
-    const outcome = await this.#parts?.connection.attempt(handed.partition.slot, call, { lane: 'inspect' })
+    const outcome = await this.#parts?.connection.attempt(partition.slot, call, { lane: 'inspect' })
     this.#report(outcome?.ok ? error : new Error(`task ${id} cannot be decoded nor buried`, { cause: error }))
   }
 

@@ -58,12 +58,18 @@ for group = 1, #KEYS - 13 do
     end
   end
   if count > 0 then
-    redis.call('SREM', set, unpack(mine))
     redis.call('HDEL', KEYS[4], unpack(mine))
-    redis.call('HDEL', KEYS[5], unpack(mine))
-    redis.call('HDEL', KEYS[10], unpack(mine))
-    if redis.call('EXISTS', set) == 0 then
+    for _, key in ipairs({ KEYS[5], KEYS[10] }) do
+      if redis.call('EXISTS', key) == 1 then
+        redis.call('HDEL', key, unpack(mine))
+      end
+    end
+    -- Mostly all tasks of a lease are completed together.
+    if redis.call('SCARD', set) == count then
+      redis.call('DEL', set)
       redis.call('ZREM', KEYS[7], leaseId)
+    else
+      redis.call('SREM', set, unpack(mine))
     end
     completed = completed + count
   end

@@ -11,8 +11,6 @@ export interface RunListener {
   onReturned(run: Run, result: unknown): void
   /** The handler threw. */
   onThrown(run: Run, error: unknown): void
-  /** The handler has run longer than its task allows. */
-  onOverdue(run: Run): void
   /** The queue knows that the task is completed. */
   onCompleted(run: Run): void
   /** The queue does not take it for completed. */
@@ -29,13 +27,14 @@ export class Run implements TaskContext, AcknowledgementReceiver {
   result: unknown = undefined
   #controller: AbortController | undefined = undefined
   #reason: Error | undefined = undefined
-  readonly #timer: NodeJS.Timeout
+  /** performance.now() by which the handler has to be done. */
+  readonly deadlineMs: number
 
   constructor(
     readonly delivery: Delivery,
     private readonly listener: RunListener,
   ) {
-    this.#timer = setTimeout(overdue, delivery.timeoutMs, this, listener)
+    this.deadlineMs = performance.now() + delivery.timeoutMs
   }
 
   start(handler: Handler): void {
@@ -54,11 +53,6 @@ export class Run implements TaskContext, AcknowledgementReceiver {
     } else {
       this.listener.onReturned(this, returned)
     }
-  }
-
-  end(): void {
-    this.over = true
-    clearTimeout(this.#timer)
   }
 
   abort(reason: Error): void {
@@ -100,10 +94,6 @@ export class Run implements TaskContext, AcknowledgementReceiver {
   refused(error: Error): void {
     this.listener.onRefused(this, error)
   }
-}
-
-function overdue(run: Run, listener: RunListener): void {
-  listener.onOverdue(run)
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

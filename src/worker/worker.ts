@@ -58,6 +58,8 @@ type State = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped'
 
 /** How long a take waits before it asks again whether to go on, in ms. Wakes end it at once. */
 const TAKE_MS = 60_000
+/** Ms between looks at handlers that may have run too long: so much later than its `timeoutMs` one may be ended. */
+const OVERDUE_MS = 20
 /** Ms before a take that failed is tried again. */
 const RETRY_MS = 100
 
@@ -78,11 +80,6 @@ export class Worker<Tasks = Record<string, unknown>> {
     onLog: ({ delivery }, message) => this.#emit('log', { task: delivery as AnyDelivery<Tasks>, message }),
     onReturned: (run, result) => this.#complete(run, result),
     onThrown: (run, error) => this.#settle(run, () => this.#fail(run.delivery, toError(error))),
-    onOverdue: (run) => {
-      const error = new TaskTimeoutError(run.delivery.id, run.delivery.timeoutMs)
-      run.abort(error)
-      this.#settle(run, () => this.#fail(run.delivery, error))
-    },
     onCompleted: (run) => {
       this.#settled(run.delivery)
       this.#metrics.completed++
@@ -98,6 +95,7 @@ export class Worker<Tasks = Record<string, unknown>> {
   #state: State = 'idle'
   #heartbeat: Heartbeat | undefined
   #heartbeatFailed = false
+  #overdueTimer: NodeJS.Timeout | undefined
   #loop: Promise<void> | undefined
   #stopping: Promise<void> | undefined
   #freed: (() => void) | undefined
@@ -221,6 +219,7 @@ export class Worker<Tasks = Record<string, unknown>> {
     const run = new Run(delivery, this.#listener)
     this.#runs.add(run)
     this.#heartbeat?.hold(delivery)
+    this.#overdueTimer ??= setTimeout(() => this.#endOverdue(), OVERDUE_MS)
     const handler = Object.hasOwn(this.#handlers, delivery.type)
       ? (this.#handlers[delivery.type as TypeOf<Tasks>] as unknown as Handler)
       : undefined
@@ -229,10 +228,23 @@ export class Worker<Tasks = Record<string, unknown>> {
       this.#settle(run, () => this.#fail(delivery, new UnknownTaskTypeError(this.queue.name, delivery.type)))
   }
 
+  /** One timer for all runs: one for each would cost more than all else that is done for a short task. */
+  #endOverdue(): void {
+    this.#overdueTimer = undefined
+    const nowMs = performance.now()
+    for (const run of this.#runs) {
+      if (run.deadlineMs > nowMs) continue
+      const error = new TaskTimeoutError(run.delivery.id, run.delivery.timeoutMs)
+      run.abort(error)
+      this.#settle(run, () => this.#fail(run.delivery, error))
+    }
+    if (this.#runs.size > 0) this.#overdueTimer = setTimeout(() => this.#endOverdue(), OVERDUE_MS)
+  }
+
   /** Its place is free for the next one at once. @returns false if it was over before */
   #end(run: Run): boolean {
     if (run.over) return false
-    run.end()
+    run.over = true
     this.#runs.delete(run)
     this.#freed?.()
     this.#freed = undefined
@@ -320,6 +332,7 @@ export class Worker<Tasks = Record<string, unknown>> {
       }
       await this.#allSettled()
       this.#heartbeat?.stop()
+      clearTimeout(this.#overdueTimer)
     }
     await this.queue.disconnect()
     this.#state = 'stopped'
