@@ -2,7 +2,7 @@ import type { Confirmation, Connection, Outcome } from '../connection/connection
 import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
 import { type EnqueueResult, enqueueCall } from '../scripts/enqueue.js'
-import { linesOf, type TaskLines } from '../scripts/task-lines.js'
+import { batchOf, type TaskBatch } from '../scripts/task-batch.js'
 import { type VoidResult, voidCall } from '../scripts/void.js'
 import { Backlog } from './backlog.js'
 import type { Item } from './item.js'
@@ -121,12 +121,12 @@ export class ProducerLane {
 
   async send(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
     const before = this.#master
-    const lines = linesOf(batch.items)
-    const outcome = await this.#call(batch.number, lines, confirm)
+    const tasks = batchOf(batch.items)
+    const outcome = await this.#call(batch.number, tasks, confirm)
     if (!outcome.ok) return outcome
     this.#compare(outcome.value.previous, before)
     if (outcome.confirmed) {
-      this.#remember(batch.number, lines, batch.items)
+      this.#remember(batch.number, tasks, batch.items)
       this.#confirmed = { number: batch.number, ...before }
     }
     return outcome
@@ -135,7 +135,7 @@ export class ProducerLane {
   /** Asks what the partition remembers of us: number 0 is always a repeat. */
   async check(): Promise<void> {
     const before = this.#master
-    const outcome = await this.#call(0, linesOf([]), undefined)
+    const outcome = await this.#call(0, batchOf([]), undefined)
     if (outcome.ok) this.#compare(outcome.value.previous, before)
     else this.pause()
   }
@@ -167,15 +167,15 @@ export class ProducerLane {
     return outcome
   }
 
-  #remember(number: number, lines: TaskLines, items: readonly Item[]): void {
+  #remember(number: number, tasks: TaskBatch, items: readonly Item[]): void {
     let restores = 0
     for (const item of items) restores = Math.max(restores, item.restores)
-    if (restores < MOST_RESTORES) this.#recent.add(number, lines, restores)
+    if (restores < MOST_RESTORES) this.#recent.add(number, tasks, restores)
   }
 
   async #call(
     number: number,
-    lines: TaskLines,
+    tasks: TaskBatch,
     confirm: Confirmation | undefined,
   ): Promise<Outcome<EnqueueResult>> {
     this.#begin()
@@ -184,7 +184,7 @@ export class ProducerLane {
       batchNumber: number,
       rememberBatchMs: REMEMBER_BATCH_MS,
       rememberKeyMs: this.options.idempotencyTtlMs,
-      lines,
+      batch: tasks,
     })
     const sockets = this.options.connection.connectionsPerNode ?? 1
     const outcome = await this.connection.attempt(this.partition.slot, call, {

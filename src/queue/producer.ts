@@ -11,7 +11,7 @@ import {
 } from '../errors.js'
 import { type Partition, partitionOfKey, visitingOrder } from '../keys/partitions.js'
 import type { EnqueueResult } from '../scripts/enqueue.js'
-import { tasksOf } from '../scripts/task-lines.js'
+import { tasksOf } from '../scripts/task-batch.js'
 import { Backlog } from './backlog.js'
 import { Balance } from './balance.js'
 import { Gate } from './gate.js'
@@ -365,8 +365,8 @@ export class Producer {
     const lane = this.#lanes[index]
     if (!lane) return
     const deadlineMs = performance.now() + Math.max(RESTORE_MS, this.options.enqueueTimeoutMs)
-    for (const { lines, restores } of batches) {
-      const tasks = tasksOf(lines)
+    for (const { tasks: batch, restores } of batches) {
+      const tasks = tasksOf(batch)
       const receiver: Receiver = {
         stored: () => {
           this.counters.restored++

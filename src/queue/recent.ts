@@ -1,11 +1,11 @@
-import type { TaskLines } from '../scripts/task-lines.js'
+import type { TaskBatch } from '../scripts/task-batch.js'
 
 /** Longest that a confirmed batch is remembered, in ms: AOF `everysec` loses at most about so much of a master. */
 const REMEMBER_MS = 3_000
 
 export interface RecentBatch {
   readonly number: number
-  readonly lines: TaskLines
+  readonly tasks: TaskBatch
   /** How often a task of it was stored again before. */
   readonly restores: number
 }
@@ -32,9 +32,9 @@ export class Recent {
     return this.#entries.length === 0
   }
 
-  add(number: number, lines: TaskLines, restores: number): void {
-    const bytes = [...lines.ready, lines.scheduled].reduce((sum, text) => sum + text.length, 0)
-    this.#entries.push({ number, lines, restores, bytes, atMs: performance.now() })
+  add(number: number, tasks: TaskBatch, restores: number): void {
+    const bytes = [...tasks.ready, tasks.scheduled].reduce((sum, { text }) => sum + text.length, 0)
+    this.#entries.push({ number, tasks, restores, bytes, atMs: performance.now() })
     this.#bytes += bytes
     this.forget()
   }

@@ -38,7 +38,7 @@ export const DEFAULT_TIMEOUT_MS = 300_000
  * A record as it stands in Redis: `<level><maxAttempts>|<JSON array>`, with a `k` before the bar where the task has a
  * key. The part before the bar is for the scripts (recover.lua, tend.lua) and `isKeyed`; the array is `[type, enqueuedAt, data, options?]`, where options that have their default
  * are left out: bytes here are bytes of the master's memory for every waiting task. It has no newline (JSON writes them as
- * `\\n`), since records travel as lines (enqueue.lua).
+ * `\\n`), since replies carry records as lines (exchange.lua).
  */
 export function encodeRecord(typeJson: string, dataJson: string, options: ResolvedEnqueueOptions): string {
   const { timeoutMs, backoff, metadata, partitionKey } = options

@@ -2,11 +2,10 @@
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 producer  7 counters
 --        8.. one per task with an idempotency key
 -- ARGV   1 wake channel  2 batch number  3 ms to remember the batch number  4 ms to remember idempotency keys
---        5-7 the tasks for each ready list, as lines: id, record, id, record, ...
---        8 the scheduled tasks, as lines: id, record, delay in ms, ...
---        9 the ids of the tasks with an idempotency key, in the order of their KEYS, as lines
---        Lines end where the next begins, with one newline; neither ids nor records have any. One argument for many
---        tasks spares both sides the handling of thousands.
+--        5,6  7,8  9,10 the tasks for each ready list: id, record, id, record, ... and how many strings that are
+--        11,12 the scheduled tasks: id, record, delay in ms, ... and how many strings
+--        13,14 the ids of the tasks with an idempotency key, in the order of their KEYS, and how many
+--        Strings come as one argument, each ended by a NUL (strings.ts).
 -- Output { 'stored' | 'repeat', the producer's batch number before (0: none is remembered),
 --          id asked, id that was there before, ... }
 -- Atomic All tasks are stored or none. A batch number that is not above the producer's last one was stored
@@ -14,21 +13,15 @@
 --        first copy even on a new connection.
 local seq = tonumber(ARGV[2])
 
-local function lines(text)
-  local out, count, from, to = {}, 0, 1, nil
-  if text == '' then
-    return out
-  end
-  repeat
-    to = string.find(text, '\n', from, true)
-    count = count + 1
-    out[count] = string.sub(text, from, to and to - 1)
-    from = to and to + 1
-  until not to
+local function strings(at)
+  local count = tonumber(ARGV[at + 1])
+  local out = { struct.unpack(string.rep('s', count), ARGV[at]) }
+  -- Where the next one would begin.
+  out[count + 1] = nil
   return out
 end
 
-local once = lines(ARGV[9])
+local once = strings(13)
 local last = tonumber(redis.call('GET', KEYS[6]) or '0')
 if last >= seq then
   redis.call('PEXPIRE', KEYS[6], ARGV[3])
@@ -59,8 +52,9 @@ end
 local stored = 0
 local woken = ''
 for level = 1, 3 do
-  if ARGV[4 + level] ~= '' then
-    local records = lines(ARGV[4 + level])
+  local at = 3 + 2 * level
+  if ARGV[at] ~= '' then
+    local records = strings(at)
     local ids, count = {}, 0
     if skip then
       local kept = {}
@@ -86,8 +80,8 @@ for level = 1, 3 do
   end
 end
 
-if ARGV[8] ~= '' then
-  local scheduled = lines(ARGV[8])
+if ARGV[11] ~= '' then
+  local scheduled = strings(11)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local earliest = nil

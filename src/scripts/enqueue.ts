@@ -1,12 +1,12 @@
 import type { PartitionKeys } from '../keys/keys.js'
 import { loadScript, type ScriptCall, unexpectedReply } from './script.js'
-import type { TaskLines } from './task-lines.js'
+import type { TaskBatch } from './task-batch.js'
 
 const script = loadScript('enqueue')
 
 export interface NewTask {
   readonly id: string
-  /** Without a newline: tasks travel as lines. */
+  /** Without a NUL (strings.ts) and without a newline (exchange.lua). */
   readonly record: string
   /** 0 high, 1 medium, 2 low. */
   readonly level: 0 | 1 | 2
@@ -30,11 +30,11 @@ export interface EnqueueInput {
   readonly batchNumber: number
   readonly rememberBatchMs: number
   readonly rememberKeyMs: number
-  readonly lines: TaskLines
+  readonly batch: TaskBatch
 }
 
 export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCall<EnqueueResult> {
-  const { ready, scheduled, onceIds, onceKeys } = input.lines
+  const { ready, scheduled, onceIds, onceKeys } = input.batch
   return {
     script,
     keys: [
@@ -50,9 +50,7 @@ export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCal
       input.batchNumber,
       input.rememberBatchMs,
       input.rememberKeyMs,
-      ...ready,
-      scheduled,
-      onceIds,
+      ...[...ready, scheduled, onceIds].flatMap(({ text, count }) => [text, count]),
     ],
     parse(reply) {
       const [kind, previous, ...pairs] = reply as [unknown, unknown, ...string[]]

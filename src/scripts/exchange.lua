@@ -4,40 +4,37 @@
 --        14.. sets of the leases that tasks are acknowledged under
 -- ARGV   1 new lease id  2 lease in ms  3 tasks wanted  4 levels to take from, as '0', '01', '12', ...
 --        5 ms to keep results, 0 for not at all
---        then for each acknowledged lease: its id, the ids of the tasks as lines, their results as lines (read only if
---        results are kept)
+--        then for each acknowledged lease: its id, how many tasks, their ids, their results (read only if results are
+--        kept); ids and results each as one argument, every string of it ended by a NUL (strings.ts)
 -- Output { acknowledgements, ids, records, attempts, outlook }
 --        acknowledgements  a digit per id: 1 completed, 0 held by someone else, 2 no longer there
 --        ids, records      of what is handed out, as lines
 --        attempts          that each has used up, as lines; empty if none has
 --        outlook           as in tend.lua
---        Lines as in enqueue.lua.
+--        Lines end where the next begins, with one newline; neither ids nor records have any.
 -- Atomic A task leaves its lease and its record in the same step; a task that leaves a ready list is in the new
 --        lease in the same step. Only the holder of the lease can acknowledge (fencing).
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local keep = tonumber(ARGV[5])
 
-local function lines(text)
-  local out, count, from, to = {}, 0, 1, nil
-  repeat
-    to = string.find(text, '\n', from, true)
-    count = count + 1
-    out[count] = string.sub(text, from, to and to - 1)
-    from = to and to + 1
-  until not to
+local function strings(text, count)
+  local out = { struct.unpack(string.rep('s', count), text) }
+  -- Where the next one would begin.
+  out[count + 1] = nil
   return out
 end
 
 local acknowledgements, settled = {}, 0
 local completed = 0
 for group = 1, #KEYS - 13 do
-  local at = 3 + 3 * group
-  local leaseId, ids, set = ARGV[at], lines(ARGV[at + 1]), KEYS[13 + group]
-  local results = keep > 0 and lines(ARGV[at + 2])
+  local at = 2 + 4 * group
+  local leaseId, total, set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[13 + group]
+  local ids = strings(ARGV[at + 2], total)
+  local results = keep > 0 and strings(ARGV[at + 3], total)
   local held = redis.call('SMISMEMBER', set, unpack(ids))
   local mine, count = {}, 0
-  for i = 1, #ids do
+  for i = 1, total do
     local id = ids[i]
     settled = settled + 1
     if held[i] == 1 then

@@ -1,6 +1,7 @@
 import type { PartitionKeys } from '../keys/keys.js'
 import { type Outlook, parseOutlook } from './outlook.js'
 import { type Argument, loadScript, type ScriptCall, unexpectedReply } from './script.js'
+import { pack } from './strings.js'
 
 const script = loadScript('exchange')
 
@@ -41,7 +42,8 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
   const { fetch, acknowledge, keepResultsMs } = input
   const args: Argument[] = [fetch.leaseId, fetch.leaseMs, fetch.count, fetch.levels.join(''), keepResultsMs]
   for (const lease of acknowledge) {
-    args.push(lease.leaseId, lease.ids.join('\n'), keepResultsMs > 0 ? lease.results.join('\n') : '')
+    const results = keepResultsMs > 0 ? pack(lease.results).text : ''
+    args.push(lease.leaseId, lease.ids.length, pack(lease.ids).text, results)
   }
   return {
     script,

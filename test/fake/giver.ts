@@ -1,4 +1,5 @@
 import { encodeRecord } from '../../src/queue/task.js'
+import { unpack } from '../../src/scripts/strings.js'
 import type { FakeNode, Received } from './fake-cluster.js'
 import type { Reply } from './resp.js'
 
@@ -22,7 +23,9 @@ export function record(partitionKey?: string): string {
 /** Ids that an exchange acknowledges (layout: exchange.lua; no results). */
 export function acknowledgedIn({ args }: Received): string[] {
   const ids: string[] = []
-  for (let at = 5; at < args.length; at += 3) ids.push(...(args[at + 1] ?? '').split('\n'))
+  for (let at = 5; at < args.length; at += 4) {
+    ids.push(...unpack({ text: args[at + 2] ?? '', count: Number(args[at + 1]) }))
+  }
   return ids
 }
 

@@ -1,6 +1,7 @@
 import { afterEach, expect } from 'vitest'
 import { type Handlers, type QueueOptions, TaskQueue, Worker } from '../../src/index.js'
 import { partitionOfKey } from '../../src/keys/partitions.js'
+import { unpack } from '../../src/scripts/strings.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { FakeCluster, type FakeNode, type Received } from './fake-cluster.js'
 
@@ -78,7 +79,7 @@ export function batchesAt(node: FakeNode): Stored[] {
 }
 
 export function stored({ keys, args }: Received): Stored {
-  const ready = [4, 5, 6].flatMap((i) => (args[i] ? args[i].split('\n') : []))
+  const ready = [4, 6, 8].flatMap((i) => unpack({ text: args[i] ?? '', count: Number(args[i + 1]) }))
   const ids = ready.filter((_, i) => i % 2 === 0)
   return { producer: keys[5]?.split(':').at(-1) ?? '', number: Number(args[1]), ids }
 }

@@ -4,7 +4,7 @@ import { Recent } from '../../../src/queue/recent.js'
 import { enqueueCall } from '../../../src/scripts/enqueue.js'
 import { exchangeCall } from '../../../src/scripts/exchange.js'
 import type { Script } from '../../../src/scripts/script.js'
-import { linesOf } from '../../../src/scripts/task-lines.js'
+import { batchOf } from '../../../src/scripts/task-batch.js'
 import type { Protection } from './messages.js'
 
 /**
@@ -21,7 +21,7 @@ export function weaken(protection: Protection | undefined): void {
       batchNumber: 1,
       rememberBatchMs: 1,
       rememberKeyMs: 1,
-      lines: linesOf([]),
+      batch: batchOf([]),
     }
     replace(enqueueCall(keys, input).script, 'if last >= seq then', 'if false then')
   }

@@ -1,17 +1,18 @@
 import type { NewTask } from './enqueue.js'
+import { pack, type Strings, unpack } from './strings.js'
 
-/** A batch of tasks as it travels (enqueue.lua): texts of lines, of a few long strings rather than thousands of short ones. */
-export interface TaskLines {
+/** A batch of tasks as it travels (enqueue.lua): a few long texts rather than thousands of short ones. */
+export interface TaskBatch {
   /** By priority: id, record, id, record, ... */
-  readonly ready: readonly [string, string, string]
+  readonly ready: readonly [Strings, Strings, Strings]
   /** id, record, delay in ms, id, ... */
-  readonly scheduled: string
+  readonly scheduled: Strings
   /** Ids of the tasks with an idempotency key, and their keys in the same order. */
-  readonly onceIds: string
+  readonly onceIds: Strings
   readonly onceKeys: readonly string[]
 }
 
-export function linesOf(tasks: readonly NewTask[]): TaskLines {
+export function batchOf(tasks: readonly NewTask[]): TaskBatch {
   const ready: [string[], string[], string[]] = [[], [], []]
   const scheduled: (string | number)[] = []
   const onceIds: string[] = []
@@ -25,25 +26,25 @@ export function linesOf(tasks: readonly NewTask[]): TaskLines {
     }
   }
   return {
-    ready: [ready[0].join('\n'), ready[1].join('\n'), ready[2].join('\n')],
-    scheduled: scheduled.join('\n'),
-    onceIds: onceIds.join('\n'),
+    ready: [pack(ready[0]), pack(ready[1]), pack(ready[2])],
+    scheduled: pack(scheduled),
+    onceIds: pack(onceIds),
     onceKeys,
   }
 }
 
-export function tasksOf(lines: TaskLines): NewTask[] {
-  const once = new Map(lines.onceIds.split('\n').map((id, i) => [id, lines.onceKeys[i]]))
+export function tasksOf(batch: TaskBatch): NewTask[] {
+  const once = new Map(unpack(batch.onceIds).map((id, i) => [id, batch.onceKeys[i]]))
   const tasks: NewTask[] = []
-  const add = (text: string, level: (record: string) => NewTask['level'], step: 2 | 3) => {
-    const parts = text === '' ? [] : text.split('\n')
+  const add = (strings: Strings, level: (record: string) => NewTask['level'], step: 2 | 3) => {
+    const parts = unpack(strings)
     for (let i = 0; i + step <= parts.length; i += step) {
       const [id = '', record = ''] = parts.slice(i, i + 2)
       const delayMs = step === 3 ? Number(parts[i + 2]) : 0
       tasks.push({ id, record, level: level(record), delayMs, idempotencyKey: once.get(id) })
     }
   }
-  for (const level of [0, 1, 2] as const) add(lines.ready[level], () => level, 2)
-  add(lines.scheduled, (record) => Number(record.charAt(0)) as NewTask['level'], 3)
+  for (const level of [0, 1, 2] as const) add(batch.ready[level], () => level, 2)
+  add(batch.scheduled, (record) => Number(record.charAt(0)) as NewTask['level'], 3)
   return tasks
 }
