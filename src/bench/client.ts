@@ -20,9 +20,14 @@ export interface BenchClient {
   close(): Promise<void>
 }
 
+export interface BenchSettings {
+  /** Default: the queue's own. */
+  readonly partitions?: number
+}
+
 /** What the module of a contender exports. */
 export interface ContenderModule {
-  open(connection: ConnectionOptions, queue: string): Promise<BenchClient>
+  open(connection: ConnectionOptions, queue: string, settings: BenchSettings): Promise<BenchClient>
 }
 
 export interface Contender {
@@ -33,4 +38,5 @@ export interface Contender {
   readonly scale: number
   /** Handlers at once that suit it best. */
   readonly concurrency: number
+  readonly settings?: BenchSettings
 }

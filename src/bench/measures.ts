@@ -6,6 +6,19 @@ export type Measure =
   | { readonly kind: 'enqueue'; readonly concurrency: number; readonly bytes: number; readonly tasks: number }
   | { readonly kind: 'process'; readonly concurrency: number; readonly bytes: number; readonly tasks: number }
   | { readonly kind: 'both'; readonly concurrency: number; readonly bytes: number; readonly tasks: number }
+  /** As `enqueue-many` and then `process`, while so many others wait; the reading is of one of the two. */
+  | {
+      readonly kind: 'deep'
+      readonly what: 'enqueue' | 'process'
+      readonly waiting: number
+      readonly concurrency: number
+      readonly bytes: number
+      readonly tasks: number
+    }
+  /** All tasks in one call for many, made by a producer that has them ready. */
+  | { readonly kind: 'flood'; readonly bytes: number; readonly tasks: number }
+  /** So many workers that have nothing to do, for some seconds. */
+  | { readonly kind: 'still'; readonly workers: number; readonly bytes: number; readonly tasks: number }
   /** A task every 20 ms to a queue that has nothing else to do. */
   | { readonly kind: 'idle'; readonly bytes: number; readonly tasks: number }
 
@@ -17,6 +30,9 @@ export interface Reading {
   /** Of what the measure is about: a call, or enqueue to handler start. */
   readonly p50Ms: number | undefined
   readonly p99Ms: number | undefined
+  /** Sockets of the process when it was over, and the most memory that it ever had, in MB. */
+  readonly sockets: number
+  readonly mostMb: number
 }
 
 /** Calls of a section that is measured; the parent looks at the servers before and after. */
@@ -30,6 +46,7 @@ const MANY = 1_000
 const CALLS_AT_ONCE = 4
 const IDLE_GAP_MS = 20
 const IDLE_WARM_UP = 20
+const STILL_MS = 5_000
 
 /** Of the tasks of a reading, so many are done before it begins: code that is compiled, sockets that are open. */
 const WARM_UP = 0.1
@@ -61,6 +78,30 @@ export async function take(measure: Measure, client: BenchClient, watch: Stopwat
       await fed
       return reading
     }
+    case 'deep': {
+      await feed(client, measure, measure.waiting + warmUp)
+      if (measure.what === 'process') return drain(client, measure, warmUp, watch)
+      return timed(watch, async () => {
+        await feed(client, measure, measure.tasks)
+        return measure.tasks
+      })
+    }
+    case 'flood': {
+      const payloads = Array.from({ length: measure.tasks }, (_, i) => payloadOf(i, measure.bytes))
+      return timed(watch, async () => {
+        await client.enqueueMany(payloads)
+        return measure.tasks
+      })
+    }
+    case 'still': {
+      const idler = { concurrency: 10, onStart: () => {}, onDone: () => {} }
+      for (let i = 0; i < measure.workers; i++) await client.work(idler)
+      await new Promise((resolve) => setTimeout(resolve, STILL_MS))
+      return timed(watch, async () => {
+        await new Promise((resolve) => setTimeout(resolve, STILL_MS))
+        return measure.tasks
+      })
+    }
     case 'idle':
       return idle(client, measure, watch)
   }
@@ -75,7 +116,9 @@ async function timed(watch: Stopwatch, run: () => Promise<number>): Promise<Read
   const ms = performance.now() - startedMs
   const { user, system } = process.cpuUsage(cpu)
   watch.end()
-  return { tasks, ms, clientUs: (user + system) / tasks, p50Ms: undefined, p99Ms: undefined }
+  const sockets = process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
+  const mostMb = process.resourceUsage().maxRSS / 1_024
+  return { tasks, ms, clientUs: (user + system) / tasks, p50Ms: undefined, p99Ms: undefined, sockets, mostMb }
 }
 
 async function feed(client: BenchClient, { bytes }: Measure, tasks: number): Promise<void> {
@@ -132,6 +175,8 @@ async function drain(
   await warm
   return timed(watch, async () => {
     const before = done
+    if (before >= warmUp + measure.tasks)
+      throw new Error(`${measure.tasks} tasks are too few: all were done before the reading began`)
     await until(warmUp + measure.tasks)
     return done - before
   })

@@ -51,7 +51,7 @@ export async function benchCluster(options: ClusterBenchOptions): Promise<BenchR
     { kind: 'enqueue', concurrency: 1_000, bytes, tasks },
     { kind: 'process', concurrency, bytes, tasks },
     { kind: 'both', concurrency, bytes, tasks },
-    { kind: 'idle', bytes, tasks: 250 },
+    { kind: 'idle', bytes, tasks: Math.min(250, Math.ceil(tasks / 20)) },
   ]
   return bench({
     connection,

@@ -3,13 +3,14 @@
  * do by message, since a connection may carry a password.
  */
 import type { ConnectionOptions } from '../connection/options.js'
-import type { ContenderModule } from './client.js'
+import type { BenchSettings, ContenderModule } from './client.js'
 import { type Measure, type Reading, take } from './measures.js'
 
 export interface Order {
   readonly module: string
   readonly connection: ConnectionOptions
   readonly queue: string
+  readonly settings: BenchSettings
   readonly measure: Measure
 }
 
@@ -31,9 +32,9 @@ process.once('message', (order: Order) => {
   )
 })
 
-async function run({ module, connection, queue, measure }: Order): Promise<void> {
+async function run({ module, connection, queue, settings, measure }: Order): Promise<void> {
   const { open } = (await import(module)) as ContenderModule
-  const client = await open(connection, queue)
+  const client = await open(connection, queue, settings)
   const reading = await take(measure, client, {
     async begin() {
       send({ what: 'begin' })

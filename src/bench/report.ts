@@ -8,7 +8,17 @@ export interface Summary {
   readonly most: number
 }
 
-export type Figure = 'perSecond' | 'clientUs' | 'masterUs' | 'replicaUs' | 'p50Ms' | 'p99Ms' | 'bytesPerTask'
+export type Figure =
+  | 'perSecond'
+  | 'commandsPerSecond'
+  | 'sockets'
+  | 'mostMb'
+  | 'clientUs'
+  | 'masterUs'
+  | 'replicaUs'
+  | 'p50Ms'
+  | 'p99Ms'
+  | 'bytesPerTask'
 
 /** undefined where no reading has the figure. */
 export function summarise(readings: readonly FullReading[], figure: Figure): Summary | undefined {
@@ -32,44 +42,47 @@ export function titleOf(measure: Measure): string {
       return `process, ${size}`
     case 'both':
       return `enqueue and process at once, ${size}`
+    case 'deep':
+      return `${measure.what}, ${measure.waiting.toLocaleString('en')} others waiting, ${size}`
+    case 'flood':
+      return `${measure.tasks.toLocaleString('en')} tasks ready to go, ${size}`
+    case 'still':
+      return `${measure.workers} workers with nothing to do`
     case 'idle':
       return `idle queue: enqueue to handler start, ${size}`
   }
 }
 
-export function renderBench(rows: readonly BenchRow[], colors: boolean): string {
+export interface Column {
+  readonly head: string
+  readonly figure: Figure
+  readonly digits: number
+}
+
+const COLUMNS: readonly Column[] = [
+  { head: 'client µs', figure: 'clientUs', digits: 1 },
+  { head: 'masters µs', figure: 'masterUs', digits: 1 },
+  { head: 'replicas µs', figure: 'replicaUs', digits: 1 },
+  { head: 'p50 ms', figure: 'p50Ms', digits: 2 },
+  { head: 'p99 ms', figure: 'p99Ms', digits: 2 },
+  { head: 'B/task', figure: 'bytesPerTask', digits: 0 },
+]
+
+/** Medians; of the rate the least and the most besides. */
+export function renderBench(rows: readonly BenchRow[], colors: boolean, columns = COLUMNS): string {
   const table = new Table({
-    head: [
-      '',
-      '',
-      'tasks/s (least to most)',
-      'client µs',
-      'masters µs',
-      'replicas µs',
-      'p50 ms',
-      'p99 ms',
-      'B/task',
-    ],
-    colAligns: ['left', 'left', ...Array.from({ length: 7 }, () => 'right' as const)],
+    head: ['', '', 'tasks/s (least to most)', ...columns.map(({ head }) => head)],
+    colAligns: ['left', 'left', ...Array.from({ length: columns.length + 1 }, () => 'right' as const)],
     style: colors ? { compact: true } : { head: [], border: [], compact: true },
   })
   let last = ''
   for (const { measure, contender, readings } of rows) {
     const title = titleOf(measure)
-    const cell = (figure: Figure, digits: number) => {
-      const found = summarise(readings, figure)
-      return found === undefined ? '' : found.median.toFixed(digits)
-    }
     table.push([
       title === last ? '' : title,
       contender,
-      measure.kind === 'idle' ? '' : rate(readings),
-      cell('clientUs', 1),
-      cell('masterUs', 1),
-      cell('replicaUs', 1),
-      cell('p50Ms', 2),
-      cell('p99Ms', 2),
-      cell('bytesPerTask', 0),
+      measure.kind === 'idle' || measure.kind === 'still' ? '' : rate(readings),
+      ...columns.map(({ figure, digits }) => summarise(readings, figure)?.median.toFixed(digits) ?? ''),
     ])
     last = title
   }

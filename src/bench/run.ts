@@ -12,6 +12,8 @@ import { type ServerState, Servers } from './servers.js'
 /** A reading, and what it cost the servers, in microseconds of CPU per task. */
 export interface FullReading extends Reading {
   readonly perSecond: number
+  /** Calls that the masters have had, those within scripts included. */
+  readonly commandsPerSecond: number
   readonly masterUs: number
   readonly replicaUs: number
   /** Bytes on the masters for each task that waits; only where the tasks are still there in the end. */
@@ -103,12 +105,14 @@ async function takeReading(
       module: contender.module,
       connection,
       queue,
+      settings: contender.settings ?? {},
       measure,
     })
     const waiting = measure.kind === 'enqueue-many' || measure.kind === 'enqueue'
     return {
       ...reading,
       perSecond: reading.tasks / (reading.ms / 1_000),
+      commandsPerSecond: (after.commands - before.commands) / (reading.ms / 1_000),
       masterUs: (after.mastersUs - before.mastersUs) / reading.tasks,
       replicaUs: (after.replicasUs - before.replicasUs) / reading.tasks,
       bytesPerTask: waiting ? (after.mastersBytes - before.mastersBytes) / reading.tasks : undefined,

@@ -7,6 +7,8 @@ export interface ServerState {
   readonly mastersUs: number
   readonly replicasUs: number
   readonly mastersBytes: number
+  /** Commands that the masters have had, without INFO and what replication itself sends. */
+  readonly commands: number
 }
 
 /** What the servers themselves say they have used (INFO cpu, INFO memory). */
@@ -27,7 +29,7 @@ export class Servers {
   }
 
   async state(): Promise<ServerState> {
-    const state = { mastersUs: 0, replicasUs: 0, mastersBytes: 0 }
+    const state = { mastersUs: 0, replicasUs: 0, mastersBytes: 0, commands: 0 }
     const texts = await Promise.all(this.links.map((link) => link.text('INFO', 'everything')))
     for (const text of texts) {
       const field = (name: string) => Number(new RegExp(`^${name}:(.*)$`, 'm').exec(text)?.[1] ?? 0)
@@ -35,6 +37,7 @@ export class Servers {
       if (/^role:master/m.test(text)) {
         state.mastersUs += cpuUs
         state.mastersBytes += field('used_memory')
+        state.commands += commandsIn(text)
       } else {
         state.replicasUs += cpuUs
       }
@@ -45,6 +48,14 @@ export class Servers {
   close(): void {
     for (const link of this.links) link.close()
   }
+}
+
+function commandsIn(info: string): number {
+  let calls = 0
+  for (const [, name = '', count] of info.matchAll(/^cmdstat_(\S+?):calls=(\d+)/gm)) {
+    if (!['info', 'ping', 'replconf'].includes(name)) calls += Number(count)
+  }
+  return calls
 }
 
 /** A benchmark keeps servers busy; they may take their time to answer. */

@@ -1,30 +1,35 @@
 import type { ConnectionOptions } from '../connection/options.js'
 import { TaskQueue } from '../queue/task-queue.js'
 import { Worker } from '../worker/worker.js'
-import type { BenchClient, WorkOptions } from './client.js'
+import type { BenchClient, BenchSettings, WorkOptions } from './client.js'
 
 interface BenchTasks {
   bench: string
 }
 
-export async function open(connection: ConnectionOptions, name: string): Promise<BenchClient> {
-  const queue = new TaskQueue<BenchTasks>(name, { connection })
+export async function open(
+  connection: ConnectionOptions,
+  name: string,
+  settings: BenchSettings,
+): Promise<BenchClient> {
+  const queue = new TaskQueue<BenchTasks>(name, { connection, ...settings })
   await queue.connect()
-  let worker: Worker<BenchTasks> | undefined
+  const workers: Worker<BenchTasks>[] = []
   return {
     enqueueMany: (payloads) => queue.enqueueMany(payloads.map((data) => ({ type: 'bench', data }))),
     enqueue: (payload) => queue.enqueue('bench', payload),
     async work({ concurrency, onStart, onDone }: WorkOptions) {
-      worker = new Worker<BenchTasks>(
+      const worker = new Worker<BenchTasks>(
         name,
         { bench: ({ data }) => onStart(data) },
-        { connection, concurrency },
+        { connection, concurrency, ...settings },
       )
       worker.on('completed', onDone)
+      workers.push(worker)
       await worker.start()
     },
     async close() {
-      await worker?.stop()
+      await Promise.all(workers.map((worker) => worker.stop()))
       await queue.disconnect()
     },
   }

@@ -31,7 +31,7 @@ export function registerBench(program: Command): void {
       hostPort,
     )
     .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
-    .option('--tasks <n>', 'tasks in each reading (default: 100000)', wholeNumber(1_000))
+    .option('--tasks <n>', 'tasks in each reading (default: 100000)', wholeNumber(10_000))
     .option('--bytes <n>', "size of a task's data (default: 100)", wholeNumber(10))
     .option('--concurrency <n>', 'handlers at once (default: 500)', wholeNumber(1))
     .option('--rounds <n>', 'readings of each kind (default: 5)', wholeNumber(1))
