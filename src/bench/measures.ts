@@ -79,8 +79,11 @@ export async function take(measure: Measure, client: BenchClient, watch: Stopwat
       return reading
     }
     case 'deep': {
+      if (measure.what === 'process') {
+        await feed(client, measure, measure.waiting + warmUp + measure.tasks)
+        return drain(client, measure, warmUp, watch)
+      }
       await feed(client, measure, measure.waiting + warmUp)
-      if (measure.what === 'process') return drain(client, measure, warmUp, watch)
       return timed(watch, async () => {
         await feed(client, measure, measure.tasks)
         return measure.tasks
