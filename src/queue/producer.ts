@@ -29,8 +29,8 @@ const TASKS_PER_BREATH = 1_000
 const LOOK_MS = 50
 /** Ms after which a batch without a reply no longer holds up other shards. */
 const STUCK_MS = 100
-/** Ms for which the same partition is asked first. */
-const STICK_MS = 20
+/** Tasks, one or a few at a time, that go to the same partition before it is another one's turn. */
+const STICK_TASKS = 8
 /** Most copies of a task whose fate is open, before it stays where it is. */
 const MOST_COPIES = 3
 /** Ms for which it is tried to store again what a master has lost: longer than a failover. */
@@ -64,9 +64,9 @@ export class Producer {
   readonly #loose = new Backlog()
   readonly #balance = new Balance()
   #sequence = 0
-  /** Asked first for a moment. */
+  /** Asked first, for so many more tasks. */
   #sticky: ProducerLane | undefined
-  #stickyUntilMs = 0
+  #stickyLeft = 0
   #breathAt = TASKS_PER_BREATH
   #bufferedBytes = 0
   #flushing = false
@@ -228,25 +228,27 @@ export class Producer {
   #dealLoose(mayTake: (lane: ProducerLane) => boolean): void {
     const share = Math.ceil(this.#loose.size / Math.max(1, this.connection.topology.masters().length))
     const size = Math.min(share, BATCH_TASKS)
-    const deal = (lane: ProducerLane): boolean => {
-      if (lane.paused || lane.hasResend || !mayTake(lane)) return false
+    const deal = (lane: ProducerLane): number => {
+      if (lane.paused || lane.hasResend || !mayTake(lane)) return 0
       const node = this.connection.topology.ownerOf(lane.partition.slot)
-      if (!node || !this.#balance.allows(node, (other) => this.#isStuck(other))) return false
+      if (!node || !this.#balance.allows(node, (other) => this.#isStuck(other))) return 0
       const { index } = lane.partition
       const items = this.#loose.take(size, BATCH_BYTES, (item) => !item.copies?.includes(index))
-      if (items.length === 0) return false
+      if (items.length === 0) return 0
       this.#balance.add(node, items.length)
       void this.#send(lane, lane.newBatch(items))
-      return true
+      return items.length
     }
     // One task after the other is best off with a server and a socket that are warm (Kafka's sticky partitioner, KIP-480).
-    const nowMs = performance.now()
-    if (this.#sticky && nowMs < this.#stickyUntilMs && this.#idle.has(this.#sticky)) deal(this.#sticky)
+    if (this.#sticky && this.#stickyLeft > 0 && this.#idle.has(this.#sticky)) {
+      this.#stickyLeft -= deal(this.#sticky)
+    }
     for (const lane of this.#idle) {
       if (this.#loose.size === 0) return
-      if (!deal(lane) || nowMs < this.#stickyUntilMs) continue
+      const dealt = deal(lane)
+      if (dealt === 0 || this.#stickyLeft > 0) continue
       this.#sticky = lane
-      this.#stickyUntilMs = nowMs + STICK_MS
+      this.#stickyLeft = STICK_TASKS - dealt
     }
   }
 
