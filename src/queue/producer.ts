@@ -272,6 +272,8 @@ export class Producer {
     this.#idle.delete(lane)
     await call()
     this.#idle.add(lane)
+    // What did not work may wait again.
+    this.#needy.add(lane)
     this.#flushSoon()
   }
 
