@@ -3,14 +3,22 @@
  * tag and so live in one slot; `shardq:*` covers them all in an access list.
  */
 export interface PartitionKeys {
-  /** LIST of task ids by priority (high, medium, low), next at the head. */
+  /** LIST of task ids and names of bundles by priority (high, medium, low), next at the head. */
   readonly ready: readonly [string, string, string]
-  /** HASH task id -> record (see queue/task.ts). Every task that is not completed has its record here. */
+  /**
+   * HASH task id -> record (see queue/task.ts), name of a bundle -> the records of its tasks, as lines. Every task that is
+   * not completed has its record here.
+   */
   readonly tasks: string
   /** HASH task id -> number of attempts used up. Only tasks that failed at least once. */
   readonly attempts: string
   /** HASH task id -> checkpoints, one per line. */
   readonly checkpoints: string
+  /**
+   * HASH of what the names of bundles (scripts/bundles.ts) stand for beyond one task each: in the ready lists `0`, `1` and `2`,
+   * and in all leases `active`.
+   */
+  readonly bundled: string
   /** ZSET task id by the time it becomes ready, in ms of the server's clock. */
   readonly scheduled: string
   /** ZSET lease id by the time it runs out, in ms of the server's clock. */
@@ -31,7 +39,7 @@ export interface PartitionKeys {
   readonly probe: string
   /** Channel (sharded pub/sub) that says: something became ready here. */
   readonly wake: string
-  /** SET of the task ids held under one lease. */
+  /** SET of the task ids and names of bundles held under one lease. */
   lease(leaseId: string): string
   /** STRING, the last batch number that this producer stored here; expires. */
   producer(producerId: string): string
@@ -44,6 +52,7 @@ export function partitionKeys(queue: string, tag: string): PartitionKeys {
   return {
     ready: [`${prefix}ready:high`, `${prefix}ready:medium`, `${prefix}ready:low`],
     tasks: `${prefix}tasks`,
+    bundled: `${prefix}bundled`,
     attempts: `${prefix}attempts`,
     checkpoints: `${prefix}checkpoints`,
     scheduled: `${prefix}scheduled`,

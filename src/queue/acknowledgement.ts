@@ -10,6 +10,8 @@ const NOBODY: AcknowledgementReceiver = { acknowledged() {}, refused() {} }
 export class Acknowledgement {
   /** Sent before, and perhaps carried out. */
   resent = false
+  /** By its own id, and not as one of a bundle. */
+  alone = false
 
   constructor(
     readonly id: string,

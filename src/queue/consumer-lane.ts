@@ -3,6 +3,7 @@ import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
 import { LeaseLostError, NotConnectedError, QueueUnavailableError } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
+import { fold, inSameBundle } from '../scripts/bundles.js'
 import {
   type AcknowledgedLease,
   type ExchangeResult,
@@ -11,7 +12,6 @@ import {
 } from '../scripts/exchange.js'
 import { releaseCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
-import { settledFromDigit } from '../scripts/settled.js'
 import { Acknowledgement, type AcknowledgementReceiver } from './acknowledgement.js'
 import type { Durability } from './durability.js'
 import { Settling } from './settling.js'
@@ -33,6 +33,8 @@ const RETRY_REFUSED_MS = 1_000
 
 export interface Want {
   readonly count: number
+  /** See ExchangeInput. */
+  readonly least: number
   readonly levels: readonly number[]
   readonly leaseMs: number
   readonly resolve: (batch: FetchedBatch) => void
@@ -126,10 +128,10 @@ export class ConsumerLane {
     this.#pumpInTurn()
   }
 
-  fetch(count: number, levels: readonly number[], leaseMs: number): Promise<FetchedBatch> {
+  fetch(want: Omit<Want, 'resolve'>): Promise<FetchedBatch> {
     if (this.#stopped) return Promise.resolve(NOTHING)
     return new Promise((resolve) => {
-      this.#wants.push({ count, levels, leaseMs, resolve })
+      this.#wants.push({ ...want, resolve })
       this.#pumpSoon()
     })
   }
@@ -145,7 +147,7 @@ export class ConsumerLane {
 
   /** Gives a batch back that nobody takes, as if it had not been fetched. */
   abandon({ leaseId, tasks, askedAtMs }: FetchedBatch, leaseMs: number): void {
-    this.#abandoned.push({ leaseId, ids: tasks.map((task) => task.id), untilMs: askedAtMs + leaseMs })
+    this.#abandoned.push({ leaseId, ids: fold(tasks.map((task) => task.id)), untilMs: askedAtMs + leaseMs })
     void this.giveBack()
   }
 
@@ -220,7 +222,7 @@ export class ConsumerLane {
       return
     }
     const want = this.#wants.shift()
-    const sent = this.#acknowledgements.splice(0, BATCH_TASKS)
+    const sent = this.#nextAcknowledgements()
     if (!want && sent.length === 0) return
     this.#sending = true
     await this.#exchange(want, sent)
@@ -229,13 +231,31 @@ export class ConsumerLane {
     for (const resolve of this.#drainWaiters.splice(0)) resolve()
   }
 
+  /** Cut between bundles, not through one. */
+  #nextAcknowledgements(): Acknowledgement[] {
+    const waiting = this.#acknowledgements
+    let count = Math.min(BATCH_TASKS, waiting.length)
+    while (count > 0 && count < waiting.length) {
+      const [last, next] = [waiting[count - 1] as Acknowledgement, waiting[count] as Acknowledgement]
+      if (!inSameBundle(last.id, next.id)) break
+      count++
+    }
+    return waiting.splice(0, count)
+  }
+
   async #exchange(want: Want | undefined, sent: Acknowledgement[]): Promise<void> {
     const leaseId = want ? this.host.nextLeaseId() : ''
     const groups = groupByLease(sent)
     const call = exchangeCall(this.partition.keys, {
       acknowledge: groups.map(({ lease }) => lease),
       keepResultsMs: this.host.keepResultsMs,
-      fetch: { leaseId, leaseMs: want?.leaseMs ?? 0, count: want?.count ?? 0, levels: want?.levels ?? [] },
+      fetch: {
+        leaseId,
+        leaseMs: want?.leaseMs ?? 0,
+        count: want?.count ?? 0,
+        least: want?.least ?? 0,
+        levels: want?.levels ?? [],
+      },
     })
     const askedAtMs = performance.now()
     const outcome = await this.host.connection.attempt(this.partition.slot, call, { lane: 'consume' })
@@ -288,14 +308,21 @@ export class ConsumerLane {
 
   #settle(sent: readonly Acknowledgement[], result: ExchangeResult, node: Node): void {
     const done: Acknowledgement[] = []
+    const apart: Acknowledgement[] = []
     sent.forEach((acknowledgement, i) => {
-      const settled = settledFromDigit(result.acknowledged, i)
+      const settled = result.acknowledged[i]
+      if (settled === 'apart') {
+        acknowledgement.alone = true
+        apart.push(acknowledgement)
+        return
+      }
       // Sent twice and gone: the first time got through, unless somebody else may have completed the task in between.
       const first =
         settled === 'gone' && acknowledgement.resent && performance.now() < acknowledgement.oursUntilMs
       if (settled === 'done' || first) done.push(acknowledgement)
       else acknowledgement.receiver.refused(new LeaseLostError(acknowledgement.id))
     })
+    this.#putBack(apart)
     if (done.length > 0) void this.#secure(done, node)
   }
 
@@ -336,7 +363,12 @@ function groupByLease(
     else groups.set(one.leaseId, [one])
   }
   return [...groups].map(([leaseId, members]) => ({
-    lease: { leaseId, ids: members.map((one) => one.id), results: members.map((one) => one.result) },
+    lease: {
+      leaseId,
+      ids: members.map((one) => one.id),
+      results: members.map((one) => one.result),
+      oneByOne: members.some((one) => one.alone),
+    },
     members,
   }))
 }

@@ -24,7 +24,7 @@ const KNOWN_WITHIN_MS = 1_000
  */
 const RENEW_AGAIN_MS = 2_000
 /** Most tasks that are asked of one partition at once. */
-const MOST_PER_FETCH = 250
+const MOST_PER_FETCH = 256
 /** Ms for which takes begin with the same partition. */
 const TURN_MS = 50
 /** Ms after which a take no longer waits for a partition that has not answered it. */
@@ -169,6 +169,8 @@ export class Consumer implements LaneHost {
     readonly blockMs: number
     readonly leaseMs: number
     readonly levels: readonly number[]
+    /** Take bundles apart to reach `count`. If not, it may be less than there is, which is for less work on both sides. */
+    readonly fill: boolean
     readonly signal?: AbortSignal
   }): Promise<Handed[]> {
     this.start()
@@ -280,6 +282,7 @@ export class Consumer implements LaneHost {
     readonly count: number
     readonly leaseMs: number
     readonly levels: readonly number[]
+    readonly fill: boolean
   }): Promise<Handed[]> {
     const taken = this.#claim(options.count, options.levels)
     for (const level of options.levels) {
@@ -288,19 +291,28 @@ export class Consumer implements LaneHost {
         const portions = this.#portions(level, missing)
         if (portions.length === 0) break
         const levels = options.levels.filter((other) => other <= level)
-        taken.push(...(await this.#fetch(portions, levels, options.leaseMs)))
+        const fetched = await this.#fetch(portions, levels, options, taken.length === 0)
+        taken.push(...fetched)
+        // What is left are bundles that there is no room for: others of lower priority must not go before them.
+        if (fetched.length === 0 && taken.length > 0 && !options.fill) return taken
       }
     }
     return taken
   }
 
   /** What these partitions have, without those that do not answer soon. */
-  async #fetch(portions: readonly Portion[], levels: readonly number[], leaseMs: number): Promise<Handed[]> {
+  async #fetch(
+    portions: readonly Portion[],
+    levels: readonly number[],
+    { leaseMs, fill }: { readonly leaseMs: number; readonly fill: boolean },
+    first: boolean,
+  ): Promise<Handed[]> {
     const fetched: Handed[] = []
     const pending = new Set(portions.map(({ state }) => state))
     let over = false
     const answers = portions.map(async ({ state, count }) => {
-      const { leaseId, askedAtMs, tasks } = await state.lane.fetch(count, levels, leaseMs)
+      const least = fill ? count : first ? 1 : 0
+      const { leaseId, askedAtMs, tasks } = await state.lane.fetch({ count, least, levels, leaseMs })
       const { partition } = state.lane
       const lease = { partition, id: leaseId, lengthMs: leaseMs, askedAtMs }
       const handed = tasks.map((task) => ({ lease, task }))

@@ -166,13 +166,15 @@ export class Inspection {
 
   async #depthOf(partition: Partition): Promise<number[]> {
     const { keys } = partition
-    const [high, medium, low, scheduled, dead, leaseIds] = await this.#commands(partition, [
+    const [high, medium, low, scheduled, dead, leaseIds, bundled] = await this.#commands(partition, [
       ...PRIORITIES.map((_, level) => ['LLEN', keys.ready[level as 0 | 1 | 2]] as const),
       ['ZCARD', keys.scheduled],
       ['ZCARD', keys.dead],
       ['ZRANGE', keys.leases, 0, -1],
+      ['HMGET', keys.bundled, '0', '1', '2', 'active'],
     ])
     const leases = leaseIds as string[]
+    const beyond = (bundled as (string | null)[]).map(Number)
     const held =
       leases.length === 0
         ? []
@@ -180,8 +182,9 @@ export class Inspection {
             partition,
             leases.map((id) => ['SCARD', keys.lease(id)] as const),
           )
-    const active = held.reduce<number>((sum, count) => sum + Number(count), 0)
-    return [high, medium, low, scheduled, dead, active].map(Number)
+    const active = held.reduce<number>((sum, count) => sum + Number(count), beyond[3] ?? 0)
+    const ready = [high, medium, low].map((count, level) => Number(count) + (beyond[level] ?? 0))
+    return [...ready, Number(scheduled), Number(dead), active]
   }
 
   #commands(partition: Partition, commands: Parameters<Connection['commands']>[2]): Promise<unknown[]> {

@@ -16,6 +16,7 @@ import { Backlog } from './backlog.js'
 import { Balance } from './balance.js'
 import { Gate } from './gate.js'
 import { bytesOf, type EncodedTask, Item, OneReceiver, type Receiver } from './item.js'
+import { nameTasks } from './naming.js'
 import { type Batch, ProducerLane } from './producer-lane.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
 import type { RecentBatch } from './recent.js'
@@ -282,10 +283,8 @@ export class Producer {
   }
 
   async #sendBatch(lane: ProducerLane, batch: Batch): Promise<void> {
-    for (const item of batch.items) {
-      if (item.id === '')
-        item.id = `${lane.partition.index.toString(36)}.${this.#id}${(this.#sequence++).toString(36)}`
-    }
+    const prefix = `${lane.partition.index.toString(36)}.${this.#id}`
+    nameTasks(batch.items, () => prefix + (this.#sequence++).toString(36))
     const outcome = await lane.send(batch, this.#confirmationAt(lane))
     if (outcome.ok) this.#noteFault(lane, undefined)
     if (!outcome.ok) this.#refused(lane, batch, outcome.fault, outcome.node)

@@ -206,6 +206,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       count: checkInteger('options.count', options.count ?? 1, 1, 1_000),
       blockMs: checkInteger('options.blockMs', options.blockMs ?? 5_000, 0),
       leaseMs: checkInteger('options.leaseMs', options.leaseMs ?? 30_000, LEAST_LEASE_MS, LONGEST_LEASE_MS),
+      fill: true,
       levels:
         options.priority === undefined
           ? [0, 1, 2]

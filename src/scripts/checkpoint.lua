@@ -1,13 +1,16 @@
 -- Saves a checkpoint of a task; one for the same step is replaced.
+-- Uses   bundle
 -- KEYS   1 tasks  2 checkpoints  3 set of the lease, only where a delivery saves it
 -- ARGV   1 task id  2 step as JSON  3 data as JSON  4 most bytes that all checkpoints of a task may take
 -- Output { 'saved' } | { 'lost' } | { 'gone' } | { 'full', bytes it would take }
 --        Stored are lines of "<step> <ms of the server's clock> <data>"; JSON has no line ends of its own.
 -- Atomic Refused where the task is not there or the lease does not hold it (fencing).
-if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
+if not exists(KEYS[1], ARGV[1]) then
   return { 'gone' }
 end
-if KEYS[3] and redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 0 then
+-- Its bundle may stay as it is: checkpoints are kept under the task's own id.
+local held = { ARGV[1], bundleOf(ARGV[1]) }
+if KEYS[3] and not string.find(table.concat(redis.call('SMISMEMBER', KEYS[3], unpack(held))), '1') then
   return { 'lost' }
 end
 local time = redis.call('TIME')

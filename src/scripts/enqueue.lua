@@ -1,8 +1,9 @@
 -- Stores a batch of tasks of one producer.
--- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 producer  7 counters
---        8.. one per task with an idempotency key
+-- Uses   bundle, strings
+-- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 producer  7 counters  8 bundled
+--        9.. one per task with an idempotency key
 -- ARGV   1 wake channel  2 batch number  3 ms to remember the batch number  4 ms to remember idempotency keys
---        5,6  7,8  9,10 the tasks for each ready list: id, record, id, record, ... and how many strings that are
+--        5,6  7,8  9,10 the tasks and bundles for each ready list: id, record, id, record, ... and how many strings that are
 --        11,12 the scheduled tasks: id, record, delay in ms, ... and how many strings
 --        13,14 the ids of the tasks with an idempotency key, in the order of their KEYS, and how many
 --        Strings come as one argument, each ended by a NUL (strings.ts).
@@ -13,21 +14,13 @@
 --        first copy even on a new connection.
 local seq = tonumber(ARGV[2])
 
-local function strings(at)
-  local count = tonumber(ARGV[at + 1])
-  local out = { struct.unpack(string.rep('s', count), ARGV[at]) }
-  -- Where the next one would begin.
-  out[count + 1] = nil
-  return out
-end
-
-local once = strings(13)
+local once = strings(ARGV[13], tonumber(ARGV[14]))
 local last = tonumber(redis.call('GET', KEYS[6]) or '0')
 if last >= seq then
   redis.call('PEXPIRE', KEYS[6], ARGV[3])
   local out = { 'repeat', last }
   for i, id in ipairs(once) do
-    local before = redis.call('GET', KEYS[7 + i])
+    local before = redis.call('GET', KEYS[8 + i])
     if before and before ~= id then
       out[#out + 1] = id
       out[#out + 1] = before
@@ -40,7 +33,7 @@ redis.call('SET', KEYS[6], seq, 'PX', ARGV[3])
 local out = { 'stored', last }
 local skip = nil
 for i, id in ipairs(once) do
-  local before = redis.call('SET', KEYS[7 + i], id, 'NX', 'GET', 'PX', ARGV[4])
+  local before = redis.call('SET', KEYS[8 + i], id, 'NX', 'GET', 'PX', ARGV[4])
   if before and before ~= id then
     skip = skip or {}
     skip[id] = true
@@ -54,8 +47,8 @@ local woken = ''
 for level = 1, 3 do
   local at = 3 + 2 * level
   if ARGV[at] ~= '' then
-    local records = strings(at)
-    local ids, count = {}, 0
+    local records = strings(ARGV[at], tonumber(ARGV[at + 1]))
+    local ids, count, tasks = {}, 0, 0
     if skip then
       local kept = {}
       for i = 1, #records, 2 do
@@ -69,19 +62,23 @@ for level = 1, 3 do
     for i = 1, #records, 2 do
       count = count + 1
       ids[count] = records[i]
+      tasks = tasks + sizeOf(records[i])
     end
     if count > 0 then
       redis.call('HSET', KEYS[4], unpack(records))
       if redis.call('RPUSH', KEYS[level], unpack(ids)) == count then
         woken = woken .. (level - 1)
       end
-      stored = stored + count
+      if tasks > count then
+        redis.call('HINCRBY', KEYS[8], level - 1, tasks - count)
+      end
+      stored = stored + tasks
     end
   end
 end
 
 if ARGV[11] ~= '' then
-  local scheduled = strings(11)
+  local scheduled = strings(ARGV[11], tonumber(ARGV[12]))
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local earliest = nil

@@ -43,6 +43,7 @@ export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCal
       keys.scheduled,
       keys.producer(input.producerId),
       keys.counters,
+      keys.bundled,
       ...onceKeys.map((key) => keys.once(key)),
     ],
     args: [

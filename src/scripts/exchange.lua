@@ -1,64 +1,68 @@
 -- Acknowledges completed tasks and hands out the next ones, in one call.
+-- Uses   bundle, outlook, strings
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 scheduled  7 leases  8 paused  9 counters
---        10 checkpoints  11 results  12 result expiry  13 set of the new lease
---        14.. sets of the leases that tasks are acknowledged under
+--        10 checkpoints  11 results  12 result expiry  13 bundled  14 set of the new lease
+--        15.. sets of the leases that tasks are acknowledged under
 -- ARGV   1 new lease id  2 lease in ms  3 tasks wanted  4 levels to take from, as '0', '01', '12', ...
---        5 ms to keep results, 0 for not at all
---        then for each acknowledged lease: its id, how many tasks, their ids, their results (read only if results are
---        kept); ids and results each as one argument, every string of it ended by a NUL (strings.ts)
--- Output { acknowledgements, ids, records, attempts, outlook }
---        acknowledgements  a digit per id: 1 completed, 0 held by someone else, 2 no longer there
---        ids, records      of what is handed out, as lines
---        attempts          that each has used up, as lines; empty if none has
---        outlook           as in tend.lua
---        Lines end where the next begins, with one newline; neither ids nor records have any.
+--        5 tasks for which bundles are taken apart, if there is no other way to hand out so many
+--        6 ms to keep results, 0 for not at all
+--        then for each acknowledged lease: its id, how many ids and names of bundles, these, and the results (read only
+--        if results are kept); each of the two as one argument, every string of it ended by a NUL (strings.ts)
+-- Output { acknowledgements, names, records, attempts, outlook }
+--        acknowledgements  a digit each: 1 completed, 0 held by someone else, 2 no longer there, 3 a bundle that is not
+--                          held as a whole: its tasks are to be acknowledged one by one
+--        names, records    of the tasks and bundles that are handed out; the record of a bundle has a line for each task
+--        attempts          that each has used up, or nil; empty if none has
+--        outlook           see shared/outlook.lua
 -- Atomic A task leaves its lease and its record in the same step; a task that leaves a ready list is in the new
 --        lease in the same step. Only the holder of the lease can acknowledge (fencing).
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local keep = tonumber(ARGV[5])
+local keep = tonumber(ARGV[6])
 
-local function strings(text, count)
-  local out = { struct.unpack(string.rep('s', count), text) }
-  -- Where the next one would begin.
-  out[count + 1] = nil
-  return out
+local function keepResult(id, result)
+  local record = redis.call('HGET', KEYS[4], id)
+  if record then
+    local attempts = redis.call('HGET', KEYS[5], id) or '0'
+    local kept = string.format('%.0f %s %d ', now, attempts, #result) .. result .. record
+    redis.call('HSET', KEYS[11], id, kept)
+    redis.call('ZADD', KEYS[12], string.format('%.0f', now + keep), id)
+  end
 end
 
 local acknowledgements, settled = {}, 0
 local completed = 0
-for group = 1, #KEYS - 13 do
-  local at = 2 + 4 * group
-  local leaseId, total, set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[13 + group]
-  local ids = strings(ARGV[at + 2], total)
+for group = 1, #KEYS - 14 do
+  local at = 3 + 4 * group
+  local leaseId, total, set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[14 + group]
+  local names = strings(ARGV[at + 2], total)
   local results = keep > 0 and strings(ARGV[at + 3], total)
-  local held = redis.call('SMISMEMBER', set, unpack(ids))
-  local mine, count = {}, 0
+  local held = redis.call('SMISMEMBER', set, unpack(names))
+  local mine, count, tasks = {}, 0, 0
   for i = 1, total do
-    local id = ids[i]
+    local name, size = names[i], sizeOf(names[i])
     settled = settled + 1
-    if held[i] == 1 then
+    if size > 1 and (held[i] == 0 or results or redis.call('HEXISTS', KEYS[4], name) == 0) then
+      acknowledgements[settled] = '3'
+    elseif held[i] == 1 or holds(set, name, KEYS[4], KEYS[13]) then
       count = count + 1
-      mine[count] = id
+      mine[count] = name
+      tasks = tasks + size
       acknowledgements[settled] = '1'
       if results then
-        local record = redis.call('HGET', KEYS[4], id)
-        if record then
-          local attempts = redis.call('HGET', KEYS[5], id) or '0'
-          local kept = string.format('%.0f %s %d ', now, attempts, #results[i]) .. results[i] .. record
-          redis.call('HSET', KEYS[11], id, kept)
-          redis.call('ZADD', KEYS[12], string.format('%.0f', now + keep), id)
-        end
+        keepResult(name, results[i])
       end
     else
-      acknowledgements[settled] = redis.call('HEXISTS', KEYS[4], id) == 1 and '0' or '2'
+      acknowledgements[settled] = exists(KEYS[4], name) and '0' or '2'
     end
   end
   if count > 0 then
     redis.call('HDEL', KEYS[4], unpack(mine))
     for _, key in ipairs({ KEYS[5], KEYS[10] }) do
       if redis.call('EXISTS', key) == 1 then
-        redis.call('HDEL', key, unpack(mine))
+        for i = 1, count do
+          redis.call('HDEL', key, unpack(sizeOf(mine[i]) > 1 and membersOf(mine[i]) or { mine[i] }))
+        end
       end
     end
     -- Mostly all tasks of a lease are completed together.
@@ -68,64 +72,98 @@ for group = 1, #KEYS - 13 do
     else
       redis.call('SREM', set, unpack(mine))
     end
-    completed = completed + count
+    if tasks > count then
+      redis.call('HINCRBY', KEYS[13], 'active', count - tasks)
+    end
+    completed = completed + tasks
   end
 end
 if completed > 0 then
   redis.call('HINCRBY', KEYS[9], 'completed', completed)
 end
 
+local wanted, least = tonumber(ARGV[3]), tonumber(ARGV[5])
+local popped, tasks = {}, 0
+
+-- Takes from the head of a list; true if the next is a bundle that there is no room for.
+local function pop(level)
+  local list = KEYS[level + 1]
+  while tasks < wanted do
+    local head = redis.call('LINDEX', list, 0)
+    if not head then
+      return false
+    end
+    local size, room = sizeOf(head), wanted - tasks
+    if size <= room then
+      local some, count = redis.call('LRANGE', list, 0, math.floor(room / size) - 1), 0
+      while some[count + 1] and sizeOf(some[count + 1]) == size do
+        count = count + 1
+        popped[#popped + 1] = some[count]
+      end
+      redis.call('LTRIM', list, count, -1)
+      tasks = tasks + count * size
+      if size > 1 then
+        redis.call('HINCRBY', KEYS[13], level, count * (1 - size))
+      end
+    elseif tasks < least then
+      redis.call('LPOP', list)
+      redis.call('HINCRBY', KEYS[13], level, 1 - size)
+      local ids = takeApart(KEYS[4], head)
+      for i = #ids, 1, -1 do
+        redis.call('LPUSH', list, ids[i])
+      end
+    else
+      return true
+    end
+  end
+  return false
+end
+
 local taken, records, attempts = {}, {}, {}
-local paused = redis.call('EXISTS', KEYS[8])
-local wanted = tonumber(ARGV[3])
-if wanted > 0 and paused == 0 then
-  local ids = {}
+if wanted > 0 and redis.call('EXISTS', KEYS[8]) == 0 then
   for level in string.gmatch(ARGV[4], '%d') do
-    if #ids < wanted then
-      local popped = redis.call('LPOP', KEYS[level + 1], wanted - #ids)
-      if popped then
-        for i = 1, #popped do
-          ids[#ids + 1] = popped[i]
-        end
+    if pop(level) then
+      break
+    end
+  end
+end
+if #popped > 0 then
+  local found = redis.call('HMGET', KEYS[4], unpack(popped))
+  local count, delivered = 0, 0
+  local function take(name, record)
+    count = count + 1
+    taken[count] = name
+    records[count] = record
+    delivered = delivered + sizeOf(name)
+  end
+  for i = 1, #popped do
+    -- One without a record was voided or removed after it became ready: dropped here, where it costs O(1). Of a bundle
+    -- some may be left.
+    if found[i] then
+      take(popped[i], found[i])
+    elseif sizeOf(popped[i]) > 1 then
+      for _, id in ipairs(takeApart(KEYS[4], popped[i])) do
+        take(id, redis.call('HGET', KEYS[4], id))
       end
     end
   end
-  if #ids > 0 then
-    local found = redis.call('HMGET', KEYS[4], unpack(ids))
-    local used = redis.call('EXISTS', KEYS[5]) == 1 and redis.call('HMGET', KEYS[5], unpack(ids))
-    local count = 0
-    for i = 1, #ids do
-      -- An id without a record was voided or removed after it became ready: dropped here, where it costs O(1).
-      if found[i] then
-        count = count + 1
-        taken[count] = ids[i]
-        -- No record of ours has a newline; one that has is none, and must not shift the others.
-        records[count] = string.find(found[i], '\n', 1, true) and '' or found[i]
-        if used then
-          attempts[count] = used[i] or '0'
-        end
-      end
+  if count > 0 then
+    if redis.call('EXISTS', KEYS[5]) == 1 then
+      attempts = redis.call('HMGET', KEYS[5], unpack(taken))
     end
-    if count > 0 then
-      redis.call('SADD', KEYS[13], unpack(taken))
-      redis.call('ZADD', KEYS[7], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
-      redis.call('HINCRBY', KEYS[9], 'delivered', count)
+    redis.call('SADD', KEYS[14], unpack(taken))
+    redis.call('ZADD', KEYS[7], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
+    redis.call('HINCRBY', KEYS[9], 'delivered', delivered)
+    if delivered > count then
+      redis.call('HINCRBY', KEYS[13], 'active', delivered - count)
     end
   end
 end
 
-local levels = ''
-for level = 1, 3 do
-  if redis.call('EXISTS', KEYS[level]) == 1 then
-    levels = levels .. (level - 1)
-  end
-end
-local due = redis.call('ZRANGE', KEYS[6], 0, 0, 'WITHSCORES')
-local lease = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
 return {
   table.concat(acknowledgements),
-  table.concat(taken, '\n'),
-  table.concat(records, '\n'),
-  table.concat(attempts, '\n'),
-  { levels, paused, due[2] and math.max(0, due[2] - now) or -1, lease[2] and math.max(0, lease[2] - now) or -1 },
+  taken,
+  records,
+  attempts,
+  outlook(KEYS, KEYS[6], KEYS[7], KEYS[8], now),
 }

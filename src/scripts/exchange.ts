@@ -1,6 +1,8 @@
 import type { PartitionKeys } from '../keys/keys.js'
+import { fold, memberId, sizeOf } from './bundles.js'
 import { type Outlook, parseOutlook } from './outlook.js'
 import { type Argument, loadScript, type ScriptCall, unexpectedReply } from './script.js'
+import type { Settled } from './settled.js'
 import { pack } from './strings.js'
 
 const script = loadScript('exchange')
@@ -10,6 +12,8 @@ export interface AcknowledgedLease {
   readonly ids: readonly string[]
   /** Results as JSON, one per id; read only where results are kept. */
   readonly results: readonly string[]
+  /** Each by its own id, also where bundles are there as a whole. */
+  readonly oneByOne: boolean
 }
 
 export interface FetchedTask {
@@ -26,24 +30,40 @@ export interface ExchangeInput {
     readonly leaseId: string
     readonly leaseMs: number
     readonly count: number
+    /** Bundles are taken apart to hand out so many; beyond it, only those that fit as a whole are handed out. */
+    readonly least: number
     /** Lists to take from, best first: 0 high, 1 medium, 2 low. */
     readonly levels: readonly number[]
   }
 }
 
+/** `apart`: of a bundle that is not held as a whole; nothing was done, and it has to be acknowledged by its own id. */
+export type Acknowledged = Settled | 'apart'
+
 export interface ExchangeResult {
-  /** A digit for each id, in the order of `acknowledge` and its ids: see `settledFromDigit`. */
-  readonly acknowledged: string
+  /** One for each id, in the order of `acknowledge` and its ids. */
+  readonly acknowledged: readonly Acknowledged[]
   readonly fetched: readonly FetchedTask[]
   readonly outlook: Outlook
 }
 
 export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptCall<ExchangeResult> {
   const { fetch, acknowledge, keepResultsMs } = input
-  const args: Argument[] = [fetch.leaseId, fetch.leaseMs, fetch.count, fetch.levels.join(''), keepResultsMs]
+  const names: string[] = []
+  const args: Argument[] = [
+    fetch.leaseId,
+    fetch.leaseMs,
+    fetch.count,
+    fetch.levels.join(''),
+    fetch.least,
+    keepResultsMs,
+  ]
   for (const lease of acknowledge) {
+    // Every result has an id of its own, which a bundle has not.
+    const folded = keepResultsMs > 0 || lease.oneByOne ? lease.ids : fold(lease.ids)
     const results = keepResultsMs > 0 ? pack(lease.results).text : ''
-    args.push(lease.leaseId, lease.ids.length, pack(lease.ids).text, results)
+    args.push(lease.leaseId, folded.length, pack(folded).text, results)
+    names.push(...folded)
   }
   return {
     script,
@@ -58,29 +78,64 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
       keys.checkpoints,
       keys.results,
       keys.resultExpiry,
+      keys.bundled,
       keys.lease(fetch.leaseId),
       ...acknowledge.map((lease) => keys.lease(lease.leaseId)),
     ],
     args,
     parse(reply) {
       if (!Array.isArray(reply) || reply.length !== 5) throw unexpectedReply(script.name, reply)
-      const [acknowledged, ids, records, attempts, outlook] = reply as [
+      const [digits, taken, records, attempts, outlook] = reply as [
         string,
-        string,
-        string,
-        string,
+        string[],
+        string[],
+        (string | null)[],
         unknown,
       ]
-      return { acknowledged, fetched: parseTasks(ids, records, attempts), outlook: parseOutlook(outlook) }
+      if (digits.length !== names.length) throw unexpectedReply(script.name, reply)
+      const acknowledged = names.flatMap((name, i): Acknowledged[] =>
+        new Array(sizeOf(name)).fill(acknowledgedFrom(digits.charAt(i))),
+      )
+      return {
+        acknowledged,
+        fetched: parseTasks(taken, records, attempts),
+        outlook: parseOutlook(outlook),
+      }
     },
   }
 }
 
-function parseTasks(ids: string, records: string, attempts: string): FetchedTask[] {
-  if (ids === '') return []
-  const recordOf = records.split('\n')
-  const attemptsOf = attempts === '' ? undefined : attempts.split('\n')
-  return ids
-    .split('\n')
-    .map((id, i) => ({ id, record: recordOf[i] ?? '', attemptsUsed: Number(attemptsOf?.[i] ?? 0) }))
+function acknowledgedFrom(digit: string): Acknowledged {
+  switch (digit) {
+    case '0':
+      return 'lost'
+    case '1':
+      return 'done'
+    case '2':
+      return 'gone'
+    case '3':
+      return 'apart'
+    default:
+      throw unexpectedReply(script.name, digit)
+  }
+}
+
+function parseTasks(
+  names: readonly string[],
+  records: readonly string[],
+  attempts: readonly (string | null)[],
+): FetchedTask[] {
+  const tasks: FetchedTask[] = []
+  names.forEach((name, i) => {
+    const record = records[i] ?? ''
+    const size = sizeOf(name)
+    if (size === 1) {
+      tasks.push({ id: name, record, attemptsUsed: Number(attempts[i] ?? 0) })
+      return
+    }
+    const lines = record.split('\n')
+    for (let place = 0; place < size; place++)
+      tasks.push({ id: memberId(name, place), record: lines[place] ?? '', attemptsUsed: 0 })
+  })
+  return tasks
 }

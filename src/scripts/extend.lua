@@ -1,12 +1,13 @@
 -- Gives one delivery a lease of its own, which runs out at a time of its own.
--- KEYS   1 leases  2 set of the lease it has  3 set of the lease it gets  4 tasks
+-- Uses   bundle
+-- KEYS   1 leases  2 set of the lease it has  3 set of the lease it gets  4 tasks  5 bundled
 -- ARGV   1 task id  2 lease id it has  3 lease id it gets  4 ms from now until that runs out
 -- Output 'done' | 'lost' (the lease does not hold the task) | 'gone' (nor is it there any more)
 -- Atomic The task is never without a lease.
-if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 0 then
+if not holds(KEYS[2], ARGV[1], KEYS[4], KEYS[5]) then
   -- A call whose reply was lost comes twice: the second one finds the task in its new lease.
   if redis.call('SISMEMBER', KEYS[3], ARGV[1]) == 0 then
-    return redis.call('HEXISTS', KEYS[4], ARGV[1]) == 1 and 'lost' or 'gone'
+    return exists(KEYS[4], ARGV[1]) and 'lost' or 'gone'
   end
 end
 local time = redis.call('TIME')

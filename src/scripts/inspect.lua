@@ -1,4 +1,5 @@
 -- Looks up one task. Changes nothing.
+-- Uses   bundle
 -- KEYS   1 tasks  2 attempts  3 scheduled  4 dead  5 errors  6 results  7 checkpoints  8 result expiry
 --        9.. sets of the leases there are
 -- ARGV   1 task id
@@ -8,7 +9,8 @@
 --        result 'completed' only: "<ms> <attempts> <length> <result><record>", as exchange.lua stores it
 -- Atomic One consistent look.
 local id = ARGV[1]
-local record = redis.call('HGET', KEYS[1], id)
+local name = bundleOf(id)
+local record = redis.call('HGET', KEYS[1], id) or (name and recordIn(KEYS[1], name, id))
 if not record then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -30,7 +32,7 @@ if died then
   return { 'dead', record, attempts, died, redis.call('HGET', KEYS[5], id) or '', '', checkpoints }
 end
 for i = 9, #KEYS do
-  if redis.call('SISMEMBER', KEYS[i], id) == 1 then
+  if redis.call('SISMEMBER', KEYS[i], id) == 1 or (name and redis.call('SISMEMBER', KEYS[i], name) == 1) then
     return { 'active', record, attempts, '', '', '', checkpoints }
   end
 end

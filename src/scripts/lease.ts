@@ -29,20 +29,21 @@ export function failCall(keys: PartitionKeys, input: FailInput): ScriptCall<Sett
       keys.dead,
       keys.errors,
       keys.lease(input.leaseId),
+      keys.bundled,
     ],
     args: [keys.wake, input.leaseId, input.id, dies ? 'die' : 'retry', dies ? 0 : input.next, input.error],
     parse: (reply) => settledFromWord(failScript.name, reply),
   }
 }
 
-/** `ids` empty: every task of the lease. */
+/** `ids`: of tasks, and names of bundles that the lease holds as a whole; empty for all it has. */
 export function releaseCall(
   keys: PartitionKeys,
   input: { readonly leaseId: string; readonly ids: readonly string[] },
 ): ScriptCall<Settled[]> {
   return {
     script: releaseScript,
-    keys: [...keys.ready, keys.tasks, keys.leases, keys.lease(input.leaseId)],
+    keys: [...keys.ready, keys.tasks, keys.leases, keys.lease(input.leaseId), keys.bundled],
     args: [keys.wake, input.leaseId, ...input.ids],
     parse: (reply) => (reply as unknown[]).map((code) => settledFromNumber(releaseScript.name, code)),
   }
@@ -71,7 +72,7 @@ export interface ExtendInput {
 export function extendCall(keys: PartitionKeys, input: ExtendInput): ScriptCall<Settled> {
   return {
     script: extendScript,
-    keys: [keys.leases, keys.lease(input.leaseId), keys.lease(input.newLeaseId), keys.tasks],
+    keys: [keys.leases, keys.lease(input.leaseId), keys.lease(input.newLeaseId), keys.tasks, keys.bundled],
     args: [input.id, input.leaseId, input.newLeaseId, input.leaseMs],
     parse: (reply) => settledFromWord(extendScript.name, reply),
   }

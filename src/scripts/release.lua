@@ -1,7 +1,8 @@
 -- Hands tasks of a lease back to the head of their lists without using up an attempt.
--- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 leases  6 set of the lease
--- ARGV   1 wake channel  2 lease id  3.. task ids; none means every task of the lease, up to 1,000
--- Output a number per id: 1 handed back, 0 held by someone else, 2 no longer there
+-- Uses   bundle
+-- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 leases  6 set of the lease  7 bundled
+-- ARGV   1 wake channel  2 lease id  3.. ids of tasks and names of bundles; none means all that the lease holds, up to 1,000
+-- Output a number for each: 1 handed back, 0 held by someone else, 2 no longer there
 -- Atomic A task leaves the lease and enters its list in the same step.
 local ids = {}
 if #ARGV > 2 then
@@ -13,19 +14,38 @@ else
 end
 local out = {}
 local woken = {}
+
+local function handBack(name)
+  local record = redis.call('HGET', KEYS[4], name)
+  if record then
+    local level = (string.match(record, '^[012]') or 1)
+    if redis.call('LPUSH', KEYS[level + 1], name) == 1 then
+      woken[#woken + 1] = level
+    end
+    if sizeOf(name) > 1 then
+      redis.call('HINCRBY', KEYS[7], level, sizeOf(name) - 1)
+    end
+  elseif sizeOf(name) > 1 then
+    -- Taken apart by void.lua, which left it here.
+    for _, id in ipairs(takeApart(KEYS[4], name)) do
+      handBack(id)
+    end
+  end
+end
+
 for i = #ids, 1, -1 do
-  local id = ids[i]
-  local record = redis.call('HGET', KEYS[4], id)
-  if redis.call('SREM', KEYS[6], id) == 0 then
-    out[i] = record and 0 or 2
+  local name = ids[i]
+  if sizeOf(name) == 1 then
+    holds(KEYS[6], name, KEYS[4], KEYS[7])
+  end
+  if redis.call('SREM', KEYS[6], name) == 0 then
+    out[i] = exists(KEYS[4], name) and 0 or 2
   else
     out[i] = 1
-    if record then
-      local level = (string.match(record, '^[012]') or 1)
-      if redis.call('LPUSH', KEYS[level + 1], id) == 1 then
-        woken[#woken + 1] = level
-      end
+    if sizeOf(name) > 1 then
+      redis.call('HINCRBY', KEYS[7], 'active', 1 - sizeOf(name))
     end
+    handBack(name)
   end
 end
 if redis.call('EXISTS', KEYS[6]) == 0 then

@@ -7,9 +7,13 @@ export interface Script {
   readonly sha: string
 }
 
-/** Reads `<name>.lua` from beside this file. */
+const read = (path: string) => readFileSync(new URL(`./${path}.lua`, import.meta.url), 'utf8')
+
+/** Reads `<name>.lua` from beside this file, and before it what its header says it uses of `shared/`. */
 export function loadScript(name: string): Script {
-  const source = readFileSync(new URL(`./${name}.lua`, import.meta.url), 'utf8')
+  const own = read(name)
+  const uses = /^-- Uses +(.+)$/m.exec(own)?.[1]?.split(', ') ?? []
+  const source = [...uses.map((part) => read(`shared/${part}`)), own].join('')
   return { name, source, sha: createHash('sha1').update(source).digest('hex') }
 }
 

@@ -20,18 +20,6 @@ export function settledFromNumber(script: string, reply: unknown): Settled {
   }
 }
 
-/** As `settledFromNumber`, of one character in a text of many. */
-export function settledFromDigit(digits: string, index: number): Settled {
-  switch (digits.charCodeAt(index)) {
-    case 0x31:
-      return 'done'
-    case 0x32:
-      return 'gone'
-    default:
-      return 'lost'
-  }
-}
-
 export function settledFromWord(script: string, reply: unknown): Settled {
   if (reply === 'done' || reply === 'lost' || reply === 'gone') return reply
   throw unexpectedReply(script, reply)

@@ -1,9 +1,10 @@
+import { memberId, sizeOf, wholeBundleAt } from './bundles.js'
 import type { NewTask } from './enqueue.js'
 import { pack, type Strings, unpack } from './strings.js'
 
 /** A batch of tasks as it travels (enqueue.lua): a few long texts rather than thousands of short ones. */
 export interface TaskBatch {
-  /** By priority: id, record, id, record, ... */
+  /** By priority: id, record, id, record, ...; of a bundle its name, and the records as lines. */
   readonly ready: readonly [Strings, Strings, Strings]
   /** id, record, delay in ms, id, ... */
   readonly scheduled: Strings
@@ -17,13 +18,19 @@ export function batchOf(tasks: readonly NewTask[]): TaskBatch {
   const scheduled: (string | number)[] = []
   const onceIds: string[] = []
   const onceKeys: string[] = []
-  for (const task of tasks) {
-    if (task.delayMs > 0) scheduled.push(task.id, task.record, task.delayMs)
+  for (let at = 0; at < tasks.length; ) {
+    const task = tasks[at] as NewTask
+    const size = wholeBundleAt(at, (index) => tasks[index]?.id)
+    if (size > 1) {
+      const records = tasks.slice(at, at + size).map(({ record }) => record)
+      ready[task.level].push(task.id.slice(0, -1), records.join('\n'))
+    } else if (task.delayMs > 0) scheduled.push(task.id, task.record, task.delayMs)
     else ready[task.level].push(task.id, task.record)
     if (task.idempotencyKey !== undefined) {
       onceIds.push(task.id)
       onceKeys.push(task.idempotencyKey)
     }
+    at += size
   }
   return {
     ready: [pack(ready[0]), pack(ready[1]), pack(ready[2])],
@@ -41,7 +48,20 @@ export function tasksOf(batch: TaskBatch): NewTask[] {
     for (let i = 0; i + step <= parts.length; i += step) {
       const [id = '', record = ''] = parts.slice(i, i + 2)
       const delayMs = step === 3 ? Number(parts[i + 2]) : 0
-      tasks.push({ id, record, level: level(record), delayMs, idempotencyKey: once.get(id) })
+      const size = sizeOf(id)
+      if (size === 1) {
+        tasks.push({ id, record, level: level(record), delayMs, idempotencyKey: once.get(id) })
+        continue
+      }
+      record.split('\n').forEach((one, place) => {
+        tasks.push({
+          id: memberId(id, place),
+          record: one,
+          level: level(one),
+          delayMs,
+          idempotencyKey: undefined,
+        })
+      })
     }
   }
   for (const level of [0, 1, 2] as const) add(batch.ready[level], () => level, 2)

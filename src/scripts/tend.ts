@@ -55,6 +55,7 @@ export function recoverCall(keys: PartitionKeys, leaseId: string): ScriptCall<Re
       keys.dead,
       keys.errors,
       keys.lease(leaseId),
+      keys.bundled,
     ],
     args: [keys.wake, leaseId, MOST_PER_CALL, LEASE_EXPIRED],
     parse(reply) {

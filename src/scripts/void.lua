@@ -1,4 +1,5 @@
 -- Removes copies of tasks that are, or are to be, elsewhere.
+-- Uses   bundle
 -- KEYS   1 tasks  2 attempts  3 checkpoints  4 scheduled  5 dead  6 errors  7 producer
 -- ARGV   1 batch number  2 ms to remember it  3.. task ids
 -- Output the producer's batch number before (0: none is remembered), then the ids of the copies that were there and are
@@ -15,6 +16,11 @@ redis.call('ZREM', KEYS[5], unpack(ARGV, 3))
 local last = tonumber(redis.call('GET', KEYS[7]) or '0')
 local out = { last }
 for i = 3, #ARGV do
+  local name = bundleOf(ARGV[i])
+  -- Where the bundle's name stands, list or lease, is not known here; it goes on standing for those that stay.
+  if name and redis.call('HEXISTS', KEYS[1], name) == 1 then
+    takeApart(KEYS[1], name)
+  end
   if redis.call('HDEL', KEYS[1], ARGV[i]) == 1 then
     out[#out + 1] = ARGV[i]
   end

@@ -206,6 +206,7 @@ export class Worker<Tasks = Record<string, unknown>> {
         blockMs: TAKE_MS,
         leaseMs: this.#leaseMs,
         levels: [0, 1, 2],
+        fill: false,
         signal,
       })
     } catch (error) {

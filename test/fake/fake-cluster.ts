@@ -180,7 +180,7 @@ function defaultOf(script: string | undefined, args: readonly string[]): Reply {
     case 'open':
       return Number(args[0])
     case 'exchange':
-      return ['', '', '', '', EMPTY]
+      return ['', [], [], [], EMPTY]
     case 'tend':
       return [EMPTY, []]
     case 'renew':

@@ -23,7 +23,7 @@ export function record(partitionKey?: string): string {
 /** Ids that an exchange acknowledges (layout: exchange.lua; no results). */
 export function acknowledgedIn({ args }: Received): string[] {
   const ids: string[] = []
-  for (let at = 5; at < args.length; at += 4) {
+  for (let at = 6; at < args.length; at += 4) {
     ids.push(...unpack({ text: args[at + 2] ?? '', count: Number(args[at + 1]) }))
   }
   return ids
@@ -55,7 +55,7 @@ export class Giver {
     const given = this.tasks.splice(0, Number(call.args[2]))
     for (const { id } of given) this.held.add(id)
     const [ids, records] = [given.map(({ id }) => id), given.map((task) => task.record)]
-    return [acknowledged.join(''), ids.join('\n'), records.join('\n'), '', this.outlook]
+    return [acknowledged.join(''), ids, records, [], this.outlook]
   }
 
   get outlook(): Reply {

@@ -1,6 +1,7 @@
 import { afterEach, expect } from 'vitest'
 import { type Handlers, type QueueOptions, TaskQueue, Worker } from '../../src/index.js'
 import { partitionOfKey } from '../../src/keys/partitions.js'
+import { memberId, sizeOf } from '../../src/scripts/bundles.js'
 import { unpack } from '../../src/scripts/strings.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { FakeCluster, type FakeNode, type Received } from './fake-cluster.js'
@@ -80,8 +81,14 @@ export function batchesAt(node: FakeNode): Stored[] {
 
 export function stored({ keys, args }: Received): Stored {
   const ready = [4, 6, 8].flatMap((i) => unpack({ text: args[i] ?? '', count: Number(args[i + 1]) }))
-  const ids = ready.filter((_, i) => i % 2 === 0)
+  const ids = ready.filter((_, i) => i % 2 === 0).flatMap(idsOf)
   return { producer: keys[5]?.split(':').at(-1) ?? '', number: Number(args[1]), ids }
+}
+
+/** The ids that a name stands for (bundles.ts). */
+function idsOf(name: string): string[] {
+  const size = sizeOf(name)
+  return size === 1 ? [name] : Array.from({ length: size }, (_, place) => memberId(name, place))
 }
 
 /** Ids whose copies a node was told to remove (layout: void.lua). */

@@ -26,9 +26,9 @@ export function weaken(protection: Protection | undefined): void {
     replace(enqueueCall(keys, input).script, 'if last >= seq then', 'if false then')
   }
   if (protection === 'fencing') {
-    const fetch = { leaseId: 'l', leaseMs: 1, count: 0, levels: [] }
+    const fetch = { leaseId: 'l', leaseMs: 1, count: 0, least: 0, levels: [] }
     const { script } = exchangeCall(keys, { acknowledge: [], keepResultsMs: 0, fetch })
-    replace(script, 'if held[i] == 1 then', 'if true then')
+    replace(script, 'if held[i] == 1 or', 'if true or')
   }
 }
 

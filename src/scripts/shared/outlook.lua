@@ -1,0 +1,18 @@
+-- How a partition stands: { levels with tasks as '0', '12', ..., paused 0 or 1, ms until the next scheduled task is due,
+-- ms until the next lease runs out }; -1 for none, 0 for now.
+local function outlook(ready, scheduled, leases, paused, now)
+  local levels = ''
+  for level = 1, 3 do
+    if redis.call('EXISTS', ready[level]) == 1 then
+      levels = levels .. (level - 1)
+    end
+  end
+  local due = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')[2]
+  local over = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2]
+  return {
+    levels,
+    redis.call('EXISTS', paused),
+    due and math.max(0, due - now) or -1,
+    over and math.max(0, over - now) or -1,
+  }
+end
