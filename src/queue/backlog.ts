@@ -4,7 +4,8 @@ import type { Item } from './item.js'
 export class Backlog {
   /** Tasks that came back from a failed batch: older than all others. */
   #returned: Item[] = []
-  #items: Item[] = []
+  /** Places before the head are empty: what is still held here while it grows old costs the garbage collector dear. */
+  #items: (Item | undefined)[] = []
   #head = 0
 
   get size(): number {
@@ -37,7 +38,7 @@ export class Backlog {
       if (!item || !fits(item)) break
       taken.push(item)
       room -= item.bytes
-      this.#head++
+      this.#items[this.#head++] = undefined
     }
     this.#compact()
     return taken
@@ -54,7 +55,7 @@ export class Backlog {
       const item = this.#items[this.#head]
       if (!item || item.deadlineMs > nowMs) break
       expired.push(item)
-      this.#head++
+      this.#items[this.#head++] = undefined
     }
     this.#compact()
     return expired

@@ -33,6 +33,7 @@ interface RecordOptions {
 
 export const DEFAULT_BACKOFF: Backoff = { type: 'exponential', delayMs: 1_000, maxMs: 300_000, jitter: 0.1 }
 export const DEFAULT_TIMEOUT_MS = 300_000
+const NO_METADATA = Object.freeze({})
 
 /**
  * A record as it stands in Redis: `<level><maxAttempts>|<JSON array>`, with a `k` before the bar where the task has a
@@ -47,9 +48,29 @@ export function encodeRecord(typeJson: string, dataJson: string, options: Resolv
     backoff === DEFAULT_BACKOFF &&
     metadata === undefined &&
     partitionKey === undefined
-  const tail = plain ? '' : `,${JSON.stringify(extraOf(options))}`
-  const mark = partitionKey === undefined && options.idempotencyKey === undefined ? '' : 'k'
-  return `${levelOf(options.priority)}${options.maxAttempts}${mark}|[${typeJson},${Date.now()},${dataJson}${tail}]`
+  const tail = plain ? ']' : `,${JSON.stringify(extraOf(options))}]`
+  return headOf(typeJson, options) + dataJson + tail
+}
+
+let last = { typeJson: '', level: 0, maxAttempts: 0, keyed: false, atMs: 0, text: '' }
+
+/** All before the data. Tasks of the same ms mostly have the same; it is made, and kept in memory, once for them. */
+function headOf(typeJson: string, options: ResolvedEnqueueOptions): string {
+  const { maxAttempts } = options
+  const level = levelOf(options.priority)
+  const keyed = options.partitionKey !== undefined || options.idempotencyKey !== undefined
+  const atMs = Date.now()
+  const same =
+    last.atMs === atMs &&
+    last.typeJson === typeJson &&
+    last.level === level &&
+    last.maxAttempts === maxAttempts &&
+    last.keyed === keyed
+  if (!same) {
+    const text = `${level}${maxAttempts}${keyed ? 'k' : ''}|[${typeJson},${atMs},`
+    last = { typeJson, level, maxAttempts, keyed, atMs, text }
+  }
+  return last.text
 }
 
 function extraOf({ timeoutMs, backoff, metadata, partitionKey }: ResolvedEnqueueOptions): RecordOptions {
@@ -94,7 +115,7 @@ export function decodeRecord(id: string, record: string): TaskRecord {
       enqueuedAt,
       timeoutMs: extra?.t ?? DEFAULT_TIMEOUT_MS,
       backoff: extra?.b ?? DEFAULT_BACKOFF,
-      metadata: extra?.m ?? {},
+      metadata: extra?.m ?? NO_METADATA,
       partitionKey: extra?.k,
     }
   } catch (cause) {
