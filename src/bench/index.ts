@@ -1,5 +1,5 @@
 export type { BenchClient, Contender, ContenderModule, WorkOptions } from './client.js'
 export type { Measure, Reading } from './measures.js'
 export { benchCluster, type ClusterBenchOptions } from './own-cluster.js'
-export { type Column, renderBench, type Summary, summarise, titleOf } from './report.js'
+export { type Figure, renderBench, type Summary, summarise, titleOf } from './report.js'
 export { type BenchOptions, type BenchRow, bench, type FullReading } from './run.js'

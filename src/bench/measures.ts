@@ -6,6 +6,14 @@ export type Measure =
   | { readonly kind: 'enqueue'; readonly concurrency: number; readonly bytes: number; readonly tasks: number }
   | { readonly kind: 'process'; readonly concurrency: number; readonly bytes: number; readonly tasks: number }
   | { readonly kind: 'both'; readonly concurrency: number; readonly bytes: number; readonly tasks: number }
+  /** As `both`, the handlers shared out among so many workers of the process. */
+  | {
+      readonly kind: 'workers'
+      readonly workers: number
+      readonly concurrency: number
+      readonly bytes: number
+      readonly tasks: number
+    }
   /** As `enqueue-many` and then `process`, while so many others wait; the reading is of one of the two. */
   | {
       readonly kind: 'deep'
@@ -71,17 +79,25 @@ export async function take(measure: Measure, client: BenchClient, watch: Stopwat
     }
     case 'process':
       await feed(client, measure, warmUp + measure.tasks)
-      return drain(client, measure, warmUp, watch)
+      return drain(await start(client, [measure.concurrency]), measure, warmUp, watch)
     case 'both': {
       const fed = feed(client, measure, warmUp + measure.tasks)
-      const reading = await drain(client, measure, warmUp, watch)
+      const reading = await drain(await start(client, [measure.concurrency]), measure, warmUp, watch)
+      await fed
+      return reading
+    }
+    case 'workers': {
+      // On an empty queue, or the first of them have done it all before the last is there.
+      const progress = await start(client, shareOut(measure.concurrency, measure.workers))
+      const fed = feed(client, measure, warmUp + measure.tasks)
+      const reading = await drain(progress, measure, warmUp, watch)
       await fed
       return reading
     }
     case 'deep': {
       if (measure.what === 'process') {
         await feed(client, measure, measure.waiting + warmUp + measure.tasks)
-        return drain(client, measure, warmUp, watch)
+        return drain(await start(client, [measure.concurrency]), measure, warmUp, watch)
       }
       await feed(client, measure, measure.waiting + warmUp)
       return timed(watch, async () => {
@@ -154,34 +170,56 @@ async function callOneByOne(
   await Promise.all(Array.from({ length: concurrency }, send))
 }
 
-/** From the moment when the tasks of the warm-up are done until all are. */
-async function drain(
-  client: BenchClient,
-  measure: Measure & { readonly concurrency: number },
-  warmUp: number,
-  watch: Stopwatch,
-): Promise<Reading> {
+/** Tasks that are done, of all workers together. */
+interface Progress {
+  done(): number
+  /** One caller at a time. */
+  until(count: number): Promise<void>
+}
+
+/** A worker for each of the numbers of handlers. */
+async function start(client: BenchClient, concurrencies: readonly number[]): Promise<Progress> {
   let done = 0
+  let goal = Number.POSITIVE_INFINITY
   let reached = () => {}
-  let goal = warmUp
   const onDone = () => {
     if (++done === goal) reached()
   }
-  const until = (count: number) =>
-    new Promise<void>((resolve) => {
-      goal = count
-      reached = resolve
-      if (done >= count) resolve()
-    })
-  const warm = until(warmUp)
-  await client.work({ concurrency: measure.concurrency, onStart: () => {}, onDone })
-  await warm
+  for (const concurrency of concurrencies) await client.work({ concurrency, onStart: () => {}, onDone })
+  return {
+    done: () => done,
+    until: (count) =>
+      new Promise((resolve) => {
+        goal = count
+        reached = resolve
+        if (done >= count) resolve()
+      }),
+  }
+}
+
+/** Handlers for each worker, together exactly `handlers`. @throws RangeError where a worker would have none */
+export function shareOut(handlers: number, workers: number): number[] {
+  if (handlers < workers) throw new RangeError(`${handlers} handlers are too few for ${workers} workers`)
+  return Array.from(
+    { length: workers },
+    (_, i) => Math.floor(((i + 1) * handlers) / workers) - Math.floor((i * handlers) / workers),
+  )
+}
+
+/** From the moment when the tasks of the warm-up are done until all are. */
+async function drain(
+  progress: Progress,
+  { tasks }: Measure,
+  warmUp: number,
+  watch: Stopwatch,
+): Promise<Reading> {
+  await progress.until(warmUp)
   return timed(watch, async () => {
-    const before = done
-    if (before >= warmUp + measure.tasks)
-      throw new Error(`${measure.tasks} tasks are too few: all were done before the reading began`)
-    await until(warmUp + measure.tasks)
-    return done - before
+    const before = progress.done()
+    if (before >= warmUp + tasks)
+      throw new Error(`${tasks} tasks are too few: all were done before the reading began`)
+    await progress.until(warmUp + tasks)
+    return progress.done() - before
   })
 }
 

@@ -8,17 +8,23 @@ export interface Summary {
   readonly most: number
 }
 
-export type Figure =
-  | 'perSecond'
-  | 'commandsPerSecond'
-  | 'sockets'
-  | 'mostMb'
-  | 'clientUs'
-  | 'masterUs'
-  | 'replicaUs'
-  | 'p50Ms'
-  | 'p99Ms'
-  | 'bytesPerTask'
+/** How each figure is headed, and rounded, wherever it is shown. */
+const COLUMNS = {
+  perSecond: { head: 'tasks/s', digits: 0 },
+  commandsPerSecond: { head: 'commands/s', digits: 1 },
+  sockets: { head: 'sockets', digits: 0 },
+  mostMb: { head: 'most MB', digits: 0 },
+  clientUs: { head: 'client µs', digits: 1 },
+  masterUs: { head: 'masters µs', digits: 1 },
+  replicaUs: { head: 'replicas µs', digits: 1 },
+  p50Ms: { head: 'p50 ms', digits: 2 },
+  p99Ms: { head: 'p99 ms', digits: 2 },
+  bytesPerTask: { head: 'B/task', digits: 0 },
+} as const satisfies {
+  readonly [F in keyof FullReading]?: { readonly head: string; readonly digits: number }
+}
+
+export type Figure = keyof typeof COLUMNS
 
 /** undefined where no reading has the figure. */
 export function summarise(readings: readonly FullReading[], figure: Figure): Summary | undefined {
@@ -42,37 +48,36 @@ export function titleOf(measure: Measure): string {
       return `process, ${size}`
     case 'both':
       return `enqueue and process at once, ${size}`
+    case 'workers':
+      return `enqueue and process at once, ${workers(measure.workers)}, ${size}`
     case 'deep':
       return `${measure.what}, ${measure.waiting.toLocaleString('en')} others waiting, ${size}`
     case 'flood':
       return `${measure.tasks.toLocaleString('en')} tasks ready to go, ${size}`
     case 'still':
-      return `${measure.workers} workers with nothing to do`
+      return `${workers(measure.workers)} with nothing to do`
     case 'idle':
       return `idle queue: enqueue to handler start, ${size}`
   }
 }
 
-export interface Column {
-  readonly head: string
-  readonly figure: Figure
-  readonly digits: number
+function workers(count: number): string {
+  return count === 1 ? '1 worker' : `${count} workers`
 }
 
-const COLUMNS: readonly Column[] = [
-  { head: 'client µs', figure: 'clientUs', digits: 1 },
-  { head: 'masters µs', figure: 'masterUs', digits: 1 },
-  { head: 'replicas µs', figure: 'replicaUs', digits: 1 },
-  { head: 'p50 ms', figure: 'p50Ms', digits: 2 },
-  { head: 'p99 ms', figure: 'p99Ms', digits: 2 },
-  { head: 'B/task', figure: 'bytesPerTask', digits: 0 },
-]
+/** What tells queues apart. */
+const COMPARED: readonly Figure[] = ['clientUs', 'masterUs', 'replicaUs', 'p50Ms', 'p99Ms', 'bytesPerTask']
 
 /** Medians; of the rate the least and the most besides. */
-export function renderBench(rows: readonly BenchRow[], colors: boolean, columns = COLUMNS): string {
+export function renderBench(rows: readonly BenchRow[], colors: boolean, figures = COMPARED): string {
   const table = new Table({
-    head: ['', '', 'tasks/s (least to most)', ...columns.map(({ head }) => head)],
-    colAligns: ['left', 'left', ...Array.from({ length: columns.length + 1 }, () => 'right' as const)],
+    head: [
+      '',
+      '',
+      `${COLUMNS.perSecond.head} (least to most)`,
+      ...figures.map((figure) => COLUMNS[figure].head),
+    ],
+    colAligns: ['left', 'left', ...Array.from({ length: figures.length + 1 }, () => 'right' as const)],
     style: colors ? { compact: true } : { head: [], border: [], compact: true },
   })
   let last = ''
@@ -82,7 +87,7 @@ export function renderBench(rows: readonly BenchRow[], colors: boolean, columns 
       title === last ? '' : title,
       contender,
       measure.kind === 'idle' || measure.kind === 'still' ? '' : rate(readings),
-      ...columns.map(({ figure, digits }) => summarise(readings, figure)?.median.toFixed(digits) ?? ''),
+      ...figures.map((figure) => summarise(readings, figure)?.median.toFixed(COLUMNS[figure].digits) ?? ''),
     ])
     last = title
   }
