@@ -51,7 +51,12 @@ export function partsOf(name: PartName, tasks: number): readonly Part[] {
           title: 'memory, 3 masters',
           masters: 3,
           contenders: [SHARDQ],
-          measures: [{ kind: 'flood', bytes: 100, tasks: 1_000_000 }],
+          measures: (['generator', 'array'] as const).map((from) => ({
+            kind: 'flood',
+            from,
+            bytes: 100,
+            tasks: 1_000_000,
+          })),
           figures: GROWTH,
         },
       ]

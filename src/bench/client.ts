@@ -13,6 +13,8 @@ export interface WorkOptions {
 export interface BenchClient {
   /** One call of the queue's own form for many tasks. */
   enqueueMany(payloads: readonly string[]): Promise<unknown>
+  /** As many as the source gives, no faster than the cluster takes them; only where the queue has a call for it. */
+  enqueueAll?(payloads: Iterable<string>): Promise<unknown>
   enqueue(payload: string): Promise<unknown>
   /** Resolves when handlers are being given tasks. */
   work(options: WorkOptions): Promise<void>

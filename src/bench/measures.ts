@@ -23,8 +23,13 @@ export type Measure =
       readonly bytes: number
       readonly tasks: number
     }
-  /** All tasks in one call for many, made by a producer that has them ready. */
-  | { readonly kind: 'flood'; readonly bytes: number; readonly tasks: number }
+  /** All tasks in one call: from an array that holds them, or made as they are asked for. */
+  | {
+      readonly kind: 'flood'
+      readonly from: 'array' | 'generator'
+      readonly bytes: number
+      readonly tasks: number
+    }
   /** So many workers that have nothing to do, for some seconds. */
   | { readonly kind: 'still'; readonly workers: number; readonly bytes: number; readonly tasks: number }
   /** A task every 20 ms to a queue that has nothing else to do. */
@@ -106,9 +111,11 @@ export async function take(measure: Measure, client: BenchClient, watch: Stopwat
       })
     }
     case 'flood': {
-      const payloads = Array.from({ length: measure.tasks }, (_, i) => payloadOf(i, measure.bytes))
+      const { enqueueAll } = client
+      if (!enqueueAll) throw new Error('this queue has no call that takes tasks as it has room for them')
+      const ready = measure.from === 'array' ? [...payloadsOf(measure)] : undefined
       return timed(watch, async () => {
-        await client.enqueueMany(payloads)
+        await (ready ? client.enqueueMany(ready) : enqueueAll(payloadsOf(measure)))
         return measure.tasks
       })
     }
@@ -249,6 +256,10 @@ async function idle(client: BenchClient, { bytes, tasks }: Measure, watch: Stopw
 function percentiles(values: readonly number[]): Pick<Reading, 'p50Ms' | 'p99Ms'> {
   const sorted = [...values].sort((a, b) => a - b)
   return { p50Ms: sorted[Math.floor(sorted.length * 0.5)], p99Ms: sorted[Math.floor(sorted.length * 0.99)] }
+}
+
+function* payloadsOf({ tasks, bytes }: Measure): Generator<string> {
+  for (let i = 0; i < tasks; i++) yield payloadOf(i, bytes)
 }
 
 /** Exactly so many bytes, and another text for each number. */

@@ -53,7 +53,7 @@ export function titleOf(measure: Measure): string {
     case 'deep':
       return `${measure.what}, ${measure.waiting.toLocaleString('en')} others waiting, ${size}`
     case 'flood':
-      return `${measure.tasks.toLocaleString('en')} tasks ready to go, ${size}`
+      return `${measure.tasks.toLocaleString('en')} tasks ready to go, from ${measure.from === 'array' ? 'an array' : 'a generator'}, ${size}`
     case 'still':
       return `${workers(measure.workers)} with nothing to do`
     case 'idle':

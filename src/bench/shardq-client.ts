@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from '../connection/options.js'
-import { TaskQueue } from '../queue/task-queue.js'
+import { type NewItem, TaskQueue } from '../queue/task-queue.js'
 import { Worker } from '../worker/worker.js'
 import type { BenchClient, BenchSettings, WorkOptions } from './client.js'
 
@@ -17,6 +17,7 @@ export async function open(
   const workers: Worker<BenchTasks>[] = []
   return {
     enqueueMany: (payloads) => queue.enqueueMany(payloads.map((data) => ({ type: 'bench', data }))),
+    enqueueAll: (payloads) => queue.enqueueMany(tasksOf(payloads)),
     enqueue: (payload) => queue.enqueue('bench', payload),
     async work({ concurrency, onStart, onDone }: WorkOptions) {
       const worker = new Worker<BenchTasks>(
@@ -33,4 +34,8 @@ export async function open(
       await queue.disconnect()
     },
   }
+}
+
+function* tasksOf(payloads: Iterable<string>): Generator<NewItem<BenchTasks>> {
+  for (const data of payloads) yield { type: 'bench', data }
 }

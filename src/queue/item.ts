@@ -77,19 +77,25 @@ export class OneReceiver implements Receiver {
 
 /** Many tasks, whose caller has one promise for all of them. */
 export class ManyReceiver implements Receiver {
-  readonly ids: (string | null)[]
+  readonly ids: (string | null)[] = []
   readonly failures: { readonly index: number; readonly error: Error }[] = []
-  readonly settled: Promise<void>
-  #left: number
-  #resolve: () => void = () => {}
+  /** Expected and not told yet. */
+  #left = 0
+  #resolve: (() => void) | undefined
 
-  constructor(count: number) {
-    this.ids = new Array(count).fill(null)
-    this.#left = count
-    this.settled = new Promise((resolve) => {
-      this.#resolve = resolve
-    })
-    if (count === 0) this.#resolve()
+  /** @returns the index of one more task */
+  expect(): number {
+    this.#left++
+    return this.ids.push(null) - 1
+  }
+
+  /** Resolves when of every expected task it is known what became of it. */
+  async all(): Promise<Pick<ManyReceiver, 'ids' | 'failures'>> {
+    if (this.#left > 0)
+      await new Promise<void>((resolve) => {
+        this.#resolve = resolve
+      })
+    return this
   }
 
   stored(index: number, id: string): void {
@@ -103,6 +109,6 @@ export class ManyReceiver implements Receiver {
   }
 
   #count(): void {
-    if (--this.#left === 0) this.#resolve()
+    if (--this.#left === 0) this.#resolve?.()
   }
 }

@@ -24,6 +24,8 @@ import type { RecentBatch } from './recent.js'
 /** Most tasks and bytes in one batch: what a master carries out in about a millisecond. */
 const BATCH_TASKS = 500
 const BATCH_BYTES = 512 * 1024
+/** Bytes that enqueueMany keeps waiting at most: some ten ms of work, so that others are not held up and little grows old. */
+const AHEAD_BYTES = 1024 * 1024
 /** Tasks of an enqueueMany between two breaths. */
 const TASKS_PER_BREATH = 1_000
 /** Ms between looks at what waits for a shard: replies alone may never come. */
@@ -56,6 +58,7 @@ export interface ProducerCounters {
 export class Producer {
   readonly gate: Gate
   readonly counters: ProducerCounters = { reroutes: 0, unconfirmed: 0, accepted: 0, voided: 0, restored: 0 }
+  readonly #aheadBytes: number
   readonly #id = randomBytes(7).readUIntBE(1, 6).toString(36)
   readonly #lanes: ProducerLane[]
   /** Lanes without a call under way; the one that has been so for longest is first. */
@@ -97,6 +100,7 @@ export class Producer {
     onGateChange: () => void,
     private readonly onError: (error: Error) => void,
   ) {
+    this.#aheadBytes = Math.min(AHEAD_BYTES, options.maxBufferedBytes / 2)
     this.gate = new Gate(connection, confirmation, partitions, () => {
       onGateChange()
       this.#onTopology()
@@ -149,17 +153,17 @@ export class Producer {
 
   /** Whether a caller with many tasks should wait for `room` before it adds the next. */
   get crowded(): boolean {
-    return this.#breathAt <= 0 || this.#bufferedBytes > this.options.maxBufferedBytes / 2
+    return this.#breathAt <= 0 || this.#bufferedBytes > this.#aheadBytes
   }
 
   /**
-   * Resolves when half of the buffer is free. Now and then it lets sockets and timers have their turn, so that the first
+   * Resolves when there is room for more of many. Now and then it lets sockets and timers have their turn, so that the first
    * tasks are under way while the last ones are made.
    */
   async room(): Promise<void> {
     this.#breathAt = TASKS_PER_BREATH
     await new Promise((resolve) => setImmediate(resolve))
-    while (this.#bufferedBytes > this.options.maxBufferedBytes / 2) {
+    while (this.#bufferedBytes > this.#aheadBytes) {
       await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
     }
   }
@@ -501,7 +505,7 @@ export class Producer {
 
   #leave(item: Item): void {
     this.#bufferedBytes -= item.bytes
-    if (this.#bufferedBytes <= this.options.maxBufferedBytes / 2)
+    if (this.#bufferedBytes <= this.#aheadBytes && this.#roomWaiters.length > 0)
       for (const resolve of this.#roomWaiters.splice(0)) resolve()
     if (this.#bufferedBytes === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve()
   }

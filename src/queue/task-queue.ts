@@ -3,7 +3,6 @@ import { confirmationFor } from '../connection/confirmation.js'
 import { Connection } from '../connection/connection.js'
 import type { NodeCounters } from '../connection/node.js'
 import {
-  EnqueueManyError,
   InvalidDataError,
   InvalidOptionError,
   NotConnectedError,
@@ -26,11 +25,11 @@ import {
   saveCheckpoint,
 } from './delivery.js'
 import { Durability } from './durability.js'
-import { type EnqueueOptions, type Priority, resolveEnqueueOptions } from './enqueue-options.js'
+import { Encoder } from './encoder.js'
+import { enqueueMany } from './enqueue-many.js'
+import type { EnqueueOptions, Priority } from './enqueue-options.js'
 import type { ShardState } from './gate.js'
 import { type Depth, type Health, Inspection } from './inspection.js'
-import { type EncodedTask, ManyReceiver } from './item.js'
-import { toJson } from './json.js'
 import { Producer, type ProducerCounters } from './producer.js'
 import {
   DEFAULT_PARTITIONS,
@@ -38,7 +37,7 @@ import {
   type ResolvedQueueOptions,
   resolveQueueOptions,
 } from './queue-options.js'
-import { decodeRecord, encodeError, encodeRecord, levelOf, PRIORITIES } from './task.js'
+import { decodeRecord, encodeError, levelOf, PRIORITIES } from './task.js'
 import { storedTaskView, type Task } from './task-view.js'
 import { checkInteger, checkKeys, checkName, checkOneOf, checkText } from './validate.js'
 
@@ -99,11 +98,6 @@ interface Parts {
   readonly deliveryHost: DeliveryHost
 }
 
-/** Most types whose JSON is remembered. */
-const MOST_TYPES = 1_000
-/** Bytes of records that enqueueMany makes before the first of them is sent. */
-const ENCODE_AHEAD_BYTES = 8 * 1024 * 1024
-
 /** One logical queue over every master of a Redis Cluster, or on a single Redis. */
 export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<QueueEvents> {
   readonly name: string
@@ -111,14 +105,14 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   #parts: Parts | undefined
   #connecting: Promise<void> | undefined
   readonly #shardStates = new Map<string, ShardState>()
-  /** Types that have been checked, as JSON. */
-  readonly #typeJson = new Map<string, string>()
+  readonly #encoder: Encoder
 
   /** @throws InvalidOptionError */
   constructor(name: string, options: QueueOptions) {
     super()
     this.name = checkName('name', name)
     this.options = resolveQueueOptions(options)
+    this.#encoder = new Encoder(this.options.maxPayloadBytes)
   }
 
   /**
@@ -156,44 +150,28 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     options?: EnqueueOptions,
   ): Promise<string> {
     try {
-      return this.#ready().producer.enqueue(this.#encode(type, data, options))
+      return this.#ready().producer.enqueue(this.#encoder.task(type, data, options))
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
   /**
-   * Stores many tasks; resolves with their ids in order. All items are checked before the first is sent.
-   * @throws InvalidOptionError, InvalidDataError, PayloadTooLargeError for the first bad item; nothing is stored
-   * @throws EnqueueManyError if some were not stored; it has the ids of the others, and an error for each
+   * Stores many tasks, no faster than the cluster takes them; resolves with their ids in order.
+   *
+   * An array is checked as a whole before the first is sent. Of anything else that can be iterated, a generator for
+   * instance, items are taken as there is room for them; so a million tasks need no memory but for their ids.
+   * @throws InvalidOptionError, InvalidDataError, PayloadTooLargeError for the first bad item of an array; nothing is stored
+   * @throws EnqueueManyError if some were not stored; it has the ids of the others, and an error for each. The
+   *         first bad item of what is not an array is the last that is taken
    */
-  async enqueueMany(items: readonly NewItem<Tasks>[]): Promise<string[]> {
+  async enqueueMany(items: Iterable<NewItem<Tasks>> | AsyncIterable<NewItem<Tasks>>): Promise<string[]> {
     const { producer } = this.#ready()
-    if (!Array.isArray(items))
-      throw new InvalidOptionError('items', 'expected an array of { type, data, options? }')
-    const encoded: (EncodedTask | undefined)[] = []
-    let bytes = 0
-    for (const [index, item] of items.entries()) {
-      const task = this.#encodeItem(item, index)
-      // Of many, only the first are kept: the others are checked, and encoded again when their turn comes.
-      if (bytes < ENCODE_AHEAD_BYTES) encoded.push(task)
-      bytes += task.record.length
+    if (typeof items !== 'object' || items === null || !isIterable(items)) {
+      const problem = 'expected an array, or anything else that can be iterated, of { type, data, options? }'
+      throw new InvalidOptionError('items', problem)
     }
-    const receiver = new ManyReceiver(items.length)
-    for (const [index, item] of items.entries()) {
-      if (producer.crowded) await producer.room()
-      producer.add(encoded[index] ?? this.#encodeItem(item, index), receiver, index)
-      // Whatever lives until all are stored is copied by the garbage collector again and again.
-      encoded[index] = undefined
-    }
-    await receiver.settled
-    const { failures, ids } = receiver
-    if (failures.length > 0)
-      throw new EnqueueManyError(
-        ids,
-        failures.sort((a, b) => a.index - b.index),
-      )
-    return ids as string[]
+    return enqueueMany(producer, this.#encoder, items)
   }
 
   /**
@@ -375,39 +353,6 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     }
   }
 
-  /** `index`: of an item of enqueueMany, for messages. */
-  #encode(type: string, data: unknown, options: EnqueueOptions | undefined, index = -1): EncodedTask {
-    const resolved = resolveEnqueueOptions(options)
-    // The type's own checks and its text as JSON are the same each time.
-    const typeJson = this.#typeJson.get(type) ?? this.#learnType(type)
-    const what = index < 0 ? `the data of a ${typeJson} task` : `items[${index}].data`
-    const dataJson = toJson(what, data, this.options.maxPayloadBytes)
-    return {
-      record: encodeRecord(typeJson, dataJson, resolved),
-      level: levelOf(resolved.priority),
-      delayMs: resolved.delayMs,
-      idempotencyKey: resolved.idempotencyKey,
-      key: resolved.partitionKey ?? resolved.idempotencyKey,
-    }
-  }
-
-  #learnType(type: string): string {
-    const json = JSON.stringify(checkName('type', type))
-    if (this.#typeJson.size < MOST_TYPES) this.#typeJson.set(type, json)
-    return json
-  }
-
-  #encodeItem(item: NewItem<Tasks>, index: number): EncodedTask {
-    checkKeys(`items[${index}]`, item, ['type', 'data', 'options'])
-    try {
-      return this.#encode(item.type, item.data, item.options, index)
-    } catch (error) {
-      if (!(error instanceof InvalidOptionError)) throw error
-      const problem = error.message.slice(error.option.length + 2)
-      throw new InvalidOptionError(`items[${index}].${error.option}`, problem, { cause: error })
-    }
-  }
-
   #deliver(handed: Handed): AnyDelivery<Tasks> | undefined {
     try {
       const record = decodeRecord(handed.task.id, handed.task.record)
@@ -467,4 +412,8 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       if (before === undefined && state !== 'open') this.emit('shard', { node: master.name, state })
     }
   }
+}
+
+function isIterable(value: object): boolean {
+  return Symbol.iterator in value || Symbol.asyncIterator in value
 }

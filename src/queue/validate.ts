@@ -2,13 +2,20 @@ import { InvalidOptionError } from '../errors.js'
 
 /** Small checks that name the option and the way out. Used where a schema library would cost a call per task. */
 
-export function checkKeys(where: string, value: unknown, known: readonly string[]): void {
+/** What an error calls a value; a function where making the text would cost more than the check. */
+export type Name = string | (() => string)
+
+export function textOf(name: Name): string {
+  return typeof name === 'string' ? name : name()
+}
+
+export function checkKeys(where: Name, value: unknown, known: readonly string[]): void {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new InvalidOptionError(where, `expected an object, got ${describe(value)}`)
+    throw new InvalidOptionError(textOf(where), `expected an object, got ${describe(value)}`)
   }
   for (const key of Object.keys(value)) {
     if (!known.includes(key)) {
-      throw new InvalidOptionError(`${where}.${key}`, `unknown; known are ${known.join(', ')}`)
+      throw new InvalidOptionError(`${textOf(where)}.${key}`, `unknown; known are ${known.join(', ')}`)
     }
   }
 }

@@ -1,0 +1,83 @@
+import { EnqueueManyError } from '../errors.js'
+import type { Encoder } from './encoder.js'
+import type { EnqueueOptions } from './enqueue-options.js'
+import { type EncodedTask, ManyReceiver } from './item.js'
+import type { Producer } from './producer.js'
+
+interface NewTask {
+  readonly type: string
+  readonly data: unknown
+  readonly options?: EnqueueOptions
+}
+
+/** Bytes of records that are made of an array before the first of them is sent. */
+const ENCODE_AHEAD_BYTES = 8 * 1024 * 1024
+
+/**
+ * Sends many tasks, no faster than the cluster takes them. An array is checked as a whole before the first is sent. Of
+ * anything else an item is taken when there is room for it, so that as many as one likes need no memory but for their ids.
+ */
+export async function enqueueMany(
+  producer: Producer,
+  encoder: Encoder,
+  items: Iterable<NewTask> | AsyncIterable<NewTask>,
+): Promise<string[]> {
+  const receiver = new ManyReceiver()
+  if (Array.isArray(items)) await addArray(producer, encoder, items, receiver)
+  else await addEach(producer, encoder, items, receiver)
+  const { ids, failures } = await receiver.all()
+  if (failures.length > 0)
+    throw new EnqueueManyError(
+      ids,
+      failures.sort((a, b) => a.index - b.index),
+    )
+  return ids as string[]
+}
+
+async function addArray(
+  producer: Producer,
+  encoder: Encoder,
+  items: readonly NewTask[],
+  receiver: ManyReceiver,
+): Promise<void> {
+  const encoded: (EncodedTask | undefined)[] = []
+  let bytes = 0
+  for (let index = 0; index < items.length; index++) {
+    const task = encoder.item(items[index] as NewTask, index)
+    // Of many, only the first are kept: the others are checked, and encoded again when their turn comes.
+    if (bytes < ENCODE_AHEAD_BYTES) encoded.push(task)
+    bytes += task.record.length
+  }
+  for (let index = 0; index < items.length; index++) {
+    if (producer.crowded) await producer.room()
+    producer.add(encoded[index] ?? encoder.item(items[index] as NewTask, index), receiver, receiver.expect())
+    // Whatever lives until all are stored is copied by the garbage collector again and again.
+    encoded[index] = undefined
+  }
+}
+
+/** The first item that is bad, or that the source fails to give, is the last that is taken. */
+async function addEach(
+  producer: Producer,
+  encoder: Encoder,
+  items: Iterable<NewTask> | AsyncIterable<NewTask>,
+  receiver: ManyReceiver,
+): Promise<void> {
+  let index = 0
+  try {
+    const add = (item: NewTask) => producer.add(encoder.item(item, index++), receiver, receiver.expect())
+    if (Symbol.asyncIterator in items) {
+      for await (const item of items) {
+        if (producer.crowded) await producer.room()
+        add(item)
+      }
+    } else {
+      for (const item of items) {
+        if (producer.crowded) await producer.room()
+        add(item)
+      }
+    }
+  } catch (error) {
+    receiver.failed(receiver.expect(), error as Error)
+  }
+}
