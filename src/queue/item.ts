@@ -1,3 +1,4 @@
+import type { Fault } from '../connection/replies.js'
 import type { NewTask } from '../scripts/enqueue.js'
 
 /** A task as it is to be stored. */
@@ -28,6 +29,8 @@ export class Item implements NewTask {
   id = ''
   /** Partitions that have, or may have, a copy that no replica has confirmed. */
   copies: number[] | undefined = undefined
+  /** Why the last try did not work. */
+  fault: Fault | undefined = undefined
 
   constructor(
     task: EncodedTask,

@@ -410,6 +410,7 @@ export class Producer {
     lane.pause()
     if (node && (fault.kind === 'oom' || fault.kind === 'noreplicas' || fault.kind === 'misconf'))
       this.gate.reportFull(node)
+    for (const item of batch.items) item.fault = fault
     this.#redirect(lane, batch, !isCertain(fault))
   }
 
@@ -455,7 +456,8 @@ export class Producer {
 
   /** `lane`: the only one that the task may go to. */
   #giveUp(item: Item, lane?: ProducerLane): void {
-    const fault = this.#faultOf(lane)
+    // Its shard may have taken others since.
+    const fault = this.#faultOf(lane) ?? item.fault
     const why = this.#whyNot(lane, fault)
     const problem = `not enqueued within ${this.options.enqueueTimeoutMs} ms: ${why}`
     const Refusal = fault?.kind === 'oom' ? QueueFullError : QueueUnavailableError
