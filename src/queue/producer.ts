@@ -25,7 +25,7 @@ import type { RecentBatch } from './recent.js'
 const BATCH_TASKS = 500
 const BATCH_BYTES = 512 * 1024
 /** Bytes that enqueueMany keeps waiting at most: some ten ms of work, so that others are not held up and little grows old. */
-const AHEAD_BYTES = 1024 * 1024
+const AHEAD_BYTES = 6 * 1024 * 1024
 /** Tasks of an enqueueMany between two breaths. */
 const TASKS_PER_BREATH = 1_000
 /** Ms between looks at what waits for a shard: replies alone may never come. */

@@ -138,7 +138,7 @@ describe('a task that cannot be stored is refused by name, and nothing else with
   })
 
   it('more than the buffer holds', async () => {
-    const queue = await harness.queue({ maxBufferedBytes: 2_000 })
+    const queue = await harness.queue({ maxBufferedBytes: 4_000 })
     const outcomes = await Promise.allSettled(
       Array.from({ length: 100 }, () => queue.enqueue('note', 'x'.repeat(200))),
     )
