@@ -72,6 +72,7 @@ async function addEach(
         add(item)
       }
     } else {
+      // `for await` would cost each of them a turn of the event loop's queue.
       for (const item of items) {
         if (producer.crowded) await producer.room()
         add(item)

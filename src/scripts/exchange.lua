@@ -60,9 +60,7 @@ for group = 1, #KEYS - 14 do
     redis.call('HDEL', KEYS[4], unpack(mine))
     for _, key in ipairs({ KEYS[5], KEYS[10] }) do
       if redis.call('EXISTS', key) == 1 then
-        for i = 1, count do
-          redis.call('HDEL', key, unpack(sizeOf(mine[i]) > 1 and membersOf(mine[i]) or { mine[i] }))
-        end
+        redis.call('HDEL', key, unpack(idsOf(mine)))
       end
     end
     -- Mostly all tasks of a lease are completed together.

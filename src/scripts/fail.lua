@@ -1,5 +1,5 @@
 -- Ends a delivery without success: schedules the task again, or moves it to the dead letters.
--- Uses   bundle
+-- Uses   bundle, ready
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 scheduled  7 leases  8 counters  9 dead
 --        10 errors  11 set of the lease  12 bundled
 -- ARGV   1 wake channel  2 lease id  3 task id  4 'retry' | 'die'  5 ms until the retry  6 error as JSON
@@ -29,10 +29,8 @@ end
 redis.call('HINCRBY', KEYS[8], 'retried', 1)
 local delay = tonumber(ARGV[5])
 if delay <= 0 then
-  local level = (string.match(record, '^[012]') or 1)
-  if redis.call('RPUSH', KEYS[level + 1], ARGV[3]) == 1 then
-    redis.call('SPUBLISH', ARGV[1], level)
-  end
+  makeReady('RPUSH', ARGV[3], record)
+  wake(ARGV[1])
   return 'done'
 end
 redis.call('ZADD', KEYS[6], string.format('%.0f', now + delay), ARGV[3])

@@ -1,5 +1,5 @@
 -- Puts the tasks of a lease that has run out back at the head of their lists, counting an attempt.
--- Uses   bundle
+-- Uses   bundle, ready
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 leases  7 counters  8 dead  9 errors
 --        10 set of the lease  11 bundled
 -- ARGV   1 wake channel  2 lease id  3 most tasks to move  4 error for tasks without attempts left, as JSON
@@ -14,7 +14,6 @@ if expiry and tonumber(expiry) > now then
   return { 'alive' }
 end
 local moved, back, died, apart = 0, 0, 0, 0
-local woken = {}
 while moved < tonumber(ARGV[3]) do
   local name = redis.call('SPOP', KEYS[10])
   if not name then
@@ -32,9 +31,7 @@ while moved < tonumber(ARGV[3]) do
       local attempts = redis.call('HINCRBY', KEYS[5], id, 1)
       local level, most = string.match(record, '^(%d)(%d+)k?|')
       if level and attempts < tonumber(most) then
-        if redis.call('LPUSH', KEYS[level + 1], id) == 1 then
-          woken[#woken + 1] = level
-        end
+        makeReady('LPUSH', id, record)
         back = back + 1
       else
         redis.call('ZADD', KEYS[8], string.format('%.0f', now), id)
@@ -57,7 +54,5 @@ end
 if died > 0 then
   redis.call('HINCRBY', KEYS[7], 'dead', died)
 end
-if #woken > 0 then
-  redis.call('SPUBLISH', ARGV[1], table.concat(woken))
-end
+wake(ARGV[1])
 return { 'recovered', back, died, left }

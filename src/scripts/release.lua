@@ -1,5 +1,5 @@
 -- Hands tasks of a lease back to the head of their lists without using up an attempt.
--- Uses   bundle
+-- Uses   bundle, ready
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 leases  6 set of the lease  7 bundled
 -- ARGV   1 wake channel  2 lease id  3.. ids of tasks and names of bundles; none means all that the lease holds, up to 1,000
 -- Output a number for each: 1 handed back, 0 held by someone else, 2 no longer there
@@ -13,15 +13,11 @@ else
   ids = redis.call('SRANDMEMBER', KEYS[6], 1000)
 end
 local out = {}
-local woken = {}
 
 local function handBack(name)
   local record = redis.call('HGET', KEYS[4], name)
   if record then
-    local level = (string.match(record, '^[012]') or 1)
-    if redis.call('LPUSH', KEYS[level + 1], name) == 1 then
-      woken[#woken + 1] = level
-    end
+    local level = makeReady('LPUSH', name, record)
     if sizeOf(name) > 1 then
       redis.call('HINCRBY', KEYS[7], level, sizeOf(name) - 1)
     end
@@ -51,7 +47,5 @@ end
 if redis.call('EXISTS', KEYS[6]) == 0 then
   redis.call('ZREM', KEYS[5], ARGV[2])
 end
-if #woken > 0 then
-  redis.call('SPUBLISH', ARGV[1], table.concat(woken))
-end
+wake(ARGV[1])
 return out

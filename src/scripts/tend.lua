@@ -1,5 +1,5 @@
 -- Makes due tasks ready, forgets expired results, and says how the partition stands.
--- Uses   outlook
+-- Uses   outlook, ready
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 leases  7 paused  8 results
 --        9 result expiry
 -- ARGV   1 wake channel  2 most tasks to move and most results to forget
@@ -13,19 +13,13 @@ local head = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
 if head[2] and tonumber(head[2]) <= now then
   local ids = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', string.format('%.0f', now), 'LIMIT', 0, most)
   local records = redis.call('HMGET', KEYS[4], unpack(ids))
-  local woken = {}
   for i = 1, #ids do
     if records[i] then
-      local level = (string.match(records[i], '^[012]') or 1)
-      if redis.call('RPUSH', KEYS[level + 1], ids[i]) == 1 then
-        woken[#woken + 1] = level
-      end
+      makeReady('RPUSH', ids[i], records[i])
     end
   end
   redis.call('ZREM', KEYS[5], unpack(ids))
-  if #woken > 0 then
-    redis.call('SPUBLISH', ARGV[1], table.concat(woken))
-  end
+  wake(ARGV[1])
 end
 
 local old = redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', string.format('%.0f', now), 'LIMIT', 0, most)

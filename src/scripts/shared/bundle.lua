@@ -20,6 +20,17 @@ local function membersOf(name)
   return ids
 end
 
+-- Of each task that these names stand for.
+local function idsOf(names)
+  local ids = {}
+  for _, name in ipairs(names) do
+    for _, id in ipairs(sizeOf(name) > 1 and membersOf(name) or { name }) do
+      ids[#ids + 1] = id
+    end
+  end
+  return ids
+end
+
 -- Whether the task is there, by itself or in its bundle.
 local function exists(tasks, id)
   local name = bundleOf(id)
