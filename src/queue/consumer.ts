@@ -9,7 +9,7 @@ import type { Outlook } from '../scripts/outlook.js'
 import { recoverCall, tendCall } from '../scripts/tend.js'
 import { ConsumerLane, type LaneHost } from './consumer-lane.js'
 import type { Durability } from './durability.js'
-import { levelOfRecord } from './task.js'
+import { Unclaimed } from './unclaimed.js'
 import { Wakes } from './wakes.js'
 
 /** Ms until a partition is looked at although nothing called for it: what a lost wake costs at most. */
@@ -29,8 +29,6 @@ const MOST_PER_FETCH = 256
 const TURN_MS = 50
 /** Ms after which a take no longer waits for a partition that has not answered it. */
 const LATE_MS = 50
-/** Ms for which tasks that came too late for one take wait for another. */
-const UNCLAIMED_MS = 100
 /** Up to so many ms are added to a look at a lease that runs out, so that not every worker comes at once. */
 const LEASE_JITTER_MS = 100
 const LEVELS = [0, 1, 2] as const
@@ -90,9 +88,9 @@ export class Consumer implements LaneHost {
   readonly #order: readonly number[]
   readonly #wakes: Wakes
   #waiters = new Set<() => void>()
-  /** Tasks that came too late for the take that had asked for them. */
-  #unclaimed: Handed[] = []
-  #unclaimedTimer: NodeJS.Timeout | undefined
+  readonly #unclaimed = new Unclaimed(({ partition, id, lengthMs, askedAtMs }, tasks) =>
+    this.lane(partition).abandon({ leaseId: id, askedAtMs, tasks }, lengthMs),
+  )
   #leaseSequence = 0
   /** Consumers begin at different partitions. */
   readonly #offset = Math.floor(Math.random() * 1_024)
@@ -228,7 +226,7 @@ export class Consumer implements LaneHost {
     clearTimeout(timer)
     this.#stopped = true
     clearTimeout(this.#timer)
-    clearTimeout(this.#unclaimedTimer)
+    this.#unclaimed.stop()
     this.connection.topology.off('change', this.#onTopology)
     this.#wakes.stop()
     for (const state of this.#states) state.lane.stop()
@@ -237,7 +235,7 @@ export class Consumer implements LaneHost {
 
   async #drain(): Promise<void> {
     await Promise.all(this.#states.map((state) => state.lane.drained()))
-    this.#giveBackUnclaimed()
+    this.#unclaimed.giveBack()
     await Promise.all(this.#states.map((state) => state.lane.giveBack()))
   }
 
@@ -284,7 +282,7 @@ export class Consumer implements LaneHost {
     readonly levels: readonly number[]
     readonly fill: boolean
   }): Promise<Handed[]> {
-    const taken = this.#claim(options.count, options.levels)
+    const taken = this.#unclaimed.take(options.count, options.levels)
     for (const level of options.levels) {
       while (taken.length < options.count && !this.#stopped) {
         const missing = options.count - taken.length
@@ -322,7 +320,7 @@ export class Consumer implements LaneHost {
         return
       }
       state.late = false
-      this.#putAside(handed)
+      this.#unclaimed.add(handed)
       this.#signal()
     })
     let timer: NodeJS.Timeout | undefined
@@ -334,35 +332,6 @@ export class Consumer implements LaneHost {
     over = true
     for (const state of pending) state.late = true
     return fetched
-  }
-
-  #claim(count: number, levels: readonly number[]): Handed[] {
-    if (this.#unclaimed.length === 0) return []
-    const wanted = levels.flatMap((level) =>
-      this.#unclaimed.filter(({ task }) => levelOfRecord(task.record) === level),
-    )
-    const claimed = new Set(wanted.slice(0, count))
-    this.#unclaimed = this.#unclaimed.filter((handed) => !claimed.has(handed))
-    return [...claimed]
-  }
-
-  /** Not for long: the lease would run out while nobody works on the tasks. */
-  #putAside(handed: readonly Handed[]): void {
-    if (handed.length === 0 || this.#stopped) return
-    this.#unclaimed.push(...handed)
-    this.#unclaimedTimer ??= setTimeout(() => this.#giveBackUnclaimed(), UNCLAIMED_MS)
-  }
-
-  #giveBackUnclaimed(): void {
-    clearTimeout(this.#unclaimedTimer)
-    this.#unclaimedTimer = undefined
-    const byLease = new Map<HandedLease, FetchedTask[]>()
-    for (const { lease, task } of this.#unclaimed.splice(0)) {
-      byLease.set(lease, [...(byLease.get(lease) ?? []), task])
-    }
-    for (const [{ partition, id, lengthMs, askedAtMs }, tasks] of byLease) {
-      this.lane(partition).abandon({ leaseId: id, askedAtMs, tasks }, lengthMs)
-    }
   }
 
   /**
@@ -390,7 +359,7 @@ export class Consumer implements LaneHost {
 
   #anyReady(levels: readonly number[]): boolean {
     return (
-      this.#unclaimed.some(({ task }) => levels.includes(levelOfRecord(task.record))) ||
+      this.#unclaimed.has(levels) ||
       this.#states.some((state) => this.#canAsk(state) && levels.some((level) => state.levels[level]))
     )
   }

@@ -14,6 +14,7 @@ import type { EnqueueResult } from '../scripts/enqueue.js'
 import { tasksOf } from '../scripts/task-batch.js'
 import { Backlog } from './backlog.js'
 import { Balance } from './balance.js'
+import { Faults } from './faults.js'
 import { Gate } from './gate.js'
 import { bytesOf, type EncodedTask, Item, OneReceiver, type Receiver } from './item.js'
 import { nameTasks } from './naming.js'
@@ -77,8 +78,7 @@ export class Producer {
   #timer: NodeJS.Timeout | undefined
   #roomWaiters: (() => void)[] = []
   #idleWaiters: (() => void)[] = []
-  /** What went wrong last with a master that has taken nothing since. */
-  readonly #faults = new WeakMap<Node, Fault>()
+  readonly #faults: Faults
   /** No more is taken from callers. */
   #closed = false
   /** No more is sent. */
@@ -105,6 +105,7 @@ export class Producer {
       onGateChange()
       this.#onTopology()
     })
+    this.#faults = new Faults(connection, this.gate, partitions)
     this.#lanes = partitions.map(
       (partition) =>
         new ProducerLane(
@@ -290,7 +291,7 @@ export class Producer {
     const prefix = `${lane.partition.index.toString(36)}.${this.#id}`
     nameTasks(batch.items, () => prefix + (this.#sequence++).toString(36))
     const outcome = await lane.send(batch, this.#confirmationAt(lane))
-    if (outcome.ok) this.#noteFault(lane, undefined)
+    if (outcome.ok) this.#faults.note(lane.partition, undefined)
     if (!outcome.ok) this.#refused(lane, batch, outcome.fault, outcome.node)
     else if (outcome.confirmed) this.#confirmed(lane, batch, outcome.value)
     else await this.#unconfirmed(lane, batch, outcome.value, outcome.node)
@@ -326,7 +327,7 @@ export class Producer {
   async #unconfirmed(lane: ProducerLane, batch: Batch, result: EnqueueResult, node: Node): Promise<void> {
     this.counters.unconfirmed += batch.items.length
     const error = new Error(`no replica of ${node.name} confirmed within ${this.options.confirmTimeoutMs} ms`)
-    this.#noteFault(lane, { kind: 'noreplicas', error })
+    this.#faults.note(lane.partition, { kind: 'noreplicas', error })
     this.gate.reportShort(node, lane.partition)
     const elsewhere = this.#lanes.some((other) => this.gate.isOpen(other.partition))
     const moving = batch.items.filter((item) => elsewhere && this.#mayMove(item, true))
@@ -396,7 +397,7 @@ export class Producer {
   }
 
   #refused(lane: ProducerLane, batch: Batch, fault: Fault, node: Node | undefined): void {
-    this.#noteFault(lane, fault)
+    this.#faults.note(lane.partition, fault)
     if (fault.kind === 'rejected' || fault.kind === 'denied') {
       const cause = { cause: fault.error }
       const error =
@@ -457,8 +458,8 @@ export class Producer {
   /** `lane`: the only one that the task may go to. */
   #giveUp(item: Item, lane?: ProducerLane): void {
     // Its shard may have taken others since.
-    const fault = this.#faultOf(lane) ?? item.fault
-    const why = this.#whyNot(lane, fault)
+    const fault = this.#faults.of(lane?.partition) ?? item.fault
+    const why = this.#faults.reason(lane?.partition, fault)
     const problem = `not enqueued within ${this.options.enqueueTimeoutMs} ms: ${why}`
     const Refusal = fault?.kind === 'oom' ? QueueFullError : QueueUnavailableError
     this.#fail(item, new Refusal(this.queue, problem, { cause: fault?.error }), why)
@@ -475,34 +476,6 @@ export class Producer {
     // Of several unconfirmed copies one is enough.
     this.#voidCopies(item, first)
     item.reject(new NotReplicatedError(this.queue, item.id, why, { cause: error.cause }))
-  }
-
-  /** Of the owner of the slot, which is not always who answered. */
-  #noteFault({ partition }: ProducerLane, fault: Fault | undefined): void {
-    const owner = this.connection.topology.ownerOf(partition.slot)
-    if (!owner) return
-    if (fault) this.#faults.set(owner, fault)
-    else this.#faults.delete(owner)
-  }
-
-  /** What keeps tasks from this lane, or from all of them. */
-  #faultOf(lane: ProducerLane | undefined): Fault | undefined {
-    const { topology } = this.connection
-    const masters = lane ? [topology.ownerOf(lane.partition.slot)] : topology.masters()
-    const faults = masters.map((node) => node && (node.downBecause ?? this.#faults.get(node)))
-    return faults.find((fault) => fault?.kind === 'oom') ?? faults.find((fault) => fault !== undefined)
-  }
-
-  #whyNot(lane: ProducerLane | undefined, fault: Fault | undefined): string {
-    const lanes = lane ? [lane] : this.#lanes
-    const states = new Set(lanes.map(({ partition }) => this.gate.stateOfPartition(partition)))
-    if (states.size !== 1 || !states.has('short'))
-      return fault?.error.message ?? 'no shard took the task in time'
-    const shards = lane ? 'the shard of its key has no' : 'no shard has a'
-    return (
-      `${shards} replica that confirms${fault === undefined ? '' : ` (${fault.error.message})`}; ` +
-      "bring one back, or acknowledge without it: onShortfall: 'accept'"
-    )
   }
 
   #leave(item: Item): void {
