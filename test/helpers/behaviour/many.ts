@@ -72,6 +72,12 @@ export function manyBehaviour(connection: () => ConnectionOptions): void {
       expect((await queue.depth()).ready.medium).toBe(1)
     })
 
+    it('has no ids for a source without items', async () => {
+      const queue = await harness.queue()
+      expect(await queue.enqueueMany(new Set())).toEqual([])
+      expect(await queue.enqueueMany((async function* () {})())).toEqual([])
+    })
+
     it.each([undefined, null, 5, 'text', {}])('refuses %j', async (items) => {
       const queue = await harness.queue()
       await expect(queue.enqueueMany(items as never)).rejects.toThrow(InvalidOptionError)
