@@ -12,6 +12,13 @@ export { type ClusterStatus, inspect, inspectAny } from './inspect.js'
 export type { Address, LinkOptions } from './link.js'
 export { LocalCluster, type LocalNode } from './local-cluster.js'
 export { PROFILES, type Profile, type Settings } from './node-config.js'
+export {
+  type NodeObservation,
+  nameOf,
+  type Observation,
+  Observer,
+  type ObserverOptions,
+} from './observer.js'
 export { openCluster } from './open.js'
 export { freePorts } from './ports.js'
 export type { NodeView } from './replies.js'

@@ -66,8 +66,13 @@ export class NodeLink {
    * @throws NodeUnreachableError after the time-out, AuthenticationError, or the server's own error
    */
   async text(command: string, ...args: (string | number)[]): Promise<string> {
+    return String((await this.reply(command, ...args)) ?? '')
+  }
+
+  /** As `text`, the reply as it came: a text, a number, null, or an array of such. */
+  async reply(command: string, ...args: (string | number)[]): Promise<unknown> {
     try {
-      return String((await this.redis.call(command, ...args)) ?? '')
+      return await this.redis.call(command, ...args)
     } catch (error) {
       throw explain(this.address, error)
     }

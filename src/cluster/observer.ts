@@ -1,0 +1,146 @@
+import { type Address, type LinkOptions, NodeLink } from './link.js'
+import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
+
+/** What one node said when it was asked, or why it said nothing. */
+export type NodeObservation =
+  | {
+      readonly name: string
+      readonly address: Address
+      readonly up: true
+      /** From the question to the last answer, in ms. */
+      readonly answeredInMs: number
+      /** INFO everything. */
+      readonly info: ReadonlyMap<string, string>
+      /** CLUSTER INFO; empty where the server is no cluster node. */
+      readonly clusterInfo: ReadonlyMap<string, string>
+      /** CLUSTER NODES, as this node sees it; empty where the server is no cluster node. */
+      readonly view: readonly NodeView[]
+      /** CONFIG GET *; undefined where we are not allowed to ask. */
+      readonly config: ReadonlyMap<string, string> | undefined
+    }
+  | { readonly name: string; readonly address: Address; readonly up: false; readonly error: Error }
+
+/** Every node of a cluster at about one moment, ordered by port, then host. */
+export interface Observation {
+  /** Ms since 1970, when all had answered. */
+  readonly atMs: number
+  readonly nodes: readonly NodeObservation[]
+}
+
+export interface ObserverOptions extends LinkOptions {
+  /** Ask for the settings too (CONFIG GET *). Default false: they are large, and seldom change. */
+  readonly config?: boolean
+}
+
+/** A node whose address is not known yet, or that is only being introduced, cannot be asked. */
+const NOT_TO_BE_ASKED = ['noaddr', 'handshake']
+
+/**
+ * Asks all nodes of a cluster, found from any of the seeds, for what they know; again and again over the same links. Nodes
+ * that join are found by the views of the others, and nodes that every view has forgotten are left out, unless they are seeds.
+ * One that does not answer costs `timeoutMs` (default 1,000), the others meanwhile answer.
+ */
+export class Observer {
+  readonly #links = new Map<string, NodeLink>()
+  #known: readonly Address[]
+
+  constructor(
+    private readonly seeds: readonly Address[],
+    private readonly options: ObserverOptions = {},
+  ) {
+    this.#known = seeds
+  }
+
+  /** Never throws for what a node does: that is what is to be observed. One call at a time. */
+  async observe(): Promise<Observation> {
+    const found = new Map<string, NodeObservation>()
+    let asked: readonly Address[] = this.#known
+    // Who is found by asking is asked too; each of them only once, so this ends.
+    while (asked.length > 0) {
+      for (const node of await Promise.all(asked.map((address) => this.#ask(address))))
+        found.set(node.name, node)
+      asked = listedBy([...found.values()]).filter((address) => !found.has(nameOf(address)))
+    }
+    const listed = listedBy([...found.values()])
+    const wanted = new Set([...this.seeds, ...listed].map(nameOf))
+    const nodes = [...found.values()]
+      // Where no node answers, nobody has forgotten anybody.
+      .filter(({ name }) => listed.length === 0 || wanted.has(name))
+      .sort((a, b) => a.address.port - b.address.port || (a.address.host < b.address.host ? -1 : 1))
+    this.#known = nodes.map(({ address }) => address)
+    return { atMs: Date.now(), nodes }
+  }
+
+  close(): void {
+    for (const link of this.#links.values()) link.close()
+    this.#links.clear()
+  }
+
+  async #ask(address: Address): Promise<NodeObservation> {
+    const name = nameOf(address)
+    const startedMs = performance.now()
+    try {
+      let link = this.#links.get(name)
+      if (!link) {
+        link = await NodeLink.open(address, this.options)
+        this.#links.set(name, link)
+      }
+      const [info, clusterInfo, nodes, config] = await Promise.all([
+        link.text('INFO', 'everything'),
+        unlessNoCluster(link.text('CLUSTER', 'INFO')),
+        unlessNoCluster(link.text('CLUSTER', 'NODES')),
+        this.options.config ? settingsOf(link) : undefined,
+      ])
+      return {
+        name,
+        address,
+        up: true,
+        answeredInMs: performance.now() - startedMs,
+        info: parseFields(info),
+        clusterInfo: parseFields(clusterInfo),
+        view: parseClusterNodes(nodes, address.host),
+        config,
+      }
+    } catch (error) {
+      this.#links.get(name)?.close()
+      this.#links.delete(name)
+      return { name, address, up: false, error: error as Error }
+    }
+  }
+}
+
+/** Addresses that the nodes which answer list. */
+function listedBy(nodes: readonly NodeObservation[]): Address[] {
+  const byName = new Map<string, Address>()
+  for (const node of nodes) {
+    if (!node.up) continue
+    for (const { host, port, flags } of node.view)
+      if (!flags.some((flag) => NOT_TO_BE_ASKED.includes(flag)))
+        byName.set(nameOf({ host, port }), { host, port })
+  }
+  return [...byName.values()]
+}
+
+export const nameOf = ({ host, port }: Address) => `${host}:${port}`
+
+async function unlessNoCluster(reply: Promise<string>): Promise<string> {
+  try {
+    return await reply
+  } catch (error) {
+    if ((error as Error).message.includes('cluster support disabled')) return ''
+    throw error
+  }
+}
+
+/** Hosted servers have no CONFIG, and users with few rights may not use it. */
+async function settingsOf(link: NodeLink): Promise<ReadonlyMap<string, string> | undefined> {
+  try {
+    const pairs = (await link.reply('CONFIG', 'GET', '*')) as string[]
+    const settings = new Map<string, string>()
+    for (let i = 0; i + 1 < pairs.length; i += 2) settings.set(pairs[i] as string, pairs[i + 1] as string)
+    return settings
+  } catch (error) {
+    if (/NOPERM|unknown command/i.test(`${error} ${(error as Error).cause}`)) return undefined
+    throw error
+  }
+}
