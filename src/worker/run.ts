@@ -24,6 +24,8 @@ export interface RunListener {
 export class Run implements TaskContext, AcknowledgementReceiver {
   /** What the handler does from here on is of no interest. */
   over = false
+  /** See Runs. */
+  place = -1
   result: unknown = undefined
   #controller: AbortController | undefined = undefined
   #reason: Error | undefined = undefined

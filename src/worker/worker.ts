@@ -14,6 +14,7 @@ import { checkInteger } from '../queue/validate.js'
 import type { TaskContext } from './context.js'
 import { Heartbeat } from './heartbeat.js'
 import { type Handler, Run, type RunListener } from './run.js'
+import { Runs } from './runs.js'
 
 export type Handlers<Tasks> = {
   readonly [Type in TypeOf<Tasks>]?: (task: Delivery<Type, Tasks[Type]>, ctx: TaskContext) => unknown
@@ -70,7 +71,10 @@ export class Worker<Tasks = Record<string, unknown>> {
   readonly #concurrency: number
   readonly #leaseMs: number
   readonly #events = new EventEmitter()
-  readonly #runs = new Set<Run>()
+  /** From the first line of the handler until the queue has settled the task. */
+  readonly #held = new Runs()
+  /** Handlers under way. */
+  #active = 0
   /** Tasks whose handlers have ended, and that the queue has not settled yet. */
   #settling = 0
   readonly #settledWaiters: (() => void)[] = []
@@ -81,12 +85,12 @@ export class Worker<Tasks = Record<string, unknown>> {
     onReturned: (run, result) => this.#complete(run, result),
     onThrown: (run, error) => this.#settle(run, () => this.#fail(run.delivery, toError(error))),
     onCompleted: (run) => {
-      this.#settled(run.delivery)
+      this.#settled(run)
       this.#metrics.completed++
       this.#emit('completed', { task: run.delivery as AnyDelivery<Tasks>, result: run.result })
     },
-    onRefused: ({ delivery }, error) => {
-      this.#settled(delivery)
+    onRefused: (run, error) => {
+      this.#settled(run)
       this.#notSettled(error)
     },
   }
@@ -143,8 +147,8 @@ export class Worker<Tasks = Record<string, unknown>> {
     }
     if (this.#state !== 'starting') return
     this.#state = 'running'
-    this.#heartbeat = new Heartbeat(this.queue.consumer, this.#leaseMs, {
-      onLost: (delivery) => this.#lose(delivery),
+    this.#heartbeat = new Heartbeat(this.queue.consumer, this.#held, this.#leaseMs, {
+      onLost: (run) => this.#lose(run),
       onBeat: (error) => {
         this.#heartbeatFailed = error !== undefined
         if (error) this.#emit('error', error)
@@ -174,13 +178,13 @@ export class Worker<Tasks = Record<string, unknown>> {
           : this.#heartbeatFailed || !this.queue.consumer.reachesAll()
             ? 'degraded'
             : 'healthy'
-    return { status, running, active: this.#runs.size, metrics: { ...this.#metrics } }
+    return { status, running, active: this.#active, metrics: { ...this.#metrics } }
   }
 
   async #fetch(): Promise<void> {
     const { signal } = this.#stopSignal
     while (!signal.aborted) {
-      const room = this.#concurrency - this.#runs.size
+      const room = this.#concurrency - this.#active
       if (room <= 0) {
         await new Promise<void>((resolve) => {
           this.#freed = resolve
@@ -191,8 +195,7 @@ export class Worker<Tasks = Record<string, unknown>> {
       }
       const deliveries = await this.#take(room, signal)
       for (const delivery of deliveries) {
-        if (signal.aborted)
-          void this.#inBackground(delivery as Delivery, () => this.#handBack(delivery as Delivery))
+        if (signal.aborted) void this.#inBackground(() => this.#handBack(delivery as Delivery))
         else this.#run(delivery as Delivery)
       }
     }
@@ -218,8 +221,8 @@ export class Worker<Tasks = Record<string, unknown>> {
 
   #run(delivery: Delivery): void {
     const run = new Run(delivery, this.#listener)
-    this.#runs.add(run)
-    this.#heartbeat?.hold(delivery)
+    this.#held.add(run)
+    this.#active++
     this.#overdueTimer ??= setTimeout(() => this.#endOverdue(), OVERDUE_MS)
     const handler = Object.hasOwn(this.#handlers, delivery.type)
       ? (this.#handlers[delivery.type as TypeOf<Tasks>] as unknown as Handler)
@@ -233,20 +236,20 @@ export class Worker<Tasks = Record<string, unknown>> {
   #endOverdue(): void {
     this.#overdueTimer = undefined
     const nowMs = performance.now()
-    for (const run of this.#runs) {
-      if (run.deadlineMs > nowMs) continue
+    for (const run of this.#held.all()) {
+      if (run.over || run.deadlineMs > nowMs) continue
       const error = new TaskTimeoutError(run.delivery.id, run.delivery.timeoutMs)
       run.abort(error)
       this.#settle(run, () => this.#fail(run.delivery, error))
     }
-    if (this.#runs.size > 0) this.#overdueTimer = setTimeout(() => this.#endOverdue(), OVERDUE_MS)
+    if (this.#active > 0) this.#overdueTimer = setTimeout(() => this.#endOverdue(), OVERDUE_MS)
   }
 
   /** Its place is free for the next one at once. @returns false if it was over before */
   #end(run: Run): boolean {
     if (run.over) return false
     run.over = true
-    this.#runs.delete(run)
+    this.#active--
     this.#freed?.()
     this.#freed = undefined
     return true
@@ -259,25 +262,25 @@ export class Worker<Tasks = Record<string, unknown>> {
     try {
       run.delivery.completeFor(result, run)
     } catch (error) {
-      this.#settled(run.delivery)
+      this.#settled(run)
       this.#notSettled(error as Error)
     }
   }
 
   /** Ends a run once, and settles its task in the background. */
   #settle(run: Run, settle: () => Promise<void>): void {
-    if (this.#end(run)) void this.#inBackground(run.delivery, settle)
+    if (this.#end(run)) void this.#inBackground(settle, run)
   }
 
-  async #inBackground(delivery: Delivery, settle: () => Promise<void>): Promise<void> {
+  async #inBackground(settle: () => Promise<void>, run?: Run): Promise<void> {
     this.#settling++
     await settle()
-    this.#settled(delivery)
+    this.#settled(run)
   }
 
   /** Until then the lease was kept alive, since it may have to wait for a failover. */
-  #settled(delivery: Delivery): void {
-    this.#heartbeat?.drop(delivery)
+  #settled(run: Run | undefined): void {
+    if (run) this.#held.remove(run)
     if (--this.#settling === 0) for (const resolve of this.#settledWaiters.splice(0)) resolve()
   }
 
@@ -307,15 +310,11 @@ export class Worker<Tasks = Record<string, unknown>> {
     this.#emit('error', error)
   }
 
-  #lose(delivery: Delivery): void {
-    for (const run of this.#runs) {
-      if (run.delivery !== delivery) continue
-      const error = new LeaseLostError(delivery.id)
-      run.abort(error)
-      this.#settle(run, async () => this.#notSettled(error))
-      return
-    }
-    this.#heartbeat?.drop(delivery)
+  /** If its handler has ended, whatever settles it hears of the loss itself. */
+  #lose(run: Run): void {
+    const error = new LeaseLostError(run.delivery.id)
+    run.abort(error)
+    this.#settle(run, async () => this.#notSettled(error))
   }
 
   async #stop(timeoutMs: number): Promise<void> {
@@ -327,7 +326,8 @@ export class Worker<Tasks = Record<string, unknown>> {
       await this.#loop
       await this.#idle(timeoutMs)
       const stopped = new WorkerStoppedError(this.queue.name)
-      for (const run of [...this.#runs]) {
+      for (const run of this.#held.all()) {
+        if (run.over) continue
         run.abort(stopped)
         this.#settle(run, () => this.#handBack(run.delivery))
       }
@@ -342,7 +342,7 @@ export class Worker<Tasks = Record<string, unknown>> {
   /** Resolves when no handler runs, or after `timeoutMs`. */
   async #idle(timeoutMs: number): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs
-    while (this.#runs.size > 0) {
+    while (this.#active > 0) {
       const leftMs = deadlineMs - performance.now()
       if (leftMs <= 0) return
       let timer: NodeJS.Timeout | undefined
