@@ -115,7 +115,7 @@ export class Producer {
           this.#id,
           connection,
           options,
-          RECENT_BYTES / partitions.length,
+          Math.floor(RECENT_BYTES / partitions.length),
           (batches) => this.#restore(partition, batches),
         ),
     )
