@@ -48,8 +48,10 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
   app.get('/healthz', (context) => context.text('ok\n'))
   app.get('/readyz', async (context) => {
     const { nodes } = await cluster.observation(READY_WITHIN_MS)
-    const up = nodes.filter((node) => node.up).length
-    return context.text(`${up} of ${nodes.length} nodes answer\n`, up > 0 ? 200 : 503)
+    const silent = nodes.flatMap((node) => (node.up ? [] : [`${node.name}: ${node.error.message}`]))
+    const up = nodes.length - silent.length
+    const lines = [`${up} of ${nodes.length} nodes answer`, ...silent]
+    return context.text(`${lines.join('\n')}\n`, up > 0 ? 200 : 503)
   })
   app.get('/', (context) => context.text('/metrics\n/healthz\n/readyz\n'))
   const closeCollectors = () => Promise.all([cluster.close(), queues.close()])
