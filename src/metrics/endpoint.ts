@@ -28,6 +28,9 @@ export interface Endpoint {
   close(): Promise<void>
 }
 
+/** That of redis_exporter. */
+export const DEFAULT_PORT = 9121
+
 /** How old, in ms, the answer to `/readyz` may be: a load balancer that asks often must not be a load. */
 const READY_WITHIN_MS = 1_000
 
@@ -36,7 +39,7 @@ const READY_WITHIN_MS = 1_000
  * answers (200, else 503). @throws ListenError
  */
 export async function startEndpoint(options: EndpointOptions): Promise<Endpoint> {
-  const { port = 9121, host = '127.0.0.1' } = options
+  const { port = DEFAULT_PORT, host = '127.0.0.1' } = options
   const registry = new Registry()
   const common = { ...options, registry }
   const cluster = clusterCollector(common)
