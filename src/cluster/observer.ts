@@ -50,8 +50,9 @@ export class Observer {
     seeds: readonly Address[],
     private readonly options: ObserverOptions = {},
   ) {
-    this.#known = seeds
-    this.#seeds = seeds
+    // Each once: of two links to one node, the first would be forgotten, and stay open.
+    this.#seeds = [...new Map(seeds.map((seed) => [nameOf(seed), seed])).values()]
+    this.#known = this.#seeds
   }
 
   /** Never throws for what a node does: that is what is to be observed. One call at a time. */
