@@ -39,9 +39,9 @@ const READY_WITHIN_MS = 1_000
  * answers (200, else 503). @throws ListenError
  */
 export async function startEndpoint(options: EndpointOptions): Promise<Endpoint> {
-  const { port = DEFAULT_PORT, host = '127.0.0.1' } = options
+  const { port = DEFAULT_PORT, host = '127.0.0.1', timeoutMs = 1_000 } = options
   const registry = new Registry()
-  const common = { ...options, registry }
+  const common = { connection: options.connection, timeoutMs, registry }
   const cluster = clusterCollector(common)
   const queues = queueCollector(common)
   const app = new Hono()
@@ -67,8 +67,12 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       host,
       port: listening,
       async close() {
+        const closed = once(server, 'close')
         server.close()
-        await once(server, 'close')
+        // A scrape has been answered by then; who only holds a connection open would hold us up for a minute.
+        const timer = setTimeout(() => server.closeAllConnections(), 2 * timeoutMs)
+        await closed
+        clearTimeout(timer)
         await closeCollectors()
       },
     }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { expect, inject, onTestFinished, test } from 'vitest'
 import { startSingle } from '../../src/cluster/index.js'
@@ -51,6 +51,17 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
     await expect(fetch(`${document.url}/healthz`)).rejects.toThrow()
   },
 )
+
+test('who only holds a connection open does not hold up the end', async () => {
+  const { child, lines } = await running(['--node', seed, '--json', '--timeout-ms', '200'], /^}$/)
+  const { port } = JSON.parse(lines.join('\n')) as { port: number }
+  const socket = connect(port, '127.0.0.1')
+  onTestFinished(() => void socket.destroy())
+  await once(socket, 'connect')
+  const exit = once(child, 'exit')
+  child.kill('SIGTERM')
+  expect(await exit).toEqual([0, null])
+})
 
 test('for people it says where to look', async () => {
   const { lines } = await running(['--node', seed], /healthz/)
