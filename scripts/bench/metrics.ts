@@ -2,8 +2,13 @@
  * `npm run bench:metrics`: what metrics cost. The time of a scrape of 6 nodes and 10 queues, all well and with a node frozen;
  * and what is left of the throughput while everything is scraped every second.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
 import Table from 'cli-table3'
 import { bench, type FullReading } from '../../src/bench/run.js'
+import { ENDPOINT_VARIABLE } from '../../src/bench/watched-client.js'
 import type { Address } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
 import type { ConnectionOptions } from '../../src/connection/options.js'
@@ -18,6 +23,7 @@ interface Tasks {
 const QUEUES = 10
 const SCRAPES = 200
 const FROZEN_SCRAPES = 10
+const WARM_UP_SCRAPES = 50
 const TIMEOUT_MS = 1_000
 /** Tasks of each queue that wait, that are delayed, and that are under way, so that there is something to tell. */
 const READY = 2_000
@@ -25,7 +31,7 @@ const DELAYED = 200
 const ACTIVE = 20
 
 const rounds = Number(process.argv[2] ?? 5)
-const tasks = Number(process.argv[3] ?? 300_000)
+const tasks = Number(process.argv[3] ?? 800_000)
 
 const interrupt = new AbortController()
 process.once('SIGINT', () => interrupt.abort()).once('SIGTERM', () => interrupt.abort())
@@ -52,6 +58,9 @@ try {
   table.push(row('the same, scraped every second', perSecond(watched), 0))
   const ratios = watched.map((reading, i) => (100 * reading.perSecond) / (plain[i]?.perSecond ?? Number.NaN))
   table.push(row('of it, in the same round, %', ratios, 1))
+  const clientUs = (readings: readonly FullReading[]) => readings.map((reading) => reading.clientUs)
+  table.push(row('CPU of the client, µs/task', clientUs(plain), 2))
+  table.push(row('the same, scraped every second', clientUs(watched), 2))
 } finally {
   await servers.stop()
 }
@@ -127,8 +136,26 @@ async function flush(masters: readonly Address[]): Promise<void> {
     })
 }
 
-/** In turn, each reading in a process of its own. */
+/** In turn, each reading in a process of its own; the endpoint is one too, as it is run, and has been scraped before. */
 async function throughputs(connection: ConnectionOptions): Promise<(readonly FullReading[])[]> {
+  if (connection.mode !== 'cluster') throw new Error('a cluster is what is measured')
+  const [node] = connection.nodes
+  const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+  const args = [main, 'metrics', '--port', '0', '--node', `${node?.host}:${node?.port}`]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  try {
+    const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
+    const url = line.split(' ')[0] ?? ''
+    for (let i = 0; i < WARM_UP_SCRAPES; i++) await (await fetch(url)).text()
+    process.env[ENDPOINT_VARIABLE] = url
+    return await alternate(connection)
+  } finally {
+    child.kill()
+    if (child.exitCode === null) await once(child, 'exit')
+  }
+}
+
+async function alternate(connection: ConnectionOptions): Promise<(readonly FullReading[])[]> {
   const built = (name: string) => new URL(`../../dist/bench/${name}.js`, import.meta.url).href
   const rows = await bench({
     connection,

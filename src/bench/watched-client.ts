@@ -1,23 +1,17 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
-import type { ConnectionOptions } from '../connection/options.js'
 import { instrument, Registry } from '../metrics/index.js'
-import type { BenchClient, BenchSettings } from './client.js'
+import type { ContenderModule } from './client.js'
 import { openWith } from './shardq-client.js'
 
 const SCRAPE_MS = 1_000
-const MAIN = fileURLToPath(new URL('../cli/main.js', import.meta.url))
 
-/** As shardq-client, and all that is measured of it scraped every second: `shardq metrics`, and this process itself. */
-export async function open(
-  connection: ConnectionOptions,
-  name: string,
-  settings: BenchSettings,
-): Promise<BenchClient> {
+/** Where `shardq metrics` listens, for processes that this one starts. */
+export const ENDPOINT_VARIABLE = 'SHARDQ_BENCH_ENDPOINT'
+
+/** As shardq-client, with all that can be measured of it scraped every second: from the endpoint, and from this process. */
+export const open: ContenderModule['open'] = async (connection, name, settings) => {
   const registry = new Registry()
-  const { child, url } = await startEndpoint(connection)
+  const url = process.env[ENDPOINT_VARIABLE]
+  if (url === undefined) throw new Error(`${ENDPOINT_VARIABLE} is not set`)
   let scrape: Promise<unknown> = Promise.resolve()
   const timer = setInterval(() => {
     scrape = Promise.all([fetch(url).then((response) => response.text()), registry.metrics()])
@@ -29,19 +23,6 @@ export async function open(
       clearInterval(timer)
       await scrape
       await client.close()
-      child.kill()
-      await once(child, 'exit')
     },
   }
-}
-
-/** In a process of its own, as one runs it. @throws Error where the cluster needs a password, which is not for a command line */
-async function startEndpoint(connection: ConnectionOptions) {
-  if (connection.mode !== 'cluster' || connection.password !== undefined)
-    throw new Error('watched-client knows only a cluster without a password')
-  const [node] = connection.nodes
-  const args = [MAIN, 'metrics', '--port', '0', '--node', `${node?.host}:${node?.port}`]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
-  const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
-  return { child, url: line.split(' ')[0] ?? '' }
 }

@@ -416,7 +416,8 @@ export class Producer {
       tasks.forEach((task, at) => {
         // It may only be where it was.
         const item = new Item({ ...task, key: task.id }, receiver, at, deadlineMs, restores + 1)
-        item.id = task.id
+        if (task.bundle) item.join(task.bundle, task.place)
+        else item.id = task.id
         this.#bufferedBytes += item.bytes
         lane.keyed.putBack(item)
       })

@@ -175,8 +175,10 @@ if count > 0 then
 end
 
 -- A master whose memory is full may refuse it, which must not hold up the tasks.
-for name, count in string.gmatch(ARGV[8], '(%S+) (%d+)') do
-  redis.pcall('HINCRBY', KEYS[9], name, count)
+if ARGV[8] ~= '' then
+  for name, count in string.gmatch(ARGV[8], '(%S+) (%d+)') do
+    redis.pcall('HINCRBY', KEYS[9], name, count)
+  end
 end
 
 return {
