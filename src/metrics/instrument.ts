@@ -75,13 +75,19 @@ export function instrument<Tasks>(
 
 function instrumentWorker<Tasks>(worker: Worker<Tasks>, registry: Registry, mostTypes: number): () => void {
   const accounts = new Map<string, TypeAccount>()
-  worker.watch((type) => {
+  const accountOf = (type: string): TypeAccount => {
     const known = accounts.get(type)
     if (known) return known
     const label = accounts.size < mostTypes ? type : OTHER
     const account = accounts.get(label) ?? newAccount()
     accounts.set(label, account)
     return account
+  }
+  let last: { readonly type: string; readonly account: TypeAccount } | undefined
+  worker.watch((type) => {
+    // Tasks of one batch are mostly of one type, and to compare it costs less than to look it up.
+    if (last?.type !== type) last = { type, account: accountOf(type) }
+    return last.account
   })
   const queue = worker.queue.name
   const remove = observe(registry, WORKER_FAMILIES, async () => {

@@ -101,12 +101,18 @@ export class ConsumerLane {
   }
 
   /** Tries for a minute, or for as long as the lease holds if that is longer: while it has no master, it stands still. */
-  acknowledge(task: Named, lease: Lease, result: string, receiver: AcknowledgementReceiver): void {
+  acknowledge(
+    task: Named,
+    lease: Lease,
+    result: string,
+    receiver: AcknowledgementReceiver,
+    nowMs: number,
+  ): void {
     if (this.#stopped) {
       receiver.refused(new NotConnectedError(this.host.queue))
       return
     }
-    const deadlineMs = performance.now() + Math.max(lease.lengthMs, LEAST_PATIENCE_MS)
+    const deadlineMs = nowMs + Math.max(lease.lengthMs, LEAST_PATIENCE_MS)
     this.#acknowledgements.push(
       new Acknowledgement(task, lease.id, result, deadlineMs, lease.heldUntilMs, receiver),
     )

@@ -8,15 +8,21 @@ export const TIME_BOUNDS_MS = [
   1, 5, 10, 50, 100, 500, 1_000, 5_000, 10_000, 60_000, 300_000, 600_000,
 ] as const
 
+/** Index of the interval that it falls into. */
+export function intervalOf(ms: number): number {
+  let i = 0
+  while (i < TIME_BOUNDS_MS.length && ms > (TIME_BOUNDS_MS[i] as number)) i++
+  return i
+}
+
 /** How often something took how long. */
 export class Durations {
   readonly counts = new Array<number>(TIME_BOUNDS_MS.length + 1).fill(0)
   sumMs = 0
 
-  add(ms: number): void {
-    let i = 0
-    while (i < TIME_BOUNDS_MS.length && ms > (TIME_BOUNDS_MS[i] as number)) i++
-    this.counts[i] = (this.counts[i] ?? 0) + 1
+  /** @param interval that of `ms`, where it is known already */
+  add(ms: number, interval = intervalOf(ms)): void {
+    this.counts[interval] = (this.counts[interval] ?? 0) + 1
     this.sumMs += ms
   }
 

@@ -10,7 +10,7 @@ import {
 import { type Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS } from '../queue/delivery.js'
 import type { QueueOptions } from '../queue/queue-options.js'
 import { type AnyDelivery, TaskQueue, type TypeOf } from '../queue/task-queue.js'
-import type { Timings } from '../queue/timings.js'
+import { intervalOf, type Timings } from '../queue/timings.js'
 import { checkInteger } from '../queue/validate.js'
 import type { TaskContext } from './context.js'
 import { Heartbeat } from './heartbeat.js'
@@ -205,9 +205,10 @@ export class Worker<Tasks = Record<string, unknown>> {
         continue
       }
       const deliveries = await this.#take(room, signal)
+      const sinceMs = Date.now() - performance.now()
       for (const delivery of deliveries) {
         if (signal.aborted) void this.#inBackground(() => this.#handBack(delivery as Delivery))
-        else this.#run(delivery as Delivery)
+        else this.#run(delivery as Delivery, sinceMs)
       }
     }
   }
@@ -230,14 +231,16 @@ export class Worker<Tasks = Record<string, unknown>> {
     }
   }
 
-  #run(delivery: Delivery): void {
+  /** `sinceMs`: from 1970 to 0 by performance.now(), which the producers' clocks do not know. */
+  #run(delivery: Delivery, sinceMs: number): void {
     const run = new Run(delivery, this.#listener)
-    // By two clocks: a task from a producer whose clock is ahead has not waited.
-    const waitedMs = Math.max(0, Date.now() - delivery.enqueuedAt)
+    // A task from a producer whose clock is ahead has not waited.
+    const waitedMs = Math.max(0, sinceMs + run.startedMs - delivery.enqueuedAt)
+    const interval = intervalOf(waitedMs)
     // What a later attempt waited for was its backoff.
-    if (delivery.attempt === 1) this.#timings?.wait.add(waitedMs)
+    if (delivery.attempt === 1) this.#timings?.wait.add(waitedMs, interval)
     run.account = this.#watcher?.(delivery.type)
-    run.account?.wait.add(waitedMs)
+    run.account?.wait.add(waitedMs, interval)
     this.#held.add(run)
     this.#active++
     this.#overdueTimer ??= setTimeout(() => this.#endOverdue(), OVERDUE_MS)
@@ -262,12 +265,13 @@ export class Worker<Tasks = Record<string, unknown>> {
   }
 
   /** Its place is free for the next one at once. @returns false if it was over before */
-  #end(run: Run): boolean {
+  #end(run: Run, nowMs: number): boolean {
     if (run.over) return false
     run.over = true
-    const { tookMs } = run
-    this.#timings?.processing.add(tookMs)
-    run.account?.processing.add(tookMs)
+    const tookMs = nowMs - run.startedMs
+    const interval = intervalOf(tookMs)
+    this.#timings?.processing.add(tookMs, interval)
+    run.account?.processing.add(tookMs, interval)
     this.#active--
     this.#freed?.()
     this.#freed = undefined
@@ -275,11 +279,13 @@ export class Worker<Tasks = Record<string, unknown>> {
   }
 
   #complete(run: Run, result: unknown): void {
-    if (!this.#end(run)) return
+    // Read once for all that is to be done with it now: a clock is dear beside a short task.
+    const nowMs = performance.now()
+    if (!this.#end(run, nowMs)) return
     run.result = result
     this.#settling++
     try {
-      run.delivery.completeFor(result, run)
+      run.delivery.completeFor(result, run, nowMs)
     } catch (error) {
       this.#settled(run)
       this.#notSettled(error as Error)
@@ -288,7 +294,7 @@ export class Worker<Tasks = Record<string, unknown>> {
 
   /** Ends a run once, and settles its task in the background. */
   #settle(run: Run, settle: () => Promise<void>): void {
-    if (this.#end(run)) void this.#inBackground(settle, run)
+    if (this.#end(run, performance.now())) void this.#inBackground(settle, run)
   }
 
   async #inBackground(settle: () => Promise<void>, run?: Run): Promise<void> {
