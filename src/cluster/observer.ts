@@ -1,4 +1,5 @@
-import { type Address, type LinkOptions, NodeLink } from './link.js'
+import { NodeUnreachableError } from './errors.js'
+import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, NodeLink } from './link.js'
 import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
 
 /** What one node said when it was asked, or why it said nothing. */
@@ -37,18 +38,21 @@ const NOT_TO_BE_ASKED = ['noaddr', 'handshake']
 
 /**
  * Asks all nodes of a cluster, found from any of the seeds, for what they know; again and again over the same links. Nodes
- * that join are found by the views of the others, and nodes that every view has forgotten are left out, unless they are seeds.
- * One that does not answer costs `timeoutMs` (default 1,000), the others meanwhile answer.
+ * that join are found by the views of the others, and nodes that all others have forgotten are left out, unless they are seeds.
+ * One that does not answer costs `timeoutMs` (default 1,000) in all, the others meanwhile answer.
  */
 export class Observer {
-  readonly #links = new Map<string, NodeLink>()
+  readonly #links = new Map<string, Promise<NodeLink>>()
   #known: readonly Address[]
+  #seeds: readonly Address[]
 
   constructor(
-    private readonly seeds: readonly Address[],
+    seeds: readonly Address[],
     private readonly options: ObserverOptions = {},
   ) {
-    this.#known = seeds
+    // Each once: of two links to one node, the first would be forgotten, and stay open.
+    this.#seeds = [...new Map(seeds.map((seed) => [nameOf(seed), seed])).values()]
+    this.#known = this.#seeds
   }
 
   /** Never throws for what a node does: that is what is to be observed. One call at a time. */
@@ -61,61 +65,102 @@ export class Observer {
         found.set(node.name, node)
       asked = listedBy([...found.values()]).filter((address) => !found.has(nameOf(address)))
     }
-    const listed = listedBy([...found.values()])
-    const wanted = new Set([...this.seeds, ...listed].map(nameOf))
+    const listed = new Set(listedBy([...found.values()]).map(nameOf))
+    this.#seeds = this.#seeds.map((seed) => this.#asListed(seed, found, listed))
+    const wanted = new Set([...this.#seeds.map(nameOf), ...listed])
     const nodes = [...found.values()]
       // Where no node answers, nobody has forgotten anybody.
-      .filter(({ name }) => listed.length === 0 || wanted.has(name))
+      .filter(({ name }) => listed.size === 0 || wanted.has(name))
       .sort((a, b) => a.address.port - b.address.port || (a.address.host < b.address.host ? -1 : 1))
     this.#known = nodes.map(({ address }) => address)
     return { atMs: Date.now(), nodes }
   }
 
   close(): void {
-    for (const link of this.#links.values()) link.close()
-    this.#links.clear()
+    for (const name of this.#links.keys()) this.#hangUp(name)
   }
 
+  /** A seed may be called otherwise than the cluster calls it, `localhost` for instance, and is not to be there twice. */
+  #asListed(seed: Address, found: Map<string, NodeObservation>, listed: ReadonlySet<string>): Address {
+    const name = nameOf(seed)
+    const id = idOf(found.get(name))
+    if (id === undefined || listed.has(name)) return seed
+    const same = [...found.values()].find((node) => listed.has(node.name) && idOf(node) === id)
+    if (!same) return seed
+    found.delete(name)
+    this.#hangUp(name)
+    return same.address
+  }
+
+  /** The deadline is for all questions together: a frozen node takes the connection, and is then silent to one after the other. */
   async #ask(address: Address): Promise<NodeObservation> {
     const name = nameOf(address)
-    const startedMs = performance.now()
+    const timeoutMs = this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS
+    let timer: NodeJS.Timeout | undefined
+    const deadline = new Promise<never>((_, reject) => {
+      const cause = new Error(`silent for ${timeoutMs} ms`)
+      // What has arrived while this process was busy is read first.
+      timer = setTimeout(() => setImmediate(reject, new NodeUnreachableError(name, { cause })), timeoutMs)
+    })
     try {
-      let link = this.#links.get(name)
-      if (!link) {
-        link = await NodeLink.open(address, this.options)
-        this.#links.set(name, link)
-      }
-      const [info, clusterInfo, nodes, config] = await Promise.all([
-        link.text('INFO', 'everything'),
-        unlessNoCluster(link.text('CLUSTER', 'INFO')),
-        unlessNoCluster(link.text('CLUSTER', 'NODES')),
-        this.options.config ? settingsOf(link) : undefined,
-      ])
-      return {
-        name,
-        address,
-        up: true,
-        answeredInMs: performance.now() - startedMs,
-        info: parseFields(info),
-        clusterInfo: parseFields(clusterInfo),
-        view: parseClusterNodes(nodes, address.host),
-        config,
-      }
+      return await Promise.race([this.#answerOf(name, address), deadline])
     } catch (error) {
-      this.#links.get(name)?.close()
-      this.#links.delete(name)
+      this.#hangUp(name)
       return { name, address, up: false, error: error as Error }
+    } finally {
+      clearTimeout(timer)
     }
+  }
+
+  async #answerOf(name: string, address: Address): Promise<NodeObservation> {
+    const startedMs = performance.now()
+    let opening = this.#links.get(name)
+    if (!opening) {
+      opening = NodeLink.open(address, this.options)
+      this.#links.set(name, opening)
+    }
+    const link = await opening
+    const [info, clusterInfo, nodes, config] = await Promise.all([
+      link.text('INFO', 'everything'),
+      unlessNoCluster(link.text('CLUSTER', 'INFO')),
+      unlessNoCluster(link.text('CLUSTER', 'NODES')),
+      this.options.config ? settingsOf(link) : undefined,
+    ])
+    return {
+      name,
+      address,
+      up: true,
+      answeredInMs: performance.now() - startedMs,
+      info: parseFields(info),
+      clusterInfo: parseFields(clusterInfo),
+      view: parseClusterNodes(nodes, address.host),
+      config,
+    }
+  }
+
+  #hangUp(name: string): void {
+    const opening = this.#links.get(name)
+    this.#links.delete(name)
+    // Why it did not open, if it did not, is what the node was reported with.
+    void opening?.then(
+      (link) => link.close(),
+      () => undefined,
+    )
   }
 }
 
-/** Addresses that the nodes which answer list. */
+/** The name that a node has in the cluster. */
+function idOf(node: NodeObservation | undefined): string | undefined {
+  return node?.up ? node.view.find(({ myself }) => myself)?.id : undefined
+}
+
+/** Addresses that the nodes which answer list of others: one that was removed lists itself for ever. */
 function listedBy(nodes: readonly NodeObservation[]): Address[] {
   const byName = new Map<string, Address>()
   for (const node of nodes) {
     if (!node.up) continue
-    for (const { host, port, flags } of node.view)
-      if (!flags.some((flag) => NOT_TO_BE_ASKED.includes(flag)))
+    for (const { host, port, flags, myself } of node.view)
+      if (!myself && !flags.some((flag) => NOT_TO_BE_ASKED.includes(flag)))
         byName.set(nameOf({ host, port }), { host, port })
   }
   return [...byName.values()]

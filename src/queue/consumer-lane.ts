@@ -12,6 +12,7 @@ import type { Durability } from './durability.js'
 import { type HandedBatch, Lease } from './lease.js'
 import { Settling } from './settling.js'
 import { isKeyed } from './task.js'
+import type { Timings } from './timings.js'
 
 /** Most acknowledgements in one call. */
 const BATCH_TASKS = 500
@@ -50,6 +51,7 @@ export interface LaneHost {
   readonly connection: Connection
   readonly durability: Durability
   readonly keepResultsMs: number
+  readonly timings: Timings
   nextLeaseId(): string
   /** `askedAtMs`: performance.now() when the call was sent. */
   onOutlook(partition: Partition, outlook: Outlook, askedAtMs: number): void
@@ -99,12 +101,18 @@ export class ConsumerLane {
   }
 
   /** Tries for a minute, or for as long as the lease holds if that is longer: while it has no master, it stands still. */
-  acknowledge(task: Named, lease: Lease, result: string, receiver: AcknowledgementReceiver): void {
+  acknowledge(
+    task: Named,
+    lease: Lease,
+    result: string,
+    receiver: AcknowledgementReceiver,
+    nowMs: number,
+  ): void {
     if (this.#stopped) {
       receiver.refused(new NotConnectedError(this.host.queue))
       return
     }
-    const deadlineMs = performance.now() + Math.max(lease.lengthMs, LEAST_PATIENCE_MS)
+    const deadlineMs = nowMs + Math.max(lease.lengthMs, LEAST_PATIENCE_MS)
     this.#acknowledgements.push(
       new Acknowledgement(task, lease.id, result, deadlineMs, lease.heldUntilMs, receiver),
     )
@@ -229,9 +237,12 @@ export class ConsumerLane {
   async #exchange(want: Want | undefined, sent: Acknowledgement[]): Promise<void> {
     const leaseId = want ? this.host.nextLeaseId() : ''
     const groups = groupByLease(sent, this.host.keepResultsMs > 0)
+    const askedAtMs = performance.now()
+    const carried = this.host.timings.take(askedAtMs)
     const call = exchangeCall(this.partition.keys, {
       acknowledge: groups.map(({ lease }) => lease),
       keepResultsMs: this.host.keepResultsMs,
+      carried: carried?.text ?? '',
       fetch: {
         leaseId,
         leaseMs: want?.leaseMs ?? 0,
@@ -240,7 +251,6 @@ export class ConsumerLane {
         levels: want?.levels ?? [],
       },
     })
-    const askedAtMs = performance.now()
     const outcome = await this.host.connection.attempt(this.partition.slot, call, { lane: 'consume' })
     if (outcome.ok) {
       this.#settle(
@@ -257,6 +267,7 @@ export class ConsumerLane {
       return
     }
     const { fault } = outcome
+    this.host.timings.failed(carried, fault)
     if (!isCertain(fault)) {
       for (const acknowledgement of sent) acknowledgement.resent = true
       if (want) this.#abandoned.push({ leaseId, ids: [], untilMs: askedAtMs + want.leaseMs })

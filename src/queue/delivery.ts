@@ -97,18 +97,18 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
   /** The task is done; it and its checkpoints are forgotten, the result kept where the queue keeps results. */
   complete(result?: unknown): Promise<void> {
     return new Promise((resolve, reject) =>
-      this.completeFor(result, { acknowledged: resolve, refused: reject }),
+      this.completeFor(result, { acknowledged: resolve, refused: reject }, performance.now()),
     )
   }
 
   /** As `complete`, for one who does not want a promise. @internal */
-  completeFor(result: unknown, receiver: AcknowledgementReceiver): void {
+  completeFor(result: unknown, receiver: AcknowledgementReceiver, nowMs: number): void {
     const { options, consumer } = this.host
     const text =
       options.keepResultsMs > 0
         ? toJson(`the result of task ${this.id}`, result ?? null, options.maxPayloadBytes)
         : ''
-    consumer.lane(this.#lease.partition).acknowledge(this, this.#lease, text, receiver)
+    consumer.lane(this.#lease.partition).acknowledge(this, this.#lease, text, receiver, nowMs)
   }
 
   /**

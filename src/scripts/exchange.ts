@@ -28,6 +28,8 @@ export interface ExchangeInput {
   readonly acknowledge: readonly AcknowledgedLease[]
   /** Ms to keep results of completed tasks; 0 for not at all. */
   readonly keepResultsMs: number
+  /** Counters that grow, and by how much (queue/timings.ts); mostly ''. */
+  readonly carried?: string
   readonly fetch: {
     readonly leaseId: string
     readonly leaseMs: number
@@ -50,7 +52,7 @@ export interface ExchangeResult {
 }
 
 export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptCall<ExchangeResult> {
-  const { fetch, acknowledge, keepResultsMs } = input
+  const { fetch, acknowledge, keepResultsMs, carried = '' } = input
   const names: string[] = []
   const args: Argument[] = [
     fetch.leaseId,
@@ -60,6 +62,7 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
     fetch.least,
     keepResultsMs,
     FETCH_BYTES,
+    carried,
   ]
   for (const lease of acknowledge) {
     // Every result has an id of its own, which a bundle has not.

@@ -1,6 +1,7 @@
 import type { AcknowledgementReceiver } from '../queue/acknowledgement.js'
 import type { Checkpoint, Delivery } from '../queue/delivery.js'
 import type { TaskContext } from './context.js'
+import type { TypeAccount } from './watcher.js'
 
 export type Handler = (task: Delivery, context: TaskContext) => unknown
 
@@ -27,6 +28,8 @@ export class Run implements TaskContext, AcknowledgementReceiver {
   /** See Runs. */
   place = -1
   result: unknown = undefined
+  /** Where it is counted, if that is wanted. */
+  account: TypeAccount | undefined = undefined
   #controller: AbortController | undefined = undefined
   #reason: Error | undefined = undefined
   /** performance.now() by which the handler has to be done. */
@@ -37,6 +40,11 @@ export class Run implements TaskContext, AcknowledgementReceiver {
     private readonly listener: RunListener,
   ) {
     this.deadlineMs = performance.now() + delivery.timeoutMs
+  }
+
+  /** By performance.now(). Not a field: one more number would be one more object, for each task. */
+  get startedMs(): number {
+    return this.deadlineMs - this.delivery.timeoutMs
   }
 
   start(handler: Handler): void {

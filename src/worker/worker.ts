@@ -10,11 +10,13 @@ import {
 import { type Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS } from '../queue/delivery.js'
 import type { QueueOptions } from '../queue/queue-options.js'
 import { type AnyDelivery, TaskQueue, type TypeOf } from '../queue/task-queue.js'
+import { intervalOf, type Timings } from '../queue/timings.js'
 import { checkInteger } from '../queue/validate.js'
 import type { TaskContext } from './context.js'
 import { Heartbeat } from './heartbeat.js'
 import { type Handler, Run, type RunListener } from './run.js'
 import { Runs } from './runs.js'
+import type { WorkerWatcher } from './watcher.js'
 
 export type Handlers<Tasks> = {
   readonly [Type in TypeOf<Tasks>]?: (task: Delivery<Type, Tasks[Type]>, ctx: TaskContext) => unknown
@@ -83,10 +85,11 @@ export class Worker<Tasks = Record<string, unknown>> {
       this.#emit('progress', { task: delivery as AnyDelivery<Tasks>, value }),
     onLog: ({ delivery }, message) => this.#emit('log', { task: delivery as AnyDelivery<Tasks>, message }),
     onReturned: (run, result) => this.#complete(run, result),
-    onThrown: (run, error) => this.#settle(run, () => this.#fail(run.delivery, toError(error))),
+    onThrown: (run, error) => this.#settle(run, () => this.#fail(run, toError(error))),
     onCompleted: (run) => {
       this.#settled(run)
       this.#metrics.completed++
+      if (run.account) run.account.outcomes.completed++
       this.#emit('completed', { task: run.delivery as AnyDelivery<Tasks>, result: run.result })
     },
     onRefused: (run, error) => {
@@ -98,6 +101,8 @@ export class Worker<Tasks = Record<string, unknown>> {
   readonly #stopSignal = new AbortController()
   #state: State = 'idle'
   #heartbeat: Heartbeat | undefined
+  #timings: Timings | undefined
+  #watcher: WorkerWatcher | undefined
   #heartbeatFailed = false
   #overdueTimer: NodeJS.Timeout | undefined
   #loop: Promise<void> | undefined
@@ -155,6 +160,7 @@ export class Worker<Tasks = Record<string, unknown>> {
       },
     })
     this.#heartbeat.start()
+    this.#timings = this.queue.consumer.timings
     this.#loop = this.#fetch()
   }
 
@@ -181,6 +187,11 @@ export class Worker<Tasks = Record<string, unknown>> {
     return { status, running, active: this.#active, metrics: { ...this.#metrics } }
   }
 
+  /** One watcher at most; undefined for none. @internal */
+  watch(watcher: WorkerWatcher | undefined): void {
+    this.#watcher = watcher
+  }
+
   async #fetch(): Promise<void> {
     const { signal } = this.#stopSignal
     while (!signal.aborted) {
@@ -194,9 +205,10 @@ export class Worker<Tasks = Record<string, unknown>> {
         continue
       }
       const deliveries = await this.#take(room, signal)
+      const sinceMs = Date.now() - performance.now()
       for (const delivery of deliveries) {
         if (signal.aborted) void this.#inBackground(() => this.#handBack(delivery as Delivery))
-        else this.#run(delivery as Delivery)
+        else this.#run(delivery as Delivery, sinceMs)
       }
     }
   }
@@ -219,8 +231,16 @@ export class Worker<Tasks = Record<string, unknown>> {
     }
   }
 
-  #run(delivery: Delivery): void {
+  /** `sinceMs`: from 1970 to 0 by performance.now(), which the producers' clocks do not know. */
+  #run(delivery: Delivery, sinceMs: number): void {
     const run = new Run(delivery, this.#listener)
+    // A task from a producer whose clock is ahead has not waited.
+    const waitedMs = Math.max(0, sinceMs + run.startedMs - delivery.enqueuedAt)
+    const interval = intervalOf(waitedMs)
+    // What a later attempt waited for was its backoff.
+    if (delivery.attempt === 1) this.#timings?.wait.add(waitedMs, interval)
+    run.account = this.#watcher?.(delivery.type)
+    run.account?.wait.add(waitedMs, interval)
     this.#held.add(run)
     this.#active++
     this.#overdueTimer ??= setTimeout(() => this.#endOverdue(), OVERDUE_MS)
@@ -228,8 +248,7 @@ export class Worker<Tasks = Record<string, unknown>> {
       ? (this.#handlers[delivery.type as TypeOf<Tasks>] as unknown as Handler)
       : undefined
     if (handler) run.start(handler)
-    else
-      this.#settle(run, () => this.#fail(delivery, new UnknownTaskTypeError(this.queue.name, delivery.type)))
+    else this.#settle(run, () => this.#fail(run, new UnknownTaskTypeError(this.queue.name, delivery.type)))
   }
 
   /** One timer for all runs: one for each would cost more than all else that is done for a short task. */
@@ -240,15 +259,19 @@ export class Worker<Tasks = Record<string, unknown>> {
       if (run.over || run.deadlineMs > nowMs) continue
       const error = new TaskTimeoutError(run.delivery.id, run.delivery.timeoutMs)
       run.abort(error)
-      this.#settle(run, () => this.#fail(run.delivery, error))
+      this.#settle(run, () => this.#fail(run, error))
     }
     if (this.#active > 0) this.#overdueTimer = setTimeout(() => this.#endOverdue(), OVERDUE_MS)
   }
 
   /** Its place is free for the next one at once. @returns false if it was over before */
-  #end(run: Run): boolean {
+  #end(run: Run, nowMs: number): boolean {
     if (run.over) return false
     run.over = true
+    const tookMs = nowMs - run.startedMs
+    const interval = intervalOf(tookMs)
+    this.#timings?.processing.add(tookMs, interval)
+    run.account?.processing.add(tookMs, interval)
     this.#active--
     this.#freed?.()
     this.#freed = undefined
@@ -256,11 +279,13 @@ export class Worker<Tasks = Record<string, unknown>> {
   }
 
   #complete(run: Run, result: unknown): void {
-    if (!this.#end(run)) return
+    // Read once for all that is to be done with it now: a clock is dear beside a short task.
+    const nowMs = performance.now()
+    if (!this.#end(run, nowMs)) return
     run.result = result
     this.#settling++
     try {
-      run.delivery.completeFor(result, run)
+      run.delivery.completeFor(result, run, nowMs)
     } catch (error) {
       this.#settled(run)
       this.#notSettled(error as Error)
@@ -269,7 +294,7 @@ export class Worker<Tasks = Record<string, unknown>> {
 
   /** Ends a run once, and settles its task in the background. */
   #settle(run: Run, settle: () => Promise<void>): void {
-    if (this.#end(run)) void this.#inBackground(settle, run)
+    if (this.#end(run, performance.now())) void this.#inBackground(settle, run)
   }
 
   async #inBackground(settle: () => Promise<void>, run?: Run): Promise<void> {
@@ -284,7 +309,7 @@ export class Worker<Tasks = Record<string, unknown>> {
     if (--this.#settling === 0) for (const resolve of this.#settledWaiters.splice(0)) resolve()
   }
 
-  async #fail(delivery: Delivery, error: Error): Promise<void> {
+  async #fail({ delivery, account }: Run, error: Error): Promise<void> {
     let outcome: 'retried' | 'dead'
     try {
       outcome = await delivery.fail(error)
@@ -294,6 +319,7 @@ export class Worker<Tasks = Record<string, unknown>> {
     }
     this.#metrics.failed++
     if (outcome === 'dead') this.#metrics.dead++
+    if (account) account.outcomes[outcome === 'dead' ? 'dead' : 'failed']++
     this.#emit(outcome === 'dead' ? 'dead' : 'failed', { task: delivery as AnyDelivery<Tasks>, error })
   }
 
