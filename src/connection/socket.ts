@@ -3,7 +3,7 @@ import { Redis, Command as RedisCommand } from 'ioredis'
 import type { NodeAddress } from './options.js'
 import { type Fault, faultOfReply } from './replies.js'
 
-export type Command = readonly [name: string, ...args: (string | number)[]]
+export type Command = readonly [name: string, ...args: (string | number | Buffer)[]]
 
 /** Replies in the order of the commands; an error reply is an Error in its place. */
 export type Replies =
@@ -156,26 +156,42 @@ export class NodeSocket {
 }
 
 /**
- * Sends commands in one write; an error is a reply like others. As ioredis' own pipeline does it, without the objects that it
- * makes for each: a lone task would wait for them.
+ * Sends commands in one write; an error is a reply like others. ioredis only keeps account of them: as its pipeline would send
+ * them, a lone task would wait for the objects that it makes, and large arguments would be copied again and again.
  */
 function writeTogether(redis: Redis, commands: readonly Command[]): Promise<unknown[]> {
-  let text = ''
-  let left = commands.length
-  const collector = {
-    isPipeline: true as const,
-    destination: { redis },
-    write(part: string | Buffer) {
-      text += part
-      if (--left === 0) redis.stream.write(text)
-    },
-  }
-  const replies = commands.map(([name, ...args]) => {
-    const command = new RedisCommand(name, args, { replyEncoding: 'utf8' })
-    redis.sendCommand(command, collector)
+  let taken = 0
+  const counter = { isPipeline: true as const, destination: { redis }, write: () => taken++ }
+  const replies = commands.map(([name]) => {
+    const command = new RedisCommand(name, [], { replyEncoding: 'utf8' })
+    redis.sendCommand(command, counter)
     return command.promise.catch((error: unknown) => error)
   })
+  // Of a stream that has ended, it has refused all.
+  if (taken === commands.length) writeParts(redis.stream, commands)
   return Promise.all(replies)
+}
+
+/** The commands as RESP 2 has them (https://redis.io/docs/latest/develop/reference/protocol-spec/); buffers are not copied. */
+function writeParts(stream: Redis['stream'], commands: readonly Command[]): void {
+  let text = ''
+  let corked = false
+  for (const command of commands) {
+    text += `*${command.length}\r\n`
+    for (const part of command) {
+      if (part instanceof Buffer) {
+        if (!corked) stream.cork()
+        corked = true
+        stream.write(`${text}$${part.length}\r\n`)
+        stream.write(part)
+        text = '\r\n'
+      } else {
+        text += `$${Buffer.byteLength(String(part))}\r\n${part}\r\n`
+      }
+    }
+  }
+  stream.write(text)
+  if (corked) stream.uncork()
 }
 
 /** On a stream that has ended, ioredis' disconnect() would leave a timer of 2 s behind. */

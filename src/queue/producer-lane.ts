@@ -45,6 +45,7 @@ export class ProducerLane {
   /** Copies that were confirmed elsewhere and are to be removed here. */
   #voids: string[] = []
   readonly #recent: Recent
+  readonly #reserve = (bytes: number) => this.#recent.reserve(bytes)
   /** A break was noticed, and it is not known yet what it cost. */
   #doubted = false
   /** Highest number that was confirmed, and who was master then. */
@@ -124,7 +125,8 @@ export class ProducerLane {
 
   async send(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
     const before = this.#master
-    const tasks = batchOf(batch.items)
+    this.#recent.begin()
+    const tasks = batchOf(batch.items, this.#reserve)
     const outcome = await this.#call(batch.number, tasks, confirm)
     if (!outcome.ok) return outcome
     this.#compare(outcome.value.previous, before)

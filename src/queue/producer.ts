@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Confirmation, Connection, Outcome } from '../connection/connection.js'
+import type { Confirmation, Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
 import {
@@ -9,11 +9,11 @@ import {
   QueueFullError,
   QueueUnavailableError,
 } from '../errors.js'
-import { type Partition, partitionOfKey, visitingOrder } from '../keys/partitions.js'
+import { type Partition, partitionOfKey } from '../keys/partitions.js'
 import type { EnqueueResult } from '../scripts/enqueue.js'
 import { tasksOf } from '../scripts/task-batch.js'
 import { Backlog } from './backlog.js'
-import { Balance } from './balance.js'
+import { BATCH_BYTES, BATCH_TASKS, Dealer } from './dealer.js'
 import { Faults } from './faults.js'
 import { Gate } from './gate.js'
 import { bytesOf, type EncodedTask, Item, OneReceiver, type Receiver } from './item.js'
@@ -23,19 +23,12 @@ import type { ResolvedQueueOptions } from './queue-options.js'
 import type { RecentBatch } from './recent.js'
 import { Untold } from './untold.js'
 
-/** Most tasks and bytes in one batch: what a master carries out in about a millisecond. */
-const BATCH_TASKS = 500
-const BATCH_BYTES = 512 * 1024
 /** Bytes that enqueueMany keeps waiting at most: some ten ms of work, so that others are not held up and little grows old. */
 const AHEAD_BYTES = 6 * 1024 * 1024
 /** Tasks of an enqueueMany between two breaths. */
 const TASKS_PER_BREATH = 1_000
 /** Ms between looks at what waits for a shard: replies alone may never come. */
 const LOOK_MS = 50
-/** Ms after which a batch without a reply no longer holds up other shards. */
-const STUCK_MS = 100
-/** Tasks, one or a few at a time, that go to the same partition before it is another one's turn. */
-const STICK_TASKS = 8
 /** Most copies of a task whose fate is open, before it stays where it is. */
 const MOST_COPIES = 3
 /** Ms for which it is tried to store again what a master has lost: longer than a failover. */
@@ -64,18 +57,11 @@ export class Producer {
   readonly #aheadBytes: number
   readonly #id = randomBytes(7).readUIntBE(1, 6).toString(36)
   readonly #lanes: ProducerLane[]
-  /** Lanes without a call under way; the one that has been so for longest is first. */
-  readonly #idle: Set<ProducerLane>
+  readonly #dealer: Dealer
   /** Lanes that may have something that goes to their partition alone. */
   readonly #needy = new Set<ProducerLane>()
   readonly #loose = new Backlog()
-  readonly #balance = new Balance()
-  /** Masters with batches that wait for a replica, and how many. */
-  readonly #confirming = new Map<Node, number>()
   #sequence = 0
-  /** Asked first, for so many more tasks. */
-  #sticky: ProducerLane | undefined
-  #stickyLeft = 0
   #breathAt = TASKS_PER_BREATH
   #bufferedBytes = 0
   #flushing = false
@@ -89,7 +75,7 @@ export class Producer {
   #stopped = false
   readonly #onTopology = () => {
     this.gate.review()
-    this.#rebalance()
+    this.#dealer.rebalance()
     // What was confirmed before the change may be in doubt.
     for (const lane of this.#lanes) this.#needy.add(lane)
     this.#flushSoon()
@@ -118,14 +104,12 @@ export class Producer {
           connection,
           options,
           this.#untold,
-          RECENT_BYTES / partitions.length,
+          Math.floor(RECENT_BYTES / partitions.length),
           (batches) => this.#restore(partition, batches),
         ),
     )
-    const order = visitingOrder(partitions.length)
-    this.#idle = new Set(order.flatMap((index) => this.#lanes[index] ?? []))
+    this.#dealer = new Dealer(connection, this.gate, this.#lanes)
     connection.topology.on('change', this.#onTopology)
-    this.#rebalance()
   }
 
   /** Resolves with the task's id once the durability holds. @throws see TaskQueue.enqueue */
@@ -178,7 +162,9 @@ export class Producer {
   async close(): Promise<void> {
     this.#closed = true
     if (this.#bufferedBytes > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
-    await Promise.all([...this.#idle].filter((lane) => lane.hasVoids).map((lane) => this.#sendVoids(lane)))
+    await Promise.all(
+      [...this.#dealer.idle].filter((lane) => lane.hasVoids).map((lane) => this.#sendVoids(lane)),
+    )
     await this.#tellRest()
     this.#stopped = true
     this.connection.topology.off('change', this.#onTopology)
@@ -188,7 +174,7 @@ export class Producer {
 
   /** What has gone wrong since the last batch; not worth waiting for a shard that is down. */
   async #tellRest(): Promise<void> {
-    const lane = [...this.#idle].find((one) => this.gate.isOpen(one.partition))
+    const lane = [...this.#dealer.idle].find((one) => this.gate.isOpen(one.partition))
     if (lane && this.#untold.some) await lane.check()
   }
 
@@ -217,7 +203,7 @@ export class Producer {
     // Asked first, since it has to notice a break when it happens.
     const { doubtful } = lane
     if (!lane.waits) this.#needy.delete(lane)
-    if (!this.#idle.has(lane) || lane.paused || !this.connection.serves(lane.partition.slot)) return
+    if (!this.#dealer.idle.has(lane) || lane.paused || !this.connection.serves(lane.partition.slot)) return
     if (doubtful) void this.#check(lane)
     else if (lane.hasVoids) void this.#sendVoids(lane)
     else if (this.#takes(lane)) {
@@ -237,64 +223,20 @@ export class Producer {
 
   #flushLoose(): void {
     if (this.#loose.size === 0) return
-    this.#dealLoose((lane) => this.gate.isOpen(lane.partition))
+    this.#deal((lane) => this.gate.isOpen(lane.partition))
     if (this.#loose.size === 0 || this.options.onShortfall === 'reject') return
-    if (!this.#lanes.some((lane) => this.gate.isOpen(lane.partition)))
-      this.#dealLoose((lane) => this.#takes(lane))
+    if (!this.#lanes.some((lane) => this.gate.isOpen(lane.partition))) this.#deal((lane) => this.#takes(lane))
   }
 
-  /**
-   * Not to masters with batches that wait for a replica: what is sent behind them would wait too (convoy.ts). As long as it
-   * stays here it can become part of a larger batch, and go to whoever is free first.
-   */
-  #dealLoose(mayTake: (lane: ProducerLane) => boolean): void {
-    const busy = new Set(this.#confirming.keys())
-    const free = this.connection.topology.masters().filter((node) => !busy.has(node))
-    const size = Math.min(Math.ceil(this.#loose.size / Math.max(1, free.length)), BATCH_TASKS)
-    const deal = (lane: ProducerLane): number => {
-      if (lane.paused || lane.hasResend || !mayTake(lane)) return 0
-      const node = this.connection.topology.ownerOf(lane.partition.slot)
-      if (!node || busy.has(node) || !this.#balance.allows(node, (other) => this.#isStuck(other))) return 0
-      const { index } = lane.partition
-      const items = this.#loose.take(size, BATCH_BYTES, (item) => !item.copies?.includes(index))
-      if (items.length === 0) return 0
-      this.#balance.add(node, items.length)
-      void this.#send(lane, lane.newBatch(items))
-      return items.length
-    }
-    // One task after the other is best off with a server and a socket that are warm (Kafka's sticky partitioner, KIP-480).
-    if (this.#sticky && this.#stickyLeft > 0 && this.#idle.has(this.#sticky)) {
-      this.#stickyLeft -= deal(this.#sticky)
-    }
-    for (const lane of this.#idle) {
-      if (this.#loose.size === 0) return
-      const dealt = deal(lane)
-      if (dealt === 0 || this.#stickyLeft > 0) continue
-      this.#sticky = lane
-      this.#stickyLeft = STICK_TASKS - dealt
-    }
-  }
-
-  #rebalance(): void {
-    const open = this.#lanes.filter((lane) => this.gate.isOpen(lane.partition))
-    this.#balance.reset(open.map((lane) => this.connection.topology.ownerOf(lane.partition.slot)))
-  }
-
-  #isStuck(node: Node): boolean {
-    const latestMs = performance.now() - STUCK_MS
-    return this.#lanes.some(
-      (lane) =>
-        lane.sending &&
-        lane.sentAtMs < latestMs &&
-        this.connection.topology.ownerOf(lane.partition.slot) === node,
-    )
+  #deal(mayTake: (lane: ProducerLane) => boolean): void {
+    this.#dealer.deal(this.#loose, mayTake, (lane, items) => void this.#send(lane, lane.newBatch(items)))
   }
 
   /** One call at a time in each lane. */
   async #occupy(lane: ProducerLane, call: () => Promise<void>): Promise<void> {
-    this.#idle.delete(lane)
+    this.#dealer.idle.delete(lane)
     await call()
-    this.#idle.add(lane)
+    this.#dealer.idle.add(lane)
     // What did not work may wait again.
     this.#needy.add(lane)
     this.#flushSoon()
@@ -307,23 +249,13 @@ export class Producer {
   async #sendBatch(lane: ProducerLane, batch: Batch): Promise<void> {
     const prefix = `${lane.partition.index.toString(36)}.${this.#id}`
     nameTasks(batch.items, () => prefix + (this.#sequence++).toString(36))
-    const outcome = await this.#countedSend(lane, batch)
+    const confirmation = this.#confirmationAt(lane)
+    const send = () => lane.send(batch, confirmation)
+    const outcome = await (confirmation ? this.#dealer.confirming(lane, send) : send())
     if (outcome.ok) this.#faults.note(lane.partition, undefined)
     if (!outcome.ok) this.#refused(lane, batch, outcome.fault, outcome.node)
     else if (outcome.confirmed) this.#confirmed(lane, batch, outcome.value)
     else await this.#unconfirmed(lane, batch, outcome.value, outcome.node)
-  }
-
-  async #countedSend(lane: ProducerLane, batch: Batch): Promise<Outcome<EnqueueResult>> {
-    const confirmation = this.#confirmationAt(lane)
-    const node = confirmation && this.connection.topology.ownerOf(lane.partition.slot)
-    if (!node) return lane.send(batch, confirmation)
-    this.#confirming.set(node, (this.#confirming.get(node) ?? 0) + 1)
-    const outcome = await lane.send(batch, confirmation)
-    const left = (this.#confirming.get(node) ?? 1) - 1
-    if (left > 0) this.#confirming.set(node, left)
-    else this.#confirming.delete(node)
-    return outcome
   }
 
   /** Of a shard that is known not to confirm, nobody waits for a confirmation. */

@@ -118,18 +118,18 @@ local asked = 0
 local function pop(level)
   local list = KEYS[level + 1]
   while asked < wanted do
-    local head = redis.call('LINDEX', list, 0)
+    local left = wanted - asked
+    local some = redis.call('LRANGE', list, 0, math.min(left, entriesWithin()) - 1)
+    local head = some[1]
     if not head then
       return false
     end
-    local size, left = sizeOf(head), wanted - asked
+    local size = sizeOf(head)
     if bytes >= room then
       return true
     elseif size <= left then
-      local most = math.min(math.floor(left / size), entriesWithin())
-      local some = redis.call('LRANGE', list, 0, most - 1)
       local same = 1
-      while some[same + 1] and sizeOf(some[same + 1]) == size do
+      while some[same + 1] and sizeOf(some[same + 1]) == size and (same + 1) * size <= left do
         same = same + 1
       end
       for i = #some, same + 1, -1 do

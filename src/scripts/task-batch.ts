@@ -13,7 +13,8 @@ export interface TaskBatch {
   readonly onceKeys: readonly string[]
 }
 
-export function batchOf(tasks: readonly NewTask[]): TaskBatch {
+/** `reserve`: see pack. */
+export function batchOf(tasks: readonly NewTask[], reserve?: (bytes: number) => Buffer): TaskBatch {
   const ready: [string[], string[], string[]] = [[], [], []]
   const scheduled: (string | number)[] = []
   const onceIds: string[] = []
@@ -33,8 +34,8 @@ export function batchOf(tasks: readonly NewTask[]): TaskBatch {
     at += size
   }
   return {
-    ready: [pack(ready[0]), pack(ready[1]), pack(ready[2])],
-    scheduled: pack(scheduled),
+    ready: [pack(ready[0], reserve), pack(ready[1], reserve), pack(ready[2], reserve)],
+    scheduled: pack(scheduled, reserve),
     onceIds: pack(onceIds),
     onceKeys,
   }

@@ -2,8 +2,10 @@
 -- ms until the next lease runs out }; -1 for none, 0 for now.
 local function outlook(ready, scheduled, leases, paused, now)
   local levels = ''
+  -- Of an idle queue, one call for all of them.
+  local full = redis.call('EXISTS', ready[1], ready[2], ready[3])
   for level = 1, 3 do
-    if redis.call('EXISTS', ready[level]) == 1 then
+    if full > 0 and redis.call('EXISTS', ready[level]) == 1 then
       levels = levels .. (level - 1)
     end
   end
