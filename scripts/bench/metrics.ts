@@ -4,11 +4,15 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import Table from 'cli-table3'
 import { bench, type FullReading } from '../../src/bench/run.js'
-import { ENDPOINT_VARIABLE } from '../../src/bench/watched-client.js'
+import { FLAG_VARIABLE } from '../../src/bench/watched-client.js'
 import type { Address } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
 import type { ConnectionOptions } from '../../src/connection/options.js'
@@ -24,6 +28,7 @@ const QUEUES = 10
 const SCRAPES = 200
 const FROZEN_SCRAPES = 10
 const WARM_UP_SCRAPES = 50
+const SCRAPE_MS = 1_000
 const TIMEOUT_MS = 1_000
 /** Tasks of each queue that wait, that are delayed, and that are under way, so that there is something to tell. */
 const READY = 2_000
@@ -56,16 +61,21 @@ try {
   )
   for (const end of users) await end()
   await flush(servers.masters)
-  const [plain = [], watched = []] = await throughputs(servers.connection)
+  // The same twice, to know what a difference of two readings says.
+  const [plain = [], again = [], watched = []] = await throughputs(servers.connection)
   const perSecond = (readings: readonly FullReading[]) => readings.map((reading) => reading.perSecond)
   table.push(row('enqueue and process at once, tasks/s', perSecond(plain), 0))
+  table.push(row('the same once more', perSecond(again), 0))
   table.push(row('the same, scraped every second', perSecond(watched), 0))
-  const ratios = watched.map((reading, i) => (100 * reading.perSecond) / (plain[i]?.perSecond ?? Number.NaN))
-  table.push(row('of it, in the same round, %', ratios, 1))
+  const shares = (readings: readonly FullReading[]) =>
+    readings.map((reading, i) => (100 * reading.perSecond) / (plain[i]?.perSecond ?? Number.NaN))
+  table.push(row('of the first in the same round, once more, %', shares(again), 1))
+  table.push(row('of the first in the same round, scraped, %', shares(watched), 1))
   // Tasks per second swing with the machine; what a task costs does so much less.
   const cpuUs = (readings: readonly FullReading[]) =>
     readings.map(({ clientUs, masterUs, replicaUs }) => clientUs + masterUs + replicaUs)
   table.push(row('CPU of client and servers, µs/task', cpuUs(plain), 2))
+  table.push(row('the same once more', cpuUs(again), 2))
   table.push(row('the same, scraped every second', cpuUs(watched), 2))
 } finally {
   await servers.stop()
@@ -149,13 +159,20 @@ async function throughputs(connection: ConnectionOptions): Promise<(readonly Ful
   const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
   const args = [main, 'metrics', '--port', '0', '--node', `${node?.host}:${node?.port}`]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const folder = await mkdtemp(join(tmpdir(), 'shardq-bench-'))
+  const flag = join(folder, 'watched')
+  let timer: NodeJS.Timeout | undefined
   try {
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string]
     const url = line.split(' ')[0] ?? ''
-    for (let i = 0; i < WARM_UP_SCRAPES; i++) await (await fetch(url)).text()
-    process.env[ENDPOINT_VARIABLE] = url
+    const scrape = async () => (await fetch(url)).text()
+    for (let i = 0; i < WARM_UP_SCRAPES; i++) await scrape()
+    process.env[FLAG_VARIABLE] = flag
+    timer = setInterval(() => existsSync(flag) && void scrape(), SCRAPE_MS)
     return await alternate(connection)
   } finally {
+    clearInterval(timer)
+    await rm(folder, { recursive: true, force: true })
     child.kill()
     if (child.exitCode === null) await once(child, 'exit')
   }
@@ -167,6 +184,7 @@ async function alternate(connection: ConnectionOptions): Promise<(readonly FullR
     connection,
     contenders: [
       { name: 'plain', module: built('shardq-client'), scale: 1, concurrency: 500 },
+      { name: 'plain again', module: built('shardq-client'), scale: 1, concurrency: 500 },
       { name: 'watched', module: built('watched-client'), scale: 1, concurrency: 500 },
     ],
     measures: [{ kind: 'both', concurrency: 500, bytes: 100, tasks }],
