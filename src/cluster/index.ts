@@ -20,6 +20,13 @@ export {
   type ObserverOptions,
 } from './observer.js'
 export { openCluster } from './open.js'
+export {
+  type ClusterPicture,
+  type NodePicture,
+  pictureOf,
+  type ShardPicture,
+  shardsOf,
+} from './picture.js'
 export { freePorts } from './ports.js'
 export type { NodeView } from './replies.js'
 export { type SingleOptions, type SingleServer, startSingle } from './single.js'

@@ -41,6 +41,8 @@ export class NodeLink {
       commandTimeout: timeoutMs,
       // A node that is still loading its data answers INFO; the ready check would hold that back.
       enableReadyCheck: false,
+      // Else a frozen node costs the time-out twice, the first time for telling it our client's version.
+      disableClientInfo: true,
       retryStrategy: () => null,
       // Every reply is awaited before we close, so there is nothing to linger for (2 s, by default).
       disconnectTimeout: 0,
@@ -73,6 +75,15 @@ export class NodeLink {
   async reply(command: string, ...args: (string | number)[]): Promise<unknown> {
     try {
       return await this.redis.call(command, ...args)
+    } catch (error) {
+      throw explain(this.address, error)
+    }
+  }
+
+  /** As `reply`, texts as the bytes that they are: names and values of other people's keys need not be UTF-8. */
+  async bytes(command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
+    try {
+      return await this.redis.callBuffer(command, ...args)
     } catch (error) {
       throw explain(this.address, error)
     }
