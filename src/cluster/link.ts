@@ -17,6 +17,8 @@ export interface LinkOptions {
   readonly tls?: boolean | TlsOptions
 }
 
+export const DEFAULT_TIMEOUT_MS = 1_000
+
 /**
  * One connection to exactly one node, for administration: no redirects, no reconnecting, no retries, every
  * command bounded in time, so that a frozen node shows as an error and not as a wait.
@@ -29,7 +31,7 @@ export class NodeLink {
 
   /** @throws NodeUnreachableError when nothing answers within the time-out, AuthenticationError */
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
-    const timeoutMs = options.timeoutMs ?? 1000
+    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const redis = new Redis({
       ...address,
       ...(options.username === undefined ? {} : { username: options.username }),
@@ -41,8 +43,6 @@ export class NodeLink {
       commandTimeout: timeoutMs,
       // A node that is still loading its data answers INFO; the ready check would hold that back.
       enableReadyCheck: false,
-      // Else a frozen node costs the time-out twice, the first time for telling it our client's version.
-      disableClientInfo: true,
       retryStrategy: () => null,
       // Every reply is awaited before we close, so there is nothing to linger for (2 s, by default).
       disconnectTimeout: 0,
