@@ -8,6 +8,18 @@ export {
   findServer,
   type RedisServer,
 } from './find-server.js'
+export {
+  commandsOf,
+  describe as describeStep,
+  type FixOptions,
+  type FixPlan,
+  type FixProgress,
+  type FixReport,
+  type FixStep,
+  type Left,
+  type PlannedFix,
+  planFix,
+} from './fix/index.js'
 export { type ClusterStatus, inspect, inspectAny } from './inspect.js'
 export type { Address, LinkOptions } from './link.js'
 export { LocalCluster, type LocalNode } from './local-cluster.js'
