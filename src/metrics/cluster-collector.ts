@@ -3,16 +3,10 @@ import { type Observation, Observer } from '../cluster/index.js'
 import { resolveTarget } from '../connection/connection.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { addCluster } from './cluster-samples.js'
-import {
-  CLUSTER_FAMILIES,
-  type ClusterMetric,
-  NODE_FAMILIES,
-  type NodeMetric,
-  SCRAPE_FAMILIES,
-  type ScrapeMetric,
-} from './node-families.js'
+import { CLUSTER_FAMILIES, type ClusterMetric, NODE_FAMILIES, type NodeMetric } from './node-families.js'
 import { addNode } from './node-samples.js'
 import { observe, Samples, shared } from './observed.js'
+import { SCRAPE_FAMILIES, ScrapeLog, type ScrapeMetric } from './scrape-families.js'
 
 export interface CollectorOptions {
   /** Any node of the cluster is enough, the others are found; or a single server. Of `natMap` it knows nothing. */
@@ -43,20 +37,17 @@ export function clusterCollector(options: CollectorOptions): ClusterCollector {
     ...(tls === undefined ? {} : { tls }),
   })
   let last: Observation | undefined
-  let errors = 0
+  const log = new ScrapeLog('nodes')
   let closed = false
   const look = shared(async () => {
     const startedMs = performance.now()
     const observation = await observer.observe()
     if (closed) observer.close()
     last = observation
-    errors += observation.nodes.filter(({ up }) => !up).length
     const samples = new Samples<NodeMetric | ClusterMetric | ScrapeMetric>()
     for (const node of observation.nodes) addNode(samples, node)
     addCluster(samples, observation)
-    const what = { what: 'nodes' }
-    samples.add('shardq_scrape_duration_seconds', what, (performance.now() - startedMs) / 1_000)
-    samples.add('shardq_scrape_errors_total', what, errors)
+    log.add(samples, startedMs, observation.nodes.filter(({ up }) => !up).length)
     return { observation, samples }
   })
   const families = { ...NODE_FAMILIES, ...CLUSTER_FAMILIES, ...SCRAPE_FAMILIES }

@@ -7,6 +7,7 @@ import { Registry } from 'prom-client'
 import type { ConnectionOptions } from '../connection/options.js'
 import { ListenError } from '../errors.js'
 import { clusterCollector } from './cluster-collector.js'
+import { queueCollector } from './queue-collector.js'
 
 export interface EndpointOptions {
   readonly connection: ConnectionOptions
@@ -39,6 +40,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
   const registry = new Registry()
   const common = { ...options, registry }
   const cluster = clusterCollector(common)
+  const queues = queueCollector(common)
   const app = new Hono()
   app.get('/metrics', async (context) => {
     return context.body(await registry.metrics(), 200, { 'Content-Type': registry.contentType })
@@ -50,7 +52,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
     return context.text(`${up} of ${nodes.length} nodes answer\n`, up > 0 ? 200 : 503)
   })
   app.get('/', (context) => context.text('/metrics\n/healthz\n/readyz\n'))
-  const closeCollectors = () => cluster.close()
+  const closeCollectors = () => Promise.all([cluster.close(), queues.close()])
   try {
     const server = createServer(getRequestListener(app.fetch))
     const listening = await listen(server, port, host)

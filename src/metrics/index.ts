@@ -6,3 +6,5 @@ export {
   clusterCollector,
 } from './cluster-collector.js'
 export { type Endpoint, type EndpointOptions, startEndpoint } from './endpoint.js'
+export { type InstrumentOptions, instrument } from './instrument.js'
+export { type QueueCollectorOptions, queueCollector } from './queue-collector.js'

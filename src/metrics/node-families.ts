@@ -129,14 +129,3 @@ export const CLUSTER_FAMILIES = {
 } as const
 
 export type ClusterMetric = keyof typeof CLUSTER_FAMILIES
-
-export const SCRAPE_FAMILIES = {
-  shardq_scrape_duration_seconds: gauge('How long the last look took', ['what']),
-  shardq_scrape_errors_total: {
-    type: 'counter',
-    help: 'Nodes, or partitions of queues, that told nothing when they were looked at',
-    labels: ['what'],
-  },
-} as const satisfies Record<string, Family>
-
-export type ScrapeMetric = keyof typeof SCRAPE_FAMILIES

@@ -41,7 +41,7 @@ type Source = () => Promise<readonly Sample[]>
 /**
  * A metric of prom-client whose values are looked up when it is scraped. Not a Gauge with a `collect` of its own: several
  * hundred values would be hashed by their labels into a store, only to be read from it once, and a Histogram cannot be told
- * what somebody else has counted. Several collectors may add to the same metric.
+ * what somebody else has counted. Several collectors may have values for the same metric.
  */
 class Observed {
   readonly aggregator = 'sum'
@@ -60,12 +60,24 @@ class Observed {
   /** What a registry asks of its metrics. */
   async get() {
     const { name, type, aggregator } = this
-    const values = (await Promise.all(this.sources.map((source) => source()))).flat()
+    const found = await Promise.all(this.sources.map((source) => source()))
+    const values = found.length === 1 ? found[0] : addedUp(found.flat())
     return { name, help: this.family.help, type, aggregator, values }
   }
 
   /** There is nothing here that could be set to zero. */
   reset(): void {}
+}
+
+/** Two workers of one queue, for instance, have the same labels. */
+function addedUp(samples: readonly Sample[]): Sample[] {
+  const sums = new Map<string, Sample>()
+  for (const sample of samples) {
+    const key = JSON.stringify([sample.metricName, sample.labels])
+    const before = sums.get(key)
+    sums.set(key, before ? { ...sample, value: before.value + sample.value } : sample)
+  }
+  return [...sums.values()]
 }
 
 /** Puts metrics into a registry that `look` has the values of, and gives a function that takes them out again. */
