@@ -1,7 +1,7 @@
-import Table from 'cli-table3'
 import type { Colors } from 'picocolors/types.js'
 import { type ClusterPicture, type NodePicture, nameOf, shardsOf } from '../cluster/index.js'
 import { countIn, rangesOf, rangeText } from '../cluster/slots.js'
+import { plainTable } from './plain-table.js'
 
 /** The picture of `shardq cluster status`, for people. */
 export function renderStatus(picture: ClusterPicture, colors: Colors): string {
@@ -100,10 +100,4 @@ export function bytes(value: number): string {
   const step = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10))
   const scaled = value / 1024 ** step
   return `${step === 0 || scaled >= 100 ? Math.round(scaled) : scaled.toFixed(1)} ${units[step]}`
-}
-
-/** cli-table3 colours headings and borders by itself, into files too, unless told not to. */
-export function plainTable(head: string[], { right }: { readonly right: readonly number[] }) {
-  const colAligns = head.map((_, index) => (right.includes(index) ? ('right' as const) : ('left' as const)))
-  return new Table({ head, colAligns, style: { head: [], border: [], compact: true } })
 }

@@ -48,9 +48,11 @@ export interface ClusterPicture extends ClusterStatus {
 export function pictureOf(observation: Observation, from?: string): ClusterPicture {
   const witnesses = witnessesOf(observation)
   const camps = campsOf(observation)
-  const seenBy = from ?? camps[0]?.nodes[0]
-  const witness = witnesses.find(({ name }) => name === seenBy)
-  if (!witness) throw noWitness(observation, seenBy)
+  const witness =
+    from === undefined
+      ? witnesses.find(({ name }) => name === camps[0]?.nodes[0])
+      : witnesses.find((each) => selfOf(each)?.id === idOf(from, observation))
+  if (!witness) throw noWitness(observation, from)
   const nodes = witness.view.map((view) => nodePicture(view, observation.nodes, witnesses))
   const known = new Set(witness.view.map(nameOf))
   const count = (name: string) => Number(witness.clusterInfo.get(name) ?? 0)
@@ -73,6 +75,12 @@ export function pictureOf(observation: Observation, from?: string): ClusterPictu
       node.up || known.has(node.name) ? [] : [{ node: node.name, error: node.error.message }],
     ),
   }
+}
+
+/** By its id, since it may go by another name than the one that we asked by. */
+function idOf(name: string, { nodes }: Observation): string | undefined {
+  const node = nodes.find((each) => each.name === name)
+  return node?.up ? node.view.find(({ myself }) => myself)?.id : undefined
 }
 
 const isOk = ({ clusterInfo }: Witness) => clusterInfo.get('cluster_state') === 'ok'

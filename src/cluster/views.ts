@@ -6,8 +6,16 @@ import { rangeText } from './slots.js'
 /** A node that answered, and is one of a cluster. */
 export type Witness = Extract<NodeObservation, { up: true }>
 
+/** One for each process: it may have been asked by several names, and prefers the one by which it goes. */
 export function witnessesOf({ nodes }: Observation): Witness[] {
-  return nodes.filter((node): node is Witness => node.up && node.view.length > 0)
+  const byRun = new Map<string, Witness>()
+  for (const node of nodes) {
+    if (!node.up || node.view.length === 0) continue
+    const run = node.info.get('run_id') ?? node.name
+    const self = selfOf(node)
+    if (!byRun.has(run) || (self && nameOf(self) === node.name)) byRun.set(run, node)
+  }
+  return [...byRun.values()]
 }
 
 /** Why there is none: what the node that was named, or the first, failed with; or that it is no cluster node. */

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { createLogUpdate } from 'log-update'
+import type { Colors } from 'picocolors/types.js'
 import {
   type Address,
   type ClusterPicture,
@@ -9,19 +10,26 @@ import {
   Observer,
   pictureOf,
 } from '../../cluster/index.js'
+import { type Depths, depthsOf } from '../../queue/depths.js'
 import { hostPort, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { fitToScreen } from '../cut.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import type { Output } from '../output.js'
+import { renderDepths } from '../queue-report.js'
 import { renderStatus } from '../status-report.js'
+import { withSurveyor } from '../survey.js'
 
 interface StatusFlags extends CommonOptions {
   readonly node?: Address
   readonly dataDir?: string
   readonly watch?: number | true
   readonly timeoutMs?: number
+  readonly queues: boolean
 }
+
+/** What is shown: the cluster, and the queues on it where they were asked for. */
+type Shown = ClusterPicture & { readonly queues?: Depths }
 
 const DEFAULT_WATCH_S = 2
 
@@ -42,6 +50,7 @@ export function registerClusterStatus(cluster: Command): void {
     )
     .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
     .option('--watch [seconds]', `again every so many seconds (default: ${DEFAULT_WATCH_S})`, wholeNumber(1))
+    .option('--no-queues', 'leave out how many tasks the queues have')
     .option('--timeout-ms <ms>', 'longest wait for a node (default: 1000)', wholeNumber(10))
     .addHelpText(
       'after',
@@ -61,21 +70,36 @@ Examples:
 }
 
 async function clusterStatus(flags: StatusFlags, output: Output, signal: AbortSignal): Promise<void> {
-  const { seeds, access } = seedsOf(await findNodes(flags))
+  const connection = await findNodes(flags)
+  const { seeds, access } = seedsOf(connection)
   const { timeoutMs = 1_000, watch } = flags
   const observer = new Observer(seeds, { ...access, timeoutMs })
   const look = async () => pictureOf(await observer.observe(), flags.node && nameOf(flags.node))
-  try {
+  const run = async (look: () => Promise<Shown>) => {
     if (watch !== undefined) {
       await watchStatus(look, { seconds: watch === true ? DEFAULT_WATCH_S : watch, output, signal })
       return
     }
-    const picture = await look()
-    output.document(picture)
-    output.line(renderStatus(picture, output.colors))
+    const shown = await look()
+    output.document(shown)
+    output.line(render(shown, output.colors))
+  }
+  try {
+    if (!flags.queues) return await run(look)
+    await withSurveyor(connection, timeoutMs, (surveyor) =>
+      run(async () => {
+        const [picture, survey] = await Promise.all([look(), surveyor.survey()])
+        return { ...picture, queues: depthsOf(survey) }
+      }),
+    )
   } finally {
     observer.close()
   }
+}
+
+function render(shown: Shown, colors: Colors): string {
+  const { queues } = shown
+  return [renderStatus(shown, colors), ...(queues ? [renderDepths(queues, colors)] : [])].join('\n')
 }
 
 interface Watch {
@@ -85,10 +109,7 @@ interface Watch {
 }
 
 /** Until the signal. A cluster that cannot be seen for a while is what one watches for, and does not end it. */
-async function watchStatus(
-  look: () => Promise<ClusterPicture>,
-  { seconds, output, signal }: Watch,
-): Promise<void> {
+async function watchStatus(look: () => Promise<Shown>, { seconds, output, signal }: Watch): Promise<void> {
   const screen = output.json || process.stdout.isTTY !== true ? undefined : createLogUpdate(process.stdout)
   const stopped = new Promise<'stopped'>((resolve) =>
     signal.addEventListener('abort', () => resolve('stopped'), { once: true }),
@@ -106,14 +127,14 @@ async function watchStatus(
 }
 
 function show(
-  found: ClusterPicture | Error,
+  found: Shown | Error,
   output: Output,
   screen: ReturnType<typeof createLogUpdate> | undefined,
   seconds: number,
 ): void {
   const failed = found instanceof Error
   output.record(failed ? { atMs: Date.now(), error: { name: found.name, message: found.message } } : found)
-  const text = failed ? output.colors.red(`✗ ${found.message}`) : renderStatus(found, output.colors)
+  const text = failed ? output.colors.red(`✗ ${found.message}`) : render(found, output.colors)
   if (!screen) {
     output.line(`${text}\n`)
     return
