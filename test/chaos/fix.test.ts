@@ -7,6 +7,7 @@ import {
   Observer,
   planFix,
 } from '../../src/cluster/index.js'
+import { NodeLink } from '../../src/cluster/link.js'
 import { campsOf, selfOf, witnessesOf } from '../../src/cluster/views.js'
 import { TaskQueue, Worker } from '../../src/index.js'
 import { partitionSlots } from '../../src/keys/partitions.js'
@@ -14,7 +15,7 @@ import { tagForSlot } from '../../src/keys/slots.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { shardq } from '../helpers/cli.js'
 import { tell, tellAll } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
+import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 
 let cluster: LocalCluster
 let dispose: () => Promise<void>
@@ -384,3 +385,35 @@ describe('what it will not touch', () => {
     expect((await cluster.status()).knownNodes).toBe(5)
   }, 60_000)
 })
+
+it('where nodes demand a password, keys are moved all the same, and no word of it is shown', async () => {
+  const own = await ownCluster({ settings: { requirepass: 'geheim', masterauth: 'geheim' } })
+  const [owner, other] = own.nodes.filter(({ role }) => role === 'master')
+  if (!owner || !other) throw new Error('no masters')
+  const [from, to] = await Promise.all(
+    [owner, other].map((node) => NodeLink.open(node, { password: 'geheim', timeoutMs: 5_000 })),
+  )
+  if (!from || !to) throw new Error('no links')
+  const name = `{${tagForSlot(7)}}`
+  await from.text('SET', name, 'v')
+  const [fromId, toId] = await Promise.all([from, to].map((link) => link.text('CLUSTER', 'MYID')))
+  await to.text('CLUSTER', 'SETSLOT', 7, 'IMPORTING', fromId ?? '')
+  await from.text('CLUSTER', 'SETSLOT', 7, 'MIGRATING', toId ?? '')
+  await to.text('ASKING')
+  await to.text('SET', `${name}2`, 'v')
+  const args = ['cluster', 'fix', '--node', `127.0.0.1:${owner.port}`, '--yes', '--json']
+  const denied = await shardq(args)
+  expect(denied).toMatchObject({ code: 1, stderr: '' })
+  expect(JSON.parse(denied.stdout).error).toMatchObject({ name: 'AuthenticationError' })
+  const mended = await shardq(args, { env: { SHARDQ_REDIS_PASSWORD: 'geheim' } })
+  expect(mended).toMatchObject({ code: 0, stderr: '' })
+  expect(JSON.parse(mended.stdout)).toMatchObject({
+    done: [{ kind: 'finish', slot: 7 }],
+    left: [],
+    openSlots: 0,
+  })
+  expect(mended.stdout).not.toContain('geheim')
+  expect(await to.text('GET', name)).toBe('v')
+  from.close()
+  to.close()
+}, 40_000)

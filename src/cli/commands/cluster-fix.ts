@@ -7,6 +7,7 @@ import {
   type FixPlan,
   type FixProgress,
   type FixReport,
+  InterruptedError,
   type Left,
   planFix,
 } from '../../cluster/index.js'
@@ -86,6 +87,7 @@ async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal):
     ...(bigKeyMb === undefined ? {} : { bigKeyBytes: bigKeyMb * 1024 * 1024 }),
     ...(waitMs === undefined ? {} : { agreeMs: waitMs }),
   })
+  if (signal.aborted) throw new InterruptedError('the look')
   const { steps, left } = plan
   printPlan(plan, output)
   if (flags.dryRun || steps.length === 0) {

@@ -5,9 +5,6 @@ import { clearWay, type Move, type MoveOptions, moveKeys } from './move-keys.js'
 import type { Nodes } from './nodes.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
 
-/** Longest wait for what was ordered to show, in ms. */
-const SHOW_MS = 10_000
-
 type Step<Kind extends FixStep['kind']> = Extract<FixStep, { kind: Kind }>
 
 /**
@@ -60,7 +57,7 @@ async function finish(
   masters: readonly Party[],
   options: MoveOptions,
 ): Promise<'done' | 'interrupted'> {
-  await expectServing(nodes, [from, to])
+  await expectServing(nodes, [from, to], options.signal)
   const before = await nodes.openSlot(to, slot)
   await nodes.setSlot(to, slot, 'IMPORTING', from.id)
   const move: Move = { slot, from, to, serves: 'from' }
@@ -85,7 +82,7 @@ async function bringHome(
   { slot, from, to }: Step<'bring-home'>,
   options: MoveOptions,
 ): Promise<'done' | 'interrupted'> {
-  await expectServing(nodes, [from, to])
+  await expectServing(nodes, [from, to], options.signal)
   const before = await nodes.openSlot(from, slot)
   await nodes.setSlot(from, slot, 'IMPORTING', to.id)
   const move: Move = { slot, from, to, serves: 'to' }
@@ -149,9 +146,14 @@ async function expectOwner(nodes: Nodes, owner: Party, slots: readonly number[])
   if (missing !== undefined) throw new StepRefused(`${owner.name} does not claim slot ${missing} after all`)
 }
 
-/** A node that has just got slots may say for up to 5 s that the cluster is down, and moves no keys until then. */
-async function expectServing(nodes: Nodes, parties: readonly Party[]): Promise<void> {
-  await poll({ timeoutMs: SHOW_MS }, async () => {
+/**
+ * A node that has just got slots may say for up to 5 s that the cluster is down, and moves no keys until then. A cluster that
+ * stays down is waited for only once.
+ */
+async function expectServing(nodes: Nodes, parties: readonly Party[], signal?: AbortSignal): Promise<void> {
+  const timeoutMs = nodes.patienceMs
+  nodes.patienceMs = 0
+  await poll({ timeoutMs, signal }, async () => {
     const missing: string[] = []
     for (const party of parties) {
       const fields = parseFields(await nodes.text(party, 'CLUSTER', 'INFO'))
@@ -159,4 +161,5 @@ async function expectServing(nodes: Nodes, parties: readonly Party[]): Promise<v
     }
     return missing.length === 0 ? { done: undefined } : { missing }
   })
+  nodes.patienceMs = timeoutMs
 }

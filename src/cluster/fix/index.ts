@@ -2,6 +2,7 @@
  * Mends what a broken move of slots, or a hand on the wrong slot, has left of a cluster. How it thinks, and what it does
  * in each case and after each failure, stands in docs/operating.md.
  */
+import { InterruptedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { nameOf } from '../observer.js'
 import { parseOpenSlots } from '../slots.js'
@@ -95,6 +96,7 @@ async function carryOutAll(
         done.push(step)
         onProgress?.({ state: 'done', step })
       } catch (error) {
+        if (error instanceof InterruptedError) break
         const why = (error as Error).message
         const remedy = error instanceof StepRefused ? error.remedy : 'then again: shardq cluster fix'
         refused.push({ step, why, remedy })

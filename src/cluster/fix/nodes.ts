@@ -9,6 +9,8 @@ const COMMAND_MS = 5_000
 /** Links to the nodes that a repair speaks to, opened when they are needed. */
 export class Nodes {
   readonly #links = new Map<string, Promise<NodeLink>>()
+  /** Longest wait for a cluster that is down, in ms. */
+  patienceMs = 10_000
 
   constructor(readonly access: LinkOptions) {}
 
