@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { registerBench } from './commands/bench.js'
 import { registerCluster } from './commands/cluster.js'
 import { registerDemo } from './commands/demo.js'
+import { registerDoctor } from './commands/doctor.js'
 
 /** The whole of `shardq`; a new command is one file in `commands/` and one line here. */
 export function createProgram(): Command {
@@ -20,12 +21,14 @@ Start here:
   $ shardq demo              a cluster, a real job, a master that dies, and the ledger
   $ shardq cluster up        a cluster on this machine, ready in about 2 s
   $ shardq cluster status
+  $ shardq doctor            what is wrong, and what mends it
   $ shardq bench             what a cluster does for a queue
 
 Exit codes: 0 success, 1 a failure that is explained, 2 wrong usage. Every command takes --json.`,
     )
   registerCluster(program)
   registerDemo(program)
+  registerDoctor(program)
   registerBench(program)
   return program
 }
