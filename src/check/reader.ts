@@ -24,8 +24,15 @@ export class Reader {
 
   /** The rules of each user, with hashes of passwords in them: to be compared, never to be shown. */
   async users(): Promise<ReadonlyMap<string, string>> {
-    const rules = (await this.#ask('ACL', 'LIST')) as string[]
-    return new Map(rules.map((rule) => [rule.split(' ')[1] ?? '', rule]))
+    const users = (await this.#ask('ACL', 'LIST')) as string[]
+    return new Map(
+      users.map((line) => {
+        const [, name = '', ...rules] = line.split(' ')
+        // Each process lists them in an order of its own, and some tell a default that others leave out.
+        const told = rules.filter((rule) => rule !== 'sanitize-payload').sort()
+        return [name, told.join(' ')]
+      }),
+    )
   }
 
   #ask(...[command, ...args]: Question): Promise<unknown> {

@@ -5,7 +5,7 @@ import { versionOf } from '../cluster/version.js'
 import { type Check, type Finding, listed } from './check.js'
 import { probe } from './probes.js'
 import { REACH } from './rules/reach.js'
-import { arrange, type Ground, isReplica, placeOf, type Scene } from './scene.js'
+import { arrange, type Ground, hostOf, isReplica, placeOf, type Scene } from './scene.js'
 import { CHECK_NAMES, CHECKS, type CheckName } from './table.js'
 
 export interface CheckOptions extends LinkOptions {
@@ -116,7 +116,7 @@ function notThisMachine({ live, probed: { host } }: Scene): string[] {
 
 /** No fault of a cluster for development, but nobody should take it for more than it is. */
 function onOneMachine({ members }: Scene): string[] {
-  const hosts = new Set(members.map(({ line }) => line.host))
+  const hosts = new Set(members.map(hostOf))
   return members.length > 1 && hosts.size === 1
     ? [`all nodes are on ${[...hosts][0]}: nothing here survives the loss of that machine`]
     : []

@@ -102,6 +102,9 @@ function membersOf(cluster: readonly ClusterNode[]): Member[] {
   })
 }
 
+/** Where it answers; a node may announce what it likes. */
+export const hostOf = ({ live, line }: Member) => live?.address.host ?? line.host
+
 export const slotCount = ({ slots }: NodeView) =>
   slots.reduce((sum, [first, last]) => sum + last - first + 1, 0)
 

@@ -1,11 +1,13 @@
 import { nameOf } from '../../cluster/observer.js'
 import { alike, type Check, each, groupBy, listed, plural, type Sighting } from '../check.js'
-import { cli, FIX, fix, onHost, setting, start, toFirst } from '../commands.js'
+import { cli, FIX, fix, onHost, setting, start, toEach } from '../commands.js'
 import { type ClusterNode, isJoined, placeOf, type Scene, type Sight, shardsOf, slotCount } from '../scene.js'
 
 /** Nodes that answer us and are missed by most of the others; where nobody is missed by most, whoever is missed at all. */
-function cutOff({ members, cluster }: Sight) {
-  const missed = members.filter(({ live, missedBy }) => live && missedBy.length > 0)
+function cutOff({ members, cluster, elsewhere }: Sight) {
+  // A wrong address is a reason of its own.
+  const known = new Set(elsewhere.map(({ node }) => node.name))
+  const missed = members.filter(({ live, name, missedBy }) => live && missedBy.length > 0 && !known.has(name))
   const byMost = missed.filter(({ missedBy }) => missedBy.length * 2 > cluster.length - 1)
   return byMost.length > 0 ? byMost : missed
 }
@@ -127,18 +129,27 @@ export const MEMBERSHIP = {
     severity: 'warning',
     about: 'a node is being introduced, or is known without an address',
     why: 'A join that does not end is a bus port that cannot be reached, or a node that was forgotten and comes back.',
-    mend: (nodes) => nodes.map((node) => cli(node, 'CLUSTER NODES')),
-    find: ({ cluster }) =>
-      each(cluster, ({ view }) => {
+    mend: toEach('CLUSTER FORGET ID'),
+    find: (scene) =>
+      scene.cluster.flatMap(({ name, view }): Sighting[] => {
         const pending = view.filter(({ flags }) => flags.includes('handshake') || flags.includes('noaddr'))
-        return pending.length > 0 && `is waiting to meet ${listed(pending.map(nameOf))}`
+        if (pending.length === 0) return []
+        const mend = pending.map((node) =>
+          node.flags.includes('noaddr')
+            ? cli(placeOf(name, scene), `CLUSTER FORGET ${node.id}`)
+            : `nc -vz -w 3 ${node.host} ${node.busPort}`,
+        )
+        return [{ nodes: [name], seen: `${name} is waiting to meet ${listed(pending.map(nameOf))}`, mend }]
       }),
   },
   'too-few-masters': {
     severity: 'warning',
     about: 'fewer than three masters have slots',
     why: 'A replica is promoted by the votes of most masters. Of two, the one that is left is not most of them.',
-    mend: toFirst('CLUSTER NODES'),
+    mend: ([node]) => [
+      `redis-cli --cluster add-node NEW-HOST:NEW-PORT ${node?.host}:${node?.port}`,
+      `redis-cli --cluster rebalance ${node?.host}:${node?.port} --cluster-use-empty-masters`,
+    ],
     find: (scene) => {
       const shards = shardsOf(scene)
       const [node] = scene.cluster
@@ -194,7 +205,7 @@ function viewsDiffer({ cluster }: Scene): Sighting[] {
     const names = group.map(({ name }) => name)
     return {
       nodes: names,
-      seen: `${listed(names)} sees otherwise than ${reference.name}: ${firstDifference(group[0] ?? reference, reference)}`,
+      seen: `${listed(names)} differ${names.length === 1 ? 's' : ''} from ${reference.name}: ${firstDifference(group[0] ?? reference, reference)}`,
     }
   })
 }

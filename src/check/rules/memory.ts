@@ -51,8 +51,12 @@ export const MEMORY = {
     mend: setting('maxclients', '20000'),
     find: ({ live }) =>
       each(live, (node) => {
-        const [now, most] = [numberOf(node, 'connected_clients'), numberOf(node, 'maxclients')]
-        return most > 0 && now > CLIENTS_HIGH * most && `has ${now} of ${most} clients`
+        const most = numberOf(node, 'maxclients')
+        // The server counts its links to other nodes as well.
+        const now = ['connected_clients', 'connected_slaves', 'cluster_connections']
+          .map((field) => numberOf(node, field))
+          .reduce((sum, count) => sum + count)
+        return most > 0 && now > CLIENTS_HIGH * most && `has ${now} of ${most} connections`
       }),
   },
 } satisfies Record<string, Check>

@@ -1,6 +1,6 @@
 import { type Check, each, groupBy, listed, plural, type Sighting } from '../check.js'
-import { secretSetting, toEach, toFirst } from '../commands.js'
-import { isReplica, numberOf, type Scene, shardsOf } from '../scene.js'
+import { cli, secretSetting, toEach, toFirst } from '../commands.js'
+import { hostOf, isReplica, numberOf, placeOf, type Scene, shardsOf } from '../scene.js'
 
 /** As in the guide's alert RedisReplicationLag, in s. */
 const LAG_S = 10
@@ -11,17 +11,8 @@ export const REPLICATION = {
     severity: 'error',
     about: 'a replica has no link to its master',
     why: 'It falls behind, and is not promoted when it has been so for too long; `durability: replicated` cannot be confirmed by it. cluster_state says ok all the while.',
-    mend: toEach('INFO replication'),
-    find: ({ live }) =>
-      each(live.filter(isReplica), ({ info }) => {
-        if (info.get('master_link_status') === 'up') return undefined
-        const master = `${info.get('master_host')}:${info.get('master_port')}`
-        const forS = info.get('master_link_down_since_seconds')
-        const since = forS === undefined || Number(forS) < 0 ? '' : ` for ${plural(Number(forS), 'second')}`
-        return info.get('master_sync_in_progress') === '1'
-          ? `is still being synced from its master ${master}`
-          : `has had no link to its master ${master}${since}`
-      }),
+    mend: toEach('CLUSTER REPLICATE ID-OF-ITS-MASTER'),
+    find: linkDown,
   },
   'masterauth-missing': {
     severity: 'error',
@@ -34,7 +25,10 @@ export const REPLICATION = {
     severity: 'warning',
     about: 'a master has no replica that is linked',
     why: 'Its slots are lost with it. Enqueues with `durability: replicated` are not confirmed there: tasks without a key go elsewhere, those with one wait and are rejected.',
-    mend: toFirst('CLUSTER NODES'),
+    mend: (nodes) =>
+      nodes.map(
+        ({ host, port }) => `redis-cli --cluster add-node NEW-HOST:NEW-PORT ${host}:${port} --cluster-slave`,
+      ),
     find: ({ cluster }) =>
       each(cluster, (node) => {
         if (isReplica(node) || node.self.slots.length === 0) return undefined
@@ -46,7 +40,7 @@ export const REPLICATION = {
     severity: 'warning',
     about: `a replica has heard nothing of its master for more than ${LAG_S} s`,
     why: 'What it has not got is lost when it is promoted.',
-    mend: toEach('INFO replication'),
+    mend: toEach('CLIENT KILL TYPE master'),
     find: ({ live }) =>
       each(live.filter(isReplica), (node) => {
         const lagS = numberOf(node, 'master_last_io_seconds_ago')
@@ -61,11 +55,11 @@ export const REPLICATION = {
     mend: toFirst('CLUSTER REPLICATE ID-OF-A-MASTER-ELSEWHERE'),
     find: (scene) => {
       if (hostsOf(scene).size < 2) return []
-      return shardsOf(scene).flatMap(({ id, name, line }): Sighting[] => {
-        const replicas = scene.members.filter((each) => each.line.masterId === id)
-        if (replicas.length === 0 || replicas.some((each) => each.line.host !== line.host)) return []
+      return shardsOf(scene).flatMap((master): Sighting[] => {
+        const replicas = scene.members.filter((each) => each.line.masterId === master.id)
+        if (replicas.length === 0 || replicas.some((each) => hostOf(each) !== hostOf(master))) return []
         const names = replicas.map((replica) => replica.name)
-        return [{ nodes: names, seen: `${listed(names)} on the host of the master ${name}` }]
+        return [{ nodes: names, seen: `${listed(names)} on the host of the master ${master.name}` }]
       })
     },
   },
@@ -77,13 +71,13 @@ export const REPLICATION = {
     find: (scene) => {
       const shards = shardsOf(scene)
       if (hostsOf(scene).size < 2) return []
-      const byHost = groupBy(shards, ({ line }) => line.host)
+      const byHost = groupBy(shards, hostOf)
       return [...byHost].flatMap(([host, on]): Sighting[] => {
         if (on.length * 2 < shards.length || on.length < 2) return []
         // Who can move the mastership away from there: a replica on another host.
         const masters = new Set(on.map(({ id }) => id))
         const away = scene.members.filter(
-          ({ line }) => masters.has(line.masterId ?? '') && line.host !== host,
+          (each) => masters.has(each.line.masterId ?? '') && hostOf(each) !== host,
         )
         return [
           {
@@ -96,7 +90,30 @@ export const REPLICATION = {
   },
 } satisfies Record<string, Check>
 
-const hostsOf = ({ members }: Scene) => new Set(members.map(({ line }) => line.host))
+const hostsOf = ({ members }: Scene) => new Set(members.map(hostOf))
+
+function linkDown(scene: Scene): Sighting[] {
+  return scene.live.filter(isReplica).flatMap((node): Sighting[] => {
+    const { name, info } = node
+    if (info.get('master_link_status') === 'up') return []
+    const master = `${info.get('master_host')}:${info.get('master_port')}`
+    const place = placeOf(name, scene)
+    if (info.get('master_sync_in_progress') === '1') {
+      const seen = `${name} is still being synced from its master ${master}`
+      return [{ nodes: [name], seen, mend: [cli(place, 'INFO replication')] }]
+    }
+    const forS = Number(info.get('master_link_down_since_seconds') ?? -1)
+    const since = forS < 0 ? '' : ` for ${plural(forS, 'second')}`
+    const masterId = node.view.find(({ myself }) => myself)?.masterId
+    return [
+      {
+        nodes: [name],
+        seen: `${name} has had no link to its master ${master}${since}`,
+        mend: [cli(place, masterId ? `CLUSTER REPLICATE ${masterId}` : 'INFO replication')],
+      },
+    ]
+  })
+}
 
 function masterauthMissing({ cluster }: Scene): Sighting[] {
   const secured = cluster.find(({ config }) => config?.get('requirepass'))

@@ -1,16 +1,16 @@
 import { isNewEnough, versionOf } from '../../cluster/version.js'
-import { alike, type Check, each, groupBy, listed, type Sighting } from '../check.js'
-import { onEachHost, setting, toEach } from '../commands.js'
-import type { Live, Scene } from '../scene.js'
+import { alike, type Check, each, groupBy, listed, type Place, type Sighting } from '../check.js'
+import { cli, onEachHost, secretSetting, setting } from '../commands.js'
+import { type Live, placeOf, type Scene } from '../scene.js'
 
 /** Settings that are of the cluster rather than of a node. */
 const OF_THE_CLUSTER = [
   ...['maxmemory', 'maxmemory-policy', 'appendonly', 'appendfsync', 'save', 'cluster-node-timeout'],
   ...['cluster-require-full-coverage', 'cluster-replica-validity-factor', 'cluster-migration-barrier'],
   ...['cluster-allow-replica-migration', 'min-replicas-to-write', 'stop-writes-on-bgsave-error'],
-  ...['requirepass', 'masterauth', 'masteruser', 'tls-cluster', 'tls-replication'],
+  ...['requirepass', 'masteruser', 'tls-cluster', 'tls-replication'],
 ]
-const SECRET = ['requirepass', 'masterauth']
+const SECRET = 'requirepass'
 
 /** How the servers are set up. */
 export const SETTINGS = {
@@ -42,14 +42,14 @@ export const SETTINGS = {
     severity: 'warning',
     about: 'a setting that concerns the whole cluster is not the same on all nodes',
     why: 'A shard behaves otherwise after a failover than before it. CONFIG SET reaches one node, and is lost with its restart unless CONFIG REWRITE follows.',
-    mend: toEach('CONFIG GET *'),
+    mend: setting('NAME', 'VALUE'),
     find: settingsDiffer,
   },
   'users-differ': {
     severity: 'warning',
     about: 'the users (ACL) are not the same on all nodes',
     why: 'Users do not spread from node to node. A client that may do something on one shard is refused on another, or after a failover.',
-    mend: toEach('ACL LIST'),
+    mend: ([to]) => (to ? [copyUsers({ ...to, host: 'OTHER-HOST' }, to)] : []),
     find: usersDiffer,
   },
   unprotected: {
@@ -79,36 +79,58 @@ export const SETTINGS = {
   },
 } satisfies Record<string, Check>
 
-/** One sighting where nodes have different texts: who has which, the most frequent first. */
-function differing(nodes: readonly Live[], text: (node: Live) => string, show = (value: string) => value) {
+/** Where nodes have different texts: who has which, the most frequent first. */
+function groupsOf(nodes: readonly Live[], text: (node: Live) => string) {
   const groups = [...groupBy(nodes, text)].sort(([, a], [, b]) => b.length - a.length)
-  if (groups.length < 2) return []
-  const told = groups.map(([value, on]) => `${show(value)} on ${listed(on.map(({ name }) => name))}`)
-  const others = groups.slice(1).flatMap(([, on]) => on.map(({ name }) => name))
-  return [{ nodes: others, seen: told.join('; ') }]
+  return groups.length < 2 ? [] : groups.map(([value, on]) => ({ value, names: on.map(({ name }) => name) }))
 }
 
-function settingsDiffer({ cluster }: Scene): Sighting[] {
-  const readable = cluster.filter(({ config }) => config !== undefined)
-  return OF_THE_CLUSTER.flatMap((name) => {
-    // A secret is compared, and never shown; nor is which nodes share one.
-    const show = (value: string) =>
-      SECRET.includes(name) ? (value === '' ? 'none' : 'one') : value === '' ? '""' : value
-    return differing(readable, ({ config }) => config?.get(name) ?? '', show).map(({ nodes, seen }) => ({
-      nodes,
-      seen: `${name}: ${seen}`,
-    }))
+function differing(nodes: readonly Live[], text: (node: Live) => string): Sighting[] {
+  const groups = groupsOf(nodes, text)
+  if (groups.length === 0) return []
+  const seen = groups.map(({ value, names }) => `${value} on ${listed(names)}`).join('; ')
+  return [{ nodes: groups.slice(1).flatMap(({ names }) => names), seen }]
+}
+
+function settingsDiffer(scene: Scene): Sighting[] {
+  const readable = scene.cluster.filter(({ config }) => config !== undefined)
+  return OF_THE_CLUSTER.flatMap((name): Sighting[] => {
+    const groups = groupsOf(readable, ({ config }) => config?.get(name) ?? '')
+    const [most, ...others] = groups
+    if (!most) return []
+    // A secret is compared, and never shown.
+    const shown = (value: string, index: number) => {
+      if (name !== SECRET) return quoted(value)
+      return value === '' ? 'none' : index === 0 ? 'one' : 'another'
+    }
+    const told = groups.map(({ value, names }, index) => `${shown(value, index)} on ${listed(names)}`)
+    const nodes = others.flatMap(({ names }) => names)
+    const places = nodes.map((node) => placeOf(node, scene))
+    const mend = name === SECRET ? secretSetting(name)(places) : asMost(name, most.value, places)
+    return [{ nodes, seen: `${name}: ${told.join('; ')}`, mend }]
   })
 }
 
-function usersDiffer({ probed }: Scene): Sighting[] {
-  const [first, ...others] = probed.users
+const quoted = (value: string) => (/^[\w.:/-]+$/.test(value) ? value : JSON.stringify(value))
+
+/** Each by itself, for the others have it already. */
+const asMost = (name: string, value: string, places: readonly Place[]) =>
+  places.flatMap((place) => setting(name, quoted(value))([place]))
+
+function usersDiffer(scene: Scene): Sighting[] {
+  // From the node that knows most users: what the others lack can be copied, what they have beyond it cannot be guessed.
+  const [first, ...others] = [...scene.probed.users].sort(([, a], [, b]) => b.size - a.size)
   if (!first) return []
   const [reference, rules] = first
   return others.flatMap(([name, theirs]): Sighting[] => {
     const users = new Set([...rules.keys(), ...theirs.keys()])
     const differ = [...users].filter((user) => rules.get(user) !== theirs.get(user))
     if (differ.length === 0) return []
-    return [{ nodes: [name], seen: `${name} and ${reference} differ on ${listed(differ)}` }]
+    const mend = [copyUsers(placeOf(reference, scene), placeOf(name, scene))]
+    return [{ nodes: [name], seen: `${name} and ${reference} differ on ${listed(differ)}`, mend }]
   })
 }
+
+/** Passwords go as hashes, and through a pipe, so that no list of processes shows them. */
+const copyUsers = (from: Place, to: Place) =>
+  `${cli(from, 'ACL LIST')} | sed 's/^user \\([^ ]*\\)/ACL SETUSER \\1 reset/' | ${cli(to, '').trimEnd()}`
