@@ -4,6 +4,7 @@ import { registerBench } from './commands/bench.js'
 import { registerCluster } from './commands/cluster.js'
 import { registerDemo } from './commands/demo.js'
 import { registerDoctor } from './commands/doctor.js'
+import { registerMetrics } from './commands/metrics.js'
 
 /** The whole of `shardq`; a new command is one file in `commands/` and one line here. */
 export function createProgram(): Command {
@@ -30,6 +31,7 @@ Exit codes: 0 success, 1 a failure that is explained, 2 wrong usage. Every comma
   registerDemo(program)
   registerDoctor(program)
   registerBench(program)
+  registerMetrics(program)
   return program
 }
 

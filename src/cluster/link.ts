@@ -17,6 +17,8 @@ export interface LinkOptions {
   readonly tls?: boolean | TlsOptions
 }
 
+export const DEFAULT_TIMEOUT_MS = 1_000
+
 /**
  * One connection to exactly one node, for administration: no redirects, no reconnecting, no retries, every
  * command bounded in time, so that a frozen node shows as an error and not as a wait.
@@ -29,7 +31,7 @@ export class NodeLink {
 
   /** @throws NodeUnreachableError when nothing answers within the time-out, AuthenticationError */
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
-    const timeoutMs = options.timeoutMs ?? 1000
+    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const redis = new Redis({
       ...address,
       ...(options.username === undefined ? {} : { username: options.username }),
@@ -73,6 +75,15 @@ export class NodeLink {
   async reply(command: string, ...args: (string | number)[]): Promise<unknown> {
     try {
       return await this.redis.call(command, ...args)
+    } catch (error) {
+      throw explain(this.address, error)
+    }
+  }
+
+  /** As `reply`, texts as the bytes that they are: names and values of other people's keys need not be UTF-8. */
+  async bytes(command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
+    try {
+      return await this.redis.callBuffer(command, ...args)
     } catch (error) {
       throw explain(this.address, error)
     }
