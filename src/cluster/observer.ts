@@ -43,13 +43,16 @@ const NOT_TO_BE_ASKED = ['noaddr', 'handshake']
  */
 export class Observer {
   readonly #links = new Map<string, Promise<NodeLink>>()
+  readonly #seeds: readonly Address[]
   #known: readonly Address[]
 
   constructor(
-    private readonly seeds: readonly Address[],
+    seeds: readonly Address[],
     private readonly options: ObserverOptions = {},
   ) {
-    this.#known = seeds
+    // Each once: of two links to one node, the first would be forgotten, and stay open.
+    this.#seeds = [...new Map(seeds.map((seed) => [nameOf(seed), seed])).values()]
+    this.#known = this.#seeds
   }
 
   /** Never throws for what a node does: that is what is to be observed. One call at a time. */
@@ -63,7 +66,7 @@ export class Observer {
       asked = listedBy([...found.values()]).filter((address) => !found.has(nameOf(address)))
     }
     const listed = listedBy([...found.values()])
-    const wanted = new Set([...this.seeds, ...listed].map(nameOf))
+    const wanted = new Set([...this.#seeds, ...listed].map(nameOf))
     const nodes = [...found.values()]
       // Where no node answers, nobody has forgotten anybody.
       .filter(({ name }) => listed.length === 0 || wanted.has(name))
