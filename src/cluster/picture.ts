@@ -42,7 +42,7 @@ export interface ClusterPicture extends ClusterStatus {
 
 /**
  * Puts together what the nodes say. `state` is `fail` as soon as one of those that answer says so.
- * @param from name of the node whose view counts, whatever the others see
+ * @param from id of the node whose view counts, whatever the others see
  * @throws what the first node failed with, when none answers; WrongModeError when none is a cluster node
  */
 export function pictureOf(observation: Observation, from?: string): ClusterPicture {
@@ -51,8 +51,8 @@ export function pictureOf(observation: Observation, from?: string): ClusterPictu
   const witness =
     from === undefined
       ? witnesses.find(({ name }) => name === camps[0]?.nodes[0])
-      : witnesses.find((each) => selfOf(each)?.id === idOf(from, observation))
-  if (!witness) throw noWitness(observation, from)
+      : witnesses.find((each) => selfOf(each)?.id === from)
+  if (!witness) throw noWitness(observation)
   const nodes = witness.view.map((view) => nodePicture(view, observation.nodes, witnesses))
   const known = new Set(witness.view.map(nameOf))
   const count = (name: string) => Number(witness.clusterInfo.get(name) ?? 0)
@@ -75,12 +75,6 @@ export function pictureOf(observation: Observation, from?: string): ClusterPictu
       node.up || known.has(node.name) ? [] : [{ node: node.name, error: node.error.message }],
     ),
   }
-}
-
-/** By its id, since it may go by another name than the one that we asked by. */
-function idOf(name: string, { nodes }: Observation): string | undefined {
-  const node = nodes.find((each) => each.name === name)
-  return node?.up ? node.view.find(({ myself }) => myself)?.id : undefined
 }
 
 const isOk = ({ clusterInfo }: Witness) => clusterInfo.get('cluster_state') === 'ok'

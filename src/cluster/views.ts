@@ -18,9 +18,8 @@ export function witnessesOf({ nodes }: Observation): Witness[] {
   return [...byRun.values()]
 }
 
-/** Why there is none: what the node that was named, or the first, failed with; or that it is no cluster node. */
-export function noWitness({ nodes }: Observation, name?: string): Error {
-  const asked = nodes.find((node) => node.name === name) ?? nodes[0]
+/** Why there is none: what the first node failed with, or that it is no cluster node. */
+export function noWitness({ nodes: [asked] }: Observation): Error {
   return asked && !asked.up ? asked.error : new WrongModeError(asked?.name ?? '?', 'cluster')
 }
 

@@ -2,7 +2,7 @@ import { type Registry, register } from 'prom-client'
 import { type ClientStats, TaskQueue } from '../queue/task-queue.js'
 import { Durations } from '../queue/timings.js'
 import { checkInteger } from '../queue/validate.js'
-import type { Outcome } from '../worker/watcher.js'
+import type { TypeAccount } from '../worker/watcher.js'
 import type { Worker } from '../worker/worker.js'
 import { addHistogram } from './histogram.js'
 import { type Family, observe, Samples } from './observed.js'
@@ -73,28 +73,15 @@ export function instrument<Tasks>(
     : instrumentWorker(subject, registry, mostTypes)
 }
 
-class TypeAccount {
-  readonly wait = new Durations()
-  readonly processing = new Durations()
-  readonly outcomes: Record<Outcome, number> = { completed: 0, failed: 0, dead: 0 }
-}
-
 function instrumentWorker<Tasks>(worker: Worker<Tasks>, registry: Registry, mostTypes: number): () => void {
   const accounts = new Map<string, TypeAccount>()
-  const accountOf = (type: string): TypeAccount => {
+  worker.watch((type) => {
     const known = accounts.get(type)
     if (known) return known
     const label = accounts.size < mostTypes ? type : OTHER
-    const account = accounts.get(label) ?? new TypeAccount()
+    const account = accounts.get(label) ?? newAccount()
     accounts.set(label, account)
     return account
-  }
-  worker.watch({
-    started: (type, waitedMs) => accountOf(type).wait.add(waitedMs),
-    ended: (type, tookMs) => accountOf(type).processing.add(tookMs),
-    settled: (type, outcome) => {
-      accountOf(type).outcomes[outcome]++
-    },
   })
   const queue = worker.queue.name
   const remove = observe(registry, WORKER_FAMILIES, async () => {
@@ -125,6 +112,12 @@ function instrumentClient<Tasks>(queue: TaskQueue<Tasks>, registry: Registry): (
     return samples
   })
 }
+
+const newAccount = (): TypeAccount => ({
+  wait: new Durations(),
+  processing: new Durations(),
+  outcomes: { completed: 0, failed: 0, dead: 0 },
+})
 
 function addClient(samples: Samples<ClientMetric>, queue: string, stats: ClientStats): void {
   const { reroutes, unconfirmed, accepted, voided, restored } = stats

@@ -50,7 +50,7 @@ export const QUEUE_FAMILIES = {
   task_queue_workers: gauge('Consumers connected'),
   task_queue_paused: gauge('1 while the queue is paused'),
   task_queue_wait_seconds: histogram(
-    'From enqueue to the start of the handler, of first attempts in workers',
+    'From enqueue to the start of the handler, a delay included, of first attempts in workers',
   ),
   task_queue_processing_seconds: histogram('From start to end of handlers, of all attempts in workers'),
 } as const

@@ -1,3 +1,5 @@
+import type { Named } from '../scripts/bundles.js'
+
 /** Who waits for the queue to take a task for completed. */
 export interface AcknowledgementReceiver {
   acknowledged(): void
@@ -14,7 +16,7 @@ export class Acknowledgement {
   alone = false
 
   constructor(
-    readonly id: string,
+    readonly task: Named,
     readonly leaseId: string,
     readonly result: string,
     /** performance.now() until which it is worth trying. */
@@ -27,10 +29,10 @@ export class Acknowledgement {
 
 /** One that was answered before, once more: the master may have lost it. Nobody waits for it. */
 export function repeated(
-  one: Pick<Acknowledgement, 'id' | 'leaseId' | 'result' | 'deadlineMs' | 'oursUntilMs'>,
+  one: Pick<Acknowledgement, 'task' | 'leaseId' | 'result' | 'deadlineMs' | 'oursUntilMs'>,
 ): Acknowledgement {
-  const { id, leaseId, result, deadlineMs, oursUntilMs } = one
-  const again = new Acknowledgement(id, leaseId, result, deadlineMs, oursUntilMs, NOBODY)
+  const { task, leaseId, result, deadlineMs, oursUntilMs } = one
+  const again = new Acknowledgement(task, leaseId, result, deadlineMs, oursUntilMs, NOBODY)
   again.resent = true
   return again
 }

@@ -3,17 +3,13 @@ import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
 import { LeaseLostError, NotConnectedError, QueueUnavailableError } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
-import { fold, inSameBundle } from '../scripts/bundles.js'
-import {
-  type AcknowledgedLease,
-  type ExchangeResult,
-  exchangeCall,
-  type FetchedTask,
-} from '../scripts/exchange.js'
+import { fold, type Named } from '../scripts/bundles.js'
+import { type AcknowledgedLease, type ExchangeResult, exchangeCall } from '../scripts/exchange.js'
 import { releaseCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
 import { Acknowledgement, type AcknowledgementReceiver } from './acknowledgement.js'
 import type { Durability } from './durability.js'
+import { type HandedBatch, Lease } from './lease.js'
 import { Settling } from './settling.js'
 import { isKeyed } from './task.js'
 import type { Timings } from './timings.js'
@@ -38,14 +34,8 @@ export interface Want {
   readonly least: number
   readonly levels: readonly number[]
   readonly leaseMs: number
-  readonly resolve: (batch: FetchedBatch) => void
-}
-
-export interface FetchedBatch {
-  readonly leaseId: string
-  /** performance.now() when the call was sent: the lease runs out no sooner than `leaseMs` after it. */
-  readonly askedAtMs: number
-  readonly tasks: readonly FetchedTask[]
+  /** undefined: nothing could be had. */
+  readonly resolve: (batch: HandedBatch | undefined) => void
 }
 
 interface Abandoned {
@@ -55,8 +45,6 @@ interface Abandoned {
   /** performance.now() at which the lease runs out anyway. */
   readonly untilMs: number
 }
-
-const NOTHING: FetchedBatch = { leaseId: '', askedAtMs: 0, tasks: [] }
 
 export interface LaneHost {
   readonly queue: string
@@ -113,25 +101,20 @@ export class ConsumerLane {
   }
 
   /** Tries for a minute, or for as long as the lease holds if that is longer: while it has no master, it stands still. */
-  acknowledge(
-    id: string,
-    lease: { readonly id: string; readonly lengthMs: number; readonly heldUntilMs: number },
-    result: string,
-    receiver: AcknowledgementReceiver,
-  ): void {
+  acknowledge(task: Named, lease: Lease, result: string, receiver: AcknowledgementReceiver): void {
     if (this.#stopped) {
       receiver.refused(new NotConnectedError(this.host.queue))
       return
     }
     const deadlineMs = performance.now() + Math.max(lease.lengthMs, LEAST_PATIENCE_MS)
     this.#acknowledgements.push(
-      new Acknowledgement(id, lease.id, result, deadlineMs, lease.heldUntilMs, receiver),
+      new Acknowledgement(task, lease.id, result, deadlineMs, lease.heldUntilMs, receiver),
     )
     this.#pumpInTurn()
   }
 
-  fetch(want: Omit<Want, 'resolve'>): Promise<FetchedBatch> {
-    if (this.#stopped) return Promise.resolve(NOTHING)
+  fetch(want: Omit<Want, 'resolve'>): Promise<HandedBatch | undefined> {
+    if (this.#stopped) return Promise.resolve(undefined)
     return new Promise((resolve) => {
       this.#wants.push({ ...want, resolve })
       this.#pumpSoon()
@@ -148,8 +131,8 @@ export class ConsumerLane {
   }
 
   /** Gives a batch back that nobody takes, as if it had not been fetched. */
-  abandon({ leaseId, tasks, askedAtMs }: FetchedBatch, leaseMs: number): void {
-    this.#abandoned.push({ leaseId, ids: fold(tasks.map((task) => task.id)), untilMs: askedAtMs + leaseMs })
+  abandon({ lease, tasks }: HandedBatch): void {
+    this.#abandoned.push({ leaseId: lease.id, ids: fold(tasks), untilMs: lease.heldUntilMs })
     void this.giveBack()
   }
 
@@ -185,7 +168,7 @@ export class ConsumerLane {
   stop(): void {
     this.#stopped = true
     clearTimeout(this.#timer)
-    for (const want of this.#wants.splice(0)) want.resolve(NOTHING)
+    for (const want of this.#wants.splice(0)) want.resolve(undefined)
     this.#putBack([])
   }
 
@@ -218,7 +201,7 @@ export class ConsumerLane {
   async #pump(): Promise<void> {
     if (this.#stopped) return
     this.#dropExpired()
-    if (!this.reachable) for (const want of this.#wants.splice(0)) want.resolve(NOTHING)
+    if (!this.reachable) for (const want of this.#wants.splice(0)) want.resolve(undefined)
     if (!this.#answers) {
       if (this.#acknowledgements.length > 0) this.#pumpLater()
       return
@@ -238,8 +221,8 @@ export class ConsumerLane {
     const waiting = this.#acknowledgements
     let count = Math.min(BATCH_TASKS, waiting.length)
     while (count > 0 && count < waiting.length) {
-      const [last, next] = [waiting[count - 1] as Acknowledgement, waiting[count] as Acknowledgement]
-      if (!inSameBundle(last.id, next.id)) break
+      const bundle = waiting[count - 1]?.task.bundle
+      if (bundle === undefined || waiting[count]?.task.bundle !== bundle) break
       count++
     }
     return waiting.splice(0, count)
@@ -247,7 +230,7 @@ export class ConsumerLane {
 
   async #exchange(want: Want | undefined, sent: Acknowledgement[]): Promise<void> {
     const leaseId = want ? this.host.nextLeaseId() : ''
-    const groups = groupByLease(sent)
+    const groups = groupByLease(sent, this.host.keepResultsMs > 0)
     const askedAtMs = performance.now()
     const carried = this.host.timings.take(askedAtMs)
     const call = exchangeCall(this.partition.keys, {
@@ -270,7 +253,10 @@ export class ConsumerLane {
         outcome.node,
       )
       this.host.onOutlook(this.partition, outcome.value.outlook, askedAtMs)
-      if (want) await this.#handOut(want, { leaseId, askedAtMs, tasks: outcome.value.fetched }, outcome.node)
+      if (want) {
+        const lease = new Lease(this.partition, leaseId, want.leaseMs, askedAtMs)
+        await this.#handOut(want, { lease, tasks: outcome.value.fetched }, outcome.node)
+      }
       if (this.#abandoned.length > 0) void this.giveBack()
       return
     }
@@ -284,7 +270,7 @@ export class ConsumerLane {
     const lasting = fault.kind === 'rejected' || fault.kind === 'denied'
     this.#resumeAtMs = performance.now() + (lasting ? RETRY_REFUSED_MS : RETRY_MS)
     this.#pumpLater()
-    want?.resolve(NOTHING)
+    want?.resolve(undefined)
     this.host.onFailure(this.partition, fault)
   }
 
@@ -292,17 +278,17 @@ export class ConsumerLane {
    * A task with a key may not run twice while its worker lives: it is handed out once a replica knows that it was taken,
    * and else given back. The price is a round trip to the replica. Others are handed out at once.
    */
-  async #handOut(want: Want, batch: FetchedBatch, node: Node): Promise<void> {
+  async #handOut(want: Want, batch: HandedBatch, node: Node): Promise<void> {
     const nowMs = performance.now()
     const knows =
-      !batch.tasks.some((task) => isKeyed(task.record)) ||
+      !batch.tasks.some(({ bundle, record }) => bundle === undefined && isKeyed(record)) ||
       (await this.host.durability.ofPast(node, this.partition, nowMs)) === 'safe'
     if (knows) {
       want.resolve(batch)
       return
     }
-    this.abandon(batch, want.leaseMs)
-    want.resolve(NOTHING)
+    this.abandon(batch)
+    want.resolve(undefined)
     this.#replicaLate = true
     const longestMs = nowMs + want.leaseMs
     void this.host.durability.ofPast(node, this.partition, longestMs).then(() => {
@@ -325,7 +311,7 @@ export class ConsumerLane {
       const first =
         settled === 'gone' && acknowledgement.resent && performance.now() < acknowledgement.oursUntilMs
       if (settled === 'done' || first) done.push(acknowledgement)
-      else acknowledgement.receiver.refused(new LeaseLostError(acknowledgement.id))
+      else acknowledgement.receiver.refused(new LeaseLostError(acknowledgement.task.id))
     })
     this.#putBack(apart)
     if (done.length > 0) void this.#secure(done, node)
@@ -343,7 +329,7 @@ export class ConsumerLane {
     if (!this.#acknowledgements.some((one) => one.deadlineMs <= nowMs)) return
     this.#acknowledgements = this.#acknowledgements.filter((one) => {
       if (one.deadlineMs > nowMs) return true
-      const problem = `task ${one.id} could not be acknowledged: its shard was out of reach for too long`
+      const problem = `task ${one.task.id} could not be acknowledged: its shard was out of reach for too long`
       one.receiver.refused(new QueueUnavailableError(this.host.queue, problem))
       return false
     })
@@ -360,6 +346,7 @@ export class ConsumerLane {
 
 function groupByLease(
   sent: readonly Acknowledgement[],
+  withResults: boolean,
 ): { lease: AcknowledgedLease; members: Acknowledgement[] }[] {
   const groups = new Map<string, Acknowledgement[]>()
   for (const one of sent) {
@@ -370,8 +357,8 @@ function groupByLease(
   return [...groups].map(([leaseId, members]) => ({
     lease: {
       leaseId,
-      ids: members.map((one) => one.id),
-      results: members.map((one) => one.result),
+      tasks: members.map((one) => one.task),
+      results: withResults ? members.map((one) => one.result) : [],
       oneByOne: members.some((one) => one.alone),
     },
     members,

@@ -3,12 +3,12 @@ import type { Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import type { Fault } from '../connection/replies.js'
 import { type Partition, visitingOrder } from '../keys/partitions.js'
-import type { FetchedTask } from '../scripts/exchange.js'
 import { renewCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
 import { recoverCall, tendCall } from '../scripts/tend.js'
 import { ConsumerLane, type LaneHost } from './consumer-lane.js'
 import type { Durability } from './durability.js'
+import type { HandedBatch } from './lease.js'
 import { Timings } from './timings.js'
 import { Unclaimed } from './unclaimed.js'
 import { Wakes } from './wakes.js'
@@ -25,7 +25,7 @@ const KNOWN_WITHIN_MS = 1_000
  */
 const RENEW_AGAIN_MS = 2_000
 /** Most tasks that are asked of one partition at once. */
-const MOST_PER_FETCH = 256
+const MOST_PER_FETCH = 500
 /** Ms for which takes begin with the same partition. */
 const TURN_MS = 50
 /** Ms after which a take no longer waits for a partition that has not answered it. */
@@ -35,21 +35,6 @@ const LEASE_JITTER_MS = 100
 const LEVELS = [0, 1, 2] as const
 /** setTimeout takes no more. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
-
-/** A task that was handed to us, and the lease it is under. */
-export interface Handed {
-  /** One for all tasks of a fetch. */
-  readonly lease: HandedLease
-  readonly task: FetchedTask
-}
-
-export interface HandedLease {
-  readonly partition: Partition
-  readonly id: string
-  readonly lengthMs: number
-  /** performance.now() when it was asked for. */
-  readonly askedAtMs: number
-}
 
 /** What we believe of a partition between two replies. */
 interface PartitionState {
@@ -90,9 +75,7 @@ export class Consumer implements LaneHost {
   readonly #wakes: Wakes
   readonly timings = new Timings()
   #waiters = new Set<() => void>()
-  readonly #unclaimed = new Unclaimed(({ partition, id, lengthMs, askedAtMs }, tasks) =>
-    this.lane(partition).abandon({ leaseId: id, askedAtMs, tasks }, lengthMs),
-  )
+  readonly #unclaimed = new Unclaimed((batch) => this.lane(batch.lease.partition).abandon(batch))
   #leaseSequence = 0
   /** Consumers begin at different partitions. */
   readonly #offset = Math.floor(Math.random() * 1_024)
@@ -172,7 +155,7 @@ export class Consumer implements LaneHost {
     /** Take bundles apart to reach `count`. If not, it may be less than there is, which is for less work on both sides. */
     readonly fill: boolean
     readonly signal?: AbortSignal
-  }): Promise<Handed[]> {
+  }): Promise<HandedBatch[]> {
     this.start()
     await this.#allKnown()
     const deadlineMs = performance.now() + options.blockMs
@@ -286,18 +269,19 @@ export class Consumer implements LaneHost {
     readonly leaseMs: number
     readonly levels: readonly number[]
     readonly fill: boolean
-  }): Promise<Handed[]> {
+  }): Promise<HandedBatch[]> {
     const taken = this.#unclaimed.take(options.count, options.levels)
+    let missing = options.count - countOf(taken)
     for (const level of options.levels) {
-      while (taken.length < options.count && !this.#stopped) {
-        const missing = options.count - taken.length
+      while (missing > 0 && !this.#stopped) {
         const portions = this.#portions(level, missing)
         if (portions.length === 0) break
         const levels = options.levels.filter((other) => other <= level)
-        const fetched = await this.#fetch(portions, levels, options, taken.length === 0)
-        taken.push(...fetched)
-        // What is left are bundles that there is no room for: others of lower priority must not go before them.
-        if (fetched.length === 0 && taken.length > 0 && !options.fill) return taken
+        taken.push(...(await this.#fetch(portions, levels, options, taken.length === 0)))
+        missing = options.count - countOf(taken)
+        // What is there is worked on while more is fetched. And bundles that there was no room for must not be passed by
+        // tasks of lower priority.
+        if (taken.length > 0 && !options.fill) return taken
       }
     }
     return taken
@@ -309,23 +293,20 @@ export class Consumer implements LaneHost {
     levels: readonly number[],
     { leaseMs, fill }: { readonly leaseMs: number; readonly fill: boolean },
     first: boolean,
-  ): Promise<Handed[]> {
-    const fetched: Handed[] = []
+  ): Promise<HandedBatch[]> {
+    const fetched: HandedBatch[] = []
     const pending = new Set(portions.map(({ state }) => state))
     let over = false
     const answers = portions.map(async ({ state, count }) => {
       const least = fill ? count : first ? 1 : 0
-      const { leaseId, askedAtMs, tasks } = await state.lane.fetch({ count, least, levels, leaseMs })
-      const { partition } = state.lane
-      const lease = { partition, id: leaseId, lengthMs: leaseMs, askedAtMs }
-      const handed = tasks.map((task) => ({ lease, task }))
+      const batch = await state.lane.fetch({ count, least, levels, leaseMs })
       if (!over) {
         pending.delete(state)
-        fetched.push(...handed)
+        if (batch && batch.tasks.length > 0) fetched.push(batch)
         return
       }
       state.late = false
-      this.#unclaimed.add(handed)
+      if (batch) this.#unclaimed.add(batch)
       this.#signal()
     })
     let timer: NodeJS.Timeout | undefined
@@ -483,4 +464,8 @@ export class Consumer implements LaneHost {
       this.#waiters.add(done)
     })
   }
+}
+
+function countOf(batches: readonly HandedBatch[]): number {
+  return batches.reduce((sum, { tasks }) => sum + tasks.length, 0)
 }

@@ -1,16 +1,18 @@
 import { InvalidOptionError, LeaseLostError, PayloadTooLargeError, TaskNotFoundError } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
+import type { Bundle, Named } from '../scripts/bundles.js'
 import { checkpointCall } from '../scripts/checkpoint.js'
 import type { FetchedTask } from '../scripts/exchange.js'
 import { extendCall, failCall, releaseCall } from '../scripts/lease.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { Settled } from '../scripts/settled.js'
 import type { AcknowledgementReceiver } from './acknowledgement.js'
-import type { Consumer, HandedLease } from './consumer.js'
+import type { Consumer } from './consumer.js'
 import { LEAST_PATIENCE_MS } from './consumer-lane.js'
 import type { Durability } from './durability.js'
 import type { Backoff, Priority } from './enqueue-options.js'
 import { toJson } from './json.js'
+import { Lease } from './lease.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
 import { backoffDelayMs, encodeError, type TaskRecord } from './task.js'
 import { checkInteger, checkKeys, checkText } from './validate.js'
@@ -41,7 +43,7 @@ export const LONGEST_LEASE_MS = 24 * 3_600_000
  * is longer), and with NotReplicatedError when the master did it, but a replica that the cluster counts on has not
  * confirmed it by then.
  */
-export class Delivery<Type extends string = string, Data = unknown> {
+export class Delivery<Type extends string = string, Data = unknown> implements Named {
   readonly id: string
   readonly type: Type
   readonly data: Data
@@ -54,25 +56,28 @@ export class Delivery<Type extends string = string, Data = unknown> {
   readonly metadata: Readonly<Record<string, unknown>>
   /** Longest that the handler may run, in ms. */
   readonly timeoutMs: number
+  /** @internal */
+  readonly bundle: Bundle | undefined
+  /** @internal */
+  readonly place: number
   readonly #backoff: Backoff
-  #leaseId: string
-  #leaseMs: number
+  /** Shared with the others of its batch, until it is extended. */
+  #lease: Lease
   /** The lease that it gets by an `extend` under way. */
-  #nextLeaseId: string | undefined
-  /** performance.now() until which the lease holds, as far as is known here. */
-  #heldUntilMs: number
+  #nextLease: Lease | undefined
 
   constructor(
     private readonly host: DeliveryHost,
-    private readonly handed: HandedLease,
+    lease: Lease,
     task: FetchedTask,
     record: TaskRecord,
   ) {
     // Not the record itself: its text would be kept for as long as the handler runs.
     this.#backoff = record.backoff
-    this.#leaseId = handed.id
-    this.#leaseMs = handed.lengthMs
-    this.#heldUntilMs = handed.askedAtMs + handed.lengthMs
+    this.#lease = lease
+    this.#nextLease = undefined
+    this.bundle = task.bundle
+    this.place = task.place
     this.id = task.id
     this.type = record.type as Type
     this.data = record.data as Data
@@ -84,15 +89,9 @@ export class Delivery<Type extends string = string, Data = unknown> {
     this.timeoutMs = record.timeoutMs
   }
 
-  /** Where the task is held; by the second lease too while it is extended. @internal */
-  get lease(): { readonly partition: Partition; readonly leaseIds: readonly string[] } {
-    const leaseIds = [this.#leaseId, ...(this.#nextLeaseId === undefined ? [] : [this.#nextLeaseId])]
-    return { partition: this.handed.partition, leaseIds }
-  }
-
-  /** Its lease was renewed until then, by performance.now(). @internal */
-  renewed(untilMs: number): void {
-    this.#heldUntilMs = Math.max(this.#heldUntilMs, untilMs)
+  /** What holds it; the second lease too while it is extended. @internal */
+  get leases(): readonly Lease[] {
+    return this.#nextLease ? [this.#lease, this.#nextLease] : [this.#lease]
   }
 
   /** The task is done; it and its checkpoints are forgotten, the result kept where the queue keeps results. */
@@ -109,8 +108,7 @@ export class Delivery<Type extends string = string, Data = unknown> {
       options.keepResultsMs > 0
         ? toJson(`the result of task ${this.id}`, result ?? null, options.maxPayloadBytes)
         : ''
-    const lease = { id: this.#leaseId, lengthMs: this.#leaseMs, heldUntilMs: this.#heldUntilMs }
-    consumer.lane(this.handed.partition).acknowledge(this.id, lease, text, receiver)
+    consumer.lane(this.#lease.partition).acknowledge(this, this.#lease, text, receiver)
   }
 
   /**
@@ -121,8 +119,8 @@ export class Delivery<Type extends string = string, Data = unknown> {
     checkKeys('options', options, ['retry'])
     const dies = options.retry === false || this.attempt >= this.maxAttempts
     await this.#settle(
-      failCall(this.handed.partition.keys, {
-        leaseId: this.#leaseId,
+      failCall(this.#lease.partition.keys, {
+        leaseId: this.#lease.id,
         id: this.id,
         next: dies ? 'die' : backoffDelayMs(this.#backoff, this.attempt),
         error: encodeError(error),
@@ -133,43 +131,34 @@ export class Delivery<Type extends string = string, Data = unknown> {
 
   /** Hands the task back to the head of its list, without using up an attempt. */
   async release(): Promise<void> {
-    const { keys } = this.handed.partition
-    const call = releaseCall(keys, { leaseId: this.#leaseId, ids: [this.id] })
+    const { partition, id } = this.#lease
+    const call = releaseCall(partition.keys, { leaseId: id, ids: [this.id] })
     await this.#settle({ ...call, parse: (reply) => call.parse(reply)[0] ?? 'lost' })
   }
 
   /** From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day). */
   async extend(ms: number): Promise<void> {
     checkInteger('ms', ms, LEAST_LEASE_MS, LONGEST_LEASE_MS)
-    const newLeaseId =
-      this.#leaseId === `${this.handed.id}:${this.id}` ? this.#leaseId : `${this.handed.id}:${this.id}`
-    const call = extendCall(this.handed.partition.keys, {
-      id: this.id,
-      leaseId: this.#leaseId,
-      newLeaseId,
-      leaseMs: ms,
-    })
-    this.#nextLeaseId = newLeaseId
-    const askedAtMs = performance.now()
+    const { partition, id: leaseId } = this.#lease
+    const ending = `:${this.id}`
+    // It may be extended for the second time, and has a lease of its own already.
+    const newLeaseId = leaseId.endsWith(ending) ? leaseId : leaseId + ending
+    const call = extendCall(partition.keys, { id: this.id, leaseId, newLeaseId, leaseMs: ms })
+    const next = new Lease(partition, newLeaseId, ms, performance.now())
+    this.#nextLease = next
     try {
       const { value } = await this.#send(call)
       if (value !== 'done') throw new LeaseLostError(this.id)
     } finally {
-      this.#nextLeaseId = undefined
+      this.#nextLease = undefined
     }
-    this.#leaseId = newLeaseId
-    this.#leaseMs = ms
-    this.#heldUntilMs = askedAtMs + ms
+    this.#lease = next
   }
 
   /** Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. */
   checkpoint(step: string, data: unknown): Promise<void> {
-    return saveCheckpoint(this.host, this.handed.partition, {
-      id: this.id,
-      step,
-      data,
-      leaseId: this.#leaseId,
-    })
+    const { partition, id: leaseId } = this.#lease
+    return saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId })
   }
 
   /** All checkpoints of the task, in the order of saving. */
@@ -184,9 +173,10 @@ export class Delivery<Type extends string = string, Data = unknown> {
   }
 
   #send(call: ScriptCall<Settled>): Promise<{ value: Settled; resent: boolean }> {
-    return this.host.durability.call(this.handed.partition, this.id, call, {
+    const { partition, lengthMs } = this.#lease
+    return this.host.durability.call(partition, this.id, call, {
       lane: 'inspect',
-      timeoutMs: Math.max(this.#leaseMs, LEAST_PATIENCE_MS),
+      timeoutMs: Math.max(lengthMs, LEAST_PATIENCE_MS),
     })
   }
 }

@@ -12,6 +12,10 @@ const MOST_TYPES = 1_000
 export class Encoder {
   /** Types that have been checked, as JSON. */
   readonly #typeJson = new Map<string, string>()
+  /** Of the item that is being encoded. Its names are made here once, and not for each item: hardly any is ever read. */
+  #index = 0
+  readonly #itemName = () => `items[${this.#index}]`
+  readonly #dataName = () => `items[${this.#index}].data`
 
   constructor(private readonly maxPayloadBytes: number) {}
 
@@ -22,9 +26,10 @@ export class Encoder {
 
   /** One of many: errors name it by its index. @throws as `task` */
   item(item: { type: string; data: unknown; options?: EnqueueOptions }, index: number): EncodedTask {
-    checkKeys(() => `items[${index}]`, item, ['type', 'data', 'options'])
+    this.#index = index
+    checkKeys(this.#itemName, item, ['type', 'data', 'options'])
     try {
-      return this.#encode(item.type, item.data, item.options, () => `items[${index}].data`)
+      return this.#encode(item.type, item.data, item.options, this.#dataName)
     } catch (error) {
       if (!(error instanceof InvalidOptionError)) throw error
       const problem = error.message.slice(error.option.length + 2)

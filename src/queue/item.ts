@@ -1,8 +1,9 @@
 import type { Fault } from '../connection/replies.js'
+import { type Bundle, memberId, type Named } from '../scripts/bundles.js'
 import type { NewTask } from '../scripts/enqueue.js'
 
 /** A task as it is to be stored. */
-export interface EncodedTask extends Omit<NewTask, 'id'> {
+export interface EncodedTask extends Omit<NewTask, keyof Named> {
   /** Of which it is always the same partition; undefined: any will do. */
   readonly key: string | undefined
 }
@@ -27,6 +28,8 @@ export class Item implements NewTask {
   readonly bytes: number
   /** Given when the task first joins a batch, and kept from then on; '' before. */
   id = ''
+  bundle: Bundle | undefined = undefined
+  place = 0
   /** Partitions that have, or may have, a copy that no replica has confirmed. */
   copies: number[] | undefined = undefined
   /** Why the last try did not work. */
@@ -47,6 +50,12 @@ export class Item implements NewTask {
     this.idempotencyKey = task.idempotencyKey
     this.keyed = task.key !== undefined
     this.bytes = bytesOf(task)
+  }
+
+  join(bundle: Bundle, place: number): void {
+    this.bundle = bundle
+    this.place = place
+    this.id = memberId(bundle.name, place)
   }
 
   resolve(id: string): void {

@@ -1,4 +1,4 @@
-import { BUNDLE_BYTES, BUNDLE_TASKS, bundleName, memberId } from '../scripts/bundles.js'
+import { BUNDLE_BYTES, BUNDLE_TASKS, bundleName } from '../scripts/bundles.js'
 import type { Item } from './item.js'
 
 /** Gives tasks that have none their ids: neighbours that are alike those of one bundle. `next` makes one for each. */
@@ -15,8 +15,9 @@ export function nameTasks(items: readonly Item[], next: () => string): void {
       }
     }
     if (to - from > 1) {
-      const name = bundleName(next(), to - from)
-      for (let i = from; i < to; i++) (items[i] as Item).id = memberId(name, i - from)
+      const size = to - from
+      const bundle = { name: bundleName(next(), size), size }
+      for (let place = 0; place < size; place++) (items[from + place] as Item).join(bundle, place)
     } else if (first.id === '') {
       first.id = next()
     }

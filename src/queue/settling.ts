@@ -1,5 +1,6 @@
 import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
+import { fold, membersOf } from '../scripts/bundles.js'
 import { type Acknowledgement, repeated } from './acknowledgement.js'
 import { type Durability, notConfirmed } from './durability.js'
 
@@ -13,8 +14,9 @@ const REMEMBER_BYTES = 512 * 1024
 /** As they travel: thousands of objects that live for seconds would cost the garbage collector dear. */
 interface Remembered {
   readonly leaseId: string
-  /** Lines. */
-  readonly ids: string
+  /** Lines: ids of tasks and, where there are no results, names of bundles. */
+  readonly names: string
+  /** Lines, one for each name; '' where no results are kept. */
   readonly results: string
   readonly oursUntilMs: number
   readonly atMs: number
@@ -57,7 +59,7 @@ export class Settling {
         for (const each of done) each.receiver.acknowledged()
         break
       case 'late':
-        for (const each of done) each.receiver.refused(notConfirmed(this.queue, each.id))
+        for (const each of done) each.receiver.refused(notConfirmed(this.queue, each.task.id))
         break
       case 'broken':
         for (const each of done) each.resent = true
@@ -78,11 +80,15 @@ export class Settling {
     this.#doubted = false
     this.#by = undefined
     const deadlineMs = performance.now() + REMEMBER_MS
-    const again = this.#remembered.flatMap(({ leaseId, ids, results, oursUntilMs }) => {
+    const again = this.#remembered.flatMap(({ leaseId, names, results, oursUntilMs }) => {
       const resultOf = results.split('\n')
-      return ids
+      return names
         .split('\n')
-        .map((id, i) => repeated({ id, leaseId, result: resultOf[i] ?? '', deadlineMs, oursUntilMs }))
+        .flatMap((name, i) =>
+          membersOf(name).map((task) =>
+            repeated({ task, leaseId, result: resultOf[i] ?? '', deadlineMs, oursUntilMs }),
+          ),
+        )
     })
     this.#remembered = []
     this.#rememberedBytes = 0
@@ -96,11 +102,14 @@ export class Settling {
       let to = from + 1
       while (done[to]?.leaseId === first.leaseId) to++
       const same = done.slice(from, to)
-      const ids = same.map((each) => each.id).join('\n')
-      const results = same.map((each) => each.result).join('\n')
-      const bytes = ids.length + results.length + 100
+      const tasks = same.map((each) => each.task)
+      // Every result has a name of its own.
+      const kept = same.some((each) => each.result !== '')
+      const names = (kept ? tasks.map(({ id }) => id) : fold(tasks)).join('\n')
+      const results = kept ? same.map((each) => each.result).join('\n') : ''
+      const bytes = names.length + results.length + 100
       const oursUntilMs = same.reduce((least, each) => Math.min(least, each.oursUntilMs), first.oursUntilMs)
-      this.#remembered.push({ leaseId: first.leaseId, ids, results, oursUntilMs, atMs, bytes })
+      this.#remembered.push({ leaseId: first.leaseId, names, results, oursUntilMs, atMs, bytes })
       this.#rememberedBytes += bytes
       from = to
     }

@@ -12,9 +12,10 @@ import {
 import { queueKey } from '../keys/keys.js'
 import { makePartitions, type Partition } from '../keys/partitions.js'
 import { slotOf } from '../keys/slots.js'
+import type { FetchedTask } from '../scripts/exchange.js'
 import { failCall } from '../scripts/lease.js'
 import { openCall } from '../scripts/open.js'
-import { Consumer, type Handed } from './consumer.js'
+import { Consumer } from './consumer.js'
 import { DeadLetters } from './dead-letters.js'
 import {
   type Checkpoint,
@@ -30,6 +31,7 @@ import { enqueueMany } from './enqueue-many.js'
 import type { EnqueueOptions, Priority } from './enqueue-options.js'
 import type { ShardState } from './gate.js'
 import { type Depth, type Health, Inspection } from './inspection.js'
+import type { Lease } from './lease.js'
 import { MOST_PEEKED } from './peek.js'
 import { Producer, type ProducerCounters } from './producer.js'
 import {
@@ -211,9 +213,11 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       const blockMs = Math.max(0, deadlineMs - performance.now())
       const handed = await consumer.take({ ...options, blockMs })
       const deliveries: AnyDelivery<Tasks>[] = []
-      for (const one of handed) {
-        const delivery = this.#deliver(one)
-        if (delivery) deliveries.push(delivery)
+      for (const { lease, tasks } of handed) {
+        for (const task of tasks) {
+          const delivery = this.#deliver(lease, task)
+          if (delivery) deliveries.push(delivery)
+        }
       }
       if (deliveries.length > 0 || handed.length === 0) return deliveries
     }
@@ -387,28 +391,21 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     }
   }
 
-  #deliver(handed: Handed): AnyDelivery<Tasks> | undefined {
+  #deliver(lease: Lease, task: FetchedTask): AnyDelivery<Tasks> | undefined {
     try {
-      const record = decodeRecord(handed.task.id, handed.task.record)
-      return new Delivery(
-        this.#ready().deliveryHost,
-        handed.lease,
-        handed.task,
-        record,
-      ) as unknown as AnyDelivery<Tasks>
+      const record = decodeRecord(task.id, task.record)
+      return new Delivery(this.#ready().deliveryHost, lease, task, record) as unknown as AnyDelivery<Tasks>
     } catch (error) {
       if (!(error instanceof InvalidDataError)) throw error
-      void this.#bury(handed, error)
+      void this.#bury(lease, task, error)
       return undefined
     }
   }
 
   /** Should this fail, the lease runs out and the next consumer comes to the same end. */
-  async #bury(handed: Handed, error: Error): Promise<void> {
-    const { id } = handed.task
-    const { partition } = handed.lease
+  async #bury({ partition, id: leaseId }: Lease, { id }: FetchedTask, error: Error): Promise<void> {
     const call = failCall(partition.keys, {
-      leaseId: handed.lease.id,
+      leaseId,
       id,
       next: 'die',
       error: encodeError(error),

@@ -1,5 +1,5 @@
 import type { FetchedTask } from '../scripts/exchange.js'
-import type { Handed, HandedLease } from './consumer.js'
+import type { HandedBatch } from './lease.js'
 import { levelOfRecord } from './task.js'
 
 /** Ms for which tasks that came too late for one take wait for another. */
@@ -7,44 +7,49 @@ const UNCLAIMED_MS = 100
 
 /** Tasks that came too late for the take that had asked for them. */
 export class Unclaimed {
-  #tasks: Handed[] = []
+  #batches: HandedBatch[] = []
   #timer: NodeJS.Timeout | undefined
   #stopped = false
 
-  constructor(private readonly abandon: (lease: HandedLease, tasks: readonly FetchedTask[]) => void) {}
+  constructor(private readonly abandon: (batch: HandedBatch) => void) {}
 
   has(levels: readonly number[]): boolean {
-    return this.#tasks.some(({ task }) => levels.includes(levelOfRecord(task.record)))
+    return this.#batches.some(({ tasks }) =>
+      tasks.some(({ record }) => levels.includes(levelOfRecord(record))),
+    )
   }
 
   /** Takes up to `count`, highest priority first. */
-  take(count: number, levels: readonly number[]): Handed[] {
-    if (this.#tasks.length === 0) return []
-    const wanted = levels.flatMap((level) =>
-      this.#tasks.filter(({ task }) => levelOfRecord(task.record) === level),
-    )
-    const taken = new Set(wanted.slice(0, count))
-    this.#tasks = this.#tasks.filter((handed) => !taken.has(handed))
-    return [...taken]
+  take(count: number, levels: readonly number[]): HandedBatch[] {
+    if (this.#batches.length === 0) return []
+    const taken: HandedBatch[] = []
+    let left = count
+    for (const level of levels) {
+      this.#batches = this.#batches.flatMap(({ lease, tasks }) => {
+        const wanted = tasks.filter(({ record }) => levelOfRecord(record) === level).slice(0, left)
+        if (wanted.length === 0) return [{ lease, tasks }]
+        left -= wanted.length
+        taken.push({ lease, tasks: wanted })
+        const others = tasks.filter((task) => !wanted.includes(task))
+        return others.length > 0 ? [{ lease, tasks: others }] : []
+      })
+    }
+    return taken
   }
 
   /** Not for long: the lease would run out while nobody works on the tasks. */
-  add(handed: readonly Handed[]): void {
-    if (handed.length === 0 || this.#stopped) return
-    this.#tasks.push(...handed)
+  add(batch: HandedBatch): void {
+    if (batch.tasks.length === 0 || this.#stopped) return
+    this.#batches.push(batch)
     this.#timer ??= setTimeout(() => this.giveBack(), UNCLAIMED_MS)
   }
 
   giveBack(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
-    const byLease = new Map<HandedLease, FetchedTask[]>()
-    for (const { lease, task } of this.#tasks.splice(0)) {
-      const tasks = byLease.get(lease)
-      if (tasks) tasks.push(task)
-      else byLease.set(lease, [task])
-    }
-    for (const [lease, tasks] of byLease) this.abandon(lease, tasks)
+    const byLease = new Map(this.#batches.map(({ lease }) => [lease, [] as FetchedTask[]]))
+    for (const { lease, tasks } of this.#batches.splice(0)) byLease.get(lease)?.push(...tasks)
+    for (const [lease, tasks] of byLease) this.abandon({ lease, tasks })
   }
 
   /** No more is taken in. */

@@ -13,7 +13,8 @@ export function checkKeys(where: Name, value: unknown, known: readonly string[])
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new InvalidOptionError(textOf(where), `expected an object, got ${describe(value)}`)
   }
-  for (const key of Object.keys(value)) {
+  // Not Object.keys, which would make an array for every task.
+  for (const key in value) {
     if (!known.includes(key)) {
       throw new InvalidOptionError(`${textOf(where)}.${key}`, `unknown; known are ${known.join(', ')}`)
     }

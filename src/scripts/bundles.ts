@@ -21,36 +21,55 @@ export function memberId(name: string, place: number): string {
   return name + place.toString(36)
 }
 
+/** What a task came in. Tasks of one bundle share one such object, so that it takes no comparing of names to tell. */
+export interface Bundle {
+  readonly name: string
+  readonly size: number
+}
+
+/** A task by its id and, if it came in one, by its bundle and its place in it. */
+export interface Named {
+  readonly id: string
+  readonly bundle: Bundle | undefined
+  readonly place: number
+}
+
+const ZERO = '0'.charCodeAt(0)
+const TEN = 'a'.charCodeAt(0) - 10
+
 /** How many tasks a name stands for; 1 for a task's own id. */
 export function sizeOf(name: string): number {
-  return name.charAt(name.length - 2) === MARK ? Number.parseInt(name.slice(-1), 36) : 1
+  if (name.charAt(name.length - 2) !== MARK) return 1
+  const digit = name.charCodeAt(name.length - 1)
+  return digit < TEN ? digit - ZERO : digit - TEN
 }
 
-/** Whether both tasks came in the same bundle. */
-export function inSameBundle(id: string, other: string): boolean {
-  return id.charAt(id.length - 3) === MARK && id.length === other.length && other.startsWith(id.slice(0, -1))
-}
-
-/**
- * How many of the tasks from `at` on are all tasks of one bundle, in their order; 1 if there is no such bundle. `idAt` gives
- * the id of each, undefined after the last.
- */
-export function wholeBundleAt(at: number, idAt: (index: number) => string | undefined): number {
-  const first = idAt(at)
-  if (first === undefined || first.charAt(first.length - 3) !== MARK || !first.endsWith('0')) return 1
-  const name = first.slice(0, -1)
+/** The tasks that a name stands for. */
+export function membersOf(name: string): Named[] {
   const size = sizeOf(name)
-  for (let place = 1; place < size; place++) if (idAt(at + place) !== memberId(name, place)) return 1
-  return size
+  if (size === 1) return [{ id: name, bundle: undefined, place: 0 }]
+  const bundle = { name, size }
+  return Array.from({ length: size }, (_, place) => ({ id: memberId(name, place), bundle, place }))
 }
 
-/** The same tasks by fewer names: of bundles that are here as a whole, that of the bundle. */
-export function fold(ids: readonly string[]): string[] {
+/** How many of the tasks from `at` on are all tasks of one bundle, in their order; 1 if there is no such bundle. */
+export function wholeBundleAt(tasks: readonly Named[], at: number): number {
+  const bundle = tasks[at]?.bundle
+  if (!bundle) return 1
+  for (let place = 0; place < bundle.size; place++) {
+    const task = tasks[at + place]
+    if (task?.bundle !== bundle || task.place !== place) return 1
+  }
+  return bundle.size
+}
+
+/** Fewer names for the same tasks: of bundles that are here as a whole, that of the bundle. */
+export function fold(tasks: readonly Named[]): string[] {
   const names: string[] = []
-  for (let at = 0; at < ids.length; ) {
-    const id = ids[at] as string
-    const size = wholeBundleAt(at, (index) => ids[index])
-    names.push(size > 1 ? id.slice(0, -1) : id)
+  for (let at = 0; at < tasks.length; ) {
+    const { id, bundle } = tasks[at] as Named
+    const size = wholeBundleAt(tasks, at)
+    names.push(size > 1 && bundle ? bundle.name : id)
     at += size
   }
   return names

@@ -16,10 +16,9 @@
 local seq = tonumber(ARGV[2])
 
 -- Before all else, since it is told once, whether or not the tasks are a repeat; a master whose memory is full may refuse it.
-for name, at in pairs({ rerouted = 15, unconfirmed = 16 }) do
-  if ARGV[at] and ARGV[at] ~= '0' then
-    redis.pcall('HINCRBY', KEYS[7], name, ARGV[at])
-  end
+if ARGV[15] then
+  redis.pcall('HINCRBY', KEYS[7], 'rerouted', ARGV[15])
+  redis.pcall('HINCRBY', KEYS[7], 'unconfirmed', ARGV[16])
 end
 
 local once = strings(ARGV[13], tonumber(ARGV[14]))

@@ -1,11 +1,11 @@
 import type { PartitionKeys } from '../keys/keys.js'
+import type { Named } from './bundles.js'
 import { loadScript, type ScriptCall, unexpectedReply } from './script.js'
 import type { TaskBatch } from './task-batch.js'
 
 const script = loadScript('enqueue')
 
-export interface NewTask {
-  readonly id: string
+export interface NewTask extends Named {
   /** Without a NUL (strings.ts) and without a newline (exchange.lua). */
   readonly record: string
   /** 0 high, 1 medium, 2 low. */

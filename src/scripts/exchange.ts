@@ -1,5 +1,5 @@
 import type { PartitionKeys } from '../keys/keys.js'
-import { fold, memberId, sizeOf } from './bundles.js'
+import { fold, membersOf, type Named, sizeOf } from './bundles.js'
 import { type Outlook, parseOutlook } from './outlook.js'
 import { type Argument, loadScript, type ScriptCall, unexpectedReply } from './script.js'
 import type { Settled } from './settled.js'
@@ -7,17 +7,19 @@ import { pack } from './strings.js'
 
 const script = loadScript('exchange')
 
+/** Bytes of records after which a fetch ends: a reply that takes a master a millisecond or two, and not much longer. */
+const FETCH_BYTES = 512 * 1024
+
 export interface AcknowledgedLease {
   readonly leaseId: string
-  readonly ids: readonly string[]
-  /** Results as JSON, one per id; read only where results are kept. */
+  readonly tasks: readonly Named[]
+  /** Results as JSON, one per task; read only where results are kept. */
   readonly results: readonly string[]
   /** Each by its own id, also where bundles are there as a whole. */
   readonly oneByOne: boolean
 }
 
-export interface FetchedTask {
-  readonly id: string
+export interface FetchedTask extends Named {
   readonly record: string
   readonly attemptsUsed: number
 }
@@ -43,7 +45,7 @@ export interface ExchangeInput {
 export type Acknowledged = Settled | 'apart'
 
 export interface ExchangeResult {
-  /** One for each id, in the order of `acknowledge` and its ids. */
+  /** One for each task, in the order of `acknowledge` and its tasks. */
   readonly acknowledged: readonly Acknowledged[]
   readonly fetched: readonly FetchedTask[]
   readonly outlook: Outlook
@@ -59,11 +61,12 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
     fetch.levels.join(''),
     fetch.least,
     keepResultsMs,
+    FETCH_BYTES,
     carried,
   ]
   for (const lease of acknowledge) {
     // Every result has an id of its own, which a bundle has not.
-    const folded = keepResultsMs > 0 || lease.oneByOne ? lease.ids : fold(lease.ids)
+    const folded = keepResultsMs > 0 || lease.oneByOne ? lease.tasks.map(({ id }) => id) : fold(lease.tasks)
     const results = keepResultsMs > 0 ? pack(lease.results).text : ''
     args.push(lease.leaseId, folded.length, pack(folded).text, results)
     names.push(...folded)
@@ -96,9 +99,11 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
         unknown,
       ]
       if (digits.length !== names.length) throw unexpectedReply(script.name, reply)
-      const acknowledged = names.flatMap((name, i): Acknowledged[] =>
-        new Array(sizeOf(name)).fill(acknowledgedFrom(digits.charAt(i))),
-      )
+      const acknowledged: Acknowledged[] = []
+      names.forEach((name, i) => {
+        const one = acknowledgedFrom(digits.charAt(i))
+        for (let left = sizeOf(name); left > 0; left--) acknowledged.push(one)
+      })
       return {
         acknowledged,
         fetched: parseTasks(taken, records, attempts),
@@ -131,14 +136,14 @@ function parseTasks(
   const tasks: FetchedTask[] = []
   names.forEach((name, i) => {
     const record = records[i] ?? ''
-    const size = sizeOf(name)
-    if (size === 1) {
-      tasks.push({ id: name, record, attemptsUsed: Number(attempts[i] ?? 0) })
+    if (sizeOf(name) === 1) {
+      const attemptsUsed = Number(attempts[i] ?? 0)
+      tasks.push({ id: name, bundle: undefined, place: 0, record, attemptsUsed })
       return
     }
     const lines = record.split('\n')
-    for (let place = 0; place < size; place++)
-      tasks.push({ id: memberId(name, place), record: lines[place] ?? '', attemptsUsed: 0 })
+    for (const { id, bundle, place } of membersOf(name))
+      tasks.push({ id, bundle, place, record: lines[place] ?? '', attemptsUsed: 0 })
   })
   return tasks
 }

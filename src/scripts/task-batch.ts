@@ -1,4 +1,4 @@
-import { memberId, sizeOf, wholeBundleAt } from './bundles.js'
+import { membersOf, wholeBundleAt } from './bundles.js'
 import type { NewTask } from './enqueue.js'
 import { pack, type Strings, unpack } from './strings.js'
 
@@ -20,10 +20,10 @@ export function batchOf(tasks: readonly NewTask[]): TaskBatch {
   const onceKeys: string[] = []
   for (let at = 0; at < tasks.length; ) {
     const task = tasks[at] as NewTask
-    const size = wholeBundleAt(at, (index) => tasks[index]?.id)
-    if (size > 1) {
+    const size = wholeBundleAt(tasks, at)
+    if (size > 1 && task.bundle) {
       const records = tasks.slice(at, at + size).map(({ record }) => record)
-      ready[task.level].push(task.id.slice(0, -1), records.join('\n'))
+      ready[task.level].push(task.bundle.name, records.join('\n'))
     } else if (task.delayMs > 0) scheduled.push(task.id, task.record, task.delayMs)
     else ready[task.level].push(task.id, task.record)
     if (task.idempotencyKey !== undefined) {
@@ -48,19 +48,11 @@ export function tasksOf(batch: TaskBatch): NewTask[] {
     for (let i = 0; i + step <= parts.length; i += step) {
       const [id = '', record = ''] = parts.slice(i, i + 2)
       const delayMs = step === 3 ? Number(parts[i + 2]) : 0
-      const size = sizeOf(id)
-      if (size === 1) {
-        tasks.push({ id, record, level: level(record), delayMs, idempotencyKey: once.get(id) })
-        continue
-      }
-      record.split('\n').forEach((one, place) => {
-        tasks.push({
-          id: memberId(id, place),
-          record: one,
-          level: level(one),
-          delayMs,
-          idempotencyKey: undefined,
-        })
+      const members = membersOf(id)
+      const records = members.length === 1 ? [record] : record.split('\n')
+      members.forEach((named, place) => {
+        const own = records[place] ?? ''
+        tasks.push({ ...named, record: own, level: level(own), delayMs, idempotencyKey: once.get(named.id) })
       })
     }
   }

@@ -1,28 +1,25 @@
 import type { Partition } from '../keys/partitions.js'
 import type { Consumer } from '../queue/consumer.js'
-import type { Delivery } from '../queue/delivery.js'
+import type { Lease } from '../queue/lease.js'
+import type { Run } from './run.js'
+import type { Runs } from './runs.js'
 
 export interface HeartbeatListener {
-  onLost(delivery: Delivery): void
+  onLost(run: Run): void
   /** A round of renewals: undefined if all of it went through. */
   onBeat(error: Error | undefined): void
 }
 
-interface Held {
-  readonly delivery: Delivery
-  readonly leaseIds: readonly string[]
-}
-
 /**
- * Keeps the leases of running deliveries alive. Every third of the lease all leases of a partition are renewed in
- * one call, so two renewals may fail before a lease runs out. A lease is lost only when the server says so.
+ * Keeps the leases of tasks in hand alive. Every third of the lease all leases of a partition are renewed in one call, so two
+ * renewals may fail before a lease runs out. A lease is lost only when the server says so.
  */
 export class Heartbeat {
-  readonly #held = new Set<Delivery>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(
     private readonly consumer: Consumer,
+    private readonly runs: Runs,
     private readonly leaseMs: number,
     private readonly listener: HeartbeatListener,
   ) {}
@@ -36,39 +33,37 @@ export class Heartbeat {
     this.#timer = undefined
   }
 
-  hold(delivery: Delivery): void {
-    this.#held.add(delivery)
-  }
-
-  drop(delivery: Delivery): void {
-    this.#held.delete(delivery)
-  }
-
   /** One round of renewals. */
   async beat(): Promise<void> {
-    const byPartition = new Map<Partition, Held[]>()
-    for (const delivery of this.#held) {
-      const { partition, leaseIds } = delivery.lease
-      const held = byPartition.get(partition)
-      if (held) held.push({ delivery, leaseIds })
-      else byPartition.set(partition, [{ delivery, leaseIds }])
+    const byPartition = new Map<Partition, Map<Lease, Run[]>>()
+    for (const run of this.runs.all()) {
+      for (const lease of run.delivery.leases) {
+        const leases = byPartition.get(lease.partition) ?? new Map<Lease, Run[]>()
+        byPartition.set(lease.partition, leases)
+        const runs = leases.get(lease)
+        if (runs) runs.push(run)
+        else leases.set(lease, [run])
+      }
     }
     const errors = await Promise.all(
-      [...byPartition].map(([partition, held]) => this.#renew(partition, held)),
+      [...byPartition].map(([partition, leases]) => this.#renew(partition, leases)),
     )
     this.listener.onBeat(errors.find((error) => error !== undefined))
   }
 
-  async #renew(partition: Partition, all: readonly Held[]): Promise<Error | undefined> {
-    const leaseIds = [...new Set(all.flatMap((held) => held.leaseIds))]
+  async #renew(partition: Partition, leases: ReadonlyMap<Lease, readonly Run[]>): Promise<Error | undefined> {
+    // While one is extended for the second time, two leases have the same id.
+    const ids = [...new Set([...leases.keys()].map(({ id }) => id))]
     try {
-      const { lost, untilMs } = await this.consumer.renew(partition, leaseIds, this.leaseMs)
-      for (const held of all) {
-        if (!held.leaseIds.every((leaseId) => lost.has(leaseId))) held.delivery.renewed(untilMs)
-        // A lease whose last task was settled while the call was under way is no loss: nothing is held under it.
-        // Nor is one that was given up for another.
-        else if (this.#held.has(held.delivery) && held.delivery.lease.leaseIds.every((id) => lost.has(id)))
-          this.listener.onLost(held.delivery)
+      const { lost, untilMs } = await this.consumer.renew(partition, ids, this.leaseMs)
+      for (const lease of leases.keys()) if (!lost.has(lease.id)) lease.renewed(untilMs)
+      for (const runs of leases.values()) {
+        for (const run of runs) {
+          // A lease whose last task was settled while the call was under way is no loss: nothing is held under it.
+          // Nor is one that was given up for another.
+          if (this.runs.has(run) && run.delivery.leases.every(({ id }) => lost.has(id)))
+            this.listener.onLost(run)
+        }
       }
       return undefined
     } catch (error) {

@@ -1,6 +1,7 @@
 import type { AcknowledgementReceiver } from '../queue/acknowledgement.js'
 import type { Checkpoint, Delivery } from '../queue/delivery.js'
 import type { TaskContext } from './context.js'
+import type { TypeAccount } from './watcher.js'
 
 export type Handler = (task: Delivery, context: TaskContext) => unknown
 
@@ -24,18 +25,26 @@ export interface RunListener {
 export class Run implements TaskContext, AcknowledgementReceiver {
   /** What the handler does from here on is of no interest. */
   over = false
+  /** See Runs. */
+  place = -1
   result: unknown = undefined
+  /** Where it is counted, if that is wanted. */
+  account: TypeAccount | undefined = undefined
   #controller: AbortController | undefined = undefined
   #reason: Error | undefined = undefined
-  /** performance.now() when it was made, and by which the handler has to be done. */
-  readonly startedMs = performance.now()
+  /** performance.now() by which the handler has to be done. */
   readonly deadlineMs: number
 
   constructor(
     readonly delivery: Delivery,
     private readonly listener: RunListener,
   ) {
-    this.deadlineMs = this.startedMs + delivery.timeoutMs
+    this.deadlineMs = performance.now() + delivery.timeoutMs
+  }
+
+  /** For how long it has been at work, in ms. */
+  get tookMs(): number {
+    return performance.now() - this.deadlineMs + this.delivery.timeoutMs
   }
 
   start(handler: Handler): void {

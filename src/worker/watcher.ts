@@ -1,11 +1,14 @@
-/** Told of every task of a worker as it passes, for who counts them (`instrument` of shardq/metrics). It must not throw. */
-export interface WorkerWatcher {
-  /** Its handler begins. `waitedMs`: since it was enqueued. */
-  started(type: string, waitedMs: number): void
-  /** Its handler has ended, or is no longer waited for. */
-  ended(type: string, tookMs: number): void
-  settled(type: string, outcome: Outcome): void
+import type { Durations } from '../queue/timings.js'
+
+/** What a worker counts of the tasks of one type, if anybody wants to know (`instrument` of shardq/metrics). */
+export interface TypeAccount {
+  /** From enqueue to the start of the handler. */
+  readonly wait: Durations
+  /** Until the handler has ended, or is no longer waited for. */
+  readonly processing: Durations
+  /** Attempts. `failed`: there is another one. */
+  readonly outcomes: Record<'completed' | 'failed' | 'dead', number>
 }
 
-/** `failed`: the attempt failed, and there is another one. */
-export type Outcome = 'completed' | 'failed' | 'dead'
+/** Gives the account of a type, or of several. Asked once for each task, and must not throw. */
+export type WorkerWatcher = (type: string) => TypeAccount

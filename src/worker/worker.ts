@@ -15,6 +15,7 @@ import { checkInteger } from '../queue/validate.js'
 import type { TaskContext } from './context.js'
 import { Heartbeat } from './heartbeat.js'
 import { type Handler, Run, type RunListener } from './run.js'
+import { Runs } from './runs.js'
 import type { WorkerWatcher } from './watcher.js'
 
 export type Handlers<Tasks> = {
@@ -72,7 +73,10 @@ export class Worker<Tasks = Record<string, unknown>> {
   readonly #concurrency: number
   readonly #leaseMs: number
   readonly #events = new EventEmitter()
-  readonly #runs = new Set<Run>()
+  /** From the first line of the handler until the queue has settled the task. */
+  readonly #held = new Runs()
+  /** Handlers under way. */
+  #active = 0
   /** Tasks whose handlers have ended, and that the queue has not settled yet. */
   #settling = 0
   readonly #settledWaiters: (() => void)[] = []
@@ -81,15 +85,15 @@ export class Worker<Tasks = Record<string, unknown>> {
       this.#emit('progress', { task: delivery as AnyDelivery<Tasks>, value }),
     onLog: ({ delivery }, message) => this.#emit('log', { task: delivery as AnyDelivery<Tasks>, message }),
     onReturned: (run, result) => this.#complete(run, result),
-    onThrown: (run, error) => this.#settle(run, () => this.#fail(run.delivery, toError(error))),
+    onThrown: (run, error) => this.#settle(run, () => this.#fail(run, toError(error))),
     onCompleted: (run) => {
-      this.#settled(run.delivery)
+      this.#settled(run)
       this.#metrics.completed++
-      this.#watcher?.settled(run.delivery.type, 'completed')
+      if (run.account) run.account.outcomes.completed++
       this.#emit('completed', { task: run.delivery as AnyDelivery<Tasks>, result: run.result })
     },
-    onRefused: ({ delivery }, error) => {
-      this.#settled(delivery)
+    onRefused: (run, error) => {
+      this.#settled(run)
       this.#notSettled(error)
     },
   }
@@ -148,8 +152,8 @@ export class Worker<Tasks = Record<string, unknown>> {
     }
     if (this.#state !== 'starting') return
     this.#state = 'running'
-    this.#heartbeat = new Heartbeat(this.queue.consumer, this.#leaseMs, {
-      onLost: (delivery) => this.#lose(delivery),
+    this.#heartbeat = new Heartbeat(this.queue.consumer, this.#held, this.#leaseMs, {
+      onLost: (run) => this.#lose(run),
       onBeat: (error) => {
         this.#heartbeatFailed = error !== undefined
         if (error) this.#emit('error', error)
@@ -180,7 +184,7 @@ export class Worker<Tasks = Record<string, unknown>> {
           : this.#heartbeatFailed || !this.queue.consumer.reachesAll()
             ? 'degraded'
             : 'healthy'
-    return { status, running, active: this.#runs.size, metrics: { ...this.#metrics } }
+    return { status, running, active: this.#active, metrics: { ...this.#metrics } }
   }
 
   /** One watcher at most; undefined for none. @internal */
@@ -191,7 +195,7 @@ export class Worker<Tasks = Record<string, unknown>> {
   async #fetch(): Promise<void> {
     const { signal } = this.#stopSignal
     while (!signal.aborted) {
-      const room = this.#concurrency - this.#runs.size
+      const room = this.#concurrency - this.#active
       if (room <= 0) {
         await new Promise<void>((resolve) => {
           this.#freed = resolve
@@ -202,8 +206,7 @@ export class Worker<Tasks = Record<string, unknown>> {
       }
       const deliveries = await this.#take(room, signal)
       for (const delivery of deliveries) {
-        if (signal.aborted)
-          void this.#inBackground(delivery as Delivery, () => this.#handBack(delivery as Delivery))
+        if (signal.aborted) void this.#inBackground(() => this.#handBack(delivery as Delivery))
         else this.#run(delivery as Delivery)
       }
     }
@@ -233,39 +236,39 @@ export class Worker<Tasks = Record<string, unknown>> {
     const waitedMs = Math.max(0, Date.now() - delivery.enqueuedAt)
     // What a later attempt waited for was its backoff.
     if (delivery.attempt === 1) this.#timings?.wait.add(waitedMs)
-    this.#watcher?.started(delivery.type, waitedMs)
-    this.#runs.add(run)
-    this.#heartbeat?.hold(delivery)
+    run.account = this.#watcher?.(delivery.type)
+    run.account?.wait.add(waitedMs)
+    this.#held.add(run)
+    this.#active++
     this.#overdueTimer ??= setTimeout(() => this.#endOverdue(), OVERDUE_MS)
     const handler = Object.hasOwn(this.#handlers, delivery.type)
       ? (this.#handlers[delivery.type as TypeOf<Tasks>] as unknown as Handler)
       : undefined
     if (handler) run.start(handler)
-    else
-      this.#settle(run, () => this.#fail(delivery, new UnknownTaskTypeError(this.queue.name, delivery.type)))
+    else this.#settle(run, () => this.#fail(run, new UnknownTaskTypeError(this.queue.name, delivery.type)))
   }
 
   /** One timer for all runs: one for each would cost more than all else that is done for a short task. */
   #endOverdue(): void {
     this.#overdueTimer = undefined
     const nowMs = performance.now()
-    for (const run of this.#runs) {
-      if (run.deadlineMs > nowMs) continue
+    for (const run of this.#held.all()) {
+      if (run.over || run.deadlineMs > nowMs) continue
       const error = new TaskTimeoutError(run.delivery.id, run.delivery.timeoutMs)
       run.abort(error)
-      this.#settle(run, () => this.#fail(run.delivery, error))
+      this.#settle(run, () => this.#fail(run, error))
     }
-    if (this.#runs.size > 0) this.#overdueTimer = setTimeout(() => this.#endOverdue(), OVERDUE_MS)
+    if (this.#active > 0) this.#overdueTimer = setTimeout(() => this.#endOverdue(), OVERDUE_MS)
   }
 
   /** Its place is free for the next one at once. @returns false if it was over before */
   #end(run: Run): boolean {
     if (run.over) return false
     run.over = true
-    this.#runs.delete(run)
-    const tookMs = performance.now() - run.startedMs
+    const { tookMs } = run
     this.#timings?.processing.add(tookMs)
-    this.#watcher?.ended(run.delivery.type, tookMs)
+    run.account?.processing.add(tookMs)
+    this.#active--
     this.#freed?.()
     this.#freed = undefined
     return true
@@ -278,29 +281,29 @@ export class Worker<Tasks = Record<string, unknown>> {
     try {
       run.delivery.completeFor(result, run)
     } catch (error) {
-      this.#settled(run.delivery)
+      this.#settled(run)
       this.#notSettled(error as Error)
     }
   }
 
   /** Ends a run once, and settles its task in the background. */
   #settle(run: Run, settle: () => Promise<void>): void {
-    if (this.#end(run)) void this.#inBackground(run.delivery, settle)
+    if (this.#end(run)) void this.#inBackground(settle, run)
   }
 
-  async #inBackground(delivery: Delivery, settle: () => Promise<void>): Promise<void> {
+  async #inBackground(settle: () => Promise<void>, run?: Run): Promise<void> {
     this.#settling++
     await settle()
-    this.#settled(delivery)
+    this.#settled(run)
   }
 
   /** Until then the lease was kept alive, since it may have to wait for a failover. */
-  #settled(delivery: Delivery): void {
-    this.#heartbeat?.drop(delivery)
+  #settled(run: Run | undefined): void {
+    if (run) this.#held.remove(run)
     if (--this.#settling === 0) for (const resolve of this.#settledWaiters.splice(0)) resolve()
   }
 
-  async #fail(delivery: Delivery, error: Error): Promise<void> {
+  async #fail({ delivery, account }: Run, error: Error): Promise<void> {
     let outcome: 'retried' | 'dead'
     try {
       outcome = await delivery.fail(error)
@@ -310,7 +313,7 @@ export class Worker<Tasks = Record<string, unknown>> {
     }
     this.#metrics.failed++
     if (outcome === 'dead') this.#metrics.dead++
-    this.#watcher?.settled(delivery.type, outcome === 'dead' ? 'dead' : 'failed')
+    if (account) account.outcomes[outcome === 'dead' ? 'dead' : 'failed']++
     this.#emit(outcome === 'dead' ? 'dead' : 'failed', { task: delivery as AnyDelivery<Tasks>, error })
   }
 
@@ -327,15 +330,11 @@ export class Worker<Tasks = Record<string, unknown>> {
     this.#emit('error', error)
   }
 
-  #lose(delivery: Delivery): void {
-    for (const run of this.#runs) {
-      if (run.delivery !== delivery) continue
-      const error = new LeaseLostError(delivery.id)
-      run.abort(error)
-      this.#settle(run, async () => this.#notSettled(error))
-      return
-    }
-    this.#heartbeat?.drop(delivery)
+  /** If its handler has ended, whatever settles it hears of the loss itself. */
+  #lose(run: Run): void {
+    const error = new LeaseLostError(run.delivery.id)
+    run.abort(error)
+    this.#settle(run, async () => this.#notSettled(error))
   }
 
   async #stop(timeoutMs: number): Promise<void> {
@@ -347,7 +346,8 @@ export class Worker<Tasks = Record<string, unknown>> {
       await this.#loop
       await this.#idle(timeoutMs)
       const stopped = new WorkerStoppedError(this.queue.name)
-      for (const run of [...this.#runs]) {
+      for (const run of this.#held.all()) {
+        if (run.over) continue
         run.abort(stopped)
         this.#settle(run, () => this.#handBack(run.delivery))
       }
@@ -362,7 +362,7 @@ export class Worker<Tasks = Record<string, unknown>> {
   /** Resolves when no handler runs, or after `timeoutMs`. */
   async #idle(timeoutMs: number): Promise<void> {
     const deadlineMs = performance.now() + timeoutMs
-    while (this.#runs.size > 0) {
+    while (this.#active > 0) {
       const leftMs = deadlineMs - performance.now()
       if (leftMs <= 0) return
       let timer: NodeJS.Timeout | undefined

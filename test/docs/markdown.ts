@@ -12,6 +12,7 @@ export const PAGES = [
   'docs/architecture.md',
   'docs/failover.md',
   'docs/operating.md',
+  'docs/metrics.md',
   'docs/protocol.md',
   ...DECISIONS,
 ]

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Item } from '../../src/queue/item.js'
 import { nameTasks } from '../../src/queue/naming.js'
-import { bundleName, fold, inSameBundle, memberId, sizeOf } from '../../src/scripts/bundles.js'
+import { bundleName, fold, memberId, membersOf, type Named, sizeOf } from '../../src/scripts/bundles.js'
 import { batchOf, tasksOf } from '../../src/scripts/task-batch.js'
 
 const RECEIVER = { stored() {}, failed() {} }
@@ -38,17 +38,21 @@ describe('the names of bundles', () => {
 
   it('stand for tasks that are all there in their order, and for no others', () => {
     const two = bundleName('5.p1', 2)
-    const [a, b] = [memberId(two, 0), memberId(two, 1)]
-    expect(fold(['x.1', a, b, 'x.2'])).toEqual(['x.1', two, 'x.2'])
-    for (const ids of [[a], [b], [b, a], [a, 'x.1', b], [a, a]]) expect(fold(ids)).toEqual(ids)
+    const [a, b] = membersOf(two) as [Named, Named]
+    const [x, y] = [...membersOf('x.1'), ...membersOf('x.2')] as [Named, Named]
+    expect(fold([x, a, b, y])).toEqual(['x.1', two, 'x.2'])
+    for (const tasks of [[a], [b], [b, a], [a, x, b], [a, a]])
+      expect(fold(tasks)).toEqual(tasks.map(({ id }) => id))
+    // Of two deliveries of one bundle, one task each.
+    const [again] = membersOf(two) as [Named]
+    expect(fold([again, b])).toEqual([again.id, b.id])
     expect(fold([])).toEqual([])
   })
 
-  it('tell which tasks came together', () => {
-    const [one, other] = [bundleName('5.p1', 2), bundleName('5.p2', 2)]
-    expect(inSameBundle(memberId(one, 0), memberId(one, 1))).toBe(true)
-    expect(inSameBundle(memberId(one, 1), memberId(other, 0))).toBe(false)
-    expect(inSameBundle('5.p1', '5.p1')).toBe(false)
+  it('give the ids of their tasks', () => {
+    const two = bundleName('5.p1', 2)
+    expect(membersOf(two).map(({ id }) => id)).toEqual([memberId(two, 0), memberId(two, 1)])
+    expect(membersOf('5.p1').map(({ id }) => id)).toEqual(['5.p1'])
   })
 })
 
@@ -90,8 +94,10 @@ describe('a batch with bundles', () => {
     const batch = batchOf(items)
     expect(batch.ready[1].count).toBe(4)
     expect(tasksOf(batch)).toEqual(
-      items.map(({ id, record, level, delayMs, idempotencyKey }) => ({
+      items.map(({ id, bundle, place, record, level, delayMs, idempotencyKey }) => ({
         id,
+        bundle,
+        place,
         record,
         level,
         delayMs,

@@ -16,11 +16,19 @@ describe('strings as one argument', () => {
 
 describe('a batch', () => {
   it('gives its tasks back, whatever their priority, delay or key', () => {
+    const alone = { bundle: undefined, place: 0 }
     const tasks: NewTask[] = [
-      { id: 'a.1', record: '04|["t",1,"high"]', level: 0, delayMs: 0, idempotencyKey: undefined },
-      { id: 'a.2', record: '14|["t",1,"medium"]', level: 1, delayMs: 0, idempotencyKey: 'once' },
-      { id: 'a.3', record: '24k|["t",1,"low"]', level: 2, delayMs: 0, idempotencyKey: undefined },
-      { id: 'a.4', record: '04|["t",1,"later"]', level: 0, delayMs: 5_000, idempotencyKey: 'twice' },
+      { id: 'a.1', ...alone, record: '04|["t",1,"high"]', level: 0, delayMs: 0, idempotencyKey: undefined },
+      { id: 'a.2', ...alone, record: '14|["t",1,"medium"]', level: 1, delayMs: 0, idempotencyKey: 'once' },
+      { id: 'a.3', ...alone, record: '24k|["t",1,"low"]', level: 2, delayMs: 0, idempotencyKey: undefined },
+      {
+        id: 'a.4',
+        ...alone,
+        record: '04|["t",1,"later"]',
+        level: 0,
+        delayMs: 5_000,
+        idempotencyKey: 'twice',
+      },
     ]
     const byId = (a: NewTask, b: NewTask) => (a.id < b.id ? -1 : 1)
     expect(tasksOf(batchOf(tasks)).sort(byId)).toEqual(tasks)

@@ -6,7 +6,7 @@ import {
   type Address,
   type ClusterPicture,
   DEFAULT_DATA_DIR,
-  nameOf,
+  inspect,
   Observer,
   pictureOf,
 } from '../../cluster/index.js'
@@ -74,7 +74,11 @@ async function clusterStatus(flags: StatusFlags, output: Output, signal: AbortSi
   const { seeds, access } = seedsOf(connection)
   const { timeoutMs = 1_000, watch } = flags
   const observer = new Observer(seeds, { ...access, timeoutMs })
-  const look = async () => pictureOf(await observer.observe(), flags.node && nameOf(flags.node))
+  const look = async () => {
+    // By its id, since the cluster may call it otherwise than we do.
+    const named = flags.node && (await inspect(flags.node, { ...access, timeoutMs })).nodes
+    return pictureOf(await observer.observe(), named?.find(({ myself }) => myself)?.id)
+  }
   const run = async (look: () => Promise<Shown>) => {
     if (watch !== undefined) {
       await watchStatus(look, { seconds: watch === true ? DEFAULT_WATCH_S : watch, output, signal })
