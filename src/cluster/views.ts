@@ -18,8 +18,9 @@ export function witnessesOf({ nodes }: Observation): Witness[] {
   return [...byRun.values()]
 }
 
-/** Why there is none: what the first node failed with, or that it is no cluster node. */
-export function noWitness({ nodes: [asked] }: Observation): Error {
+/** Why there is none: what the first that did not answer failed with, or that the first is no cluster node. */
+export function noWitness({ nodes }: Observation): Error {
+  const asked = nodes.find(({ up }) => !up) ?? nodes[0]
   return asked && !asked.up ? asked.error : new WrongModeError(asked?.name ?? '?', 'cluster')
 }
 
