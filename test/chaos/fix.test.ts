@@ -16,6 +16,7 @@ import { eventually } from '../helpers/behaviour/harness.js'
 import { shardq } from '../helpers/cli.js'
 import { tell, tellAll } from '../helpers/nodes.js'
 import { openCluster, ownCluster } from '../helpers/own-cluster.js'
+import { onTerminal } from '../helpers/terminal.js'
 
 let cluster: LocalCluster
 let dispose: () => Promise<void>
@@ -279,6 +280,23 @@ describe('the command line', () => {
       code: 0,
       stdout: expect.stringContaining('nothing to mend'),
     })
+  })
+
+  it.each([
+    ['no\r', 2, 'nothing was done', 'migrating'],
+    ['\u0003', 1, 'interrupted', 'migrating'],
+    ['yes\r', 0, '✅ mended', undefined],
+  ] as const)('asks on a terminal: %j', async (keys, code, says, left) => {
+    await fresh()
+    await setSlot(a, 'MIGRATING', b.id)
+    const terminal = onTerminal(['cluster', 'fix', '--node', `127.0.0.1:${a.port}`])
+    await eventually(() => expect(terminal.text).toContain('Type yes:'), 15_000)
+    terminal.type(keys)
+    expect(await terminal.closed).toBe(code)
+    expect(terminal.text).toContain(says)
+    const own = (await tell(a.port, 'CLUSTER', 'NODES')).split('\n').find((line) => line.includes('myself'))
+    expect(own?.includes(`[${slot}->-`)).toBe(left !== undefined)
+    await setSlot(a, 'STABLE')
   })
 
   it.each(['SIGKILL', 'SIGINT'] as const)(

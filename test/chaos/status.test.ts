@@ -1,6 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ClusterPicture, LocalCluster, NodePicture } from '../../src/cluster/index.js'
 import { NodeLink } from '../../src/cluster/link.js'
@@ -8,6 +5,7 @@ import { eventually } from '../helpers/behaviour/harness.js'
 import { shardq } from '../helpers/cli.js'
 import { tell } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'
+import { onTerminal } from '../helpers/terminal.js'
 
 let cluster: LocalCluster
 let dispose: () => Promise<void>
@@ -169,18 +167,15 @@ describe('--watch', () => {
   })
 
   it('on a terminal: drawn over in place, within its width, the cursor given back', async () => {
-    const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-    const command = `stty cols 70 rows 30; exec '${process.execPath}' '${main}' cluster status --data-dir '${cluster.dataDir}' --watch 1`
-    const child = spawn('script', ['-qefc', command, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] })
-    const closed = once(child, 'close')
-    let text = ''
-    child.stdout.setEncoding('utf8').on('data', (part: string) => {
-      text += part
-    })
-    await eventually(() => expect(text.split('Ctrl-C ends it').length).toBeGreaterThanOrEqual(4), 15_000)
-    // As the terminal has it, for the process in front.
-    child.stdin.write('\u0003')
-    const [code] = (await closed) as [number | null]
+    const args = ['cluster', 'status', '--data-dir', cluster.dataDir, '--watch', '1']
+    const terminal = onTerminal(args, { columns: 70 })
+    await eventually(
+      () => expect(terminal.text.split('Ctrl-C ends it').length).toBeGreaterThanOrEqual(4),
+      15_000,
+    )
+    terminal.type('\u0003')
+    const code = await terminal.closed
+    const { text } = terminal
     expect(code).toBe(0)
     expect(text).toContain('\u001b[?25l')
     expect(text.lastIndexOf('\u001b[?25h')).toBeGreaterThan(text.lastIndexOf('\u001b[?25l'))
