@@ -32,6 +32,18 @@ describe('cluster status', () => {
     })
   })
 
+  test('a node by another name than the cluster has for it', async () => {
+    const { code, stdout } = await shardq([
+      'cluster',
+      'status',
+      '--node',
+      seed.replace('127.0.0.1', 'localhost'),
+      '--json',
+    ])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ seenBy: seed, answered: 6, knownNodes: 6 })
+  })
+
   test('for people: a table, without colours on a pipe', async () => {
     const { code, stdout } = await shardq(['cluster', 'status', '--node', seed], {
       env: { FORCE_COLOR: '1', CI: '1' },
