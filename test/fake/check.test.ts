@@ -4,9 +4,10 @@ import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
-import { checkCluster, diagnose, freePorts } from '../../src/cluster.js'
+import { checkCluster, diagnose, freePorts, Observer } from '../../src/cluster.js'
 import { shardq } from '../helpers/cli.js'
 import { tempDir } from '../helpers/temp-dir.js'
+import { until } from '../helpers/until.js'
 import { FakeCluster, type FakeNode, type Received } from './fake-cluster.js'
 
 const HOST = '127.0.0.1'
@@ -117,6 +118,21 @@ describe('servers that say things of themselves', () => {
       { check: 'clock-differs', seen: expect.stringMatching(/360\d\.\d s behind/) },
     ])
   })
+})
+
+it('a seed that is named twice has one link, and that is closed', async () => {
+  const cluster = await FakeCluster.start()
+  onTestFinished(() => cluster.stop())
+  const [seed = { host: '', port: 0 }] = cluster.seeds
+  const observer = new Observer([seed, { ...seed }])
+  await observer.observe()
+  expect(cluster.a.connections).toBe(1)
+  observer.close()
+  await until(
+    'no link is left',
+    async () => cluster.a.connections,
+    (open) => open === 0,
+  )
 })
 
 describe('the doctor', () => {
