@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LinkOptions } from '../cluster/link.js'
+import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../cluster/slots.js'
 import { type HostFacts, hostFacts } from './host.js'
 import { type Knock, knock } from './knock.js'
 import { type Reader, withReader } from './reader.js'
@@ -34,7 +35,6 @@ export interface Probed {
 const STRAYS_MS = 5_000
 /** Questions on their way to one node at a time. */
 const AT_ONCE = 1_000
-const ALL_SLOTS = 16_384
 
 export async function probe(sight: Sight, options: LinkOptions): Promise<Probed> {
   const notes: string[] = []
@@ -107,11 +107,13 @@ async function straysOf(
   reader: Reader,
   deadline: number,
 ): Promise<Strays & { complete: boolean }> {
-  const importing = new Set(self.openSlots.map((text) => Number(/^\[(\d+)-<-/.exec(text)?.[1])))
-  const own = (slot: number) => self.slots.some(([first, last]) => first <= slot && slot <= last)
-  const foreign = Array.from({ length: ALL_SLOTS }, (_, slot) => slot).filter(
-    (slot) => !own(slot) && !importing.has(slot),
-  )
+  const own = new Set([
+    ...slotsIn(self.slots),
+    ...parseOpenSlots(self.openSlots).flatMap(({ slot, direction }) =>
+      direction === 'importing' ? [slot] : [],
+    ),
+  ])
+  const foreign = slotsIn([[0, ALL_SLOTS - 1]]).filter((slot) => !own.has(slot))
   let keys = 0
   const slots: number[] = []
   for (let at = 0; at < foreign.length; at += AT_ONCE) {

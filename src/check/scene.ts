@@ -1,5 +1,6 @@
 import { type NodeObservation, nameOf, type Observation } from '../cluster/observer.js'
 import type { NodeView } from '../cluster/replies.js'
+import { selfOf, witnessesOf } from '../cluster/views.js'
 import type { Place } from './check.js'
 import { onHost } from './commands.js'
 import type { Probed } from './probes.js'
@@ -41,6 +42,7 @@ export interface Ground {
 /** What was observed, in the order in which checks ask for it. */
 export interface Sight {
   readonly ground: Ground
+  readonly observation: Observation
   /** One for each process, whatever number of addresses leads to it. */
   readonly live: readonly Live[]
   readonly cluster: readonly ClusterNode[]
@@ -54,30 +56,20 @@ export interface Scene extends Sight {
   readonly probed: Probed
 }
 
-export function arrange({ nodes }: Observation, ground: Ground = {}): Sight {
-  const live = onePerProcess(nodes.filter((node) => node.up))
-  const cluster = live.flatMap((node) => {
-    const self = node.view.find(({ myself }) => myself)
+export function arrange(observation: Observation, ground: Ground = {}): Sight {
+  const { nodes } = observation
+  const cluster = witnessesOf(observation).flatMap((node) => {
+    const self = selfOf(node)
     return self ? [{ ...node, self }] : []
   })
+  const live = [...cluster, ...nodes.filter((node) => node.up && node.view.length === 0)] as Live[]
   const down = nodes.filter((node) => !node.up)
   const elsewhere = cluster.flatMap((node) => {
     const listed = down.find(({ name }) => name === nameOf(node.self))
     return listed ? [{ node, listed }] : []
   })
   const silent = down.filter((node) => !elsewhere.some(({ listed }) => listed === node))
-  return { ground, live, cluster, silent, elsewhere, members: membersOf(cluster) }
-}
-
-/** A node may be reached by several names, `localhost` and its address for one; it prefers the one that it goes by. */
-function onePerProcess(live: readonly Live[]): Live[] {
-  const byRun = new Map<string, Live>()
-  for (const node of live) {
-    const run = node.info.get('run_id') ?? node.name
-    const self = node.view.find(({ myself }) => myself)
-    if (!byRun.has(run) || (self && nameOf(self) === node.name)) byRun.set(run, node)
-  }
-  return [...byRun.values()]
+  return { ground, observation, live, cluster, silent, elsewhere, members: membersOf(cluster) }
 }
 
 /** Nodes that are only being introduced are no members yet. */
@@ -104,9 +96,6 @@ function membersOf(cluster: readonly ClusterNode[]): Member[] {
 
 /** Where it answers; a node may announce what it likes. */
 export const hostOf = ({ live, line }: Member) => live?.address.host ?? line.host
-
-export const slotCount = ({ slots }: NodeView) =>
-  slots.reduce((sum, [first, last]) => sum + last - first + 1, 0)
 
 /** Masters that serve slots, by what is known of each. */
 export const shardsOf = ({ members }: Sight) =>

@@ -3,6 +3,7 @@ import type { Ground } from '../check/scene.js'
 import { DEFAULT_DATA_DIR, nodePlaces, readManifest } from '../cluster/data-dir.js'
 import type { Address, LinkOptions } from '../cluster/link.js'
 import { linkOptions } from '../cluster/node.js'
+import { nameOf } from '../cluster/observer.js'
 import { HOST } from '../cluster/ports.js'
 import { processFromPidFile } from '../cluster/processes.js'
 import type { Environment } from '../config/environment.js'
@@ -50,19 +51,16 @@ export async function whereToLook({
     throw new InvalidOptionError('--data-dir', `${dataDir} holds no cluster`)
   }
   const { redis, configError } = configured
-  const access = redis ? accessOf(redis) : {}
-  const common = { access: 'password' in access ? access : { ...local?.access, ...access }, configError }
   const expected = configured.source === null ? undefined : redis?.mode
+  // The password of the local cluster is for its own nodes alone.
+  const ours = !node || local?.addresses.some((each) => nameOf(each) === nameOf(node)) ? local : null
+  const own = redis ? accessOf(redis) : {}
+  const common = { access: own.password === undefined ? { ...ours?.access, ...own } : own, configError }
   if (node) {
-    const isLocal = local?.addresses.some(({ host, port }) => host === node.host && port === node.port)
-    return {
-      ...common,
-      source: 'as you named it',
-      addresses: [node],
-      ground: { ...(isLocal ? local?.ground : {}), ...(expected ? { expected } : {}) },
-    }
+    const ground = { ...ours?.ground, ...(expected ? { expected } : {}) }
+    return { ...common, source: 'as you named it', addresses: [node], ground }
   }
-  if (local) return { ...common, ...local, access: common.access }
+  if (ours) return { ...ours, ...common }
   const source = configured.source ?? 'no configuration, so where `shardq cluster up` puts a cluster'
   const startLocal = configured.source === null ? { startLocal: 'shardq cluster up' } : {}
   return {

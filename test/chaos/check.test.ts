@@ -15,7 +15,7 @@ import {
   type LocalCluster,
 } from '../../src/cluster.js'
 import { shardq } from '../helpers/cli.js'
-import { openCluster } from '../helpers/own-cluster.js'
+import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 import { until } from '../helpers/until.js'
 
 const PASSWORD = 'secret-of-the-test'
@@ -431,4 +431,15 @@ describe('a check of a running cluster', () => {
     await once(child, 'spawn')
     return child
   }
+})
+
+it('profile guide: warnings for eviction and full coverage, and no error', async () => {
+  const { seeds } = await ownCluster({ profile: 'guide' })
+  const report = await checkCluster(seeds, QUICK)
+  expect(report.ok).toBe(true)
+  expect(report.findings.map(({ check, severity }) => [check, severity])).toEqual([
+    ['full-coverage', 'warning'],
+    ['eviction-policy', 'warning'],
+  ])
+  expect(report.findings.map(({ nodes }) => nodes.length)).toEqual([6, 6])
 })

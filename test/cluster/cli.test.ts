@@ -106,6 +106,9 @@ test.each([
   ['cluster up --help', 'Examples:'],
   ['cluster stop --help', '--data-dir'],
   ['cluster status --help', '--node'],
+  ['cluster check --help', 'Exit codes:'],
+  ['cluster check --help', 'masterauth-missing'],
+  ['doctor --help', 'Examples:'],
 ])('shardq %s tells of %s and exits 0', async (line, text) => {
   const { code, stdout, stderr } = await shardq(line.split(' '))
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

@@ -10,6 +10,7 @@ export const PAGES = [
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'docs/architecture.md',
+  'docs/checks.md',
   'docs/failover.md',
   'docs/operating.md',
   'docs/metrics.md',

@@ -2,9 +2,8 @@ import { readdirSync } from 'node:fs'
 import { access, readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Command } from 'commander'
 import { describe, expect, it } from 'vitest'
-import { createProgram } from '../../src/cli/program.js'
+import { expectCommand } from './command-lines.js'
 import { code, PAGES, page, ROOT } from './markdown.js'
 
 const root = fileURLToPath(ROOT)
@@ -40,19 +39,6 @@ describe.each(PAGES)('%s', (name) => {
     }
   })
 })
-
-function expectCommand(line: string): void {
-  let command: Command = createProgram()
-  for (const word of line.split(' ')) {
-    if (/^[a-z]/.test(word) && command.commands.length > 0) {
-      const inner = command.commands.find((one) => one.name() === word)
-      if (!inner) throw new Error(`there is no command \`${word}\` in: shardq ${line}`)
-      command = inner
-    } else if (/^--[a-z]/.test(word)) {
-      expect(['--help', ...command.options.map((option) => option.long)], line).toContain(word)
-    }
-  }
-}
 
 it('every Redis script is headed by its keys, arguments, output and what is atomic', async () => {
   const folder = new URL('src/scripts/', ROOT)

@@ -1,7 +1,9 @@
 import { nameOf } from '../../cluster/observer.js'
+import { ALL_SLOTS, countIn } from '../../cluster/slots.js'
+import { campsOf, differencesOf } from '../../cluster/views.js'
 import { alike, type Check, each, groupBy, listed, plural, type Sighting } from '../check.js'
 import { cli, FIX, fix, onHost, setting, start, toEach } from '../commands.js'
-import { type ClusterNode, isJoined, placeOf, type Scene, type Sight, shardsOf, slotCount } from '../scene.js'
+import { type ClusterNode, placeOf, type Scene, type Sight, shardsOf } from '../scene.js'
 
 /** Nodes that answer us and are missed by most of the others; where nobody is missed by most, whoever is missed at all. */
 function cutOff({ members, cluster, elsewhere }: Sight) {
@@ -11,13 +13,6 @@ function cutOff({ members, cluster, elsewhere }: Sight) {
   const byMost = missed.filter(({ missedBy }) => missedBy.length * 2 > cluster.length - 1)
   return byMost.length > 0 ? byMost : missed
 }
-
-/** What all nodes must agree on. */
-const summary = ({ view }: ClusterNode) =>
-  view
-    .filter(isJoined)
-    .map(({ id, role, masterId, slots }) => [id, role, masterId, slots.join(' ')].join('|'))
-    .sort()
 
 /** Who belongs to the cluster, and what the nodes believe of each other. */
 export const MEMBERSHIP = {
@@ -183,8 +178,8 @@ function clusterDown(scene: Scene): Sighting[] {
   if (dead.length > 0) reasons.push(`${listed(dead.map(({ name }) => name))} with slots do not answer`)
   const noMajority = shards.length > 0 && dead.length * 2 >= shards.length
   if (noMajority) reasons.push(`so most masters are gone, and nothing can be decided without them`)
-  const served = shards.reduce((sum, { line }) => sum + slotCount(line), 0)
-  if (served < 16_384) reasons.push(`${16_384 - served} slots have no owner`)
+  const served = shards.reduce((sum, { line }) => sum + countIn(line.slots), 0)
+  if (served < ALL_SLOTS) reasons.push(`${ALL_SLOTS - served} slots have no owner`)
   const why = reasons.length === 0 ? '' : `: ${reasons.join('; ')}`
   return [
     {
@@ -195,32 +190,11 @@ function clusterDown(scene: Scene): Sighting[] {
   ]
 }
 
-function viewsDiffer({ cluster }: Scene): Sighting[] {
-  const groups = [...groupBy(cluster, (node) => summary(node).join('\n')).values()]
-  groups.sort((a, b) => b.length - a.length)
-  const [most, ...others] = groups
-  const [reference] = most ?? []
-  if (!reference || others.length === 0) return []
-  return others.map((group) => {
-    const names = group.map(({ name }) => name)
-    return {
-      nodes: names,
-      seen: `${listed(names)} differ${names.length === 1 ? 's' : ''} from ${reference.name}: ${firstDifference(group[0] ?? reference, reference)}`,
-    }
+function viewsDiffer({ observation }: Scene): Sighting[] {
+  const [most, ...others] = campsOf(observation)
+  return others.flatMap((camp): Sighting[] => {
+    const [seen, ...more] = most ? differencesOf([most, camp]) : []
+    const rest = more.length === 0 ? '' : `; and ${plural(more.length, 'difference')} more`
+    return seen ? [{ nodes: camp.nodes, seen: seen + rest }] : []
   })
-}
-
-/** In words, the first node of which the two tell differently. */
-function firstDifference(one: ClusterNode, other: ClusterNode): string {
-  const theirs = new Set(summary(other))
-  const ours = new Set(summary(one))
-  const line =
-    summary(one).find((each) => !theirs.has(each)) ?? summary(other).find((each) => !ours.has(each))
-  const id = line?.split('|')[0]
-  const told = ({ view }: ClusterNode) => {
-    const node = view.find((each) => each.id === id)
-    return node ? `${node.role} with ${plural(slotCount(node), 'slot')}` : 'unknown'
-  }
-  const subject = [...one.view, ...other.view].find((each) => each.id === id)
-  return `${subject ? nameOf(subject) : 'a node'} is ${told(one)} to the one, ${told(other)} to the other`
 }

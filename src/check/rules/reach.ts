@@ -1,6 +1,6 @@
 import { AuthenticationError } from '../../errors.js'
 import { alike, type Check, plural } from '../check.js'
-import { cli, onEachHost, resume, start, type } from '../commands.js'
+import { cli, onHost, resume, start, type } from '../commands.js'
 import type { Scene, Silent } from '../scene.js'
 
 /** A check of what stands behind addresses that give no answer; `tell` has the words where it is this. */
@@ -93,8 +93,7 @@ export const REACH = {
     {
       about: 'something that is no Redis has the port',
       why: 'Another program listens where the node should. The node cannot start there, and clients get nonsense.',
-      mend: (nodes) =>
-        nodes.flatMap(({ host, port }) => onEachHost(`ss -ltnp sport = :${port}`)([{ host } as never])),
+      mend: (nodes) => nodes.map(({ host, port }) => onHost(host, `ss -ltnp sport = :${port}`)),
     },
     (said) => {
       const known = [...WORDS, ...PLACES].includes(said.word) || isFull(said)
@@ -106,9 +105,9 @@ export const REACH = {
       about: 'a node refuses everybody from another machine (DENIED, protected mode)',
       why: 'A server without a password takes connections from its own machine only. Give it a password rather than turning this off.',
       mend: (nodes) =>
-        nodes.flatMap(({ host, port }) => {
-          const there = onEachHost(`redis-cli -p ${port} CONFIG SET requirepass "$REDISCLI_AUTH"`)
-          return there([{ host } as never])
+        nodes.map(({ host, port }) => {
+          const there = onHost(host, `redis-cli -p ${port} -x CONFIG SET requirepass`)
+          return `printf %s "$NEW_PASSWORD" | ${there}`
         }),
     },
     ({ word }) =>

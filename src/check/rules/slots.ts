@@ -1,8 +1,7 @@
+import { ALL_SLOTS, parseOpenSlots, rangesOf, rangeText, slotsIn } from '../../cluster/slots.js'
 import { type Check, each, listed, plural, type Sighting } from '../check.js'
 import { FIX, fix } from '../commands.js'
 import type { Scene } from '../scene.js'
-
-const ALL_SLOTS = 16_384
 
 /** Which slots are served, and whether all keys lie where they are looked for. */
 export const SLOTS = {
@@ -19,10 +18,11 @@ export const SLOTS = {
     why: 'What a move that was interrupted leaves behind. Clients pay a redirect for every key there, commands on several keys fail (TRYAGAIN), the next move is refused, and every node says ok.',
     mend: fix,
     find: ({ cluster }) =>
-      each(cluster, ({ self: { openSlots } }) => {
-        const slots = openSlots.map((text) => text.replace(/^\[(\d+).*(->|<-).*$/, '$1'))
-        const way = openSlots.some((text) => text.includes('->-')) ? 'migrating' : 'importing'
-        return slots.length > 0 && `has ${plural(slots.length, 'open slot')} (${way}): ${listed(slots)}`
+      each(cluster, ({ self }) => {
+        const open = parseOpenSlots(self.openSlots)
+        if (open.length === 0) return undefined
+        const ways = [...new Set(open.map(({ direction }) => direction))].join(' and ')
+        return `has ${plural(open.length, 'open slot')} (${ways}): ${slotText(open.map(({ slot }) => slot))}`
       }),
   },
   'wrong-node-keys': {
@@ -33,34 +33,20 @@ export const SLOTS = {
     find: ({ probed }) =>
       [...probed.strays].map(([name, { keys, slots }]) => ({
         nodes: [name],
-        seen: `${name} has ${plural(keys, 'key')} in ${plural(slots.length, 'slot')} that others serve: ${listed(slots.map(String))}`,
+        seen: `${name} has ${plural(keys, 'key')} in ${plural(slots.length, 'slot')} that others serve: ${slotText(slots)}`,
       })),
   },
 } satisfies Record<string, Check>
 
+const slotText = (slots: readonly number[]) => rangeText(rangesOf(slots), 6)
+
 function unassigned({ cluster, members }: Scene): Sighting[] {
-  const [node] = cluster
-  if (!node) return []
-  const owned = new Uint8Array(ALL_SLOTS)
-  for (const { line } of members) {
-    if (line.role === 'master') for (const [first, last] of line.slots) owned.fill(1, first, last + 1)
-  }
-  const ranges = emptyRanges(owned)
-  if (ranges.length === 0) return []
-  const count = ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0)
-  const shown = listed(ranges.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)))
+  if (cluster.length === 0) return []
+  const owned = new Set(members.flatMap(({ line }) => (line.role === 'master' ? slotsIn(line.slots) : [])))
+  const orphans = slotsIn([[0, ALL_SLOTS - 1]]).filter((slot) => !owned.has(slot))
+  if (orphans.length === 0) return []
   const silent = members.filter(({ live }) => !live).map(({ name }) => name)
   const but = silent.length > 0 ? `; ${listed(silent)} may have had them, and does not answer` : ''
-  return [{ nodes: [], seen: `${count} of ${ALL_SLOTS} slots have no owner: ${shown}${but}`, mend: [FIX] }]
-}
-
-function emptyRanges(owned: Uint8Array): [number, number][] {
-  const ranges: [number, number][] = []
-  for (let slot = 0; slot < owned.length; slot++) {
-    if (owned[slot] !== 0) continue
-    const last = ranges.at(-1)
-    if (last && last[1] === slot - 1) last[1] = slot
-    else ranges.push([slot, slot])
-  }
-  return ranges
+  const seen = `${orphans.length} of ${ALL_SLOTS} slots have no owner: ${slotText(orphans)}${but}`
+  return [{ nodes: [], seen, mend: [FIX] }]
 }

@@ -63,7 +63,7 @@ function namesOf(severity: 'error' | 'warning'): string {
 
 async function clusterCheck(flags: CheckFlags, output: Output): Promise<void> {
   const { addresses, access, ground, configError } = await whereToLook(flags)
-  if (configError && addresses.length === 0) throw configError
+  if (configError) throw configError
   const report: CheckReport = await checkCluster(addresses, {
     ...access,
     ...(flags.timeoutMs === undefined ? {} : { timeoutMs: flags.timeoutMs }),

@@ -71,8 +71,8 @@ export const FROM_SERVERS = {
     means: () => 'the server is in protected mode: without a password, it answers on its own machine only',
     why: 'It keeps an open server from the network. Give it a password, on every node and as masterauth too, rather than turning it off.',
     mend: [
-      'redis-cli -p 7000 CONFIG SET requirepass "$REDISCLI_AUTH"',
-      'printf %s "$REDISCLI_AUTH" | redis-cli -p 7000 -x CONFIG SET masterauth',
+      'printf %s "$NEW_PASSWORD" | redis-cli -p 7000 -x CONFIG SET masterauth',
+      'printf %s "$NEW_PASSWORD" | redis-cli -p 7000 -x CONFIG SET requirepass',
     ],
     checks: ['protected-mode', 'masterauth-missing', 'unprotected'],
   },

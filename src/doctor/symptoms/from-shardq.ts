@@ -108,7 +108,7 @@ export const FROM_SHARDQ = {
   },
   'program-at-fault': {
     pattern:
-      /NotConnectedError|call connect\(\) first|TaskTimeoutError|ran longer than its timeoutMs|UnknownTaskTypeError|has no handler for tasks of type|WorkerStoppedError|the worker of queue \S+ stops|TaskNotFoundError|has no task /,
+      /NotConnectedError|call connect\(\) first|TaskTimeoutError|ran longer than its timeoutMs|UnknownTaskTypeError|has no handler for tasks of type|WorkerStoppedError|the worker of queue \S+ stops|TaskNotFoundError|has no task |QueueNotFoundError|there is no queue /,
     means: () => 'a matter of the program, not of the cluster; the message says what to do',
     why: 'The queue works. A handler is missing or too slow, a task is gone, or a call came too early or too late.',
     mend: ['shardq cluster check'],

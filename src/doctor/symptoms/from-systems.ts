@@ -40,7 +40,7 @@ export const FROM_SYSTEMS = {
     checks: ['hangs-up', 'protected-mode', 'clients-full', 'nothing-listens', 'node-failed'],
   },
   'address-in-use': {
-    pattern: /EADDRINUSE|Address already in use|port \d+(?: \([^)]*\))? is in use/i,
+    pattern: /ListenError|EADDRINUSE|Address already in use|port \d+(?: \([^)]*\))? is in use/i,
     means: () => 'another program has the port, or the bus port that goes with it',
     why: 'A node needs two ports, its own and that plus 10,000. Another server may have been left running.',
     mend: ['ss -ltnp', 'shardq cluster up --base-port 8000'],

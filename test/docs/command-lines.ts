@@ -1,0 +1,17 @@
+import type { Command } from 'commander'
+import { expect } from 'vitest'
+import { createProgram } from '../../src/cli/program.js'
+
+/** Takes what stands after `shardq`. @throws when there is no such command or option */
+export function expectCommand(line: string): void {
+  let command: Command = createProgram()
+  for (const word of line.split(' ')) {
+    if (/^[a-z]/.test(word) && command.commands.length > 0) {
+      const inner = command.commands.find((one) => one.name() === word)
+      if (!inner) throw new Error(`there is no command \`${word}\` in: shardq ${line}`)
+      command = inner
+    } else if (/^--[a-z]/.test(word)) {
+      expect(['--help', ...command.options.map((option) => option.long)], line).toContain(word)
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import { expect, it, test } from 'vitest'
+import { CHECKS } from '../../../src/check/table.js'
+import * as cluster from '../../../src/cluster/errors.js'
+import { explain } from '../../../src/doctor/index.js'
+import { SYMPTOMS } from '../../../src/doctor/symptoms/index.js'
+import * as drill from '../../../src/drill/errors.js'
+import * as queue from '../../../src/errors.js'
+
+/** As servers, redis-cli, Node and shardq print them. */
+const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
+  ['(error) CLUSTERDOWN The cluster is down', 'clusterdown'],
+  ['CLUSTERDOWN Hash slot not served', 'clusterdown'],
+  ['(error) MOVED 3999 127.0.0.1:7001', 'moved'],
+  ['ReplyError: ASK 3999 127.0.0.1:7002', 'ask'],
+  ['TRYAGAIN Multiple keys request during rehashing of slot', 'tryagain'],
+  ["CROSSSLOT Keys in request don't hash to the same slot", 'crossslot'],
+  ['(error) NOAUTH Authentication required.', 'noauth'],
+  ['WRONGPASS invalid username-password pair or user is disabled.', 'wrongpass'],
+  ["NOPERM this user has no permissions to run the 'info' command", 'noperm'],
+  ['DENIED Redis is running in protected mode because protected mode is enabled', 'denied'],
+  ["OOM command not allowed when used memory > 'maxmemory'.", 'oom'],
+  [
+    'MISCONF Redis is configured to save RDB snapshots, but it is currently not able to persist on disk.',
+    'misconf',
+  ],
+  ["READONLY You can't write against a read only replica.", 'readonly'],
+  ['LOADING Redis is loading the dataset in memory', 'loading'],
+  ["MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", 'masterdown'],
+  ['NOREPLICAS Not enough good replicas to write.', 'noreplicas'],
+  ['BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.', 'busy'],
+  ['NOSCRIPT No matching script. Please use EVAL.', 'noscript'],
+  ['ERR max number of clients reached', 'max-clients'],
+  ["ERR unknown command 'EVALSHA_RO'", 'unknown-command'],
+  ['ERR This instance has cluster support disabled', 'no-cluster'],
+  ['Could not connect to Redis at 127.0.0.1:7000: Connection refused', 'connection-refused'],
+  ['No connection could be made because the target machine actively refused it.', 'connection-refused'],
+  ['Error: connect ECONNREFUSED 127.0.0.1:7000', 'connection-refused'],
+  ['Error: Command timed out', 'timed-out'],
+  ['getaddrinfo ENOTFOUND redis-1', 'unknown-host'],
+  ['connect EHOSTUNREACH 172.18.0.2:6379', 'unroutable'],
+  ['Connection is closed.', 'hang-up'],
+  [
+    'Warning: Could not create server TCP listening socket *:7000: bind: Address already in use',
+    'address-in-use',
+  ],
+  ['Waiting for the cluster to join', 'waiting-to-join'],
+  ['[ERR] Not all 16384 slots are covered by nodes.', 'slots-not-covered'],
+  ['[ERR] Node 127.0.0.1:7000 is not empty. Either the node already knows other nodes', 'node-not-empty'],
+  ['Manual failover timed out.', 'failover-timed-out'],
+  ['Currently unable to failover: Disconnected from master for longer than allowed.', 'replica-too-old'],
+  ["Can't save in background: fork: Cannot allocate memory", 'overcommit'],
+  ['WARNING Memory overcommit must be enabled!', 'overcommit'],
+  ['you have Transparent Huge Pages (THP) support enabled in your kernel', 'huge-pages'],
+  ['Write error saving DB on disk: No space left on device', 'disk-full'],
+]
+
+it.each(MESSAGES)('%s', (message, symptom) => {
+  const found = explain(message)
+  expect(found.map((each) => each.symptom)).toContain(symptom)
+  for (const { means, why, mend } of found) {
+    expect(means).toMatch(/\S/)
+    expect(means).not.toContain('undefined')
+    expect(why).toMatch(/\.$/)
+    expect(mend.length).toBeGreaterThan(0)
+  }
+})
+
+test('the guide’s three issues by the guide’s names', () => {
+  const guide = (text: string) => explain(text).flatMap(({ guide }) => guide ?? [])
+  expect(guide('(error) CLUSTERDOWN The cluster is down')).toEqual(['Issue 1: "Cluster is DOWN"'])
+  expect(guide('Could not connect to Redis at 127.0.0.1:7000: Connection refused')).toEqual([
+    'Issue 2: "No connection could be made"',
+  ])
+  expect(guide('(error) MOVED 3999 127.0.0.1:7001')).toEqual(['Issue 3: "MOVED" Redirects'])
+})
+
+test('MOVED: which slot, and where it is', () => {
+  expect(explain('(error) MOVED 3999 127.0.0.1:7001')[0]?.means).toContain('slot 3999')
+  expect(explain('(error) MOVED 3999 127.0.0.1:7001')[0]?.means).toContain('127.0.0.1:7001')
+})
+
+test('an error within another one is explained as well', () => {
+  const text = 'QueueUnavailableError: queue q is unavailable: 127.0.0.1:7000 is down: connect ECONNREFUSED'
+  expect(explain(text).map(({ symptom }) => symptom)).toEqual(['queue-unavailable', 'connection-refused'])
+})
+
+test('every class of error of shardq is known by its name', () => {
+  const names = [queue, cluster, drill].flatMap((module) => Object.keys(module))
+  const classes = names.filter((name) => name.endsWith('Error') && name !== 'ShardqError')
+  expect(classes.length).toBeGreaterThan(25)
+  const known = (name: string) => Object.values(SYMPTOMS).some(({ pattern }) => pattern.test(name))
+  expect(classes.filter((name) => !known(name))).toEqual([])
+})
+
+test('what is not known is not guessed', () => {
+  expect(explain('TypeError: x is not a function')).toEqual([])
+})
+
+test('nothing of a message but slots and addresses is repeated', () => {
+  const text = 'AuthenticationError: redis://user:hush@host refused the credentials; NOAUTH MOVED 1 h:1'
+  expect(explain(text).length).toBeGreaterThan(1)
+  expect(JSON.stringify(explain(text))).not.toContain('hush')
+})
+
+test('each symptom leads to checks that there are', () => {
+  for (const { checks } of Object.values(SYMPTOMS))
+    for (const name of checks) expect(Object.keys(CHECKS)).toContain(name)
+})
