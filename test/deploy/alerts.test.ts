@@ -10,6 +10,8 @@ const rules = (await alertRules()).groups.flatMap((group) => group.rules)
 const names = rules.map((rule) => rule.alert)
 const CASES = await readFile(`${DEPLOY}prometheus/alerts.test.yaml`, 'utf8')
 
+const RUNBOOKS = fileURLToPath(new URL('../../docs/runbooks/', import.meta.url))
+
 interface Cases {
   readonly tests: readonly {
     readonly input_series: readonly { readonly series: string }[]
@@ -64,9 +66,18 @@ test('every alert says how bad it is, what it is, and where to read on', () => {
 })
 
 test('there is a runbook for every alert, and none besides', async () => {
-  const folder = fileURLToPath(new URL('../../docs/runbooks/', import.meta.url))
-  const pages = (await readdir(folder)).filter((file) => file !== 'README.md')
+  const pages = (await readdir(RUNBOOKS)).filter((file) => file !== 'README.md')
   expect(pages.map((file) => basename(file, '.md')).sort()).toEqual([...names].sort())
+})
+
+test('a runbook and the index of all give the severity of the rule', async () => {
+  const index = await readFile(join(RUNBOOKS, 'README.md'), 'utf8')
+  for (const { alert, labels } of rules) {
+    const text = await readFile(join(RUNBOOKS, `${alert}.md`), 'utf8')
+    expect(text).toContain(`# ${alert}\n\nSeverity: ${labels.severity}.\n`)
+    for (const part of ['**You see**', '**It means**', '**Then**']) expect(text, alert).toContain(part)
+    expect(index).toContain(`| [${alert}](${alert}.md) | ${labels.severity} |`)
+  }
 })
 
 /** The metrics that an expression asks for: what stands in it and is neither a function, nor a label, nor a word of the language. */
