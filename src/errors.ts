@@ -213,3 +213,17 @@ export class WorkerStoppedError extends ShardqError {
     super(`the worker of queue ${queue} stops; the task is handed back`)
   }
 }
+
+/** We cannot listen there. Decision: another port, or end what holds it. */
+export class ListenError extends ShardqError {
+  constructor(
+    readonly host: string,
+    readonly port: number,
+    options: ErrorOptions & { cause: Error },
+  ) {
+    super(
+      `cannot listen on ${host}:${port} (${options.cause.message}); choose another --port or --host`,
+      options,
+    )
+  }
+}

@@ -12,6 +12,7 @@ export type { Backoff, EnqueueOptions, Priority } from './queue/enqueue-options.
 export type { ShardState } from './queue/gate.js'
 export type { Depth, Health, ShardHealth } from './queue/inspection.js'
 export type { Durability, QueueOptions } from './queue/queue-options.js'
+export { listQueues } from './queue/registry.js'
 export {
   type AnyDelivery,
   type DequeueOptions,

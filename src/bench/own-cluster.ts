@@ -1,9 +1,7 @@
 import { inspectAny } from '../cluster/index.js'
 import type { ClusterConnectionOptions } from '../connection/options.js'
-import { unlinkSlots } from '../drill/remove-keys.js'
-import { queueKey } from '../keys/keys.js'
+import { removeQueue } from '../drill/remove-keys.js'
 import { makePartitions } from '../keys/partitions.js'
-import { slotOf } from '../keys/slots.js'
 import { DEFAULT_PARTITIONS } from '../queue/queue-options.js'
 import type { Contender } from './client.js'
 import type { Measure } from './measures.js'
@@ -58,18 +56,16 @@ export async function benchCluster(options: ClusterBenchOptions): Promise<BenchR
     contenders,
     measures,
     rounds,
-    clean: (queue) => removeQueue(connection, queue),
+    clean: (queue) => clean(connection, queue),
     ...(onReading ? { onReading } : {}),
     ...(signal ? { signal } : {}),
   })
 }
 
 /** The floor removes its own. */
-async function removeQueue(connection: ClusterConnectionOptions, queue: string): Promise<void> {
+async function clean(connection: ClusterConnectionOptions, queue: string): Promise<void> {
   const access = accessOf(connection)
   const before = await inspectAny(connection.nodes, access)
-  const own = queueKey(queue)
-  const slots = [...makePartitions(queue, DEFAULT_PARTITIONS).map(({ slot }) => slot), slotOf(own)]
-  const ours = (key: string) => key === own || key.startsWith(`shardq:${queue}:`)
-  await unlinkSlots({ before, access, addressOf: ({ host, port }) => ({ host, port }) }, slots, ours)
+  const slots = makePartitions(queue, DEFAULT_PARTITIONS).map(({ slot }) => slot)
+  await removeQueue({ before, access, addressOf: ({ host, port }) => ({ host, port }) }, queue, slots)
 }

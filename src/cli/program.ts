@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { registerBench } from './commands/bench.js'
 import { registerCluster } from './commands/cluster.js'
 import { registerDemo } from './commands/demo.js'
+import { registerMetrics } from './commands/metrics.js'
 
 /** The whole of `shardq`; a new command is one file in `commands/` and one line here. */
 export function createProgram(): Command {
@@ -27,6 +28,7 @@ Exit codes: 0 success, 1 a failure that is explained, 2 wrong usage. Every comma
   registerCluster(program)
   registerDemo(program)
   registerBench(program)
+  registerMetrics(program)
   return program
 }
 

@@ -17,6 +17,8 @@ export interface LinkOptions {
   readonly tls?: boolean | TlsOptions
 }
 
+export const DEFAULT_TIMEOUT_MS = 1_000
+
 /**
  * One connection to exactly one node, for administration: no redirects, no reconnecting, no retries, every
  * command bounded in time, so that a frozen node shows as an error and not as a wait.
@@ -29,7 +31,7 @@ export class NodeLink {
 
   /** @throws NodeUnreachableError when nothing answers within the time-out, AuthenticationError */
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
-    const timeoutMs = options.timeoutMs ?? 1000
+    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const redis = new Redis({
       ...address,
       ...(options.username === undefined ? {} : { username: options.username }),

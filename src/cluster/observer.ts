@@ -1,4 +1,5 @@
-import { type Address, type LinkOptions, NodeLink } from './link.js'
+import { NodeUnreachableError } from './errors.js'
+import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, NodeLink } from './link.js'
 import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
 
 /** What one node said when it was asked, or why it said nothing. */
@@ -38,10 +39,10 @@ const NOT_TO_BE_ASKED = ['noaddr', 'handshake']
 /**
  * Asks all nodes of a cluster, found from any of the seeds, for what they know; again and again over the same links. Nodes
  * that join are found by the views of the others, and nodes that every view has forgotten are left out, unless they are seeds.
- * One that does not answer costs `timeoutMs` (default 1,000), the others meanwhile answer.
+ * One that does not answer costs `timeoutMs` (default 1,000) in all, the others meanwhile answer.
  */
 export class Observer {
-  readonly #links = new Map<string, NodeLink>()
+  readonly #links = new Map<string, Promise<NodeLink>>()
   #known: readonly Address[]
 
   constructor(
@@ -72,40 +73,63 @@ export class Observer {
   }
 
   close(): void {
-    for (const link of this.#links.values()) link.close()
-    this.#links.clear()
+    for (const name of this.#links.keys()) this.#hangUp(name)
   }
 
+  /** The deadline is for all questions together: a frozen node takes the connection, and is then silent to one after the other. */
   async #ask(address: Address): Promise<NodeObservation> {
     const name = nameOf(address)
-    const startedMs = performance.now()
+    const timeoutMs = this.options.timeoutMs ?? DEFAULT_TIMEOUT_MS
+    let timer: NodeJS.Timeout | undefined
+    const deadline = new Promise<never>((_, reject) => {
+      const cause = new Error(`silent for ${timeoutMs} ms`)
+      // What has arrived while this process was busy is read first.
+      timer = setTimeout(() => setImmediate(reject, new NodeUnreachableError(name, { cause })), timeoutMs)
+    })
     try {
-      let link = this.#links.get(name)
-      if (!link) {
-        link = await NodeLink.open(address, this.options)
-        this.#links.set(name, link)
-      }
-      const [info, clusterInfo, nodes, config] = await Promise.all([
-        link.text('INFO', 'everything'),
-        unlessNoCluster(link.text('CLUSTER', 'INFO')),
-        unlessNoCluster(link.text('CLUSTER', 'NODES')),
-        this.options.config ? settingsOf(link) : undefined,
-      ])
-      return {
-        name,
-        address,
-        up: true,
-        answeredInMs: performance.now() - startedMs,
-        info: parseFields(info),
-        clusterInfo: parseFields(clusterInfo),
-        view: parseClusterNodes(nodes, address.host),
-        config,
-      }
+      return await Promise.race([this.#answerOf(name, address), deadline])
     } catch (error) {
-      this.#links.get(name)?.close()
-      this.#links.delete(name)
+      this.#hangUp(name)
       return { name, address, up: false, error: error as Error }
+    } finally {
+      clearTimeout(timer)
     }
+  }
+
+  async #answerOf(name: string, address: Address): Promise<NodeObservation> {
+    const startedMs = performance.now()
+    let opening = this.#links.get(name)
+    if (!opening) {
+      opening = NodeLink.open(address, this.options)
+      this.#links.set(name, opening)
+    }
+    const link = await opening
+    const [info, clusterInfo, nodes, config] = await Promise.all([
+      link.text('INFO', 'everything'),
+      unlessNoCluster(link.text('CLUSTER', 'INFO')),
+      unlessNoCluster(link.text('CLUSTER', 'NODES')),
+      this.options.config ? settingsOf(link) : undefined,
+    ])
+    return {
+      name,
+      address,
+      up: true,
+      answeredInMs: performance.now() - startedMs,
+      info: parseFields(info),
+      clusterInfo: parseFields(clusterInfo),
+      view: parseClusterNodes(nodes, address.host),
+      config,
+    }
+  }
+
+  #hangUp(name: string): void {
+    const opening = this.#links.get(name)
+    this.#links.delete(name)
+    // Why it did not open, if it did not, is what the node was reported with.
+    void opening?.then(
+      (link) => link.close(),
+      () => undefined,
+    )
   }
 }
 

@@ -264,7 +264,8 @@ function oldVersion(info: ReadonlyMap<string, string>): string | undefined {
     : `${valkey === undefined ? 'Redis' : 'Valkey'} ${version}`
 }
 
-function resolveTarget(options: ConnectionOptions): {
+/** Where to connect, and as whom: of a single server, all that may stand in its URL. */
+export function resolveTarget(options: ConnectionOptions): {
   seeds: readonly NodeAddress[]
   username: string | undefined
   password: string | undefined

@@ -1,10 +1,27 @@
-import { inspectAny } from '../cluster/index.js'
-import { withLink } from '../cluster/link.js'
+import { inspectAny, type NodeView } from '../cluster/index.js'
+import { type NodeLink, withLink } from '../cluster/link.js'
+import { QUEUES_KEY, queueKey } from '../keys/keys.js'
+import { slotOf } from '../keys/slots.js'
 import type { Target } from './target.js'
 
 /** Longest that a key can take to go on a slow or large server: one call lists a whole slot. */
 const TIMEOUT_MS = 10_000
 const BATCH = 500
+
+type Cluster = Pick<Target, 'before' | 'access' | 'addressOf'>
+
+/** Removes all that a queue with partitions in these slots has left. @returns how many keys are left */
+export async function removeQueue(
+  cluster: Cluster,
+  queue: string,
+  partitionSlots: readonly number[],
+): Promise<number> {
+  const own = queueKey(queue)
+  const slots = [...partitionSlots, slotOf(own)]
+  const nodes = await nodesOf(cluster)
+  await onMasterOf(cluster, nodes, slotOf(QUEUES_KEY), (link) => link.text('SREM', QUEUES_KEY, queue))
+  return unlinkSlots(cluster, slots, (key) => key === own || key.startsWith(`shardq:${queue}:`))
+}
 
 /**
  * Removes the keys of these slots that are `ours`, from whichever master has the slot now. By slot and not by SCAN,
@@ -12,16 +29,14 @@ const BATCH = 500
  * @returns how many are left
  */
 export async function unlinkSlots(
-  { before, access, addressOf }: Pick<Target, 'before' | 'access' | 'addressOf'>,
+  cluster: Cluster,
   slots: readonly number[],
   ours: (key: string) => boolean,
 ): Promise<number> {
-  const { nodes } = await inspectAny(before.nodes.map(addressOf), access)
+  const nodes = await nodesOf(cluster)
   let left = 0
   for (const slot of new Set(slots)) {
-    const master = nodes.find((node) => node.slots.some(([first, last]) => first <= slot && slot <= last))
-    if (!master) throw new Error(`slot ${slot} has no master`)
-    left += await withLink(addressOf(master), { ...access, timeoutMs: TIMEOUT_MS }, async (link) => {
+    left += await onMasterOf(cluster, nodes, slot, async (link) => {
       const list = async () => {
         const count = Number(await link.text('CLUSTER', 'COUNTKEYSINSLOT', slot))
         if (count === 0) return []
@@ -34,4 +49,19 @@ export async function unlinkSlots(
     })
   }
   return left
+}
+
+async function nodesOf({ before, access, addressOf }: Cluster): Promise<readonly NodeView[]> {
+  return (await inspectAny(before.nodes.map(addressOf), access)).nodes
+}
+
+async function onMasterOf<T>(
+  { access, addressOf }: Cluster,
+  nodes: readonly NodeView[],
+  slot: number,
+  use: (link: NodeLink) => Promise<T>,
+): Promise<T> {
+  const master = nodes.find((node) => node.slots.some(([first, last]) => first <= slot && slot <= last))
+  if (!master) throw new Error(`slot ${slot} has no master`)
+  return withLink(addressOf(master), { ...access, timeoutMs: TIMEOUT_MS }, use)
 }

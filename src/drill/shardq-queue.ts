@@ -1,15 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type { NodeView } from '../cluster/index.js'
 import { ShardqError } from '../errors.js'
-import { queueKey } from '../keys/keys.js'
 import { makePartitions, type Partition, partitionOfKey } from '../keys/partitions.js'
-import { slotOf } from '../keys/slots.js'
 import { TaskQueue } from '../queue/task-queue.js'
 import { Worker } from '../worker/worker.js'
 import { Complaints } from './complaints.js'
 import { ClusterNotWholeError } from './errors.js'
 import type { ConsumerEvents, QueueUnderTest } from './queue-under-test.js'
-import { unlinkSlots } from './remove-keys.js'
+import { removeQueue } from './remove-keys.js'
 import { nameOf, type Target } from './target.js'
 
 type Tasks = { drill: string }
@@ -103,10 +101,8 @@ export class ShardqUnderTest implements QueueUnderTest {
   }
 
   removeKeys(): Promise<number> {
-    const prefix = `shardq:${this.name}:`
-    const own = queueKey(this.name)
-    const slots = [...this.#partitions.map(({ slot }) => slot), slotOf(own)]
-    return unlinkSlots(this.target, slots, (key) => key === own || key.startsWith(prefix))
+    const slots = this.#partitions.map(({ slot }) => slot)
+    return removeQueue(this.target, this.name, slots)
   }
 }
 

@@ -31,7 +31,7 @@ export interface PartitionKeys {
   readonly results: string
   /** ZSET completed task id by the time it is forgotten, in ms. */
   readonly resultExpiry: string
-  /** HASH counter name -> number, since the queue was made. */
+  /** HASH counter name -> number, since the queue was made; `wait:*` and `processing:*` are histograms (queue/timings.ts). */
   readonly counters: string
   /** STRING, there while the queue is paused. */
   readonly paused: string
@@ -75,3 +75,6 @@ export function partitionKeys(queue: string, tag: string): PartitionKeys {
 export function queueKey(queue: string): string {
   return `shardq:{${queue}}:queue`
 }
+
+/** SET of the names of all queues that were ever connected to. In a slot of its own, on one master. */
+export const QUEUES_KEY = 'shardq:queues'

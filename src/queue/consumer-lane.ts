@@ -16,6 +16,7 @@ import { Acknowledgement, type AcknowledgementReceiver } from './acknowledgement
 import type { Durability } from './durability.js'
 import { Settling } from './settling.js'
 import { isKeyed } from './task.js'
+import type { Timings } from './timings.js'
 
 /** Most acknowledgements in one call. */
 const BATCH_TASKS = 500
@@ -62,6 +63,7 @@ export interface LaneHost {
   readonly connection: Connection
   readonly durability: Durability
   readonly keepResultsMs: number
+  readonly timings: Timings
   nextLeaseId(): string
   /** `askedAtMs`: performance.now() when the call was sent. */
   onOutlook(partition: Partition, outlook: Outlook, askedAtMs: number): void
@@ -246,9 +248,12 @@ export class ConsumerLane {
   async #exchange(want: Want | undefined, sent: Acknowledgement[]): Promise<void> {
     const leaseId = want ? this.host.nextLeaseId() : ''
     const groups = groupByLease(sent)
+    const askedAtMs = performance.now()
+    const carried = this.host.timings.take(askedAtMs)
     const call = exchangeCall(this.partition.keys, {
       acknowledge: groups.map(({ lease }) => lease),
       keepResultsMs: this.host.keepResultsMs,
+      carried: carried?.text ?? '',
       fetch: {
         leaseId,
         leaseMs: want?.leaseMs ?? 0,
@@ -257,7 +262,6 @@ export class ConsumerLane {
         levels: want?.levels ?? [],
       },
     })
-    const askedAtMs = performance.now()
     const outcome = await this.host.connection.attempt(this.partition.slot, call, { lane: 'consume' })
     if (outcome.ok) {
       this.#settle(
@@ -271,6 +275,7 @@ export class ConsumerLane {
       return
     }
     const { fault } = outcome
+    this.host.timings.failed(carried, fault)
     if (!isCertain(fault)) {
       for (const acknowledgement of sent) acknowledgement.resent = true
       if (want) this.#abandoned.push({ leaseId, ids: [], untilMs: askedAtMs + want.leaseMs })

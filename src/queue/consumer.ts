@@ -9,6 +9,7 @@ import type { Outlook } from '../scripts/outlook.js'
 import { recoverCall, tendCall } from '../scripts/tend.js'
 import { ConsumerLane, type LaneHost } from './consumer-lane.js'
 import type { Durability } from './durability.js'
+import { Timings } from './timings.js'
 import { Unclaimed } from './unclaimed.js'
 import { Wakes } from './wakes.js'
 
@@ -87,6 +88,7 @@ export class Consumer implements LaneHost {
   readonly #states: readonly PartitionState[]
   readonly #order: readonly number[]
   readonly #wakes: Wakes
+  readonly timings = new Timings()
   #waiters = new Set<() => void>()
   readonly #unclaimed = new Unclaimed(({ partition, id, lengthMs, askedAtMs }, tasks) =>
     this.lane(partition).abandon({ leaseId: id, askedAtMs, tasks }, lengthMs),
@@ -237,6 +239,9 @@ export class Consumer implements LaneHost {
     await Promise.all(this.#states.map((state) => state.lane.drained()))
     this.#unclaimed.giveBack()
     await Promise.all(this.#states.map((state) => state.lane.giveBack()))
+    const answering = this.#states.find(({ lane }) => lane.reachable)
+    if (answering)
+      await this.timings.tell(this.connection, answering.lane.partition, Number.POSITIVE_INFINITY)
   }
 
   nextLeaseId(): string {
@@ -401,6 +406,7 @@ export class Consumer implements LaneHost {
       return
     }
     void state.lane.giveBack()
+    void this.timings.tell(this.connection, partition, performance.now())
     this.onOutlook(partition, outcome.value.outlook, askedAtMs)
     if (!state.known && this.#wakes.hears(partition)) {
       state.known = true

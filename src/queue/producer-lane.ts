@@ -1,5 +1,6 @@
 import type { Confirmation, Connection, Outcome } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
+import { isCertain } from '../connection/replies.js'
 import type { Partition } from '../keys/partitions.js'
 import { type EnqueueResult, enqueueCall } from '../scripts/enqueue.js'
 import { batchOf, type TaskBatch } from '../scripts/task-batch.js'
@@ -8,6 +9,7 @@ import { Backlog } from './backlog.js'
 import type { Item } from './item.js'
 import { REMEMBER_BATCH_MS, type ResolvedQueueOptions } from './queue-options.js'
 import { Recent, type RecentBatch } from './recent.js'
+import type { Untold } from './untold.js'
 
 /** Ms before something that must go to this partition is sent again. */
 const RESEND_MS = 50
@@ -53,6 +55,7 @@ export class ProducerLane {
     private readonly producerId: string,
     private readonly connection: Connection,
     private readonly options: ResolvedQueueOptions,
+    private readonly untold: Untold,
     rememberBytes: number,
     /** Told of tasks that were confirmed and that the master no longer knows of. */
     private readonly onLost: (batches: RecentBatch[]) => void,
@@ -179,12 +182,14 @@ export class ProducerLane {
     confirm: Confirmation | undefined,
   ): Promise<Outcome<EnqueueResult>> {
     this.#begin()
+    const tally = this.untold.take()
     const call = enqueueCall(this.partition.keys, {
       producerId: this.producerId,
       batchNumber: number,
       rememberBatchMs: REMEMBER_BATCH_MS,
       rememberKeyMs: this.options.idempotencyTtlMs,
       batch: tasks,
+      tally,
     })
     const sockets = this.options.connection.connectionsPerNode ?? 1
     const outcome = await this.connection.attempt(this.partition.slot, call, {
@@ -193,6 +198,7 @@ export class ProducerLane {
       confirm,
     })
     this.sending = false
+    if (!outcome.ok && isCertain(outcome.fault)) this.untold.putBack(tally)
     return outcome
   }
 

@@ -21,6 +21,7 @@ import { nameTasks } from './naming.js'
 import { type Batch, ProducerLane } from './producer-lane.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
 import type { RecentBatch } from './recent.js'
+import { Untold } from './untold.js'
 
 /** Most tasks and bytes in one batch: what a master carries out in about a millisecond. */
 const BATCH_TASKS = 500
@@ -59,6 +60,7 @@ export interface ProducerCounters {
 export class Producer {
   readonly gate: Gate
   readonly counters: ProducerCounters = { reroutes: 0, unconfirmed: 0, accepted: 0, voided: 0, restored: 0 }
+  readonly #untold = new Untold(this.counters)
   readonly #aheadBytes: number
   readonly #id = randomBytes(7).readUIntBE(1, 6).toString(36)
   readonly #lanes: ProducerLane[]
@@ -113,6 +115,7 @@ export class Producer {
           this.#id,
           connection,
           options,
+          this.#untold,
           RECENT_BYTES / partitions.length,
           (batches) => this.#restore(partition, batches),
         ),
@@ -174,10 +177,17 @@ export class Producer {
     this.#closed = true
     if (this.#bufferedBytes > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
     await Promise.all([...this.#idle].filter((lane) => lane.hasVoids).map((lane) => this.#sendVoids(lane)))
+    await this.#tellRest()
     this.#stopped = true
     this.connection.topology.off('change', this.#onTopology)
     this.gate.stop()
     clearTimeout(this.#timer)
+  }
+
+  /** What has gone wrong since the last batch; not worth waiting for a shard that is down. */
+  async #tellRest(): Promise<void> {
+    const lane = [...this.#idle].find((one) => this.gate.isOpen(one.partition))
+    if (lane && this.#untold.some) await lane.check()
   }
 
   /** Waits for the running code to finish, so that tasks enqueued in one breath share a batch. */

@@ -37,6 +37,7 @@ import {
   type ResolvedQueueOptions,
   resolveQueueOptions,
 } from './queue-options.js'
+import { registerQueue } from './registry.js'
 import { decodeRecord, encodeError, levelOf, PRIORITIES } from './task.js'
 import { storedTaskView, type Task } from './task-view.js'
 import { checkInteger, checkKeys, checkName, checkOneOf, checkText } from './validate.js'
@@ -66,7 +67,14 @@ export interface DequeueOptions {
   readonly priority?: Priority
 }
 
-export interface Stats extends ProducerCounters {
+export interface ClientStats extends ProducerCounters {
+  /** Redirects followed; per node too. */
+  readonly redirects: number
+  readonly nodes: Readonly<Record<string, NodeCounters>>
+}
+
+/** What stands here is of the whole queue; what `ClientStats` has, of this client. */
+export interface Stats extends ClientStats {
   /** Of the whole queue, since it was made. */
   readonly enqueued: number
   readonly delivered: number
@@ -75,9 +83,6 @@ export interface Stats extends ProducerCounters {
   readonly retried: number
   readonly dead: number
   readonly recovered: number
-  /** Of this client: redirects followed; per node too. `reroutes`, `unconfirmed`, `voided` are of this client as well. */
-  readonly redirects: number
-  readonly nodes: Readonly<Record<string, NodeCounters>>
 }
 
 export interface QueueEvents {
@@ -96,6 +101,8 @@ interface Parts {
   readonly inspection: Inspection
   readonly deadLetters: DeadLetters
   readonly deliveryHost: DeliveryHost
+  /** The queue is written down among all others, or could not be. */
+  readonly registered: Promise<void>
 }
 
 /** One logical queue over every master of a Redis Cluster, or on a single Redis. */
@@ -134,8 +141,14 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     const parts = this.#parts
     this.#parts = undefined
     if (!parts) return
-    await Promise.all([parts.producer.close(), parts.consumer.stop(this.options.enqueueTimeoutMs)])
+    await Promise.all([
+      parts.producer.close(),
+      parts.consumer.stop(this.options.enqueueTimeoutMs),
+      // Of a program that is soon done as well; but not for as long as a dead shard may take.
+      within(parts.connection.commandTimeoutMs, parts.registered),
+    ])
     parts.connection.stop()
+    await parts.registered
   }
 
   /**
@@ -258,12 +271,13 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   }
 
   async stats(): Promise<Stats> {
-    const { inspection, producer, connection } = this.#ready()
-    const nodes = Object.fromEntries(
-      connection.topology.nodes().map((node) => [node.name, { ...node.counters }]),
-    )
-    const redirects = Object.values(nodes).reduce((sum, counters) => sum + counters.redirects, 0)
-    return { ...(await inspection.counters()), ...producer.counters, redirects, nodes }
+    const parts = this.#ready()
+    return { ...(await parts.inspection.counters()), ...clientStatsOf(parts) }
+  }
+
+  /** What `stats` has of this client, without asking a server; undefined while it is not connected. @internal */
+  get clientStats(): ClientStats | undefined {
+    return this.#parts && clientStatsOf(this.#parts)
   }
 
   /** Renews the leases of deliveries; the worker's heartbeat. @internal */
@@ -332,12 +346,23 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
         checkpoints: (id) => this.checkpoints(id),
       },
       deadLetters: new DeadLetters(this.name, connection, partitions, inspection, options),
+      registered: this.#register(connection),
     }
   }
 
   #ready(): Parts {
     if (!this.#parts) throw new NotConnectedError(this.name)
     return this.#parts
+  }
+
+  /** In the background: the one master that lists all queues may be down. */
+  async #register(connection: Connection): Promise<void> {
+    try {
+      await registerQueue(connection, this.name, this.options.enqueueTimeoutMs)
+    } catch (cause) {
+      if (connection.stopped) return
+      this.#report(new Error(`queue ${this.name} is not listed among the queues of its cluster`, { cause }))
+    }
   }
 
   async #requireWaitaof(connection: Connection): Promise<void> {
@@ -416,4 +441,18 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
 
 function isIterable(value: object): boolean {
   return Symbol.iterator in value || Symbol.asyncIterator in value
+}
+
+function clientStatsOf({ producer, connection }: Parts): ClientStats {
+  const nodes = Object.fromEntries(
+    connection.topology.nodes().map((node) => [node.name, { ...node.counters }]),
+  )
+  const redirects = Object.values(nodes).reduce((sum, counters) => sum + counters.redirects, 0)
+  return { ...producer.counters, redirects, nodes }
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([work, new Promise((resolve) => (timer = setTimeout(resolve, ms)))])
+  clearTimeout(timer)
 }

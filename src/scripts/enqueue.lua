@@ -6,6 +6,7 @@
 --        5,6  7,8  9,10 the tasks and bundles for each ready list: id, record, id, record, ... and how many strings that are
 --        11,12 the scheduled tasks: id, record, delay in ms, ... and how many strings
 --        13,14 the ids of the tasks with an idempotency key, in the order of their KEYS, and how many
+--        15,16 tasks that the producer has sent elsewhere, and that no replica has confirmed in time; mostly absent
 --        Strings come as one argument, each ended by a NUL (strings.ts).
 -- Output { 'stored' | 'repeat', the producer's batch number before (0: none is remembered),
 --          id asked, id that was there before, ... }
@@ -13,6 +14,13 @@
 --        before and changes nothing; its PEXPIRE is a write on purpose, so that a WAIT after it covers the
 --        first copy even on a new connection.
 local seq = tonumber(ARGV[2])
+
+-- Before all else, since it is told once, whether or not the tasks are a repeat; a master whose memory is full may refuse it.
+for name, at in pairs({ rerouted = 15, unconfirmed = 16 }) do
+  if ARGV[at] and ARGV[at] ~= '0' then
+    redis.pcall('HINCRBY', KEYS[7], name, ARGV[at])
+  end
+end
 
 local once = strings(ARGV[13], tonumber(ARGV[14]))
 local last = tonumber(redis.call('GET', KEYS[6]) or '0')

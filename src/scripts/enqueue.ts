@@ -31,10 +31,13 @@ export interface EnqueueInput {
   readonly rememberBatchMs: number
   readonly rememberKeyMs: number
   readonly batch: TaskBatch
+  /** What the queue is to count of the producer, besides. */
+  readonly tally?: { readonly rerouted: number; readonly unconfirmed: number } | undefined
 }
 
 export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCall<EnqueueResult> {
-  const { ready, scheduled, onceIds, onceKeys } = input.batch
+  const { tally, batch } = input
+  const { ready, scheduled, onceIds, onceKeys } = batch
   return {
     script,
     keys: [
@@ -52,6 +55,7 @@ export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCal
       input.rememberBatchMs,
       input.rememberKeyMs,
       ...[...ready, scheduled, onceIds].flatMap(({ text, count }) => [text, count]),
+      ...(tally ? [tally.rerouted, tally.unconfirmed] : []),
     ],
     parse(reply) {
       const [kind, previous, ...pairs] = reply as [unknown, unknown, ...string[]]

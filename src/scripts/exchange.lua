@@ -6,6 +6,7 @@
 -- ARGV   1 new lease id  2 lease in ms  3 tasks wanted  4 levels to take from, as '0', '01', '12', ...
 --        5 tasks for which bundles are taken apart, if there is no other way to hand out so many
 --        6 ms to keep results, 0 for not at all
+--        7 counters that grow, and by how much: 'wait:3 12 wait:sum 40'
 --        then for each acknowledged lease: its id, how many ids and names of bundles, these, and the results (read only
 --        if results are kept); each of the two as one argument, every string of it ended by a NUL (strings.ts)
 -- Output { acknowledgements, names, records, attempts, outlook }
@@ -33,7 +34,7 @@ end
 local acknowledgements, settled = {}, 0
 local completed = 0
 for group = 1, #KEYS - 14 do
-  local at = 3 + 4 * group
+  local at = 4 + 4 * group
   local leaseId, total, set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[14 + group]
   local names = strings(ARGV[at + 2], total)
   local results = keep > 0 and strings(ARGV[at + 3], total)
@@ -156,6 +157,11 @@ if #popped > 0 then
       redis.call('HINCRBY', KEYS[13], 'active', delivered - count)
     end
   end
+end
+
+-- A master whose memory is full may refuse it, which must not hold up the tasks.
+for name, count in string.gmatch(ARGV[7], '(%S+) (%d+)') do
+  redis.pcall('HINCRBY', KEYS[9], name, count)
 end
 
 return {

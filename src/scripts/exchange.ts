@@ -26,6 +26,8 @@ export interface ExchangeInput {
   readonly acknowledge: readonly AcknowledgedLease[]
   /** Ms to keep results of completed tasks; 0 for not at all. */
   readonly keepResultsMs: number
+  /** Counters that grow, and by how much (queue/timings.ts); mostly ''. */
+  readonly carried?: string
   readonly fetch: {
     readonly leaseId: string
     readonly leaseMs: number
@@ -48,7 +50,7 @@ export interface ExchangeResult {
 }
 
 export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptCall<ExchangeResult> {
-  const { fetch, acknowledge, keepResultsMs } = input
+  const { fetch, acknowledge, keepResultsMs, carried = '' } = input
   const names: string[] = []
   const args: Argument[] = [
     fetch.leaseId,
@@ -57,6 +59,7 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
     fetch.levels.join(''),
     fetch.least,
     keepResultsMs,
+    carried,
   ]
   for (const lease of acknowledge) {
     // Every result has an id of its own, which a bundle has not.

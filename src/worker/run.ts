@@ -27,14 +27,15 @@ export class Run implements TaskContext, AcknowledgementReceiver {
   result: unknown = undefined
   #controller: AbortController | undefined = undefined
   #reason: Error | undefined = undefined
-  /** performance.now() by which the handler has to be done. */
+  /** performance.now() when it was made, and by which the handler has to be done. */
+  readonly startedMs = performance.now()
   readonly deadlineMs: number
 
   constructor(
     readonly delivery: Delivery,
     private readonly listener: RunListener,
   ) {
-    this.deadlineMs = performance.now() + delivery.timeoutMs
+    this.deadlineMs = this.startedMs + delivery.timeoutMs
   }
 
   start(handler: Handler): void {

@@ -10,10 +10,12 @@ import {
 import { type Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS } from '../queue/delivery.js'
 import type { QueueOptions } from '../queue/queue-options.js'
 import { type AnyDelivery, TaskQueue, type TypeOf } from '../queue/task-queue.js'
+import type { Timings } from '../queue/timings.js'
 import { checkInteger } from '../queue/validate.js'
 import type { TaskContext } from './context.js'
 import { Heartbeat } from './heartbeat.js'
 import { type Handler, Run, type RunListener } from './run.js'
+import type { WorkerWatcher } from './watcher.js'
 
 export type Handlers<Tasks> = {
   readonly [Type in TypeOf<Tasks>]?: (task: Delivery<Type, Tasks[Type]>, ctx: TaskContext) => unknown
@@ -83,6 +85,7 @@ export class Worker<Tasks = Record<string, unknown>> {
     onCompleted: (run) => {
       this.#settled(run.delivery)
       this.#metrics.completed++
+      this.#watcher?.settled(run.delivery.type, 'completed')
       this.#emit('completed', { task: run.delivery as AnyDelivery<Tasks>, result: run.result })
     },
     onRefused: ({ delivery }, error) => {
@@ -94,6 +97,8 @@ export class Worker<Tasks = Record<string, unknown>> {
   readonly #stopSignal = new AbortController()
   #state: State = 'idle'
   #heartbeat: Heartbeat | undefined
+  #timings: Timings | undefined
+  #watcher: WorkerWatcher | undefined
   #heartbeatFailed = false
   #overdueTimer: NodeJS.Timeout | undefined
   #loop: Promise<void> | undefined
@@ -151,6 +156,7 @@ export class Worker<Tasks = Record<string, unknown>> {
       },
     })
     this.#heartbeat.start()
+    this.#timings = this.queue.consumer.timings
     this.#loop = this.#fetch()
   }
 
@@ -175,6 +181,11 @@ export class Worker<Tasks = Record<string, unknown>> {
             ? 'degraded'
             : 'healthy'
     return { status, running, active: this.#runs.size, metrics: { ...this.#metrics } }
+  }
+
+  /** One watcher at most; undefined for none. @internal */
+  watch(watcher: WorkerWatcher | undefined): void {
+    this.#watcher = watcher
   }
 
   async #fetch(): Promise<void> {
@@ -218,6 +229,11 @@ export class Worker<Tasks = Record<string, unknown>> {
 
   #run(delivery: Delivery): void {
     const run = new Run(delivery, this.#listener)
+    // By two clocks: a task from a producer whose clock is ahead has not waited.
+    const waitedMs = Math.max(0, Date.now() - delivery.enqueuedAt)
+    // What a later attempt waited for was its backoff.
+    if (delivery.attempt === 1) this.#timings?.wait.add(waitedMs)
+    this.#watcher?.started(delivery.type, waitedMs)
     this.#runs.add(run)
     this.#heartbeat?.hold(delivery)
     this.#overdueTimer ??= setTimeout(() => this.#endOverdue(), OVERDUE_MS)
@@ -247,6 +263,9 @@ export class Worker<Tasks = Record<string, unknown>> {
     if (run.over) return false
     run.over = true
     this.#runs.delete(run)
+    const tookMs = performance.now() - run.startedMs
+    this.#timings?.processing.add(tookMs)
+    this.#watcher?.ended(run.delivery.type, tookMs)
     this.#freed?.()
     this.#freed = undefined
     return true
@@ -291,6 +310,7 @@ export class Worker<Tasks = Record<string, unknown>> {
     }
     this.#metrics.failed++
     if (outcome === 'dead') this.#metrics.dead++
+    this.#watcher?.settled(delivery.type, outcome === 'dead' ? 'dead' : 'failed')
     this.#emit(outcome === 'dead' ? 'dead' : 'failed', { task: delivery as AnyDelivery<Tasks>, error })
   }
 

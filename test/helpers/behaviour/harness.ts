@@ -10,6 +10,7 @@ import {
   Worker,
   type WorkerOptions,
 } from '../../../src/index.js'
+import { QUEUES_KEY } from '../../../src/keys/keys.js'
 
 export interface TestTasks {
   add: { a: number; b: number }
@@ -96,6 +97,8 @@ async function removeKeysOn(node: Redis, queue: string): Promise<void> {
   for (const pattern of [`shardq:${queue}:*`, `shardq:{${queue}}:*`]) {
     for (const key of await node.keys(pattern)) await node.unlink(key)
   }
+  // Only one of the masters has it.
+  for (const key of await node.keys(QUEUES_KEY)) await node.srem(key, queue)
 }
 
 /** Removes all that a queue has left on its servers. */

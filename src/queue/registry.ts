@@ -1,0 +1,64 @@
+import { Connection } from '../connection/connection.js'
+import type { ConnectionOptions } from '../connection/options.js'
+import { QUEUES_KEY, queueKey } from '../keys/keys.js'
+import { slotOf } from '../keys/slots.js'
+
+/** Names of queues, and into how many partitions each is divided, which never changes. */
+export type QueueList = ReadonlyMap<string, number>
+
+const SLOT = slotOf(QUEUES_KEY)
+
+/**
+ * Writes down that there is a queue, if that is not known. Nothing that the queue does itself depends on it.
+ * @throws QueueUnavailableError after `timeoutMs`, NotConnectedError when the connection is stopped before
+ */
+export async function registerQueue(connection: Connection, queue: string, timeoutMs: number): Promise<void> {
+  const send = (...command: [string, ...string[]]) =>
+    connection.commands(queue, SLOT, [command], { lane: 'inspect', timeoutMs })
+  const [known] = await send('SISMEMBER', QUEUES_KEY, queue)
+  // Asked first, since a master whose memory is full refuses a write that would change nothing, too.
+  if (known === 0) await send('SADD', QUEUES_KEY, queue)
+}
+
+/**
+ * All queues of a cluster whose keys are still there, ordered by name, and not more than `most`.
+ * @param known is taken for right, and not asked for again
+ * @throws QueueUnavailableError after `timeoutMs`
+ */
+export async function readQueues(
+  connection: Connection,
+  options: { readonly timeoutMs: number; readonly most: number; readonly known?: QueueList },
+): Promise<QueueList> {
+  const { timeoutMs, most, known } = options
+  const ask = async (slot: number, ...command: [string, ...string[]]) => {
+    const [reply] = await connection.commands(QUEUES_KEY, slot, [command], { lane: 'inspect', timeoutMs })
+    return reply
+  }
+  const names = ((await ask(SLOT, 'SMEMBERS', QUEUES_KEY)) as string[]).sort().slice(0, most)
+  const counts = await Promise.all(
+    names.map(async (name) => {
+      const key = queueKey(name)
+      return known?.get(name) ?? Number(await ask(slotOf(key), 'HGET', key, 'partitions'))
+    }),
+  )
+  const queues = names.map((name, i) => [name, counts[i] ?? 0] as const)
+  return new Map(queues.filter(([, partitions]) => partitions > 0))
+}
+
+/** Most queues that `listQueues` gives. */
+const MOST_LISTED = 10_000
+
+/**
+ * Names of all queues of a cluster, or of a single Redis, in order.
+ * @throws as TaskQueue.connect; QueueUnavailableError while the one master that knows them is down
+ */
+export async function listQueues(options: ConnectionOptions): Promise<string[]> {
+  const connection = new Connection(options)
+  await connection.start(QUEUES_KEY)
+  try {
+    const timeoutMs = connection.commandTimeoutMs
+    return [...(await readQueues(connection, { timeoutMs, most: MOST_LISTED })).keys()]
+  } finally {
+    connection.stop()
+  }
+}
