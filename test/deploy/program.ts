@@ -1,17 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { type Address, inspect } from '../../src/cluster/index.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 
 const LEASH = fileURLToPath(new URL('leash.mjs', import.meta.url))
 
 export interface Program {
-  readonly url: string
   stop(): Promise<void>
 }
 
 /**
- * Starts a server and waits until it answers 200 at `readyPath`.
+ * Starts a server that speaks HTTP, and waits until it answers 200 at `readyPath`.
  * @throws Error with what it printed, if it ends before
  */
 export async function startProgram(
@@ -19,6 +19,25 @@ export async function startProgram(
   args: readonly string[],
   url: string,
   readyPath: string,
+): Promise<Program> {
+  return start(program, args, async () => {
+    const { ok, status } = await fetch(`${url}${readyPath}`)
+    if (!ok) throw new Error(`${url}${readyPath} answers ${status}`)
+  })
+}
+
+/** Starts a Redis server, and waits until it answers. */
+export async function startServer(path: string, args: readonly string[], address: Address): Promise<Program> {
+  return start(path, args, async () => {
+    await inspect(address)
+  })
+}
+
+/** @param answers throws as long as it does not */
+async function start(
+  program: string,
+  args: readonly string[],
+  answers: () => Promise<void>,
 ): Promise<Program> {
   const child = spawn(process.execPath, [LEASH, program, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
   const closed = once(child, 'close')
@@ -33,14 +52,12 @@ export async function startProgram(
   }
   try {
     await eventually(async () => {
-      if (child.exitCode !== null) return
-      const { ok, status } = await fetch(`${url}${readyPath}`)
-      if (!ok) throw new Error(`${url}${readyPath} answers ${status}`)
+      if (child.exitCode === null) await answers()
     }, 30_000)
     if (child.exitCode !== null) throw new Error(`exit code ${child.exitCode}`)
   } catch (error) {
     await stop()
     throw new Error(`${program} did not start:\n${printed}`, { cause: error })
   }
-  return { url, stop }
+  return { stop }
 }
