@@ -7,12 +7,23 @@ interface BenchTasks {
   bench: string
 }
 
-export async function open(
+export function open(
   connection: ConnectionOptions,
   name: string,
   settings: BenchSettings,
 ): Promise<BenchClient> {
+  return openWith(connection, name, settings, () => {})
+}
+
+/** `seen` is shown the queue and each worker before they do anything. */
+export async function openWith(
+  connection: ConnectionOptions,
+  name: string,
+  settings: BenchSettings,
+  seen: (subject: TaskQueue<BenchTasks> | Worker<BenchTasks>) => void,
+): Promise<BenchClient> {
   const queue = new TaskQueue<BenchTasks>(name, { connection, ...settings })
+  seen(queue)
   await queue.connect()
   const workers: Worker<BenchTasks>[] = []
   return {
@@ -26,6 +37,7 @@ export async function open(
         { connection, concurrency, ...settings },
       )
       worker.on('completed', onDone)
+      seen(worker)
       workers.push(worker)
       await worker.start()
     },

@@ -38,18 +38,21 @@ const NOT_TO_BE_ASKED = ['noaddr', 'handshake']
 
 /**
  * Asks all nodes of a cluster, found from any of the seeds, for what they know; again and again over the same links. Nodes
- * that join are found by the views of the others, and nodes that every view has forgotten are left out, unless they are seeds.
+ * that join are found by the views of the others, and nodes that all others have forgotten are left out, unless they are seeds.
  * One that does not answer costs `timeoutMs` (default 1,000) in all, the others meanwhile answer.
  */
 export class Observer {
   readonly #links = new Map<string, Promise<NodeLink>>()
   #known: readonly Address[]
+  #seeds: readonly Address[]
 
   constructor(
-    private readonly seeds: readonly Address[],
+    seeds: readonly Address[],
     private readonly options: ObserverOptions = {},
   ) {
-    this.#known = seeds
+    // Each once: of two links to one node, the first would be forgotten, and stay open.
+    this.#seeds = [...new Map(seeds.map((seed) => [nameOf(seed), seed])).values()]
+    this.#known = this.#seeds
   }
 
   /** Never throws for what a node does: that is what is to be observed. One call at a time. */
@@ -62,11 +65,12 @@ export class Observer {
         found.set(node.name, node)
       asked = listedBy([...found.values()]).filter((address) => !found.has(nameOf(address)))
     }
-    const listed = listedBy([...found.values()])
-    const wanted = new Set([...this.seeds, ...listed].map(nameOf))
+    const listed = new Set(listedBy([...found.values()]).map(nameOf))
+    this.#seeds = this.#seeds.map((seed) => this.#asListed(seed, found, listed))
+    const wanted = new Set([...this.#seeds.map(nameOf), ...listed])
     const nodes = [...found.values()]
       // Where no node answers, nobody has forgotten anybody.
-      .filter(({ name }) => listed.length === 0 || wanted.has(name))
+      .filter(({ name }) => listed.size === 0 || wanted.has(name))
       .sort((a, b) => a.address.port - b.address.port || (a.address.host < b.address.host ? -1 : 1))
     this.#known = nodes.map(({ address }) => address)
     return { atMs: Date.now(), nodes }
@@ -74,6 +78,18 @@ export class Observer {
 
   close(): void {
     for (const name of this.#links.keys()) this.#hangUp(name)
+  }
+
+  /** A seed may be called otherwise than the cluster calls it, `localhost` for instance, and is not to be there twice. */
+  #asListed(seed: Address, found: Map<string, NodeObservation>, listed: ReadonlySet<string>): Address {
+    const name = nameOf(seed)
+    const id = idOf(found.get(name))
+    if (id === undefined || listed.has(name)) return seed
+    const same = [...found.values()].find((node) => listed.has(node.name) && idOf(node) === id)
+    if (!same) return seed
+    found.delete(name)
+    this.#hangUp(name)
+    return same.address
   }
 
   /** The deadline is for all questions together: a frozen node takes the connection, and is then silent to one after the other. */
@@ -133,13 +149,18 @@ export class Observer {
   }
 }
 
-/** Addresses that the nodes which answer list. */
+/** The name that a node has in the cluster. */
+function idOf(node: NodeObservation | undefined): string | undefined {
+  return node?.up ? node.view.find(({ myself }) => myself)?.id : undefined
+}
+
+/** Addresses that the nodes which answer list of others: one that was removed lists itself for ever. */
 function listedBy(nodes: readonly NodeObservation[]): Address[] {
   const byName = new Map<string, Address>()
   for (const node of nodes) {
     if (!node.up) continue
-    for (const { host, port, flags } of node.view)
-      if (!flags.some((flag) => NOT_TO_BE_ASKED.includes(flag)))
+    for (const { host, port, flags, myself } of node.view)
+      if (!myself && !flags.some((flag) => NOT_TO_BE_ASKED.includes(flag)))
         byName.set(nameOf({ host, port }), { host, port })
   }
   return [...byName.values()]

@@ -1,9 +1,9 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { Redis } from 'ioredis'
+import { Redis, Command as RedisCommand } from 'ioredis'
 import type { NodeAddress } from './options.js'
 import { type Fault, faultOfReply } from './replies.js'
 
-export type Command = readonly [name: string, ...args: (string | number | Buffer)[]]
+export type Command = readonly [name: string, ...args: (string | number)[]]
 
 /** Replies in the order of the commands; an error reply is an Error in its place. */
 export type Replies =
@@ -67,17 +67,13 @@ export class NodeSocket {
         clearTimeout(timer)
         resolve({ ok: false, fault: { kind: 'lost', error: this.#lastError ?? error } })
       }
-      redis
-        .pipeline(commands.map((command) => ['call', ...command]))
-        .exec()
-        .then((results) => {
-          over = true
-          clearTimeout(timer)
-          const replies = (results ?? []).map(([error, value]) => error ?? value)
-          const broken = replies.find((reply): reply is Error => reply instanceof Error && !isReply(reply))
-          if (broken) lost(broken)
-          else resolve({ ok: true, replies })
-        }, lost)
+      writeTogether(redis, commands).then((replies) => {
+        over = true
+        clearTimeout(timer)
+        const broken = replies.find((reply): reply is Error => reply instanceof Error && !isReply(reply))
+        if (broken) lost(broken)
+        else resolve({ ok: true, replies })
+      }, lost)
     })
   }
 
@@ -157,6 +153,29 @@ export class NodeSocket {
     this.onOpen(redis)
     return redis
   }
+}
+
+/**
+ * Sends commands in one write; an error is a reply like others. As ioredis' own pipeline does it, without the objects that it
+ * makes for each: a lone task would wait for them.
+ */
+function writeTogether(redis: Redis, commands: readonly Command[]): Promise<unknown[]> {
+  let text = ''
+  let left = commands.length
+  const collector = {
+    isPipeline: true as const,
+    destination: { redis },
+    write(part: string | Buffer) {
+      text += part
+      if (--left === 0) redis.stream.write(text)
+    },
+  }
+  const replies = commands.map(([name, ...args]) => {
+    const command = new RedisCommand(name, args, { replyEncoding: 'utf8' })
+    redis.sendCommand(command, collector)
+    return command.promise.catch((error: unknown) => error)
+  })
+  return Promise.all(replies)
 }
 
 /** On a stream that has ended, ioredis' disconnect() would leave a timer of 2 s behind. */

@@ -16,6 +16,8 @@ const ALARM_MS = 100
 const UNSETTLED_MS = 2_000
 /** Most healthy nodes that are asked at once in an alarm; silent ones are probed besides. */
 const ASKED_IN_ALARM = 3
+/** Claims that are remembered as known. More than a cluster has; beyond it, all are looked at again. */
+const MOST_CLAIMS = 10_000
 
 export interface TopologyOptions {
   readonly mode: 'cluster' | 'single'
@@ -37,7 +39,11 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   readonly #seeds = new Set<string>()
   readonly #owners: (Node | undefined)[] = new Array(SLOT_COUNT).fill(undefined)
   readonly #epochs = new Float64Array(SLOT_COUNT)
+  /** Claims to slots that have been merged since the last change: views mostly say again what is known. */
+  readonly #known = new Set<string>()
   #masters: readonly Node[] | undefined
+  /** Slots with an owner; of the time when `#masters` was made. */
+  #owned = 0
   #replicas = new Map<string, Node[]>()
   readonly #asking = new Set<Node>()
   #timer: NodeJS.Timeout | undefined
@@ -67,7 +73,11 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
 
   /** Nodes that own slots. */
   masters(): readonly Node[] {
-    this.#masters ??= [...new Set(this.#owners.filter((node) => node !== undefined))]
+    if (!this.#masters) {
+      const owners = this.#owners.filter((node) => node !== undefined)
+      this.#owned = owners.length
+      this.#masters = [...new Set(owners)]
+    }
     return this.#masters
   }
 
@@ -125,7 +135,12 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   }
 
   #calm(): boolean {
-    return performance.now() > this.#unsettledUntilMs && this.#owners.every((node) => node?.up === true)
+    const masters = this.masters()
+    return (
+      performance.now() > this.#unsettledUntilMs &&
+      masters.every((node) => node.up) &&
+      this.#owned === SLOT_COUNT
+    )
   }
 
   #lookAround(): void {
@@ -173,6 +188,8 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   }
 
   #merge(view: readonly NodeView[], asked: Node): void {
+    // What is heard first is no change that others might not know of yet.
+    const first = this.masters().length === 0
     let changed = false
     const replicas = new Map<string, Node[]>()
     const nameById = new Map<string, string>()
@@ -181,17 +198,16 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
       if (!node) continue
       nameById.set(entry.id, node.name)
       if (entry.role !== 'master') continue
-      for (const [from, to] of entry.slots) {
-        for (let slot = from; slot <= to; slot++) {
-          const epoch = this.#epochs[slot] ?? 0
-          if (this.#owners[slot] === node) {
-            this.#epochs[slot] = Math.max(epoch, entry.epoch)
-          } else if (this.#owners[slot] === undefined || entry.epoch >= epoch) {
-            this.#owners[slot] = node
-            this.#epochs[slot] = entry.epoch
-            changed = true
-          }
+      for (const range of entry.slots) {
+        const claim = `${node.name} ${range} ${entry.epoch}`
+        if (this.#known.has(claim)) continue
+        if (this.#take(node, range, entry.epoch)) {
+          changed = true
+          this.#known.clear()
+        } else if (this.#known.size > MOST_CLAIMS) {
+          this.#known.clear()
         }
+        this.#known.add(claim)
       }
     }
     for (const entry of view) {
@@ -201,18 +217,32 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
       if (replica) replicas.set(master, [...(replicas.get(master) ?? []), replica])
     }
     // A node that was removed from the cluster lists itself alone; it cannot tell who follows the others.
-    const knowing = assignedIn(view) >= this.#owners.filter((owner) => owner !== undefined).length
+    if (changed) this.#masters = undefined
+    const knowing = this.masters().length > 0 && assignedIn(view) >= this.#owned
     // Whether a shard has a replica decides whether it takes tasks.
     if (knowing && describe(replicas) !== describe(this.#replicas)) {
       changed = true
       this.#replicas = replicas
     }
-    if (changed) {
-      this.#masters = undefined
-      this.#unsettledUntilMs = performance.now() + UNSETTLED_MS
-    }
+    if (changed && !first) this.#unsettledUntilMs = performance.now() + UNSETTLED_MS
     this.#forgetAbsent(view, asked)
     if (changed) this.emit('change')
+  }
+
+  /** @returns whether some slot has another owner now */
+  #take(node: Node, [from, to]: readonly [number, number], claimed: number): boolean {
+    let changed = false
+    for (let slot = from; slot <= to; slot++) {
+      const epoch = this.#epochs[slot] ?? 0
+      if (this.#owners[slot] === node) {
+        this.#epochs[slot] = Math.max(epoch, claimed)
+      } else if (this.#owners[slot] === undefined || claimed >= epoch) {
+        this.#owners[slot] = node
+        this.#epochs[slot] = claimed
+        changed = true
+      }
+    }
+    return changed
   }
 }
 

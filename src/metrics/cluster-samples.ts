@@ -42,9 +42,10 @@ function bestOf(answers: readonly Answer[]): readonly NodeView[] | undefined {
   return ranked[0]?.view
 }
 
-/** What nodes have to agree on, in a form that can be compared. */
+/** What nodes have to agree on, in a form that can be compared. Who is only being introduced belongs to nobody's view yet. */
 function summaryOf(view: readonly NodeView[]): string {
   return view
+    .filter(({ flags }) => !flags.includes('handshake'))
     .map(({ id, role, masterId, slots }) => `${id} ${role} ${masterId} ${slots.join(' ')}`)
     .sort()
     .join('\n')

@@ -28,6 +28,9 @@ export interface Endpoint {
   close(): Promise<void>
 }
 
+/** That of redis_exporter. */
+export const DEFAULT_PORT = 9121
+
 /** How old, in ms, the answer to `/readyz` may be: a load balancer that asks often must not be a load. */
 const READY_WITHIN_MS = 1_000
 
@@ -36,9 +39,9 @@ const READY_WITHIN_MS = 1_000
  * answers (200, else 503). @throws ListenError
  */
 export async function startEndpoint(options: EndpointOptions): Promise<Endpoint> {
-  const { port = 9121, host = '127.0.0.1' } = options
+  const { port = DEFAULT_PORT, host = '127.0.0.1', timeoutMs = 1_000 } = options
   const registry = new Registry()
-  const common = { ...options, registry }
+  const common = { connection: options.connection, timeoutMs, registry }
   const cluster = clusterCollector(common)
   const queues = queueCollector(common)
   const app = new Hono()
@@ -48,8 +51,10 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
   app.get('/healthz', (context) => context.text('ok\n'))
   app.get('/readyz', async (context) => {
     const { nodes } = await cluster.observation(READY_WITHIN_MS)
-    const up = nodes.filter((node) => node.up).length
-    return context.text(`${up} of ${nodes.length} nodes answer\n`, up > 0 ? 200 : 503)
+    const silent = nodes.flatMap((node) => (node.up ? [] : [`${node.name}: ${node.error.message}`]))
+    const up = nodes.length - silent.length
+    const lines = [`${up} of ${nodes.length} nodes answer`, ...silent]
+    return context.text(`${lines.join('\n')}\n`, up > 0 ? 200 : 503)
   })
   app.get('/', (context) => context.text('/metrics\n/healthz\n/readyz\n'))
   const closeCollectors = () => Promise.all([cluster.close(), queues.close()])
@@ -62,8 +67,12 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
       host,
       port: listening,
       async close() {
+        const closed = once(server, 'close')
         server.close()
-        await once(server, 'close')
+        // A scrape has been answered by then; who only holds a connection open would hold us up for a minute.
+        const timer = setTimeout(() => server.closeAllConnections(), 2 * timeoutMs)
+        await closed
+        clearTimeout(timer)
         await closeCollectors()
       },
     }

@@ -1,4 +1,5 @@
 /** `shardq/metrics`: what a cluster and its queues do, for Prometheus. */
+export { Registry, register } from 'prom-client'
 export {
   type ClusterCollector,
   type Collector,

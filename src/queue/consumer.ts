@@ -25,7 +25,7 @@ const KNOWN_WITHIN_MS = 1_000
  */
 const RENEW_AGAIN_MS = 2_000
 /** Most tasks that are asked of one partition at once. */
-const MOST_PER_FETCH = 256
+const MOST_PER_FETCH = 500
 /** Ms for which takes begin with the same partition. */
 const TURN_MS = 50
 /** Ms after which a take no longer waits for a partition that has not answered it. */
@@ -294,10 +294,10 @@ export class Consumer implements LaneHost {
         const portions = this.#portions(level, missing)
         if (portions.length === 0) break
         const levels = options.levels.filter((other) => other <= level)
-        const fetched = await this.#fetch(portions, levels, options, taken.length === 0)
-        taken.push(...fetched)
-        // What is left are bundles that there is no room for: others of lower priority must not go before them.
-        if (fetched.length === 0 && taken.length > 0 && !options.fill) return taken
+        taken.push(...(await this.#fetch(portions, levels, options, taken.length === 0)))
+        // What is there is worked on while more is fetched. And bundles that there was no room for must not be passed by
+        // tasks of lower priority.
+        if (taken.length > 0 && !options.fill) return taken
       }
     }
     return taken

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { Confirmation, Connection } from '../connection/connection.js'
+import type { Confirmation, Connection, Outcome } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
 import {
@@ -70,6 +70,8 @@ export class Producer {
   readonly #needy = new Set<ProducerLane>()
   readonly #loose = new Backlog()
   readonly #balance = new Balance()
+  /** Masters with batches that wait for a replica, and how many. */
+  readonly #confirming = new Map<Node, number>()
   #sequence = 0
   /** Asked first, for so many more tasks. */
   #sticky: ProducerLane | undefined
@@ -241,13 +243,18 @@ export class Producer {
       this.#dealLoose((lane) => this.#takes(lane))
   }
 
+  /**
+   * Not to masters with batches that wait for a replica: what is sent behind them would wait too (convoy.ts). As long as it
+   * stays here it can become part of a larger batch, and go to whoever is free first.
+   */
   #dealLoose(mayTake: (lane: ProducerLane) => boolean): void {
-    const share = Math.ceil(this.#loose.size / Math.max(1, this.connection.topology.masters().length))
-    const size = Math.min(share, BATCH_TASKS)
+    const busy = new Set(this.#confirming.keys())
+    const free = this.connection.topology.masters().filter((node) => !busy.has(node))
+    const size = Math.min(Math.ceil(this.#loose.size / Math.max(1, free.length)), BATCH_TASKS)
     const deal = (lane: ProducerLane): number => {
       if (lane.paused || lane.hasResend || !mayTake(lane)) return 0
       const node = this.connection.topology.ownerOf(lane.partition.slot)
-      if (!node || !this.#balance.allows(node, (other) => this.#isStuck(other))) return 0
+      if (!node || busy.has(node) || !this.#balance.allows(node, (other) => this.#isStuck(other))) return 0
       const { index } = lane.partition
       const items = this.#loose.take(size, BATCH_BYTES, (item) => !item.copies?.includes(index))
       if (items.length === 0) return 0
@@ -300,11 +307,23 @@ export class Producer {
   async #sendBatch(lane: ProducerLane, batch: Batch): Promise<void> {
     const prefix = `${lane.partition.index.toString(36)}.${this.#id}`
     nameTasks(batch.items, () => prefix + (this.#sequence++).toString(36))
-    const outcome = await lane.send(batch, this.#confirmationAt(lane))
+    const outcome = await this.#countedSend(lane, batch)
     if (outcome.ok) this.#faults.note(lane.partition, undefined)
     if (!outcome.ok) this.#refused(lane, batch, outcome.fault, outcome.node)
     else if (outcome.confirmed) this.#confirmed(lane, batch, outcome.value)
     else await this.#unconfirmed(lane, batch, outcome.value, outcome.node)
+  }
+
+  async #countedSend(lane: ProducerLane, batch: Batch): Promise<Outcome<EnqueueResult>> {
+    const confirmation = this.#confirmationAt(lane)
+    const node = confirmation && this.connection.topology.ownerOf(lane.partition.slot)
+    if (!node) return lane.send(batch, confirmation)
+    this.#confirming.set(node, (this.#confirming.get(node) ?? 0) + 1)
+    const outcome = await lane.send(batch, confirmation)
+    const left = (this.#confirming.get(node) ?? 1) - 1
+    if (left > 0) this.#confirming.set(node, left)
+    else this.#confirming.delete(node)
+    return outcome
   }
 
   /** Of a shard that is known not to confirm, nobody waits for a confirmation. */

@@ -7,6 +7,8 @@ import { slotOf } from '../keys/slots.js'
 export type QueueList = ReadonlyMap<string, number>
 
 const SLOT = slotOf(QUEUES_KEY)
+/** Most names that are looked at, those of queues whose keys were removed among them. */
+const MOST_NAMES = 10_000
 
 /**
  * Writes down that there is a queue, if that is not known. Nothing that the queue does itself depends on it.
@@ -34,7 +36,7 @@ export async function readQueues(
     const [reply] = await connection.commands(QUEUES_KEY, slot, [command], { lane: 'inspect', timeoutMs })
     return reply
   }
-  const names = ((await ask(SLOT, 'SMEMBERS', QUEUES_KEY)) as string[]).sort().slice(0, most)
+  const names = ((await ask(SLOT, 'SMEMBERS', QUEUES_KEY)) as string[]).sort().slice(0, MOST_NAMES)
   const counts = await Promise.all(
     names.map(async (name) => {
       const key = queueKey(name)
@@ -42,11 +44,8 @@ export async function readQueues(
     }),
   )
   const queues = names.map((name, i) => [name, counts[i] ?? 0] as const)
-  return new Map(queues.filter(([, partitions]) => partitions > 0))
+  return new Map(queues.filter(([, partitions]) => partitions > 0).slice(0, most))
 }
-
-/** Most queues that `listQueues` gives. */
-const MOST_LISTED = 10_000
 
 /**
  * Names of all queues of a cluster, or of a single Redis, in order.
@@ -57,7 +56,7 @@ export async function listQueues(options: ConnectionOptions): Promise<string[]> 
   await connection.start(QUEUES_KEY)
   try {
     const timeoutMs = connection.commandTimeoutMs
-    return [...(await readQueues(connection, { timeoutMs, most: MOST_LISTED })).keys()]
+    return [...(await readQueues(connection, { timeoutMs, most: MOST_NAMES })).keys()]
   } finally {
     connection.stop()
   }

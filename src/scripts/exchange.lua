@@ -5,8 +5,8 @@
 --        15.. sets of the leases that tasks are acknowledged under
 -- ARGV   1 new lease id  2 lease in ms  3 tasks wanted  4 levels to take from, as '0', '01', '12', ...
 --        5 tasks for which bundles are taken apart, if there is no other way to hand out so many
---        6 ms to keep results, 0 for not at all
---        7 counters that grow, and by how much: 'wait:3 12 wait:sum 40'
+--        6 ms to keep results, 0 for not at all  7 bytes of records after which no more are handed out
+--        8 counters that grow, and by how much: 'wait:3 12 wait:sum 40'
 --        then for each acknowledged lease: its id, how many ids and names of bundles, these, and the results (read only
 --        if results are kept); each of the two as one argument, every string of it ended by a NUL (strings.ts)
 -- Output { acknowledgements, names, records, attempts, outlook }
@@ -34,7 +34,7 @@ end
 local acknowledgements, settled = {}, 0
 local completed = 0
 for group = 1, #KEYS - 14 do
-  local at = 4 + 4 * group
+  local at = 5 + 4 * group
   local leaseId, total, set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[14 + group]
   local names = strings(ARGV[at + 2], total)
   local results = keep > 0 and strings(ARGV[at + 3], total)
@@ -81,30 +81,67 @@ if completed > 0 then
   redis.call('HINCRBY', KEYS[9], 'completed', completed)
 end
 
-local wanted, least = tonumber(ARGV[3]), tonumber(ARGV[5])
-local popped, tasks = {}, 0
+local wanted, least, room = tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[7])
+local taken, records, attempts = {}, {}, {}
+local count, delivered, bytes = 0, 0, 0
 
--- Takes from the head of a list; true if the next is a bundle that there is no room for.
+local function take(name, record)
+  count = count + 1
+  taken[count] = name
+  records[count] = record
+  delivered = delivered + sizeOf(name)
+  bytes = bytes + #record
+end
+
+-- One without a record was voided or removed after it became ready: dropped here, where it costs O(1). Of a bundle some may
+-- be left.
+local function takeAll(names)
+  local found = redis.call('HMGET', KEYS[4], unpack(names))
+  for i, name in ipairs(names) do
+    if found[i] then
+      take(name, found[i])
+    elseif sizeOf(name) > 1 then
+      for _, id in ipairs(takeApart(KEYS[4], name)) do
+        take(id, redis.call('HGET', KEYS[4], id))
+      end
+    end
+  end
+end
+
+-- How many to read next so that `room` is not much exceeded, by the size of those before.
+local function entriesWithin()
+  return count == 0 and 8 or math.max(1, math.floor((room - bytes) / (bytes / count)))
+end
+
+local asked = 0
+-- Takes from the head of a list; true if the next one has to stay there.
 local function pop(level)
   local list = KEYS[level + 1]
-  while tasks < wanted do
+  while asked < wanted do
     local head = redis.call('LINDEX', list, 0)
     if not head then
       return false
     end
-    local size, room = sizeOf(head), wanted - tasks
-    if size <= room then
-      local some, count = redis.call('LRANGE', list, 0, math.floor(room / size) - 1), 0
-      while some[count + 1] and sizeOf(some[count + 1]) == size do
-        count = count + 1
-        popped[#popped + 1] = some[count]
+    local size, left = sizeOf(head), wanted - asked
+    if bytes >= room then
+      return true
+    elseif size <= left then
+      local most = math.min(math.floor(left / size), entriesWithin())
+      local some = redis.call('LRANGE', list, 0, most - 1)
+      local same = 1
+      while some[same + 1] and sizeOf(some[same + 1]) == size do
+        same = same + 1
       end
-      redis.call('LTRIM', list, count, -1)
-      tasks = tasks + count * size
+      for i = #some, same + 1, -1 do
+        some[i] = nil
+      end
+      redis.call('LTRIM', list, same, -1)
+      asked = asked + same * size
       if size > 1 then
-        redis.call('HINCRBY', KEYS[13], level, count * (1 - size))
+        redis.call('HINCRBY', KEYS[13], level, same * (1 - size))
       end
-    elseif tasks < least then
+      takeAll(some)
+    elseif asked < least then
       redis.call('LPOP', list)
       redis.call('HINCRBY', KEYS[13], level, 1 - size)
       local ids = takeApart(KEYS[4], head)
@@ -118,7 +155,6 @@ local function pop(level)
   return false
 end
 
-local taken, records, attempts = {}, {}, {}
 if wanted > 0 and redis.call('EXISTS', KEYS[8]) == 0 then
   for level in string.gmatch(ARGV[4], '%d') do
     if pop(level) then
@@ -126,41 +162,20 @@ if wanted > 0 and redis.call('EXISTS', KEYS[8]) == 0 then
     end
   end
 end
-if #popped > 0 then
-  local found = redis.call('HMGET', KEYS[4], unpack(popped))
-  local count, delivered = 0, 0
-  local function take(name, record)
-    count = count + 1
-    taken[count] = name
-    records[count] = record
-    delivered = delivered + sizeOf(name)
+if count > 0 then
+  if redis.call('EXISTS', KEYS[5]) == 1 then
+    attempts = redis.call('HMGET', KEYS[5], unpack(taken))
   end
-  for i = 1, #popped do
-    -- One without a record was voided or removed after it became ready: dropped here, where it costs O(1). Of a bundle
-    -- some may be left.
-    if found[i] then
-      take(popped[i], found[i])
-    elseif sizeOf(popped[i]) > 1 then
-      for _, id in ipairs(takeApart(KEYS[4], popped[i])) do
-        take(id, redis.call('HGET', KEYS[4], id))
-      end
-    end
-  end
-  if count > 0 then
-    if redis.call('EXISTS', KEYS[5]) == 1 then
-      attempts = redis.call('HMGET', KEYS[5], unpack(taken))
-    end
-    redis.call('SADD', KEYS[14], unpack(taken))
-    redis.call('ZADD', KEYS[7], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
-    redis.call('HINCRBY', KEYS[9], 'delivered', delivered)
-    if delivered > count then
-      redis.call('HINCRBY', KEYS[13], 'active', delivered - count)
-    end
+  redis.call('SADD', KEYS[14], unpack(taken))
+  redis.call('ZADD', KEYS[7], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
+  redis.call('HINCRBY', KEYS[9], 'delivered', delivered)
+  if delivered > count then
+    redis.call('HINCRBY', KEYS[13], 'active', delivered - count)
   end
 end
 
 -- A master whose memory is full may refuse it, which must not hold up the tasks.
-for name, count in string.gmatch(ARGV[7], '(%S+) (%d+)') do
+for name, count in string.gmatch(ARGV[8], '(%S+) (%d+)') do
   redis.pcall('HINCRBY', KEYS[9], name, count)
 end
 

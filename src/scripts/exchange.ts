@@ -7,6 +7,9 @@ import { pack } from './strings.js'
 
 const script = loadScript('exchange')
 
+/** Bytes of records after which a fetch ends: a reply that takes a master a millisecond or two, and not much longer. */
+const FETCH_BYTES = 512 * 1024
+
 export interface AcknowledgedLease {
   readonly leaseId: string
   readonly ids: readonly string[]
@@ -59,6 +62,7 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
     fetch.levels.join(''),
     fetch.least,
     keepResultsMs,
+    FETCH_BYTES,
     carried,
   ]
   for (const lease of acknowledge) {

@@ -17,7 +17,7 @@ export function loadScript(name: string): Script {
   return { name, source, sha: createHash('sha1').update(source).digest('hex') }
 }
 
-export type Argument = string | number | Buffer
+export type Argument = string | number
 
 /** One call of a script, ready to be sent to whichever node serves its slot. */
 export interface ScriptCall<Result> {

@@ -25,6 +25,18 @@ test('from one seed every node is found, and says what it knows', async () => {
   }
 })
 
+test('a seed that goes by another name than in its cluster is there once', async () => {
+  const observer = new Observer(seed().map(({ port }) => ({ host: 'localhost', port })))
+  try {
+    for (let time = 0; time < 2; time++) {
+      const { nodes } = await observer.observe()
+      expect(nodes.map(({ address }) => address.host)).toEqual(new Array(6).fill('127.0.0.1'))
+    }
+  } finally {
+    observer.close()
+  }
+})
+
 test('a single server is observed too', async () => {
   const { hostname, port } = new URL(inject('single').url)
   const observer = new Observer([{ host: hostname, port: Number(port) }])

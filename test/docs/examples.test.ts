@@ -18,13 +18,25 @@ const PRINTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['cleaned old', "1 backtest { sharpe: 1.8, symbol: 'BTCUSDT' }", '2 cleanup undefined'],
     ['ok'],
   ],
+  'docs/metrics.md': [['true true']],
 }
 
 const texts = await Promise.all(PAGES.map(async (name) => ({ name, text: await page(name) })))
 const programs = texts.flatMap(({ name, text }) =>
   blocks(text, 'ts').map((program, i) => ({ name, number: i + 1, program, prints: PRINTS[name]?.[i] ?? [] })),
 )
-const settings = texts.flatMap(({ name, text }) => blocks(text, 'yaml').map((yaml) => ({ name, yaml })))
+// Other programs have settings in YAML too.
+const settings = texts.flatMap(({ name, text }) =>
+  blocks(text, 'yaml')
+    .filter((yaml) => yaml.startsWith('redis:'))
+    .map((yaml) => ({ name, yaml })),
+)
+
+/** Where the subpaths of the package are made from. */
+const SOURCES: Readonly<Record<string, string>> = {
+  shardq: 'src/index.ts',
+  'shardq/metrics': 'src/metrics/index.ts',
+}
 
 /** The pages speak of the cluster on ports 7000 to 7005; here it is that of the tests. */
 function onTestCluster(text: string): string {
@@ -45,10 +57,9 @@ describe.each(programs)('program $number of $name', ({ program, prints }) => {
     onTestFinished(() => removeKeys(connection, 'backtests'))
     const [yaml = ''] = blocks(await page('README.md'), 'yaml')
     const dir = await inTempFolder({
-      'example.mts': onTestCluster(program).replace(
-        "from 'shardq'",
-        `from '${new URL('src/index.ts', ROOT)}'`,
-      ),
+      'example.mts': onTestCluster(program).replaceAll(/from '(shardq[/\w]*)'/g, (_, name: string) => {
+        return `from '${new URL(SOURCES[name] ?? name, ROOT)}'`
+      }),
       'redis.yaml': onTestCluster(yaml),
     })
     // Twice, for what the first run leaves on the servers must not change what the second one does.
@@ -68,7 +79,10 @@ describe.each(programs)('program $number of $name', ({ program, prints }) => {
       'example.mts': program,
       'tsconfig.json': JSON.stringify({
         extends: at('tsconfig.json'),
-        compilerOptions: { typeRoots: [at('node_modules/@types')], paths: { shardq: [at('src/index.ts')] } },
+        compilerOptions: {
+          typeRoots: [at('node_modules/@types')],
+          paths: Object.fromEntries(Object.entries(SOURCES).map(([name, path]) => [name, [at(path)]])),
+        },
         include: ['example.mts', at('src/keys/cluster-key-slot.d.ts')],
       }),
     })
@@ -78,7 +92,7 @@ describe.each(programs)('program $number of $name', ({ program, prints }) => {
 })
 
 it('has programs to run, and settings of both modes to read', async () => {
-  expect(programs.map(({ name }) => name)).toEqual(['README.md', 'README.md'])
+  expect(programs.map(({ name }) => name)).toEqual(['README.md', 'README.md', 'docs/metrics.md'])
   const modes = await Promise.all(
     settings.map(async ({ yaml }) => {
       const dir = await inTempFolder({ 'redis.yaml': yaml })

@@ -11,6 +11,7 @@ export const PAGES = [
   'CHANGELOG.md',
   'docs/architecture.md',
   'docs/failover.md',
+  'docs/metrics.md',
   'docs/protocol.md',
   ...DECISIONS,
 ]

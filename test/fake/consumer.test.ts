@@ -191,7 +191,7 @@ describe('disconnecting', () => {
   it('ends a completion that gets no answer, and says so', async () => {
     const cluster = await fakeCluster()
     const { queue, delivery } = await deliveryFrom(cluster, ({ script, args }) =>
-      script === 'exchange' && args.length > 6 ? 'silence' : undefined,
+      script === 'exchange' && args.length > 8 ? 'silence' : undefined,
     )
     const refusal = expect(delivery.complete()).rejects.toBeInstanceOf(NotConnectedError)
     await queue.disconnect()

@@ -23,7 +23,7 @@ export function record(partitionKey?: string): string {
 /** Ids that an exchange acknowledges (layout: exchange.lua; no results). */
 export function acknowledgedIn({ args }: Received): string[] {
   const ids: string[] = []
-  for (let at = 6; at < args.length; at += 4) {
+  for (let at = 8; at < args.length; at += 4) {
     ids.push(...unpack({ text: args[at + 2] ?? '', count: Number(args[at + 1]) }))
   }
   return ids

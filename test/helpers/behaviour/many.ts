@@ -5,7 +5,7 @@ import { makeHarness } from './harness.js'
 
 const note = (data: unknown) => ({ type: 'note' as const, data })
 
-/** What `enqueueMany` takes beside an array. */
+/** What `enqueueMany` takes beside an array, and tasks that are many bytes. */
 export function manyBehaviour(connection: () => ConnectionOptions): void {
   const harness = makeHarness(connection)
 
@@ -81,6 +81,29 @@ export function manyBehaviour(connection: () => ConnectionOptions): void {
     it.each([undefined, null, 5, 'text', {}])('refuses %j', async (items) => {
       const queue = await harness.queue()
       await expect(queue.enqueueMany(items as never)).rejects.toThrow(InvalidOptionError)
+    })
+  })
+
+  describe('large tasks', () => {
+    it('are handed out a few at a time, each once, and none is given back', async () => {
+      const queue = await harness.queue({ partitions: 1 })
+      const data = 'x'.repeat(100_000)
+      const count = 60
+      await queue.enqueueMany(Array.from({ length: count }, () => note(data)))
+      const taken = await queue.take({
+        count: 1_000,
+        blockMs: 0,
+        leaseMs: 30_000,
+        fill: false,
+        levels: [0, 1, 2],
+      })
+      // Half a megabyte, and what was read before the size was known.
+      expect(taken.length).toBeGreaterThan(0)
+      expect(taken.length).toBeLessThanOrEqual(16)
+      const rest = await queue.dequeue({ count: 1_000 })
+      expect(new Set([...taken, ...rest].map(({ id }) => id)).size).toBe(count)
+      for (const delivery of [...taken, ...rest]) await delivery.complete()
+      expect(await queue.depth()).toMatchObject({ ready: { medium: 0 }, active: 0 })
     })
   })
 }
