@@ -227,3 +227,10 @@ export class ListenError extends ShardqError {
     )
   }
 }
+
+/** There is no queue of this name. Decision: another name, or a producer that makes it. */
+export class QueueNotFoundError extends ShardqError {
+  constructor(readonly queue: string) {
+    super(`there is no queue ${queue} here; the names of all queues: shardq queue list`)
+  }
+}

@@ -1,6 +1,6 @@
-import Table from 'cli-table3'
 import type { Colors } from 'picocolors/types.js'
 import type { DrillReport, DrillStep } from '../drill/index.js'
+import { plainTable } from './plain-table.js'
 
 /** `+7.402 s` since the strike; before it, nothing. */
 export function renderStep({ text, sinceStrikeMs }: DrillStep): string {
@@ -35,7 +35,7 @@ export function renderDrill(report: DrillReport, colors: Colors): string {
 
 function times({ failover, byServerLogs, client }: DrillReport): string {
   const logs = byServerLogs !== null
-  const table = plainTable(['from the strike', 'measured', ...(logs ? ["servers' logs"] : [])])
+  const table = rightTable(['from the strike', 'measured', ...(logs ? ["servers' logs"] : [])])
   const row = (name: string, seen: number | null, logged?: number | null) =>
     table.push([name, seconds(seen), ...(logs ? [logged === undefined ? '' : seconds(logged)] : [])])
   row('detection: until the master is flagged FAIL', failover.detectionMs, byServerLogs?.detectionMs)
@@ -50,7 +50,7 @@ function times({ failover, byServerLogs, client }: DrillReport): string {
 }
 
 function enqueues({ stall, errorsOnOtherShards }: DrillReport): string {
-  const table = plainTable(['enqueues until it is whole again', 'without a key', 'with a key'])
+  const table = rightTable(['enqueues until it is whole again', 'without a key', 'with a key'])
   table.push(
     ['longest', ms(stall.longestMs), ms(stall.longestWithKeyMs)],
     ['limit', ms(stall.limitMs), ''],
@@ -63,7 +63,7 @@ function enqueues({ stall, errorsOnOtherShards }: DrillReport): string {
 }
 
 function shards({ shards: rates }: DrillReport, colors: Colors): string {
-  const table = plainTable(['acknowledged per second', 'before', 'during', ''])
+  const table = rightTable(['acknowledged per second', 'before', 'during', ''])
   for (const { master, struck, beforePerS, duringPerS } of rates) {
     const share = beforePerS === 0 ? '' : `${Math.round((100 * duringPerS) / beforePerS)} %`
     const name = struck ? colors.yellow(`${master} (struck)`) : master
@@ -73,7 +73,7 @@ function shards({ shards: rates }: DrillReport, colors: Colors): string {
 }
 
 function accounts({ load, ledger }: DrillReport): string {
-  const table = plainTable(['the account of every task', ''])
+  const table = rightTable(['the account of every task', ''])
   const reasons = Object.entries(ledger.deliveredTwiceBy).map(([reason, count]) => `${reason}: ${count}`)
   table.push(
     ['enqueued', String(load.enqueued)],
@@ -86,18 +86,15 @@ function accounts({ load, ledger }: DrillReport): string {
 }
 
 function verdict({ checks }: DrillReport, colors: Colors): string {
-  const table = plainTable(['what has to hold', 'found', ''])
+  const table = rightTable(['what has to hold', 'found', ''])
   for (const { check, passed, found } of checks) {
     table.push([check, found, passed ? colors.green('✓') : colors.red('✗')])
   }
   return table.toString()
 }
 
-/** cli-table3 colours headings and borders by itself, into files too, unless told not to. */
-function plainTable(head: string[]) {
-  const colAligns = ['left' as const, ...head.slice(1).map(() => 'right' as const)]
-  return new Table({ head, colAligns, style: { head: [], border: [], compact: true } })
-}
+/** All columns but the first hold figures. */
+const rightTable = (head: string[]) => plainTable(head, { right: head.map((_, index) => index).slice(1) })
 
 const ms = (value: number) => `${value} ms`
 const seconds = (value: number | null) =>

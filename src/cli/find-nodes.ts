@@ -1,4 +1,4 @@
-import { type Address, localSeeds } from '../cluster/index.js'
+import { type Address, type LinkOptions, localSeeds } from '../cluster/index.js'
 import { loadConfig } from '../config/index.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { InvalidOptionError } from '../errors.js'
@@ -30,4 +30,17 @@ async function nodesOf(flags: ClusterFlags): Promise<readonly Address[] | null> 
   if (local === null && flags.dataDir !== undefined)
     throw new InvalidOptionError('--data-dir', `${flags.dataDir} holds no cluster`)
   return local
+}
+
+/** For the cluster tools, which speak to nodes and know no queue. */
+export function seedsOf(connection: ConnectionOptions): { seeds: readonly Address[]; access: LinkOptions } {
+  const { username, password, tls } = connection
+  const access = {
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls === undefined ? {} : { tls }),
+  }
+  if (connection.mode === 'cluster') return { seeds: connection.nodes, access }
+  const { hostname, port } = new URL(connection.url)
+  return { seeds: [{ host: hostname, port: Number(port || 6379) }], access }
 }

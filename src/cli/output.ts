@@ -23,6 +23,11 @@ export class Output {
     this.line(rule)
   }
 
+  /** One of many results for programs, on a line of its own; nothing without `--json`. */
+  record(value: unknown): void {
+    if (this.json) process.stdout.write(`${JSON.stringify(value)}\n`)
+  }
+
   /** The result for programs; nothing without `--json`. To be called once. */
   document(value: unknown): void {
     if (this.json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`)

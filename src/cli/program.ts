@@ -4,6 +4,7 @@ import { registerBench } from './commands/bench.js'
 import { registerCluster } from './commands/cluster.js'
 import { registerDemo } from './commands/demo.js'
 import { registerMetrics } from './commands/metrics.js'
+import { registerQueue } from './commands/queue.js'
 
 /** The whole of `shardq`; a new command is one file in `commands/` and one line here. */
 export function createProgram(): Command {
@@ -21,11 +22,13 @@ Start here:
   $ shardq demo              a cluster, a real job, a master that dies, and the ledger
   $ shardq cluster up        a cluster on this machine, ready in about 2 s
   $ shardq cluster status
+  $ shardq queue stats
   $ shardq bench             what a cluster does for a queue
 
 Exit codes: 0 success, 1 a failure that is explained, 2 wrong usage. Every command takes --json.`,
     )
   registerCluster(program)
+  registerQueue(program)
   registerDemo(program)
   registerBench(program)
   registerMetrics(program)

@@ -8,6 +8,18 @@ export {
   findServer,
   type RedisServer,
 } from './find-server.js'
+export {
+  commandsOf,
+  describe as describeStep,
+  type FixOptions,
+  type FixPlan,
+  type FixProgress,
+  type FixReport,
+  type FixStep,
+  type Left,
+  type PlannedFix,
+  planFix,
+} from './fix/index.js'
 export { type ClusterStatus, inspect, inspectAny } from './inspect.js'
 export type { Address, LinkOptions } from './link.js'
 export { LocalCluster, type LocalNode } from './local-cluster.js'
@@ -20,6 +32,13 @@ export {
   type ObserverOptions,
 } from './observer.js'
 export { openCluster } from './open.js'
+export {
+  type ClusterPicture,
+  type NodePicture,
+  pictureOf,
+  type ShardPicture,
+  shardsOf,
+} from './picture.js'
 export { freePorts } from './ports.js'
 export type { NodeView } from './replies.js'
 export { type SingleOptions, type SingleServer, startSingle } from './single.js'

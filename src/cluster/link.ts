@@ -80,6 +80,15 @@ export class NodeLink {
     }
   }
 
+  /** As `reply`, texts as the bytes that they are: names and values of other people's keys need not be UTF-8. */
+  async bytes(command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
+    try {
+      return await this.redis.callBuffer(command, ...args)
+    } catch (error) {
+      throw explain(this.address, error)
+    }
+  }
+
   close(): void {
     this.redis.disconnect()
   }

@@ -3,8 +3,9 @@ import { ClusterNotReadyError, InterruptedError } from './errors.js'
 import { type ClusterStatus, inspectOver } from './inspect.js'
 import type { NodeLink } from './link.js'
 import { type NodeView, parseFields } from './replies.js'
+import { ALL_SLOTS } from './slots.js'
+import { summaryOf } from './views.js'
 
-const ALL_SLOTS = 16_384
 const POLL_MS = 15
 
 export interface ReadyOptions {
@@ -40,8 +41,8 @@ export async function waitUntilAgreed(
     const [first] = views
     const missing = views.flatMap((view) => view.missing)
     if (missing.length === 0 && first?.status) {
-      const expected = summary(first.status)
-      const other = views.find((view) => view.status && summary(view.status) !== expected)
+      const expected = summaryOf(first.status.nodes)
+      const other = views.find((view) => view.status && summaryOf(view.status.nodes) !== expected)
       if (other) missing.push(`${other.name} and ${first.name} see different roles or slots`)
       if (first.status.nodes.length !== links.length) {
         missing.push(`${first.status.nodes.length} nodes are known where ${links.length} were started`)
@@ -93,12 +94,6 @@ async function viewOf(link: NodeLink): Promise<View> {
   } catch (error) {
     return { name, status: null, missing: [`${name} does not answer (${(error as Error).message})`] }
   }
-}
-
-/** What all nodes must agree on, in a form that can be compared. */
-function summary({ nodes }: ClusterStatus): string {
-  const line = ({ id, role, masterId, slots }: NodeView) => [id, role, masterId, slots.join(' ')].join('|')
-  return nodes.map(line).sort().join('\n')
 }
 
 /** Writes a key of our own to each shard, waits for the replicas to acknowledge it, and removes it. */

@@ -3,9 +3,12 @@ import type { Lane, Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
 import { parseCheckpoints, type StoredCheckpoint } from '../scripts/checkpoint.js'
 import { inspectCall, type StoredTask } from '../scripts/inspect.js'
+import { peekCall } from '../scripts/peek.js'
 import type { Gate, ShardState } from './gate.js'
+import { mergeNext } from './peek.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
 import { PRIORITIES } from './task.js'
+import type { Task } from './task-view.js'
 
 export interface Depth {
   readonly ready: { readonly high: number; readonly medium: number; readonly low: number }
@@ -81,6 +84,19 @@ export class Inspection {
       dead: sum((p) => p[4]),
       active: sum((p) => p[5]),
     }
+  }
+
+  async peek(most: number, levels: readonly number[]): Promise<Task[]> {
+    const next = await Promise.all(
+      this.partitions.map(async ({ slot, keys }) => {
+        const { value } = await this.connection.call(this.queue, slot, peekCall(keys, { most, levels }), {
+          lane: this.#lane,
+          timeoutMs: this.options.enqueueTimeoutMs,
+        })
+        return value
+      }),
+    )
+    return mergeNext(next, most)
   }
 
   async counters(): Promise<Record<(typeof COUNTERS)[number], number>> {

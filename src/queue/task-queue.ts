@@ -30,6 +30,7 @@ import { enqueueMany } from './enqueue-many.js'
 import type { EnqueueOptions, Priority } from './enqueue-options.js'
 import type { ShardState } from './gate.js'
 import { type Depth, type Health, Inspection } from './inspection.js'
+import { MOST_PEEKED } from './peek.js'
 import { Producer, type ProducerCounters } from './producer.js'
 import {
   DEFAULT_PARTITIONS,
@@ -38,7 +39,7 @@ import {
   resolveQueueOptions,
 } from './queue-options.js'
 import { registerQueue } from './registry.js'
-import { decodeRecord, encodeError, levelOf, PRIORITIES } from './task.js'
+import { decodeRecord, encodeError, type Level, levelOf, PRIORITIES } from './task.js'
 import { storedTaskView, type Task } from './task-view.js'
 import { checkInteger, checkKeys, checkName, checkOneOf, checkText } from './validate.js'
 
@@ -198,10 +199,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       blockMs: checkInteger('options.blockMs', options.blockMs ?? 5_000, 0),
       leaseMs: checkInteger('options.leaseMs', options.leaseMs ?? 30_000, LEAST_LEASE_MS, LONGEST_LEASE_MS),
       fill: true,
-      levels:
-        options.priority === undefined
-          ? [0, 1, 2]
-          : [levelOf(checkOneOf('options.priority', options.priority, PRIORITIES))],
+      levels: levelsOf(options.priority),
     })
   }
 
@@ -245,6 +243,17 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   /** How many tasks there are in each state, over all partitions. */
   depth(): Promise<Depth> {
     return this.#ready().inspection.depth()
+  }
+
+  /**
+   * The tasks that are next, without taking them: by priority, and over partitions in turn. A consumer may meet another
+   * order among those of one priority, since each partition has its own. Price: up to `limit` tasks are read of every partition.
+   * @param options `limit` 1 to 100, default 10; `priority`: only of this one
+   */
+  peek(options: { readonly limit?: number; readonly priority?: Priority } = {}): Promise<Task[]> {
+    checkKeys('options', options, ['limit', 'priority'])
+    const most = checkInteger('options.limit', options.limit ?? 10, 1, MOST_PEEKED)
+    return this.#ready().inspection.peek(most, levelsOf(options.priority))
   }
 
   get deadLetters(): DeadLetters {
@@ -437,6 +446,10 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       if (before === undefined && state !== 'open') this.emit('shard', { node: master.name, state })
     }
   }
+}
+
+function levelsOf(priority: Priority | undefined): readonly Level[] {
+  return priority === undefined ? [0, 1, 2] : [levelOf(checkOneOf('options.priority', priority, PRIORITIES))]
 }
 
 function isIterable(value: object): boolean {

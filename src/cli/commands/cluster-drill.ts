@@ -1,10 +1,9 @@
-import { createInterface } from 'node:readline/promises'
 import { type Command, Option } from 'commander'
-import { type Address, DEFAULT_DATA_DIR, InterruptedError, type LocalCluster } from '../../cluster/index.js'
+import { type Address, DEFAULT_DATA_DIR, type LocalCluster } from '../../cluster/index.js'
 import type { ClusterConnectionOptions } from '../../connection/options.js'
 import type { DrillOptions, DrillPlan, DrillReport } from '../../drill/index.js'
 import { DRILL_KINDS, type DrillKind } from '../../drill/options.js'
-import { InvalidOptionError } from '../../errors.js'
+import { agree } from '../agree.js'
 import { hostPort, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findCluster } from '../find-cluster.js'
@@ -91,7 +90,7 @@ async function clusterDrill(flags: DrillFlags, output: Output, signal: AbortSign
   const plans: DrillPlan[] = []
   for (const kind of kinds) plans.push(await planDrill(optionsFor(kind, flags.shard)))
   for (const [index, plan] of plans.entries()) printPlan(plan, kinds[index] ?? '', output)
-  await agree(flags, output, signal)
+  await agree(flags, { what: 'the drill', why: 'a drill strikes running servers' }, output, signal)
 
   const reports: DrillReport[] = []
   for (const [index, kind] of kinds.entries()) {
@@ -133,30 +132,4 @@ function printPlan({ shard, deeds }: DrillPlan, kind: string, output: Output): v
   const { host, port } = shard.master
   output.title(`Drill ${kind}: the shard of ${host}:${port}`)
   for (const [index, deed] of deeds.entries()) output.line(`  ${index + 1}. ${deed}`)
-}
-
-/** @throws InvalidOptionError when nobody can be asked, or the answer is no */
-async function agree({ yes, json }: DrillFlags, output: Output, signal: AbortSignal): Promise<void> {
-  if (yes) return
-  if (json || !process.stdin.isTTY || !process.stdout.isTTY) {
-    throw new InvalidOptionError(
-      '--yes',
-      'a drill strikes running servers, and there is no terminal to ask on',
-    )
-  }
-  const terminal = createInterface({ input: process.stdin, output: process.stdout })
-  // While it reads, the terminal has Ctrl-C and Ctrl-D to itself, and would leave the question open for ever.
-  const gone = new AbortController()
-  signal.addEventListener('abort', () => gone.abort(), { once: true })
-  terminal.on('SIGINT', () => gone.abort()).on('close', () => gone.abort())
-  try {
-    output.line()
-    const answer = await terminal.question('Do this? Type yes: ', { signal: gone.signal })
-    if (answer.trim() !== 'yes') throw new InvalidOptionError('--yes', 'not agreed; nothing was done')
-  } catch (error) {
-    if (gone.signal.aborted) throw new InterruptedError('the drill', { cause: error })
-    throw error
-  } finally {
-    terminal.close()
-  }
 }

@@ -1,92 +1,146 @@
-import Table from 'cli-table3'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
+import { createLogUpdate } from 'log-update'
+import type { Colors } from 'picocolors/types.js'
 import {
   type Address,
-  type ClusterStatus,
+  type ClusterPicture,
   DEFAULT_DATA_DIR,
-  inspectAny,
-  localSeeds,
+  nameOf,
+  Observer,
+  pictureOf,
 } from '../../cluster/index.js'
-import { loadConfig } from '../../config/index.js'
-import type { ConnectionOptions } from '../../connection/options.js'
-import { InvalidOptionError } from '../../errors.js'
-import { hostPort } from '../arguments.js'
+import { type Depths, depthsOf } from '../../queue/depths.js'
+import { hostPort, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { fitToScreen } from '../cut.js'
+import { findNodes, seedsOf } from '../find-nodes.js'
 import type { Output } from '../output.js'
+import { renderDepths } from '../queue-report.js'
+import { renderStatus } from '../status-report.js'
+import { withSurveyor } from '../survey.js'
 
 interface StatusFlags extends CommonOptions {
   readonly node?: Address
   readonly dataDir?: string
+  readonly watch?: number | true
+  readonly timeoutMs?: number
+  readonly queues: boolean
 }
+
+/** What is shown: the cluster, and the queues on it where they were asked for. */
+type Shown = ClusterPicture & { readonly queues?: Depths }
+
+const DEFAULT_WATCH_S = 2
 
 export function registerClusterStatus(cluster: Command): void {
   withCommonOptions(
     cluster
       .command('status')
-      .summary('show state, slots and nodes, as one node sees them')
+      .summary('show masters with their replicas, slots, memory, lag, load, and where views differ')
       .description(
-        'Shows state, slots and nodes of a cluster, as the first of its nodes that answers sees them.',
+        'Asks every node of a cluster and shows what they say: masters with their replicas beneath, slots, memory, lag, ' +
+          'clients, load, links. A node that does not answer costs the time-out and is shown as down.',
       ),
   )
     .option(
       '--node <host:port>',
-      'the node to ask (default: the nodes of --config, or of the data folder)',
+      'take this node’s view, and find the others by it (default: the nodes of --config, or of the data folder)',
       hostPort,
     )
     .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .option('--watch [seconds]', `again every so many seconds (default: ${DEFAULT_WATCH_S})`, wholeNumber(1))
+    .option('--no-queues', 'leave out how many tasks the queues have')
+    .option('--timeout-ms <ms>', 'longest wait for a node (default: 1000)', wholeNumber(10))
     .addHelpText(
       'after',
       `
+lag: bytes of the master's log that the replica has not acknowledged, and seconds since it acknowledged anything.
+With --watch a terminal is drawn over in place, anything else gets one picture after the other, and with --json one
+document per line. Ctrl-C ends it.
+
 Examples:
   $ shardq cluster status
+  $ shardq cluster status --watch
   $ shardq cluster status --node 10.0.0.5:7000
-  $ shardq cluster status --json | jq .state`,
+  $ shardq cluster status --json | jq .state
+  $ shardq cluster status --json --watch 10 | jq -c '[.atMs, .state, .answered]'`,
     )
     .action((flags: StatusFlags) => runAction(flags, clusterStatus))
 }
 
-async function clusterStatus(flags: StatusFlags, output: Output): Promise<void> {
-  const { redis } = await loadConfig(flags.config)
-  const status = await inspectAny(await nodesToAsk(flags, redis), redis)
-  output.document(status)
-  if (!output.json) print(status, output)
-}
-
-/** The most particular wins: a node, a data folder, a configuration file; then what lies in the current folder. */
-async function nodesToAsk(flags: StatusFlags, redis: ConnectionOptions): Promise<readonly Address[]> {
-  if (flags.node) return [flags.node]
-  const local = flags.config === undefined ? await localSeeds(flags.dataDir) : null
-  if (local) return local
-  if (flags.dataDir !== undefined)
-    throw new InvalidOptionError('--data-dir', `${flags.dataDir} holds no cluster`)
-  if (redis.mode === 'cluster') return redis.nodes
-  const { hostname, port } = new URL(redis.url)
-  return [{ host: hostname, port: Number(port || 6379) }]
-}
-
-function print(status: ClusterStatus, output: Output): void {
-  const { colors } = output
-  const state = status.state === 'ok' ? colors.green('ok') : colors.red('fail')
-  output.line(`state ${state}   slots assigned ${status.slotsAssigned}, ok ${status.slotsOk} of 16384`)
-  output.line(`nodes ${status.knownNodes}   masters with slots ${status.size}   epoch ${status.currentEpoch}`)
-  const table = new Table({
-    head: ['node', 'role', 'slots', 'follows', 'link', 'flags'],
-    // cli-table3 colours by itself, on a pipe too.
-    style: { head: [], border: [], compact: true },
-  })
-  for (const node of status.nodes) {
-    const master = status.nodes.find(({ id }) => id === node.masterId)
-    table.push([
-      `${node.host}:${node.port}`,
-      node.role,
-      [
-        ...node.slots.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`)),
-        ...node.openSlots,
-      ].join(' '),
-      master ? `${master.host}:${master.port}` : '',
-      node.linkState === 'connected' ? 'connected' : colors.red(node.linkState),
-      node.flags.length === 0 ? '' : colors.red(node.flags.join(', ')),
-    ])
+async function clusterStatus(flags: StatusFlags, output: Output, signal: AbortSignal): Promise<void> {
+  const connection = await findNodes(flags)
+  const { seeds, access } = seedsOf(connection)
+  const { timeoutMs = 1_000, watch } = flags
+  const observer = new Observer(seeds, { ...access, timeoutMs })
+  const look = async () => pictureOf(await observer.observe(), flags.node && nameOf(flags.node))
+  const run = async (look: () => Promise<Shown>) => {
+    if (watch !== undefined) {
+      await watchStatus(look, { seconds: watch === true ? DEFAULT_WATCH_S : watch, output, signal })
+      return
+    }
+    const shown = await look()
+    output.document(shown)
+    output.line(render(shown, output.colors))
   }
-  output.line(table.toString())
+  try {
+    if (!flags.queues) return await run(look)
+    await withSurveyor(connection, timeoutMs, (surveyor) =>
+      run(async () => {
+        const [picture, survey] = await Promise.all([look(), surveyor.survey()])
+        return { ...picture, queues: depthsOf(survey) }
+      }),
+    )
+  } finally {
+    observer.close()
+  }
+}
+
+function render(shown: Shown, colors: Colors): string {
+  const { queues } = shown
+  return [renderStatus(shown, colors), ...(queues ? [renderDepths(queues, colors)] : [])].join('\n')
+}
+
+interface Watch {
+  readonly seconds: number
+  readonly output: Output
+  readonly signal: AbortSignal
+}
+
+/** Until the signal. A cluster that cannot be seen for a while is what one watches for, and does not end it. */
+async function watchStatus(look: () => Promise<Shown>, { seconds, output, signal }: Watch): Promise<void> {
+  const screen = output.json || process.stdout.isTTY !== true ? undefined : createLogUpdate(process.stdout)
+  const stopped = new Promise<'stopped'>((resolve) =>
+    signal.addEventListener('abort', () => resolve('stopped'), { once: true }),
+  )
+  try {
+    while (!signal.aborted) {
+      const found = await Promise.race([look().catch((error: Error) => error), stopped])
+      if (found === 'stopped') break
+      show(found, output, screen, seconds)
+      await sleep(seconds * 1_000, undefined, { signal }).catch(() => {})
+    }
+  } finally {
+    screen?.done()
+  }
+}
+
+function show(
+  found: Shown | Error,
+  output: Output,
+  screen: ReturnType<typeof createLogUpdate> | undefined,
+  seconds: number,
+): void {
+  const failed = found instanceof Error
+  output.record(failed ? { atMs: Date.now(), error: { name: found.name, message: found.message } } : found)
+  const text = failed ? output.colors.red(`✗ ${found.message}`) : render(found, output.colors)
+  if (!screen) {
+    output.line(`${text}\n`)
+    return
+  }
+  const { columns = 80, rows = 24 } = process.stdout
+  const time = new Date().toLocaleTimeString('en-GB')
+  const foot = output.colors.dim(`${time}, every ${seconds} s; Ctrl-C ends it`)
+  screen(fitToScreen(`${text}\n${foot}`, columns, rows))
 }

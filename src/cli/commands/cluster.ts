@@ -1,13 +1,17 @@
 import type { Command } from 'commander'
 import { registerClusterDrill } from './cluster-drill.js'
+import { registerClusterFix } from './cluster-fix.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
 import { registerClusterUp } from './cluster-up.js'
 
 export function registerCluster(program: Command): void {
-  const cluster = program.command('cluster').description('create, stop, look at and drill a Redis Cluster')
+  const cluster = program
+    .command('cluster')
+    .description('create, stop, look at, mend and drill a Redis Cluster')
   registerClusterUp(cluster)
   registerClusterStop(cluster)
   registerClusterStatus(cluster)
+  registerClusterFix(cluster)
   registerClusterDrill(cluster)
 }

@@ -1,0 +1,157 @@
+import type { Command } from 'commander'
+import {
+  type Address,
+  commandsOf,
+  DEFAULT_DATA_DIR,
+  describeStep,
+  type FixPlan,
+  type FixProgress,
+  type FixReport,
+  type Left,
+  planFix,
+} from '../../cluster/index.js'
+import { agree } from '../agree.js'
+import { hostPort, wholeNumber } from '../arguments.js'
+import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { findNodes, seedsOf } from '../find-nodes.js'
+import type { Output } from '../output.js'
+
+interface FixFlags extends CommonOptions {
+  readonly node?: Address
+  readonly dataDir?: string
+  readonly dryRun?: boolean
+  readonly yes?: boolean
+  readonly forget?: readonly string[]
+  readonly bigKeys?: boolean
+  readonly bigKeyMb?: number
+  readonly waitMs?: number
+}
+
+/** A plan may have thousands of steps that say the same of other slots. */
+const MOST_SHOWN = 40
+
+export function registerClusterFix(cluster: Command): void {
+  withCommonOptions(
+    cluster
+      .command('fix')
+      .summary('mend open slots, slots without an owner, and keys on the wrong node')
+      .description(
+        'Looks at every node, shows what is wrong and what it would do, in order and with the commands, and asks. Mends ' +
+          'what a broken move of slots leaves: open slots, slots without an owner, keys on a node that does not own their ' +
+          'slot. Nothing is ever written over, and what would be a guess is left, named, and said what to do about.',
+      ),
+  )
+    .option(
+      '--node <host:port>',
+      'a node of the cluster (default: the nodes of --config, or of the data folder)',
+      hostPort,
+    )
+    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .option('--dry-run', 'show the plan, change nothing')
+    .option('--yes', 'do not ask')
+    .option('--forget <node>', 'a node that is gone for good, by id or host:port; may be repeated', collect)
+    .option('--big-keys', 'move keys of any size; both nodes stand still meanwhile')
+    .option('--big-key-mb <n>', 'size from which a key is not moved without it (default: 32)', wholeNumber(1))
+    .option(
+      '--wait-ms <ms>',
+      'longest wait for views that differ to become one (default: 10000)',
+      wholeNumber(0),
+    )
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 mended, or nothing to mend; 1 something is left, and it says what, why, and what to type; 2 wrong usage.
+Ctrl-C ends it after the step, or the hundred keys, under way; it may be run again at any time, also after a crash.
+
+Examples:
+  $ shardq cluster fix --dry-run
+  $ shardq cluster fix
+  $ shardq cluster fix --node 10.0.0.5:7000 --yes --json | jq .left
+  $ shardq cluster fix --forget 10.0.0.9:7000`,
+    )
+    .action((flags: FixFlags) => runAction(flags, clusterFix))
+}
+
+const collect = (value: string, before: readonly string[] = []) => [...before, value]
+
+async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal): Promise<void> {
+  const { seeds, access } = seedsOf(await findNodes(flags))
+  const { forget, bigKeys, bigKeyMb, waitMs } = flags
+  const plan = await planFix(seeds, {
+    ...access,
+    signal,
+    onProgress: (progress) => printProgress(progress, output),
+    ...(forget === undefined ? {} : { forget }),
+    ...(bigKeys === undefined ? {} : { bigKeys }),
+    ...(bigKeyMb === undefined ? {} : { bigKeyBytes: bigKeyMb * 1024 * 1024 }),
+    ...(waitMs === undefined ? {} : { agreeMs: waitMs }),
+  })
+  const { steps, left } = plan
+  printPlan(plan, output)
+  if (flags.dryRun || steps.length === 0) {
+    output.document({ steps: steps.map(stepDocument), left, done: [] })
+    process.exitCode = left.length === 0 ? 0 : 1
+    return
+  }
+  await agree(
+    flags,
+    { what: 'the repair', why: 'a repair moves keys and slots of running servers' },
+    output,
+    signal,
+  )
+  output.line()
+  const report = await plan.run()
+  printReport(report, output)
+  output.document({ steps: steps.map(stepDocument), ...report, done: report.done.map(stepDocument) })
+  process.exitCode = report.left.length === 0 ? 0 : 1
+}
+
+const stepDocument = (step: FixPlan['steps'][number]) => ({
+  ...step,
+  what: describeStep(step),
+  commands: commandsOf(step),
+})
+
+function printPlan({ steps, left }: FixPlan, output: Output): void {
+  if (steps.length === 0) {
+    output.line(
+      left.length === 0 ? output.colors.green('✅ nothing to mend') : 'nothing that can be mended from here',
+    )
+  } else {
+    output.title(`${steps.length === 1 ? '1 thing' : `${steps.length} things`} to mend`)
+  }
+  for (const [index, step] of steps.slice(0, MOST_SHOWN).entries()) {
+    output.line(`  ${index + 1}. ${describeStep(step)}`)
+    for (const command of commandsOf(step)) output.line(output.colors.dim(`       ${command}`))
+  }
+  if (steps.length > MOST_SHOWN)
+    output.line(`  ... and ${steps.length - MOST_SHOWN} more of these kinds; all of them: --dry-run --json`)
+  printLeft(left, output)
+}
+
+function printLeft(left: readonly Left[], output: Output): void {
+  for (const { what, why, remedy } of left) {
+    output.line(`${output.colors.red('✗ left:')} ${what}`)
+    output.line(`    ${why}`)
+    output.line(`    → ${remedy}`)
+  }
+}
+
+function printProgress(progress: FixProgress, output: Output): void {
+  const { step, state } = progress
+  if (state === 'done') output.line(`${output.colors.green('✓')} ${describeStep(step)}`)
+  if (state === 'left') output.line(`${output.colors.red('✗')} ${describeStep(step)}: ${progress.why}`)
+  if (state === 'moving') output.line(`    ${progress.moved} keys moved`)
+}
+
+function printReport({ left, interrupted, agreed, openSlots }: FixReport, output: Output): void {
+  output.line()
+  output.line(`views ${agreed ? 'agree' : 'differ'}   open slots ${openSlots}`)
+  if (interrupted) output.line('stopped; what was done stays done')
+  printLeft(left, output)
+  output.line(
+    left.length === 0
+      ? output.colors.green('✅ mended')
+      : output.colors.red(`❌ ${left.length} left as it was`),
+  )
+}

@@ -1,0 +1,42 @@
+import type { Command } from 'commander'
+import { runAction } from '../command.js'
+import { type QueueFlags, withQueue, withQueueOptions } from '../open-queue.js'
+import type { Output } from '../output.js'
+
+export function registerQueuePause(queue: Command): void {
+  withQueueOptions(
+    queue
+      .command('pause')
+      .argument('<queue>')
+      .summary('hand out no more tasks, to nobody')
+      .description(
+        'Stops handing out tasks of a queue, to every consumer, until `resume`. Enqueueing goes on, and what was handed ' +
+          'out before is finished.',
+      ),
+  )
+    .addHelpText('after', '\nExample:\n  $ shardq queue pause backtests')
+    .action((name: string, flags: QueueFlags) =>
+      runAction(flags, (_, output) => setPaused(name, true, flags, output)),
+    )
+  withQueueOptions(
+    queue
+      .command('resume')
+      .argument('<queue>')
+      .summary('hand out tasks again')
+      .description('Hands out the tasks of a paused queue again; consumers that wait are woken.'),
+  )
+    .addHelpText('after', '\nExample:\n  $ shardq queue resume backtests')
+    .action((name: string, flags: QueueFlags) =>
+      runAction(flags, (_, output) => setPaused(name, false, flags, output)),
+    )
+}
+
+async function setPaused(name: string, paused: boolean, flags: QueueFlags, output: Output): Promise<void> {
+  await withQueue(flags, name, (queue) => (paused ? queue.pause() : queue.resume()))
+  output.document({ queue: name, paused })
+  output.line(
+    paused
+      ? `${name} is paused; hand its tasks out again with: shardq queue resume ${name}`
+      : `${name} hands out tasks`,
+  )
+}

@@ -1,0 +1,41 @@
+import type { Command } from 'commander'
+import { type Address, DEFAULT_DATA_DIR } from '../cluster/index.js'
+import type { TaskQueue } from '../queue/task-queue.js'
+import { hostPort } from './arguments.js'
+import { type CommonOptions, withCommonOptions } from './command.js'
+import { findNodes } from './find-nodes.js'
+
+export interface QueueFlags extends CommonOptions {
+  readonly node?: Address
+  readonly dataDir?: string
+}
+
+/** Adds what every command takes that looks at queues. */
+export function withQueueOptions(command: Command): Command {
+  return withCommonOptions(command)
+    .option(
+      '--node <host:port>',
+      'a node of the cluster (default: the nodes of --config, or of the data folder)',
+      hostPort,
+    )
+    .option('--data-dir <dir>', `the data folder given to \`cluster up\` (default: ${DEFAULT_DATA_DIR})`)
+}
+
+/** Longest wait of a command for a shard that is down, in ms; a program has more patience. */
+const PATIENCE_MS = 5_000
+
+/** Opens a queue that is there, and closes it again. @throws QueueNotFoundError, and as TaskQueue.connect */
+export async function withQueue<Result>(
+  flags: QueueFlags,
+  name: string,
+  use: (queue: TaskQueue) => Promise<Result>,
+): Promise<Result> {
+  // Not before it is needed: help and wrong usage are answered without it.
+  const { openQueue } = await import('../queue/open-queue.js')
+  const queue = await openQueue(name, { connection: await findNodes(flags), enqueueTimeoutMs: PATIENCE_MS })
+  try {
+    return await use(queue)
+  } finally {
+    await queue.disconnect()
+  }
+}

@@ -1,0 +1,100 @@
+import type { Colors } from 'picocolors/types.js'
+import type { DeadLetter } from '../queue/dead-letters.js'
+import type { Depths, QueueDepth } from '../queue/depths.js'
+import type { Depth } from '../queue/inspection.js'
+import type { Task } from '../queue/task-view.js'
+import { plainTable } from './plain-table.js'
+
+const DEPTH = ['ready', 'active', 'scheduled', 'dead']
+
+/** Depth of all queues by shard, then queue by queue. */
+export function renderDepths({ shards, queues, error }: Depths, colors: Colors): string {
+  const lines = error === null ? [] : [colors.red(`the queues could not be read in full: ${error}`)]
+  if (queues.length === 0) return [...lines, ...(error === null ? ['no queues'] : [])].join('\n')
+  const table = plainTable(['all queues on', ...DEPTH], { right: [1, 2, 3, 4] })
+  for (const each of shards) table.push([each.shard, ...depthCells(each, colors)])
+  return [...(shards.length === 0 ? [] : [table.toString()]), renderQueues(queues, colors), ...lines].join(
+    '\n',
+  )
+}
+
+export function renderQueues(queues: readonly QueueDepth[], colors: Colors): string {
+  const table = plainTable(
+    ['queue', 'ready', 'high', 'medium', 'low', 'active', 'scheduled', 'dead', 'oldest', 'consumers', ''],
+    { right: [1, 2, 3, 4, 5, 6, 7, 8, 9] },
+  )
+  for (const queue of queues) {
+    const { high, medium, low } = queue.ready
+    const [ready = '', ...others] = depthCells(queue, colors)
+    table.push([
+      queue.name,
+      ready,
+      ...[high, medium, low].map(count),
+      ...others,
+      queue.oldestReadyMs === null ? '' : age(queue.oldestReadyMs),
+      String(queue.consumers),
+      [
+        ...(queue.paused ? [colors.yellow('paused')] : []),
+        ...(queue.silent > 0 ? [colors.red(`${queue.silent} of ${queue.partitions} partitions silent`)] : []),
+      ].join(', '),
+    ])
+  }
+  return table.toString()
+}
+
+function depthCells(
+  { ready: { high, medium, low }, active, scheduled, dead }: Depth,
+  colors: Colors,
+): string[] {
+  return [
+    count(high + medium + low),
+    count(active),
+    count(scheduled),
+    dead > 0 ? colors.yellow(count(dead)) : '0',
+  ]
+}
+
+/** Counters since each queue was made. */
+export function renderCounters(queues: readonly QueueDepth[]): string {
+  const names = ['enqueued', 'delivered', 'completed', 'failed', 'retried', 'dead', 'recovered']
+  const table = plainTable(['since it was made', ...names], { right: names.map((_, i) => i + 1) })
+  for (const { name, counters } of queues)
+    table.push([name, ...names.map((counter) => count(counters[counter] ?? 0))])
+  return table.toString()
+}
+
+export function renderTasks(tasks: readonly Task[], nowMs: number): string {
+  const table = plainTable(['id', 'type', 'priority', 'age', 'attempts', 'data'], { right: [3, 4] })
+  for (const { id, type, priority, enqueuedAt, attempt, maxAttempts, data } of tasks)
+    table.push([id, type, priority, age(nowMs - enqueuedAt), `${attempt} of ${maxAttempts}`, oneLine(data)])
+  return table.toString()
+}
+
+export function renderDead(items: readonly DeadLetter[], nowMs: number): string {
+  const table = plainTable(['id', 'type', 'died', 'attempts', 'error'], { right: [3] })
+  for (const { id, type, diedAt, attempt, error } of items)
+    table.push([
+      id,
+      type,
+      `${age(nowMs - diedAt)} ago`,
+      String(attempt),
+      oneLine(`${error.name}: ${error.message}`),
+    ])
+  return table.toString()
+}
+
+/** Never what could move the cursor: task data is anybody's. */
+function oneLine(value: unknown): string {
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+  return text.slice(0, 1_000).replaceAll(/\p{Cc}+/gu, ' ')
+}
+
+const count = (value: number) => value.toLocaleString('en-US')
+
+export function age(ms: number): string {
+  const seconds = Math.max(0, ms) / 1_000
+  if (seconds < 100) return `${seconds.toFixed(1)} s`
+  if (seconds < 6_000) return `${Math.round(seconds / 60)} min`
+  if (seconds < 172_800) return `${Math.round(seconds / 3_600)} h`
+  return `${Math.round(seconds / 86_400)} d`
+}

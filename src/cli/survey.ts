@@ -1,0 +1,40 @@
+import { NodeUnreachableError, nameOf } from '../cluster/index.js'
+import type { ConnectionOptions } from '../connection/options.js'
+import { AuthenticationError } from '../errors.js'
+import { type Depths, depthsOf } from '../queue/depths.js'
+import type { Surveyor } from '../queue/surveyor.js'
+import { findNodes, seedsOf } from './find-nodes.js'
+import type { QueueFlags } from './open-queue.js'
+
+/** Most queues that are shown in one table. */
+const MOST_QUEUES = 1_000
+const TIMEOUT_MS = 2_000
+
+/**
+ * Looks at all queues once. Partitions that do not answer within 2 s are counted as silent.
+ * @throws NodeUnreachableError when nothing answers, AuthenticationError
+ */
+export async function surveyQueues(flags: QueueFlags): Promise<Depths> {
+  const connection = await findNodes(flags)
+  const found = await withSurveyor(connection, TIMEOUT_MS, (surveyor) => surveyor.survey())
+  const { error, queues } = found
+  if (error === undefined || queues.length > 0) return depthsOf(found)
+  if (error instanceof AuthenticationError) throw error
+  throw new NodeUnreachableError(seedsOf(connection).seeds.map(nameOf).join(', '), { cause: error })
+}
+
+/** A surveyor to look with as often as is wanted, over the same connections. */
+export async function withSurveyor<Result>(
+  connection: ConnectionOptions,
+  timeoutMs: number,
+  use: (surveyor: Surveyor) => Promise<Result>,
+): Promise<Result> {
+  // Not before it is needed: help and wrong usage are answered without it.
+  const module = await import('../queue/surveyor.js')
+  const surveyor = new module.Surveyor(connection, { timeoutMs, mostQueues: MOST_QUEUES })
+  try {
+    return await use(surveyor)
+  } finally {
+    surveyor.close()
+  }
+}

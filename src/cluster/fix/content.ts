@@ -1,0 +1,73 @@
+import type { NodeLink } from '../link.js'
+
+/** How a node is asked for keys of a slot: one that imports the slot answers only to ASKING. */
+export interface Reader {
+  readonly link: NodeLink
+  readonly asking: boolean
+}
+
+/** Null, too, for a key that has gone since it was listed, when its slot is leaving: the server then says where it might be. */
+export async function read(
+  { link, asking }: Reader,
+  command: string,
+  ...args: (string | number | Buffer)[]
+): Promise<unknown> {
+  try {
+    // ASKING holds for the next command of the connection, and both are written before anything else can be.
+    const [, reply] = await Promise.all([
+      asking ? link.text('ASKING') : undefined,
+      link.bytes(command, ...args),
+    ])
+    return reply
+  } catch (error) {
+    if ((error as Error).message.startsWith('ASK ')) return null
+    throw error
+  }
+}
+
+/**
+ * Whether a key is the same on both nodes, with its time to live. By DUMP where that is equal; it need not be for equal
+ * sets and hashes, whose order differs from server to server, so those are compared by their members. What cannot be compared
+ * (streams, types of modules) and has a different DUMP counts as different.
+ */
+export async function isSame(a: Reader, b: Reader, key: Buffer): Promise<boolean> {
+  const [typeA, typeB, expiryA, expiryB] = await Promise.all([
+    read(a, 'TYPE', key),
+    read(b, 'TYPE', key),
+    read(a, 'PEXPIRETIME', key),
+    read(b, 'PEXPIRETIME', key),
+  ])
+  if (String(typeA) !== String(typeB) || Number(expiryA) !== Number(expiryB)) return false
+  const [dumpA, dumpB] = (await Promise.all([read(a, 'DUMP', key), read(b, 'DUMP', key)])) as Buffer[]
+  if (dumpA && dumpB && dumpA.equals(dumpB)) return true
+  const [contentA, contentB] = await Promise.all([
+    contentOf(a, String(typeA), key),
+    contentOf(b, String(typeB), key),
+  ])
+  return contentA !== null && contentA === contentB
+}
+
+async function contentOf(reader: Reader, type: string, key: Buffer): Promise<string | null> {
+  switch (type) {
+    case 'string':
+      return hex(await read(reader, 'GET', key))
+    case 'list':
+      return ((await read(reader, 'LRANGE', key, 0, -1)) as Buffer[]).map(hex).join()
+    case 'set':
+      return ((await read(reader, 'SMEMBERS', key)) as Buffer[]).map(hex).sort().join()
+    case 'hash':
+      return pairs((await read(reader, 'HGETALL', key)) as Buffer[])
+    case 'zset':
+      return pairs((await read(reader, 'ZRANGE', key, 0, -1, 'WITHSCORES')) as Buffer[])
+    default:
+      return null
+  }
+}
+
+const hex = (value: unknown) => (Buffer.isBuffer(value) ? value.toString('hex') : String(value))
+
+function pairs(flat: readonly Buffer[]): string {
+  const found: string[] = []
+  for (let i = 0; i + 1 < flat.length; i += 2) found.push(`${hex(flat[i])}=${hex(flat[i + 1])}`)
+  return found.sort().join()
+}

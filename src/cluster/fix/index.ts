@@ -1,0 +1,163 @@
+/**
+ * Mends what a broken move of slots, or a hand on the wrong slot, has left of a cluster. How it thinks, and what it does
+ * in each case and after each failure, stands in docs/operating.md.
+ */
+import type { Address, LinkOptions } from '../link.js'
+import { nameOf } from '../observer.js'
+import { parseOpenSlots } from '../slots.js'
+import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
+import { carryOut } from './carry-out.js'
+import { type Evidence, look, mastersOf } from './evidence.js'
+import { Nodes } from './nodes.js'
+import { planFrom } from './plan.js'
+import { describe, type FixPlan, type FixStep, type Left, type Party, StepRefused } from './steps.js'
+
+export type { Evidence } from './evidence.js'
+export { look } from './evidence.js'
+export { planFrom } from './plan.js'
+export {
+  commandsOf,
+  describe,
+  type FixPlan,
+  type FixStep,
+  type Left,
+  type Party,
+  type Side,
+} from './steps.js'
+
+export interface FixOptions extends LinkOptions {
+  /** Nodes that are gone for good, by id or `host:port`; all others forget them. */
+  readonly forget?: readonly string[]
+  /** Longest wait for views that differ to become one, before the plan and after the last step, in ms. Default 10,000. */
+  readonly agreeMs?: number
+  /** Size by MEMORY USAGE above which a key is not moved: both nodes stand still meanwhile. Default 32 MB. */
+  readonly bigKeyBytes?: number
+  /** Move such keys all the same. Default false. */
+  readonly bigKeys?: boolean
+  /** Ends it after the step, or the hundred keys, that are under way. What is done stays done. */
+  readonly signal?: AbortSignal
+  /** Told before and after each step, and after each batch of keys. */
+  readonly onProgress?: (progress: FixProgress) => void
+}
+
+export type FixProgress =
+  | { readonly state: 'begun' | 'done'; readonly step: FixStep }
+  | { readonly state: 'moving'; readonly step: FixStep; readonly moved: number }
+  | { readonly state: 'left'; readonly step: FixStep; readonly why: string }
+
+export interface FixReport {
+  readonly done: readonly FixStep[]
+  /** What is still wrong, and what to do about it. Empty: mended. */
+  readonly left: readonly Left[]
+  readonly interrupted: boolean
+  /** What a new look has found when all was done: whether all nodes that answer see the same, and slots that are open anywhere. */
+  readonly agreed: boolean
+  readonly openSlots: number
+}
+
+const BIG_KEY_BYTES = 32 * 1024 * 1024
+
+/** What is to be done, and a function that does it. */
+export interface PlannedFix extends FixPlan {
+  run(): Promise<FixReport>
+}
+
+/**
+ * Looks at a cluster and makes a plan. Changes nothing until `run`.
+ * @throws NodeUnreachableError, AuthenticationError, WrongModeError when no node of the seeds can be asked; InvalidOptionError
+ */
+export async function planFix(seeds: readonly Address[], options: FixOptions = {}): Promise<PlannedFix> {
+  const evidence = await look(seeds, options)
+  mustBeCluster(evidence)
+  const plan = planFrom(evidence, options)
+  return { ...plan, run: () => carryOutAll(plan, evidence, seeds, options) }
+}
+
+async function carryOutAll(
+  plan: FixPlan,
+  evidence: Evidence,
+  seeds: readonly Address[],
+  options: FixOptions,
+): Promise<FixReport> {
+  const { signal, onProgress, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
+  const nodes = new Nodes(options)
+  const masters = partiesOf(evidence)
+  const done: FixStep[] = []
+  const refused: Refusal[] = []
+  try {
+    for (const step of plan.steps) {
+      if (signal?.aborted) break
+      onProgress?.({ state: 'begun', step })
+      try {
+        const onKeys = (moved: number) => onProgress?.({ state: 'moving', step, moved })
+        const end = await carryOut(nodes, step, masters, { bigKeys, bigKeyBytes, signal, onKeys })
+        if (end === 'interrupted') break
+        done.push(step)
+        onProgress?.({ state: 'done', step })
+      } catch (error) {
+        const why = (error as Error).message
+        const remedy = error instanceof StepRefused ? error.remedy : 'then again: shardq cluster fix'
+        refused.push({ step, why, remedy })
+        onProgress?.({ state: 'left', step, why })
+      }
+    }
+  } finally {
+    await nodes.close()
+  }
+  return judge(await look(seeds, { ...options, signal }), {
+    done,
+    refused,
+    interrupted: signal?.aborted === true,
+  })
+}
+
+interface Refusal {
+  readonly step: FixStep
+  readonly why: string
+  readonly remedy: string
+}
+
+/** Not what was done counts, but what a new look finds. */
+function judge(
+  evidence: Evidence,
+  { done, refused, interrupted }: { done: FixStep[]; refused: Refusal[]; interrupted: boolean },
+): FixReport {
+  const after = planFrom(evidence)
+  const told = new Set(refused.flatMap(({ step }) => subjectsOf(step)))
+  const still = after.steps
+    .filter((step) => !subjectsOf(step).every((subject) => told.has(subject)))
+    .map((step) => ({
+      what: describe(step),
+      why: interrupted ? 'it was stopped before' : 'it was found when the rest was done',
+      remedy: 'again: shardq cluster fix',
+    }))
+  const open = mastersOf(evidence.observation).flatMap((each) =>
+    parseOpenSlots(selfOf(each)?.openSlots ?? []),
+  )
+  return {
+    done,
+    left: [
+      ...refused.map(({ step, ...rest }) => ({ what: describe(step), ...rest })),
+      ...still,
+      ...after.left,
+    ],
+    interrupted,
+    agreed: campsOf(evidence.observation).length === 1,
+    openSlots: new Set(open.map(({ slot }) => slot)).size,
+  }
+}
+
+/** What is wrong once stays told once, however its keys were counted. */
+const subjectsOf = (step: FixStep): (number | string)[] =>
+  step.kind === 'assign' ? [...step.slots] : step.kind === 'forget' ? [step.node.id] : [step.slot]
+
+function mustBeCluster({ observation }: Evidence): void {
+  if (witnessesOf(observation).length === 0) throw noWitness(observation)
+}
+
+function partiesOf({ observation }: Evidence): Party[] {
+  return mastersOf(observation).flatMap((master) => {
+    const self = selfOf(master)
+    return self ? [{ id: self.id, host: self.host, port: self.port, name: nameOf(self) }] : []
+  })
+}

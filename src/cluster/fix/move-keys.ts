@@ -1,0 +1,171 @@
+import { withLink } from '../link.js'
+import { isSame, type Reader, read } from './content.js'
+import type { Nodes } from './nodes.js'
+import { keys, type Party, StepRefused } from './steps.js'
+
+export interface MoveOptions {
+  /** MIGRATE blocks both nodes for as long as the largest key takes. Above so many bytes it is refused... */
+  readonly bigKeyBytes: number
+  /** ...unless that is wanted. */
+  readonly bigKeys: boolean
+  readonly signal?: AbortSignal | undefined
+  readonly onKeys?: (moved: number) => void
+}
+
+/** Keys of one slot on the way from one node to another. */
+export interface Move {
+  readonly slot: number
+  readonly from: Party
+  readonly to: Party
+  /** Whose copy clients have been using, where a key is on both; the other imports the slot. */
+  readonly serves: 'from' | 'to'
+}
+
+/** Questions in one flight; keys and bytes of one MIGRATE, for which others wait. */
+const FLIGHT = 1_000
+const BATCH_KEYS = 100
+const BATCH_BYTES = 4 * 1024 * 1024
+/** For a MIGRATE of nothing; and bytes that a ms is allowed for, a tenth of what is usual on a local network. */
+const MIGRATE_MS = 5_000
+const BYTES_PER_MS = 10_000
+/** Times in a row that keys may turn up at the other end before we give in. */
+const MOST_BUSY = 3
+
+/**
+ * Looks whether the move can be made: no key too big, none on both nodes with different content. One that is on both and the
+ * same was left by a MIGRATE that was cut off; the copy that nobody uses is removed.
+ * @param names keys to look at, default all of the slot
+ * @throws StepRefused naming the keys
+ */
+export async function clearWay(
+  nodes: Nodes,
+  move: Move,
+  options: MoveOptions,
+  names?: readonly Buffer[],
+): Promise<void> {
+  const { from, to, slot, serves } = move
+  const source: Reader = { link: await nodes.link(from), asking: serves === 'to' }
+  const target: Reader = { link: await nodes.link(to), asking: serves === 'from' }
+  const all = names ?? (await nodes.keyNames(from, slot, await nodes.countKeys(from, slot)))
+  const sizes = await sizesOf(source, all)
+  refuseBigKeys(all, sizes, move, options)
+  const there = await inFlights(all, async (name) => Number(await read(target, 'EXISTS', name)) === 1)
+  const doubles = all.filter((_, i) => there[i])
+  const different: Buffer[] = []
+  for (const name of doubles) if (!(await isSame(source, target, name))) different.push(name)
+  if (different.length > 0) throw refuseDifferent(different, move)
+  for (const name of doubles) await read(serves === 'from' ? target : source, 'UNLINK', name)
+}
+
+/** Moves all keys of the slot. */
+export async function moveKeys(
+  nodes: Nodes,
+  move: Move,
+  options: MoveOptions,
+): Promise<'moved' | 'interrupted'> {
+  const source: Reader = { link: await nodes.link(move.from), asking: move.serves === 'to' }
+  let moved = 0
+  let busy = 0
+  for (;;) {
+    if (options.signal?.aborted) return 'interrupted'
+    const names = await nodes.keyNames(move.from, move.slot, BATCH_KEYS)
+    if (names.length === 0) return 'moved'
+    const sizes = await sizesOf(source, names)
+    refuseBigKeys(names, sizes, move, options)
+    const batch = takeBatch(names, sizes)
+    if ((await migrate(nodes, move, batch)) === 'busy') {
+      if (++busy > MOST_BUSY) throw new StepRefused(`keys of it appear on ${move.to.name} again and again`)
+      await clearWay(nodes, move, options, batch.names)
+      continue
+    }
+    busy = 0
+    moved += batch.names.length
+    options.onKeys?.(moved)
+  }
+}
+
+async function inFlights<Item, Found>(
+  items: readonly Item[],
+  ask: (item: Item) => Promise<Found>,
+): Promise<Found[]> {
+  const found: Found[] = []
+  for (let at = 0; at < items.length; at += FLIGHT)
+    found.push(...(await Promise.all(items.slice(at, at + FLIGHT).map(ask))))
+  return found
+}
+
+interface Batch {
+  readonly names: readonly Buffer[]
+  readonly bytes: number
+}
+
+function takeBatch(names: readonly Buffer[], sizes: readonly number[]): Batch {
+  let bytes = sizes[0] ?? 0
+  let count = 1
+  for (; count < names.length; count++) {
+    const size = sizes[count] ?? 0
+    if (bytes + size > BATCH_BYTES) break
+    bytes += size
+  }
+  return { names: names.slice(0, count), bytes }
+}
+
+/** Over a link of its own, for which the time that the command takes is no reason to give up. */
+async function migrate(nodes: Nodes, { from, to }: Move, { names, bytes }: Batch): Promise<'moved' | 'busy'> {
+  const { username, password } = nodes.access
+  const auth =
+    password === undefined ? [] : username === undefined ? ['AUTH', password] : ['AUTH2', username, password]
+  const timeoutMs = MIGRATE_MS + Math.ceil(bytes / BYTES_PER_MS)
+  const args = [to.host, to.port, '', 0, timeoutMs, ...auth, 'KEYS', ...names]
+  try {
+    const patient = { ...nodes.access, timeoutMs: timeoutMs + MIGRATE_MS }
+    await withLink(from, patient, (link) => link.bytes('MIGRATE', ...args))
+    return 'moved'
+  } catch (error) {
+    const { message } = error as Error
+    if (message.includes('BUSYKEY')) return 'busy'
+    throw new StepRefused(`${from.name} could not hand ${keys(names.length)} to ${to.name}: ${message}`)
+  }
+}
+
+async function sizesOf(reader: Reader, names: readonly Buffer[]): Promise<number[]> {
+  return inFlights(names, async (name) => Number((await read(reader, 'MEMORY', 'USAGE', name)) ?? 0))
+}
+
+function refuseBigKeys(
+  names: readonly Buffer[],
+  sizes: readonly number[],
+  { from }: Move,
+  options: MoveOptions,
+): void {
+  if (options.bigKeys) return
+  const big = names.flatMap((name, i) => {
+    const size = sizes[i] ?? 0
+    return size > options.bigKeyBytes ? [`${name} (${megabytes(size)})`] : []
+  })
+  if (big.length === 0) return
+  throw new StepRefused(
+    `${some(big)} on ${from.name} is over ${megabytes(options.bigKeyBytes)}; both nodes stand still while it is moved, ` +
+      'and count as dead if that takes longer than cluster-node-timeout',
+    'when a pause is no harm: shardq cluster fix --big-keys',
+  )
+}
+
+function refuseDifferent(names: readonly Buffer[], { slot, from, to, serves }: Move): StepRefused {
+  const [used, unused] = serves === 'from' ? [from, to] : [to, from]
+  const remove = (party: Party, first: string) =>
+    `printf '${first}DEL %s\\n' KEY | redis-cli -h ${party.host} -p ${party.port}`
+  return new StepRefused(
+    `${some(names.map(String))} is on ${from.name} and on ${to.name}, and not the same; clients have been using that on ${used.name}`,
+    `decide for each; to keep that on ${used.name}: ` +
+      `${remove(unused, `CLUSTER SETSLOT ${slot} IMPORTING ${used.id}\\nASKING\\n`)} ; ` +
+      `to keep that on ${unused.name}: ${remove(used, '')} ; then again: shardq cluster fix`,
+  )
+}
+
+function some(names: readonly string[]): string {
+  const shown = names.slice(0, 10).join(', ')
+  return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown
+}
+
+const megabytes = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(1)} MB`

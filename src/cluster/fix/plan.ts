@@ -1,0 +1,238 @@
+import { InvalidOptionError } from '../../errors.js'
+import { nameOf } from '../observer.js'
+import type { NodeView } from '../replies.js'
+import { campsOf, differencesOf, selfOf, witnessesOf } from '../views.js'
+import type { Evidence } from './evidence.js'
+import { Known } from './known.js'
+import { type FixPlan, type FixStep, type Left, type Side, slotText } from './steps.js'
+
+export interface PlanOptions {
+  /** Nodes that are gone for good, by id or `host:port`. */
+  readonly forget?: readonly string[]
+}
+
+/**
+ * What to do about what was seen, and what not. Pure: the same evidence gives the same plan.
+ * @throws InvalidOptionError when a node is to be forgotten that nobody knows, that lives, or that owns slots
+ */
+export function planFrom(evidence: Evidence, options: PlanOptions = {}): FixPlan {
+  const known = new Known(evidence)
+  const forgotten = (options.forget ?? []).flatMap((name) => nodesToForget(name, known))
+  const plan = new Drafts(known)
+  for (const slot of known.suspects()) plan.slot(slot)
+  return {
+    steps: [...plan.steps(), ...forgotten.map((node) => forget(node, known))],
+    left: [...plan.left(), ...nodesLeft(known, forgotten), ...viewsLeft(evidence)],
+  }
+}
+
+/** Collects what is to be done slot by slot. */
+class Drafts {
+  readonly #closes: FixStep[] = []
+  readonly #finishes: FixStep[] = []
+  readonly #homes: FixStep[] = []
+  /** By the node that gets them, those with keys apart from those without. */
+  readonly #assigned = new Map<string, { to: string; slots: number[]; keys: number }>()
+  /** Slots by what is to be said of them. */
+  readonly #left = new Map<string, { slots: number[]; say: (slots: string) => Left }>()
+
+  constructor(private readonly known: Known) {}
+
+  /** Slots first get owners, since a cluster may refuse everything else until they have. */
+  steps(): FixStep[] {
+    const assigns = [...this.#assigned.values()].map(
+      ({ to, slots, keys }): FixStep => ({ kind: 'assign', slots, to: this.known.party(to), keys }),
+    )
+    return [...assigns, ...this.#closes, ...this.#finishes, ...this.#homes]
+  }
+
+  left(): Left[] {
+    return [...this.#left.values()].map(({ slots, say }) => say(slotText(slots)))
+  }
+
+  slot(slot: number): void {
+    const [owner, other] = this.known.claims(slot)
+    if (other !== undefined) this.#disputed(slot)
+    else if (owner === undefined) this.#unowned(slot)
+    else this.#owned(slot, owner)
+  }
+
+  #unowned(slot: number): void {
+    const { known } = this
+    const down = known.named(slot).find((id) => !known.isUp(id))
+    const [holder] = known.holders(slot)
+    const missing = known.mastersDown()
+    if (down !== undefined) this.#ownerDown(slot, down)
+    else if (holder === undefined && missing.length > 0) this.#mayHaveKeys(slot, missing)
+    else this.#give(slot, holder ?? this.#heir(slot), holder !== undefined)
+  }
+
+  /** Of a slot without keys: whom the others take for its owner already, or else who has least to do. */
+  #heir(slot: number): string | undefined {
+    return this.known.named(slot).find((id) => this.known.isMaster(id)) ?? this.known.leastLoaded()
+  }
+
+  #give(slot: number, to: string | undefined, hasKeys: boolean): void {
+    if (to === undefined) return
+    const group = `${to} ${hasKeys}`
+    const assigned = this.#assigned.get(group) ?? { to, slots: [], keys: 0 }
+    this.#assigned.set(group, assigned)
+    assigned.slots.push(slot)
+    assigned.keys += this.known.keysOn(to, slot)
+    this.#settle(slot, to)
+  }
+
+  #owned(slot: number, owner: string): void {
+    const { known } = this
+    const target = this.#targetOf(slot, known.sides(slot, owner))
+    if (target === null) return
+    if (target === undefined || known.keysOn(target, slot) === 0) {
+      this.#settle(slot, owner)
+      return
+    }
+    const [from, to] = [known.party(owner), known.party(target)]
+    const [keys, keysThere] = [known.keysOn(owner, slot), known.keysOn(target, slot)]
+    this.#finishes.push({ kind: 'finish', slot, from, to, keys, keysThere })
+    this.#closeAllBut(slot, owner, [owner, target])
+    this.#bringHome(slot, target, owner)
+  }
+
+  #settle(slot: number, owner: string): void {
+    this.#closeAllBut(slot, owner, [])
+    this.#bringHome(slot, owner)
+  }
+
+  /**
+   * Where keys of a slot have gone: to whom its owner sends those who miss one, or, if it sends them nowhere, to the one who
+   * imports it and has most of them. Undefined: nowhere.
+   */
+  #targetOf(slot: number, sides: readonly Side[]): string | undefined | null {
+    const { known } = this
+    const leaving = sides.find(({ owns, direction }) => owns && direction === 'migrating')
+    if (leaving) return this.#peerOf(slot, leaving)
+    const importers = sides.filter(({ direction }) => direction === 'importing').map(({ node }) => node.id)
+    return known.holders(slot).find((id) => importers.includes(id))
+  }
+
+  /** Null when the other end cannot be asked whether it has keys; the slot is left then. */
+  #peerOf(slot: number, leaving: Side): string | null {
+    const { known } = this
+    const peer = known.view(leaving.peer)
+    // A node that became a replica has handed its keys to its master.
+    const master = peer?.role === 'replica' ? known.view(peer.masterId ?? '') : peer
+    if (master && known.isUp(master.id)) return master.id
+    const name = master ? nameOf(master) : leaving.peer
+    const command = `redis-cli -h ${leaving.node.host} -p ${leaving.node.port} CLUSTER SETSLOT <slot> STABLE`
+    this.#leave(`peer ${leaving.node.id} ${leaving.peer}`, slot, (slots) => ({
+      what: `${slots} of ${leaving.node.name} on the way to ${name}`,
+      why: `that node ${master ? 'does not answer' : 'is not known any more'}, and may have keys that were moved already`,
+      remedy: `start it again on its old data; or, if it and its keys are gone for good: ${command}`,
+    }))
+    return null
+  }
+
+  /** Ends without keys are closed; those with keys are closed when their keys have left. */
+  #closeAllBut(slot: number, owner: string, except: readonly string[]): void {
+    const sides = this.known
+      .sides(slot, owner)
+      .filter(
+        ({ node, owns }) => !except.includes(node.id) && (owns || this.known.keysOn(node.id, slot) === 0),
+      )
+    if (sides.length > 0) this.#closes.push({ kind: 'close', slot, sides })
+  }
+
+  #bringHome(slot: number, home: string, leaving?: string): void {
+    for (const holder of this.known.holders(slot, home)) {
+      if (holder === leaving) continue
+      const [from, to] = [this.known.party(holder), this.known.party(home)]
+      this.#homes.push({ kind: 'bring-home', slot, from, to, keys: this.known.keysOn(holder, slot) })
+    }
+  }
+
+  #disputed(slot: number): void {
+    const names = this.known.claims(slot).map((id) => this.known.party(id).name)
+    this.#leave(`disputed ${names}`, slot, (slots) => ({
+      what: `${slots} claimed by ${names.join(' and by ')}`,
+      why: 'the nodes have not told each other; the one with the later election wins as soon as they do',
+      remedy:
+        'see that they reach each other’s bus ports: shardq cluster check; then again: shardq cluster fix',
+    }))
+  }
+
+  #ownerDown(slot: number, id: string): void {
+    const { known } = this
+    const owner = known.party(id)
+    const replica = known.views().find((node) => node.masterId === id && known.isUp(node.id))
+    const takeover = replica
+      ? `; or let its replica take over: redis-cli -h ${replica.host} -p ${replica.port} CLUSTER FAILOVER FORCE`
+      : ''
+    this.#leave(`down ${id}`, slot, (slots) => ({
+      what: `${slots} of ${owner.name}, which does not answer`,
+      why: 'it has the keys; given to another node they would be gone',
+      remedy: `start it again on its old data${takeover}`,
+    }))
+  }
+
+  #mayHaveKeys(slot: number, missing: readonly NodeView[]): void {
+    const names = missing.map(nameOf).join(', ')
+    this.#leave(`orphan ${names}`, slot, (slots) => ({
+      what: `${slots} without an owner`,
+      why: `no node that answers has keys of them, but ${names} may, and does not answer`,
+      remedy: `start it again on its old data; or, if it is gone for good: shardq cluster fix ${missing
+        .map((node) => `--forget ${node.id}`)
+        .join(' ')}, and then once more without`,
+    }))
+  }
+
+  #leave(reason: string, slot: number, say: (slots: string) => Left): void {
+    const left = this.#left.get(reason) ?? { slots: [], say }
+    this.#left.set(reason, left)
+    left.slots.push(slot)
+  }
+}
+
+/** One that is only being introduced may be listed several times, each with an id that somebody made up. */
+function nodesToForget(name: string, known: Known): NodeView[] {
+  const listed = witnessesOf(known.evidence.observation).flatMap(({ view }) => view)
+  const nodes = [...new Map(listed.map((node) => [node.id, node])).values()].filter(
+    (node) => node.id === name || nameOf(node) === name,
+  )
+  if (nodes.length === 0) throw new InvalidOptionError('forget', `no node that answers knows ${name}`)
+  for (const node of nodes) {
+    if (known.isUp(node.id))
+      throw new InvalidOptionError('forget', `${name} answers; a node that lives would be back at once`)
+    if (listed.some(({ id, slots }) => id === node.id && slots.length > 0))
+      throw new InvalidOptionError('forget', `${name} owns slots; start it again, or let a replica take over`)
+  }
+  return nodes
+}
+
+function forget(node: NodeView, known: Known): FixStep {
+  const at = witnessesOf(known.evidence.observation)
+    .filter(({ view }) => view.some(({ id }) => id === node.id))
+    .flatMap((witness) => selfOf(witness)?.id ?? [])
+  const party = { id: node.id, host: node.host, port: node.port, name: nameOf(node) }
+  return { kind: 'forget', node: party, at: at.map((id) => known.party(id)) }
+}
+
+/** Nodes that do not answer and own nothing; of those that own slots, the slots have told. */
+function nodesLeft(known: Known, forgotten: readonly NodeView[]): Left[] {
+  return known
+    .views()
+    .filter(({ id, slots }) => !known.isUp(id) && slots.length === 0)
+    .filter(({ id }) => !forgotten.some((node) => node.id === id))
+    .map((node) => ({
+      what: `${node.role} ${nameOf(node)}, which does not answer`,
+      why: 'it may come back',
+      remedy: `start it again; or, if it is gone for good: shardq cluster fix --forget ${node.id}`,
+    }))
+}
+
+function viewsLeft({ observation }: Evidence): Left[] {
+  return differencesOf(campsOf(observation)).map((difference) => ({
+    what: `views that differ: ${difference}`,
+    why: 'they did not become one in the time that was waited',
+    remedy:
+      'see that the nodes reach each other’s bus ports: shardq cluster check; then again: shardq cluster fix',
+  }))
+}

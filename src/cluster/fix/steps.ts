@@ -1,0 +1,137 @@
+import type { Address } from '../link.js'
+import { type OpenSlot, rangesOf, rangeText } from '../slots.js'
+
+/** A node that takes part in a repair. */
+export interface Party extends Address {
+  readonly id: string
+  /** `host:port` */
+  readonly name: string
+}
+
+/** One thing to mend. Each is done and verified by itself, and may be done again if it was broken off. */
+export type FixStep =
+  /** A slot that is open though no other node than its owner has keys of it. */
+  | { readonly kind: 'close'; readonly slot: number; readonly sides: readonly Side[] }
+  /** A slot that was on its way: what is still here follows, and the slot belongs to where its keys are. */
+  | {
+      readonly kind: 'finish'
+      readonly slot: number
+      readonly from: Party
+      readonly to: Party
+      readonly keys: number
+      readonly keysThere: number
+    }
+  /** Keys on a node that does not own their slot, where nobody finds them. */
+  | {
+      readonly kind: 'bring-home'
+      readonly slot: number
+      readonly from: Party
+      readonly to: Party
+      readonly keys: number
+    }
+  /** Slots that nobody owns. */
+  | { readonly kind: 'assign'; readonly slots: readonly number[]; readonly to: Party; readonly keys: number }
+  /** A node that was named, and of which no more is wanted. */
+  | { readonly kind: 'forget'; readonly node: Party; readonly at: readonly Party[] }
+
+/** One end of an open slot. */
+export interface Side extends OpenSlot {
+  readonly node: Party
+  readonly owns: boolean
+}
+
+/** What is wrong and stays so, since mending it would be guessing, or is not for this tool. */
+export interface Left {
+  readonly what: string
+  readonly why: string
+  /** What to type or do. */
+  readonly remedy: string
+}
+
+export interface FixPlan {
+  /** In the order in which they are done. */
+  readonly steps: readonly FixStep[]
+  readonly left: readonly Left[]
+}
+
+/** One sentence for people. */
+export function describe(step: FixStep): string {
+  switch (step.kind) {
+    case 'close': {
+      const sides = step.sides.map(
+        ({ node, direction, owns }) => `${direction} on ${node.name}${owns ? ', its owner' : ''}`,
+      )
+      return `slot ${step.slot} is open (${sides.join('; ')}), and only its owner may have keys of it: close it`
+    }
+    case 'finish':
+      return (
+        `slot ${step.slot} is half way from ${step.from.name} (${keys(step.keys)}) to ${step.to.name} ` +
+        `(${keys(step.keysThere)}): finish the move`
+      )
+    case 'bring-home':
+      return (
+        `${keys(step.keys)} of slot ${step.slot} on ${step.from.name}, where nobody finds them: move them to ` +
+        `${step.to.name}, which owns the slot`
+      )
+    case 'assign': {
+      const what = `nobody owns ${slotText(step.slots)}`
+      return step.keys > 0
+        ? `${what}, and ${step.to.name} has ${keys(step.keys)} there: it gets them`
+        : `${what}, and no node has keys there: ${step.to.name} gets them`
+    }
+    case 'forget':
+      return `${step.node.name} (${step.node.id}) is gone, and was named: all others forget it`
+  }
+}
+
+/** What is sent, and to whom. */
+export function commandsOf(step: FixStep): string[] {
+  switch (step.kind) {
+    case 'close':
+      return step.sides.map(({ node }) => `${node.name}> CLUSTER SETSLOT ${step.slot} STABLE`)
+    case 'finish': {
+      const { slot, from, to } = step
+      return [
+        `${to.name}> CLUSTER SETSLOT ${slot} IMPORTING ${from.id}`,
+        `${from.name}> CLUSTER SETSLOT ${slot} MIGRATING ${to.id}`,
+        ...migrate(from, to, step.keys),
+        `${to.name}, ${from.name}, then every master> CLUSTER SETSLOT ${slot} NODE ${to.id}`,
+      ]
+    }
+    case 'bring-home': {
+      const { slot, from, to } = step
+      return [
+        `${from.name}> CLUSTER SETSLOT ${slot} IMPORTING ${to.id}`,
+        ...migrate(from, to, step.keys),
+        `${from.name}> CLUSTER SETSLOT ${slot} STABLE`,
+      ]
+    }
+    case 'assign':
+      return [
+        `${step.to.name}> CLUSTER SETSLOT <each> NODE ${step.to.id}`,
+        `${step.to.name}> CLUSTER BUMPEPOCH`,
+        `every master> CLUSTER SETSLOT <each> NODE ${step.to.id}`,
+      ]
+    case 'forget':
+      return step.at.map(({ name }) => `${name}> CLUSTER FORGET ${step.node.id}`)
+  }
+}
+
+/** Never with REPLACE: a key that is there already is looked at, not written over. */
+const migrate = (from: Party, to: Party, count: number) =>
+  count === 0 ? [] : [`${from.name}> MIGRATE ${to.host} ${to.port} "" 0 <ms> KEYS ... (${keys(count)})`]
+
+export const keys = (count: number) => (count === 1 ? '1 key' : `${count} keys`)
+
+export const slotText = (slots: readonly number[]) =>
+  slots.length === 1 ? `slot ${slots[0]}` : `${slots.length} slots (${rangeText(rangesOf(slots), 10)})`
+
+/** A step that was not done, or not to its end, for a reason that the evidence did not show. */
+export class StepRefused extends Error {
+  constructor(
+    why: string,
+    readonly remedy = 'look again: shardq cluster fix',
+  ) {
+    super(why)
+  }
+}

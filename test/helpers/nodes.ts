@@ -1,0 +1,21 @@
+import { NodeLink } from '../../src/cluster/link.js'
+
+/** Sends one command to one node of this machine, and nothing is redirected. */
+export async function tell(port: number, command: string, ...args: (string | number)[]): Promise<string> {
+  return tellAll(port, [[command, ...args]]).then(([reply = '']) => reply)
+}
+
+/** As `tell`, several over one connection: ASKING holds for the next. */
+export async function tellAll(
+  port: number,
+  commands: readonly (readonly [string, ...(string | number)[]])[],
+): Promise<string[]> {
+  const link = await NodeLink.open({ host: '127.0.0.1', port }, { timeoutMs: 5_000 })
+  try {
+    const replies: string[] = []
+    for (const [command, ...args] of commands) replies.push(await link.text(command, ...args))
+    return replies
+  } finally {
+    link.close()
+  }
+}

@@ -1,0 +1,188 @@
+import { describe, expect, test } from 'vitest'
+import { commandsOf, type FixPlan, type FixStep, planFrom } from '../../../src/cluster/fix/index.js'
+import { InvalidOptionError } from '../../../src/errors.js'
+import { type Imagined, observationOf, WHOLE, withNode } from '../../helpers/observations.js'
+
+type Keys = Readonly<Record<string, Readonly<Record<number, number>>>>
+
+function evidence(
+  nodes: readonly Imagined[],
+  keys: Keys = {},
+  sees: Parameters<typeof observationOf>[1] = {},
+) {
+  const counted = Object.entries(keys).map(
+    ([id, slots]) =>
+      [id, new Map(Object.entries(slots).map(([slot, count]) => [Number(slot), count]))] as const,
+  )
+  return { observation: observationOf(nodes, sees), keys: new Map(counted) }
+}
+
+const plan = (...args: Parameters<typeof evidence>) => planFrom(evidence(...args))
+
+/** What is done, short: kind, slot or slots, ports from and to. */
+const brief = ({ steps }: FixPlan) => steps.map(briefOf)
+
+function briefOf(step: FixStep): string {
+  switch (step.kind) {
+    case 'close':
+      return `close ${step.slot} on ${step.sides.map(({ node }) => node.id)}`
+    case 'finish':
+    case 'bring-home':
+      return `${step.kind} ${step.slot} ${step.from.id}>${step.to.id}`
+    case 'assign':
+      return `assign ${step.slots.length} from ${step.slots[0]} to ${step.to.id}`
+    case 'forget':
+      return `forget ${step.node.id} on ${step.at.map(({ id }) => id)}`
+  }
+}
+
+const opened = (aOpen: string, bOpen: string) =>
+  withNode(withNode(WHOLE, 'a', { slots: `0-5460 ${aOpen}` }), 'b', { slots: `5461-10922 ${bOpen}` })
+
+test('a whole cluster has nothing to mend', () => {
+  expect(plan(WHOLE)).toEqual({ steps: [], left: [] })
+})
+
+describe('open slots', () => {
+  test.each([
+    ['both ends, keys only here', '[93->-b]', '[93-<-a]', { a: { 93: 5 } }, 'close 93 on b,a'],
+    ['both ends, no keys at all', '[93->-b]', '[93-<-a]', {}, 'close 93 on b,a'],
+    ['both ends, keys on both', '[93->-b]', '[93-<-a]', { a: { 93: 5 }, b: { 93: 2 } }, 'finish 93 a>b'],
+    ['both ends, all keys there', '[93->-b]', '[93-<-a]', { b: { 93: 2 } }, 'finish 93 a>b'],
+    ['only migrating, no keys there', '[93->-b]', '', { a: { 93: 5 } }, 'close 93 on a'],
+    ['only migrating, keys there', '[93->-b]', '', { a: { 93: 5 }, b: { 93: 1 } }, 'finish 93 a>b'],
+    ['only importing, no keys there', '', '[93-<-a]', { a: { 93: 5 } }, 'close 93 on b'],
+    ['only importing, keys there', '', '[93-<-a]', { a: { 93: 5 }, b: { 93: 1 } }, 'finish 93 a>b'],
+    ['left open by a node that has given the slot away', '[6000->-b]', '', {}, 'close 6000 on a'],
+    ['the same, with keys left behind', '[6000->-b]', '', { a: { 6000: 1 } }, 'bring-home 6000 a>b'],
+  ] as const)('%s', (_, aOpen, bOpen, keys, step) => {
+    expect(brief(plan(opened(aOpen, bOpen), keys))).toEqual([step])
+  })
+
+  test('keys on a third node go to where the slot ends up, and its end is not closed before they have', () => {
+    const nodes = withNode(opened('[93->-b]', '[93-<-a]'), 'c', { slots: '10923-16383 [93-<-a]' })
+    const found = plan(nodes, { a: { 93: 5 }, b: { 93: 2 }, c: { 93: 1 } })
+    expect(brief(found)).toEqual(['finish 93 a>b', 'bring-home 93 c>b'])
+    expect(brief(plan(nodes, { a: { 93: 5 }, b: { 93: 2 } }))).toEqual(['close 93 on c', 'finish 93 a>b'])
+  })
+
+  test('the other end became a replica: its keys are its master’s', () => {
+    const failedOver = withNode(withNode(opened('[93->-b]', ''), 'b', { slots: '', follows: 'rb' }), 'rb', {
+      follows: '-',
+      slots: '5461-10922',
+    } as Partial<Imagined>)
+    expect(brief(plan(failedOver, { a: { 93: 5 }, rb: { 93: 1 } }))).toEqual(['finish 93 a>rb'])
+  })
+
+  test('the other end does not answer, or nobody knows it: left', () => {
+    const down = plan(withNode(opened('[93->-b]', ''), 'b', { down: true, slots: '5461-10922' }), {
+      a: { 93: 5 },
+    })
+    expect(down.steps).toEqual([])
+    expect(down.left[0]?.what).toBe('slot 93 of 127.0.0.1:7000 on the way to 127.0.0.1:7001')
+    const gone = plan(opened('[93->-gone]', ''), { a: { 93: 5 } })
+    expect(gone.steps).toEqual([])
+    expect(gone.left).toMatchObject([{ what: 'slot 93 of 127.0.0.1:7000 on the way to gone' }])
+  })
+
+  test('the commands: never REPLACE, the new owner told first', () => {
+    const [step] = plan(opened('[93->-b]', '[93-<-a]'), { a: { 93: 5 }, b: { 93: 2 } }).steps
+    expect(step && commandsOf(step)).toEqual([
+      '127.0.0.1:7001> CLUSTER SETSLOT 93 IMPORTING a',
+      '127.0.0.1:7000> CLUSTER SETSLOT 93 MIGRATING b',
+      '127.0.0.1:7000> MIGRATE 127.0.0.1 7001 "" 0 <ms> KEYS ... (5 keys)',
+      '127.0.0.1:7001, 127.0.0.1:7000, then every master> CLUSTER SETSLOT 93 NODE b',
+    ])
+  })
+})
+
+test('keys on the wrong node of a slot that is closed go to its owner', () => {
+  expect(brief(plan(WHOLE, { c: { 93: 4, 6000: 1 } }))).toEqual(['bring-home 93 c>a', 'bring-home 6000 c>b'])
+})
+
+describe('slots without an owner', () => {
+  const without = withNode(WHOLE, 'a', { slots: '100-5460' })
+
+  test('no keys anywhere: the master with the fewest slots gets them', () => {
+    expect(brief(plan(without))).toEqual(['assign 100 from 0 to a'])
+    const more = withNode(WHOLE, 'c', { slots: '10923-16000' })
+    expect(brief(plan(more))).toEqual(['assign 383 from 16001 to c'])
+  })
+
+  test('who has keys of them gets them; keys on others follow', () => {
+    expect(brief(plan(without, { b: { 3: 2 }, c: { 3: 1 } }))).toEqual([
+      'assign 99 from 0 to a',
+      'assign 1 from 3 to b',
+      'bring-home 3 c>b',
+    ])
+  })
+
+  test('others take a node for their owner that does not say so itself: it is told', () => {
+    expect(
+      brief(
+        plan(
+          withNode(WHOLE, 'b', { slots: '5461-10922' }),
+          {},
+          { b: withNode(WHOLE, 'b', { slots: '5461-10000' }) },
+        ),
+      ),
+    ).toEqual(['assign 922 from 10001 to b'])
+  })
+
+  test('no keys here, but a master is missing that may have some: left, unless keys are found', () => {
+    const missing = withNode(without, 'c', { down: true, slots: '10923-16383' })
+    const found = plan(missing)
+    expect(found.steps).toEqual([])
+    expect(found.left.map(({ what }) => what)).toEqual([
+      '100 slots (0-99) without an owner',
+      '5461 slots (10923-16383) of 127.0.0.1:7002, which does not answer',
+    ])
+    expect(brief(plan(missing, { b: { 3: 2 } }))).toEqual(['assign 1 from 3 to b'])
+  })
+})
+
+describe('what is left', () => {
+  test('slots whose owner is down, with the replica that could take over', () => {
+    const { steps, left } = plan(withNode(WHOLE, 'a', { down: true, flags: 'fail' }))
+    expect(steps).toEqual([])
+    expect(left).toEqual([
+      {
+        what: '5461 slots (0-5460) of 127.0.0.1:7000, which does not answer',
+        why: 'it has the keys; given to another node they would be gone',
+        remedy:
+          'start it again on its old data; or let its replica take over: redis-cli -h 127.0.0.1 -p 7003 CLUSTER FAILOVER FORCE',
+      },
+    ])
+  })
+
+  test('a slot that two nodes claim', () => {
+    const { steps, left } = plan(WHOLE, {}, { b: withNode(WHOLE, 'b', { slots: '5460-10922' }) })
+    expect(steps).toEqual([])
+    expect(left.map(({ what }) => what)).toEqual([
+      'slot 5460 claimed by 127.0.0.1:7000 and by 127.0.0.1:7001',
+      expect.stringContaining(
+        'views that differ: 127.0.0.1:7001 sees 127.0.0.1:7001 as master of 5460-10922',
+      ),
+    ])
+  })
+
+  test('a replica that is down: it may come back, unless it is named', () => {
+    const dead = evidence(withNode(WHOLE, 'ra', { down: true, flags: 'fail' }))
+    expect(planFrom(dead).left).toMatchObject([{ what: 'replica 127.0.0.1:7003, which does not answer' }])
+    for (const name of ['ra', '127.0.0.1:7003']) {
+      const named = planFrom(dead, { forget: [name] })
+      expect(brief(named)).toEqual(['forget ra on a,b,c,rb,rc'])
+      expect(named.left).toEqual([])
+    }
+  })
+
+  test.each([
+    ['nobody', 'knows'],
+    ['rb', 'answers'],
+    ['a', 'owns slots'],
+  ])('forgetting %s is wrong usage: it %s', (name, reason) => {
+    const dead = evidence(withNode(WHOLE, 'a', { down: true, flags: 'fail' }))
+    expect(() => planFrom(dead, { forget: [name] })).toThrow(InvalidOptionError)
+    expect(() => planFrom(dead, { forget: [name] })).toThrow(reason)
+  })
+})
