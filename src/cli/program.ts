@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { registerBench } from './commands/bench.js'
 import { registerCluster } from './commands/cluster.js'
 import { registerDemo } from './commands/demo.js'
+import { registerDoctor } from './commands/doctor.js'
 import { registerMetrics } from './commands/metrics.js'
 import { registerQueue } from './commands/queue.js'
 
@@ -23,6 +24,7 @@ Start here:
   $ shardq cluster up        a cluster on this machine, ready in about 2 s
   $ shardq cluster status
   $ shardq queue stats
+  $ shardq doctor            what is wrong, and what mends it
   $ shardq bench             what a cluster does for a queue
 
 Exit codes: 0 success, 1 a failure that is explained, 2 wrong usage. Every command takes --json.`,
@@ -30,6 +32,7 @@ Exit codes: 0 success, 1 a failure that is explained, 2 wrong usage. Every comma
   registerCluster(program)
   registerQueue(program)
   registerDemo(program)
+  registerDoctor(program)
   registerBench(program)
   registerMetrics(program)
   return program

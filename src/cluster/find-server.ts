@@ -6,14 +6,13 @@ import { promisify } from 'node:util'
 import { InvalidOptionError, ServerTooOldError } from '../errors.js'
 import { ServerNotFoundError } from './errors.js'
 import { installCommand, installPackage } from './install.js'
+import { isNewEnough, type ServerVersion } from './version.js'
 
 const run = promisify(execFile)
 
-export interface RedisServer {
+export interface RedisServer extends ServerVersion {
   /** Absolute path of the binary. */
   readonly path: string
-  readonly flavour: 'Redis' | 'Valkey'
-  readonly version: string
 }
 
 export interface FindOptions {
@@ -23,7 +22,6 @@ export interface FindOptions {
 }
 
 const NAMES = ['redis-server', 'valkey-server']
-const OLDEST = { Redis: [7, 0], Valkey: [8, 0] } as const
 
 /**
  * Finds a server that is new enough.
@@ -116,10 +114,4 @@ async function readVersion(path: string): Promise<RedisServer | null> {
   } catch {
     return null
   }
-}
-
-function isNewEnough({ flavour, version }: RedisServer): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  const [oldestMajor, oldestMinor] = OLDEST[flavour]
-  return major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { registerClusterCheck } from './cluster-check.js'
 import { registerClusterDrill } from './cluster-drill.js'
 import { registerClusterFix } from './cluster-fix.js'
 import { registerClusterStatus } from './cluster-status.js'
@@ -8,10 +9,11 @@ import { registerClusterUp } from './cluster-up.js'
 export function registerCluster(program: Command): void {
   const cluster = program
     .command('cluster')
-    .description('create, stop, look at, mend and drill a Redis Cluster')
+    .description('create, stop, look at, check, mend and drill a Redis Cluster')
   registerClusterUp(cluster)
   registerClusterStop(cluster)
   registerClusterStatus(cluster)
+  registerClusterCheck(cluster)
   registerClusterFix(cluster)
   registerClusterDrill(cluster)
 }

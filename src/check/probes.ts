@@ -1,0 +1,129 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { LinkOptions } from '../cluster/link.js'
+import { type HostFacts, hostFacts } from './host.js'
+import { type Knock, knock } from './knock.js'
+import { type Reader, withReader } from './reader.js'
+import { type ClusterNode, isReplica, type Live, type Sight } from './scene.js'
+
+/** Keys that a master has in slots which it does not serve. */
+export interface Strays {
+  readonly keys: number
+  readonly slots: readonly number[]
+}
+
+export interface Clock {
+  readonly aheadMs: number
+  readonly giveOrTakeMs: number
+}
+
+/** What a look at the nodes does not show, and had to be asked for. All by the node's name. */
+export interface Probed {
+  readonly knocks: ReadonlyMap<string, Knock>
+  readonly clocks: ReadonlyMap<string, Clock>
+  readonly strays: ReadonlyMap<string, Strays>
+  /** Each user's rules; without the nodes that do not let us see them. */
+  readonly users: ReadonlyMap<string, ReadonlyMap<string, string>>
+  /** Whether a node's bus port takes connections from here; only of those that others miss. */
+  readonly bus: ReadonlyMap<string, boolean>
+  readonly host: HostFacts | null
+  /** What could not be looked at, and why. */
+  readonly notes: readonly string[]
+}
+
+/** The longest that looking for stray keys may take, in ms; what was not looked at by then is said. */
+const STRAYS_MS = 5_000
+/** Questions on their way to one node at a time. */
+const AT_ONCE = 1_000
+const ALL_SLOTS = 16_384
+
+export async function probe(sight: Sight, options: LinkOptions): Promise<Probed> {
+  const notes: string[] = []
+  const clocks = new Map<string, Clock>()
+  const strays = new Map<string, Strays>()
+  const users = new Map<string, ReadonlyMap<string, string>>()
+  const deadline = performance.now() + STRAYS_MS
+
+  async function question(node: Live): Promise<void> {
+    try {
+      await withReader(node.address, options, async (reader) => {
+        await unlessForbidden(node, 'its clock (TIME)', async () =>
+          clocks.set(node.name, await reader.clock()),
+        )
+        await unlessForbidden(node, 'its users (ACL LIST)', async () =>
+          users.set(node.name, await reader.users()),
+        )
+        const member = sight.cluster.find(({ name }) => name === node.name)
+        if (member && mayHaveStrays(member)) {
+          await unlessForbidden(node, 'keys in slots of others (CLUSTER COUNTKEYSINSLOT)', async () => {
+            const found = await straysOf(member, reader, deadline)
+            if (!found.complete) notes.push(`${node.name}: not every slot was looked at within 5 s`)
+            if (found.keys > 0) strays.set(node.name, found)
+          })
+        }
+      })
+    } catch (error) {
+      notes.push(`${node.name} was not asked for more: ${(error as Error).message}`)
+    }
+  }
+  async function unlessForbidden(node: Live, what: string, look: () => Promise<unknown>): Promise<void> {
+    try {
+      await look()
+    } catch (error) {
+      if (!/NOPERM|unknown command/i.test(`${(error as Error).message} ${(error as Error).cause}`))
+        throw error
+      notes.push(`${node.name} does not let us see ${what}`)
+    }
+  }
+
+  const missed = sight.members.filter(({ live, missedBy }) => live && missedBy.length > 0)
+  const [knocks, bus, host] = await Promise.all([
+    byName(sight.silent, ({ address }) => knock(address, options)),
+    byName(missed, async ({ line, live }) => {
+      const address = { host: live?.address.host ?? line.host, port: line.busPort }
+      return ['silence', 'hang-up', 'answer'].includes((await knock(address, busOptions(options))).behind)
+    }),
+    hostFacts(sight.live),
+    Promise.all(sight.live.map(question)),
+  ])
+  return { knocks, clocks, strays, users, bus, host, notes: notes.sort() }
+}
+
+/** The bus speaks a protocol of its own; whether it takes the connection is all that is of interest. */
+const busOptions = ({ timeoutMs }: LinkOptions): LinkOptions => (timeoutMs === undefined ? {} : { timeoutMs })
+
+async function byName<T extends { readonly name: string }, R>(
+  nodes: readonly T[],
+  ask: (node: T) => Promise<R>,
+): Promise<ReadonlyMap<string, R>> {
+  return new Map(await Promise.all(nodes.map(async (node) => [node.name, await ask(node)] as const)))
+}
+
+/** Replicas hold what their masters hold; an empty node has nothing to look for. */
+const mayHaveStrays = (node: ClusterNode) => !isReplica(node) && node.info.has('db0')
+
+/** Keys in slots that a master neither serves nor is just being given: nobody finds them there. */
+async function straysOf(
+  { self }: ClusterNode,
+  reader: Reader,
+  deadline: number,
+): Promise<Strays & { complete: boolean }> {
+  const importing = new Set(self.openSlots.map((text) => Number(/^\[(\d+)-<-/.exec(text)?.[1])))
+  const own = (slot: number) => self.slots.some(([first, last]) => first <= slot && slot <= last)
+  const foreign = Array.from({ length: ALL_SLOTS }, (_, slot) => slot).filter(
+    (slot) => !own(slot) && !importing.has(slot),
+  )
+  let keys = 0
+  const slots: number[] = []
+  for (let at = 0; at < foreign.length; at += AT_ONCE) {
+    if (performance.now() > deadline) return { keys, slots, complete: false }
+    const group = foreign.slice(at, at + AT_ONCE)
+    const counts = await Promise.all(group.map((slot) => reader.keysInSlot(slot)))
+    counts.forEach((count, index) => {
+      if (count > 0) slots.push(group[index] ?? 0)
+      keys += count
+    })
+    // Between two groups the node serves others, and so do we.
+    await sleep(0)
+  }
+  return { keys, slots, complete: true }
+}

@@ -1,0 +1,50 @@
+import { type Address, type LinkOptions, type NodeLink, withLink } from '../cluster/link.js'
+
+/** All that may be said to a server besides what `Observer` asks. There is no way to send it anything else. */
+type Question = readonly ['TIME'] | readonly ['ACL', 'LIST'] | readonly ['CLUSTER', 'COUNTKEYSINSLOT', number]
+
+/** Asks one node things, and can do nothing else to it: this is what makes `check` and `doctor` harmless. */
+export class Reader {
+  constructor(private readonly link: NodeLink) {}
+
+  /** How far the node's clock is ahead of ours, in ms, and how sure that is: the half of the way there and back. */
+  async clock(): Promise<{ aheadMs: number; giveOrTakeMs: number }> {
+    const [before, startedMs] = [Date.now(), performance.now()]
+    const [seconds, micros] = (await this.#ask('TIME')) as [string, string]
+    const halfMs = (performance.now() - startedMs) / 2
+    return {
+      aheadMs: Number(seconds) * 1000 + Number(micros) / 1000 - (before + halfMs),
+      giveOrTakeMs: halfMs,
+    }
+  }
+
+  async keysInSlot(slot: number): Promise<number> {
+    return Number(await this.#ask('CLUSTER', 'COUNTKEYSINSLOT', slot))
+  }
+
+  /** The rules of each user, with hashes of passwords in them: to be compared, never to be shown. */
+  async users(): Promise<ReadonlyMap<string, string>> {
+    const users = (await this.#ask('ACL', 'LIST')) as string[]
+    return new Map(
+      users.map((line) => {
+        const [, name = '', ...rules] = line.split(' ')
+        // Each process lists them in an order of its own, and some tell a default that others leave out.
+        const told = rules.filter((rule) => rule !== 'sanitize-payload').sort()
+        return [name, told.join(' ')]
+      }),
+    )
+  }
+
+  #ask(...[command, ...args]: Question): Promise<unknown> {
+    return this.link.reply(command, ...args)
+  }
+}
+
+/** Opens a link, lets `use` read, closes it whatever happens. @throws what NodeLink.open throws */
+export function withReader<T>(
+  address: Address,
+  options: LinkOptions,
+  use: (reader: Reader) => Promise<T>,
+): Promise<T> {
+  return withLink(address, options, (link) => use(new Reader(link)))
+}

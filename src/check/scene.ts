@@ -1,0 +1,150 @@
+import { type NodeObservation, nameOf, type Observation } from '../cluster/observer.js'
+import type { NodeView } from '../cluster/replies.js'
+import type { Place } from './check.js'
+import { onHost } from './commands.js'
+import type { Probed } from './probes.js'
+
+/** A node that answers, under the name by which it was asked. */
+export type Live = Extract<NodeObservation, { up: true }>
+
+/** A node that answers and is one of a cluster. */
+export interface ClusterNode extends Live {
+  /** What it says of itself. */
+  readonly self: NodeView
+}
+
+export type Silent = Extract<NodeObservation, { up: false }>
+
+/** A node of the cluster, whether it answers or not. */
+export interface Member {
+  readonly id: string
+  /** The address at which it answers, else that under which the others list it. */
+  readonly name: string
+  /** By its own account, else by the newest that the others have. */
+  readonly line: NodeView
+  readonly live: ClusterNode | undefined
+  /** Nodes that have it as failed (`fail`, `fail?`) or have no link to it, although they answer us. */
+  readonly missedBy: readonly string[]
+}
+
+/** Where the cluster lies, as far as it changes what has to be typed. */
+export interface Ground {
+  readonly expected?: 'cluster' | 'single' | undefined
+  /** What is wrong with the configuration; nothing else can be looked at then. */
+  readonly configFaults?: readonly { readonly path: string; readonly message: string }[]
+  /** The command that starts nodes of this machine again, where `shardq cluster up` has made them. */
+  readonly startLocal?: string | undefined
+  /** The pids of local nodes, by port, as far as they are known to be ours and alive. */
+  readonly pids?: ReadonlyMap<number, number>
+}
+
+/** What was observed, in the order in which checks ask for it. */
+export interface Sight {
+  readonly ground: Ground
+  /** One for each process, whatever number of addresses leads to it. */
+  readonly live: readonly Live[]
+  readonly cluster: readonly ClusterNode[]
+  readonly silent: readonly Silent[]
+  /** Nodes that answer here, and are listed under an address that does not. */
+  readonly elsewhere: readonly { readonly node: ClusterNode; readonly listed: Silent }[]
+  readonly members: readonly Member[]
+}
+
+export interface Scene extends Sight {
+  readonly probed: Probed
+}
+
+export function arrange({ nodes }: Observation, ground: Ground = {}): Sight {
+  const live = onePerProcess(nodes.filter((node) => node.up))
+  const cluster = live.flatMap((node) => {
+    const self = node.view.find(({ myself }) => myself)
+    return self ? [{ ...node, self }] : []
+  })
+  const down = nodes.filter((node) => !node.up)
+  const elsewhere = cluster.flatMap((node) => {
+    const listed = down.find(({ name }) => name === nameOf(node.self))
+    return listed ? [{ node, listed }] : []
+  })
+  const silent = down.filter((node) => !elsewhere.some(({ listed }) => listed === node))
+  return { ground, live, cluster, silent, elsewhere, members: membersOf(cluster) }
+}
+
+/** A node may be reached by several names, `localhost` and its address for one; it prefers the one that it goes by. */
+function onePerProcess(live: readonly Live[]): Live[] {
+  const byRun = new Map<string, Live>()
+  for (const node of live) {
+    const run = node.info.get('run_id') ?? node.name
+    const self = node.view.find(({ myself }) => myself)
+    if (!byRun.has(run) || (self && nameOf(self) === node.name)) byRun.set(run, node)
+  }
+  return [...byRun.values()]
+}
+
+/** Nodes that are only being introduced are no members yet. */
+export const isJoined = ({ flags }: NodeView) => !flags.includes('handshake')
+
+const isMissed = ({ flags, linkState }: NodeView) =>
+  linkState === 'disconnected' || flags.some((flag) => flag === 'fail' || flag === 'fail?')
+
+function membersOf(cluster: readonly ClusterNode[]): Member[] {
+  const lines = new Map<string, { by: string; line: NodeView }[]>()
+  for (const { name, view } of cluster) {
+    for (const line of view.filter(isJoined))
+      lines.set(line.id, [...(lines.get(line.id) ?? []), { by: name, line }])
+  }
+  return [...lines].flatMap(([id, all]) => {
+    const live = cluster.find(({ self }) => self.id === id)
+    const [newest] = all.map(({ line }) => line).sort((a, b) => b.configEpoch - a.configEpoch)
+    const line = live?.self ?? newest
+    if (!line) return []
+    const missedBy = all.filter((each) => !each.line.myself && isMissed(each.line)).map(({ by }) => by)
+    return [{ id, name: live?.name ?? nameOf(line), line, live, missedBy }]
+  })
+}
+
+/** Where it answers; a node may announce what it likes. */
+export const hostOf = ({ live, line }: Member) => live?.address.host ?? line.host
+
+export const slotCount = ({ slots }: NodeView) =>
+  slots.reduce((sum, [first, last]) => sum + last - first + 1, 0)
+
+/** Masters that serve slots, by what is known of each. */
+export const shardsOf = ({ members }: Sight) =>
+  members.filter(({ line }) => line.role === 'master' && line.slots.length > 0)
+
+export const isReplica = (node: Live) => node.info.get('role') === 'slave'
+
+/** Nodes that may take writes: all but replicas. */
+export const mastersOf = ({ live }: Sight) => live.filter((node) => !isReplica(node))
+
+export function numberOf(node: Live, field: string): number {
+  return Number(node.info.get(field) ?? 0)
+}
+
+/** A node of the scene as commands name it. */
+export function placeOf(name: string, sight: Sight): Place {
+  const node = [...sight.live, ...sight.silent].find((each) => each.name === name)
+  const line = sight.members.find((each) => each.name === name)?.line
+  const [, host = '', port = ''] = /^(.*):(\d+)$/.exec(name) ?? []
+  const address = node?.address ?? { host, port: Number(port) }
+  const { startLocal, pids } = sight.ground
+  const pid = pids?.get(address.port)
+  return {
+    ...address,
+    busPort: line?.busPort ?? address.port + 10_000,
+    cluster: line !== undefined,
+    start: startLocal ?? onHost(address.host, 'sudo systemctl restart redis-server'),
+    resume:
+      pid === undefined ? onHost(address.host, 'kill -CONT $(pidof redis-server)') : `kill -CONT ${pid}`,
+  }
+}
+
+/** In place of a node, where a command is shown rather than given. */
+export const SOME_NODE: Place = {
+  host: 'HOST',
+  port: 'PORT',
+  busPort: 'BUSPORT',
+  cluster: false,
+  start: 'shardq cluster up',
+  resume: 'kill -CONT PID',
+}

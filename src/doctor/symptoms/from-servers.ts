@@ -1,0 +1,156 @@
+import type { Symptom } from './symptom.js'
+
+/** Error replies of the server, by their first word. */
+export const FROM_SERVERS = {
+  clusterdown: {
+    pattern: /CLUSTERDOWN|cluster is down/i,
+    guide: 'Issue 1: "Cluster is DOWN"',
+    means: () => 'the node answers no command, because the cluster cannot decide, or a slot has no owner',
+    why: 'Too many masters have failed, or one has and no replica could take its place, or the nodes do not reach each other. During a failover it passes within seconds.',
+    mend: ['shardq cluster check', 'shardq cluster fix'],
+    checks: [
+      ...(['cluster-down', 'node-failed', 'nothing-listens', 'node-frozen', 'slots-unassigned'] as const),
+      ...(['bus-port', 'full-coverage', 'replica-link-down', 'masterauth-missing'] as const),
+    ],
+  },
+  moved: {
+    pattern: /\bMOVED(?: (\d+) (\S+))?/,
+    guide: 'Issue 3: "MOVED" Redirects',
+    means: ([, slot, node]) =>
+      slot === undefined
+        ? 'the key belongs to another node'
+        : `the key is in slot ${slot}, and that is served by ${node}`,
+    why: 'This is how a cluster works, and no fault: a client for clusters follows by itself. It becomes an error where the client is one for a single server.',
+    mend: ['redis-cli -c -p 7000 GET KEY', 'export SHARDQ_REDIS_NODES=HOST:PORT'],
+    checks: ['wrong-mode', 'views-differ', 'duplicate-node-id', 'announce-address'],
+  },
+  ask: {
+    pattern: /\bASK (\d+) (\S+)/,
+    means: ([, slot, node]) => `slot ${slot} is being moved, and this key is at ${node} already`,
+    why: 'A client for clusters asks there once, and goes on. Where it lasts, a move was interrupted.',
+    mend: ['shardq cluster check', 'shardq cluster fix'],
+    checks: ['open-slots', 'wrong-mode'],
+  },
+  tryagain: {
+    pattern: /\bTRYAGAIN\b/,
+    means: () => 'the keys of one command are on two nodes, because their slot is being moved',
+    why: 'It passes with the move; where it lasts, the move was interrupted.',
+    mend: ['shardq cluster check', 'shardq cluster fix'],
+    checks: ['open-slots'],
+  },
+  crossslot: {
+    pattern: /\bCROSSSLOT\b/,
+    means: () => 'one command or script has keys in different slots',
+    why: 'On a cluster all keys of a command have to be in one slot: give them the same {hash tag}. shardq does so with its own; yours are at fault, or another library’s.',
+    mend: ['redis-cli -p 7000 CLUSTER KEYSLOT KEY'],
+    checks: [],
+  },
+  noauth: {
+    pattern: /\bNOAUTH\b|Authentication required/i,
+    means: () => 'the server wants a password, and got none',
+    why: 'The configuration has no password, or the variable is not set where the program runs.',
+    mend: ['export SHARDQ_REDIS_PASSWORD_FILE=/path/to/password'],
+    checks: ['password-missing', 'masterauth-missing', 'settings-differ'],
+  },
+  wrongpass: {
+    pattern: /\bWRONGPASS\b|invalid username-password|invalid password/i,
+    means: () => 'the server knows no such user and password',
+    why: 'The password is wrong, or was changed on some nodes only: neither passwords nor users spread from node to node.',
+    mend: ['export SHARDQ_REDIS_PASSWORD_FILE=/path/to/password', 'redis-cli -h HOST -p PORT ACL LIST'],
+    checks: ['password-wrong', 'users-differ', 'settings-differ', 'masterauth-missing'],
+  },
+  noperm: {
+    pattern: /\bNOPERM\b|has no permissions/i,
+    means: () => 'the user may not run this command, or not on this key',
+    why: 'Its rights are too narrow, or were set on some nodes only: users do not spread from node to node.',
+    mend: ['redis-cli -h HOST -p PORT ACL LOG', 'redis-cli -h HOST -p PORT ACL LIST'],
+    checks: ['rights-missing', 'users-differ'],
+  },
+  denied: {
+    pattern: /\bDENIED\b|protected mode/i,
+    means: () => 'the server is in protected mode: without a password, it answers on its own machine only',
+    why: 'It keeps an open server from the network. Give it a password, on every node and as masterauth too, rather than turning it off.',
+    mend: [
+      'redis-cli -p 7000 CONFIG SET requirepass "$REDISCLI_AUTH"',
+      'printf %s "$REDISCLI_AUTH" | redis-cli -p 7000 -x CONFIG SET masterauth',
+    ],
+    checks: ['protected-mode', 'masterauth-missing', 'unprotected'],
+  },
+  oom: {
+    pattern: /\bOOM\b|used memory > 'maxmemory'/,
+    means: () => 'the node’s memory is used up to maxmemory, and it refuses every write',
+    why: 'Better than forgetting tasks, which is what an eviction policy would do. Let workers catch up, remove dead letters, or give it more memory or another shard.',
+    mend: ['redis-cli -h HOST -p PORT INFO memory', 'redis-cli -h HOST -p PORT CONFIG SET maxmemory BYTES'],
+    checks: ['maxmemory-reached', 'memory-high', 'eviction-policy'],
+  },
+  misconf: {
+    pattern: /\bMISCONF\b/,
+    means: () => 'the node cannot write to its disk, and so refuses every write',
+    why: 'The disk is full, or the folder may not be written, or there was not enough memory to fork.',
+    mend: ['df -h', 'redis-cli -h HOST -p PORT INFO persistence', 'redis-cli -h HOST -p PORT BGSAVE'],
+    checks: ['rdb-failing', 'aof-failing', 'disk-low', 'overcommit'],
+  },
+  readonly: {
+    pattern: /\bREADONLY\b/,
+    means: () => 'a write went to a replica',
+    why: 'The client has not noticed a failover yet, or was pointed at a replica. A client for clusters finds the master by itself.',
+    mend: ['shardq cluster status', 'export SHARDQ_REDIS_NODES=HOST:PORT'],
+    checks: ['wrong-mode', 'views-differ', 'node-failed'],
+  },
+  loading: {
+    pattern: /\bLOADING\b|loading the dataset/i,
+    means: () => 'the node was just started, and is still reading its data',
+    why: 'It passes by itself; with a lot of data it takes a while.',
+    mend: ['redis-cli -h HOST -p PORT INFO persistence'],
+    checks: ['node-loading'],
+  },
+  masterdown: {
+    pattern: /\bMASTERDOWN\b/,
+    means: () => 'a replica has lost its master, and will not answer with what may be old',
+    why: 'replica-serve-stale-data is no there. Its link has to come back, or it has to be promoted.',
+    mend: ['redis-cli -h HOST -p PORT INFO replication'],
+    checks: ['replica-link-down', 'masterauth-missing', 'node-failed'],
+  },
+  noreplicas: {
+    pattern: /\bNOREPLICAS\b/,
+    means: () => 'the master has fewer replicas than min-replicas-to-write demands, and refuses every write',
+    why: 'Its replicas are down, or their links are.',
+    mend: ['redis-cli -h HOST -p PORT INFO replication', 'shardq cluster check'],
+    checks: ['master-without-replica', 'replica-link-down', 'masterauth-missing', 'settings-differ'],
+  },
+  busy: {
+    pattern: /\bBUSY\b/,
+    means: () => 'a script runs on the node, and has for too long',
+    why: 'Nothing else is answered until it ends. A script that has written nothing can be ended.',
+    mend: ['redis-cli -h HOST -p PORT SLOWLOG GET 10', 'redis-cli -h HOST -p PORT SCRIPT KILL'],
+    checks: ['node-frozen', 'node-slow'],
+  },
+  noscript: {
+    pattern: /\bNOSCRIPT\b/,
+    means: () => 'the node does not know a script: it was restarted or promoted, or SCRIPT FLUSH was run',
+    why: 'shardq sends it again by itself. Seen in a program, it is another client’s.',
+    mend: ['redis-cli -h HOST -p PORT INFO server'],
+    checks: [],
+  },
+  'max-clients': {
+    pattern: /max number of clients/i,
+    means: () => 'the node has as many clients as it takes',
+    why: 'Some program opens connections and does not close them, or there are many programs.',
+    mend: ['redis-cli -h HOST -p PORT CLIENT LIST', 'redis-cli -h HOST -p PORT CONFIG SET maxclients 20000'],
+    checks: ['clients-full', 'clients-high'],
+  },
+  'unknown-command': {
+    pattern: /unknown (sub)?command/i,
+    means: () => 'the server does not have this command',
+    why: 'It is older than Redis 7.0 or Valkey 8.0, or the command was renamed or taken away, as hosted servers do.',
+    mend: ['redis-cli -h HOST -p PORT INFO server'],
+    checks: ['old-server', 'versions-differ'],
+  },
+  'no-cluster': {
+    pattern: /cluster support disabled|cluster_enabled:0|is not part of a cluster/i,
+    means: () => 'this is a single server, and a cluster was expected',
+    why: 'cluster-enabled is no in its redis.conf; or the address is that of another server.',
+    mend: ['shardq cluster up', 'export SHARDQ_REDIS_URL=redis://HOST:PORT'],
+    checks: ['wrong-mode'],
+  },
+} satisfies Record<string, Symptom>
