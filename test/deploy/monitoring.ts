@@ -62,12 +62,9 @@ export async function startMonitoring(node: string): Promise<Monitoring> {
     const mailbox = await openMailbox()
     closers.push(mailbox.close)
 
-    await start(
-      process.execPath,
-      [SHARDQ, 'metrics', '--node', node, '--port', String(metricsPort)],
-      metricsPort,
-      '/readyz',
-    )
+    // Nodes that a busy machine lets wait are no dead nodes: a killed one refuses at once, and needs no time-out.
+    const flags = ['--node', node, '--port', String(metricsPort), '--timeout-ms', '5000']
+    await start(process.execPath, [SHARDQ, 'metrics', ...flags], metricsPort, '/readyz')
     const alertmanager = parse(await readFile(`${DEPLOY}alertmanager/alertmanager.yml`, 'utf8'))
     await writeFile(
       join(dir, 'alertmanager.yml'),
