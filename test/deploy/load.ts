@@ -13,7 +13,10 @@ export interface Load {
 /** Some tasks a second, of every priority, some of them later, some that fail at their first attempt; and a worker. */
 export async function startLoad(connection: ConnectionOptions): Promise<Load> {
   const name = 'watched'
-  const queue = new TaskQueue<Tasks>(name, { connection })
+  const queue = new TaskQueue<Tasks>(name, {
+    connection,
+    confirmTimeoutMs: 2_000, // a replica on a busy machine is no replica that is gone
+  })
   const worker = new Worker<Tasks>(
     name,
     {
