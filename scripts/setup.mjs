@@ -6,7 +6,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { build } from './build.mjs'
-import { npm, root, step } from './steps.mjs'
+import { node, npm, root, step } from './steps.mjs'
 
 export async function setup() {
   const [major = 0] = process.versions.node.split('.').map(Number)
@@ -25,6 +25,17 @@ async function ensureServer() {
     onInstall: (command) => console.log(`  no Redis server here; installing one, as by: ${command}`),
   })
   console.log(`  ${server.flavour} ${server.version} at ${server.path}`)
+}
+
+/** Only what runs the tests needs it: demo and bench do not. Where there is none, the tests that need it say so. */
+export async function findPrometheus() {
+  await step('find Prometheus', () => {
+    try {
+      node('--import', 'tsx', 'scripts/find-prometheus.ts')
+    } catch {
+      console.log('  the tests in test/deploy will fail')
+    }
+  })
 }
 
 /** npm writes node_modules/.package-lock.json when it is done; older than the lock file means out of date. */

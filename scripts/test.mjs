@@ -5,12 +5,13 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setup } from './setup.mjs'
+import { findPrometheus, setup } from './setup.mjs'
 import { node, root, step } from './steps.mjs'
 
 const bin = (path) => join(root, 'node_modules', path)
 
 await setup()
+await findPrometheus()
 // `biome ci` colours its output even into a file.
 const colors = process.stdout.isTTY ? [] : ['--colors=off']
 await step('format and lint', () => node(bin('@biomejs/biome/bin/biome'), 'ci', ...colors))

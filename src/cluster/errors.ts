@@ -23,9 +23,9 @@ export class ServerInstallError extends ShardqError {
     readonly command: string,
     /** The last lines the package manager printed. */
     readonly output: string,
-    options?: ErrorOptions,
+    { what = 'a Redis server', ...options }: ErrorOptions & { readonly what?: string } = {},
   ) {
-    super(`could not install a Redis server; try it by hand: ${command}\n${output}`, options)
+    super(`could not install ${what}; try it by hand: ${command}\n${output}`, options)
   }
 }
 

@@ -5,6 +5,8 @@ export const ROOT = new URL('../../', import.meta.url)
 
 const DECISIONS = readdirSync(new URL('docs/decisions/', ROOT)).map((file) => `docs/decisions/${file}`)
 
+export const RUNBOOKS = readdirSync(new URL('docs/runbooks/', ROOT)).map((file) => `docs/runbooks/${file}`)
+
 export const PAGES = [
   'README.md',
   'CONTRIBUTING.md',
@@ -14,8 +16,10 @@ export const PAGES = [
   'docs/failover.md',
   'docs/operating.md',
   'docs/metrics.md',
+  'docs/monitoring.md',
   'docs/protocol.md',
   ...DECISIONS,
+  ...RUNBOOKS,
 ]
 
 export function page(name: string): Promise<string> {

@@ -21,7 +21,7 @@ describe.each(PAGES)('%s', (name) => {
 
   it('names files and folders that are there', async () => {
     for (const text of code(await page(name))) {
-      for (const [path] of text.matchAll(/\b(?:src|test|docs|scripts)\/[\w./-]*/g))
+      for (const [path] of text.matchAll(/\b(?:src|test|docs|scripts|deploy)\/[\w./-]*/g))
         await access(join(root, path))
       if (/^[\w.-]+\.(ts|lua|mjs)$/.test(text)) expect(FILES, text).toContain(text)
     }
