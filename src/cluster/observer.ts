@@ -83,9 +83,9 @@ export class Observer {
   /** A seed may be called otherwise than the cluster calls it, `localhost` for instance, and is not to be there twice. */
   #asListed(seed: Address, found: Map<string, NodeObservation>, listed: ReadonlySet<string>): Address {
     const name = nameOf(seed)
-    const id = idOf(found.get(name))
-    if (id === undefined || listed.has(name)) return seed
-    const same = [...found.values()].find((node) => listed.has(node.name) && idOf(node) === id)
+    const run = runOf(found.get(name))
+    if (run === undefined || listed.has(name)) return seed
+    const same = [...found.values()].find((node) => listed.has(node.name) && runOf(node) === run)
     if (!same) return seed
     found.delete(name)
     this.#hangUp(name)
@@ -149,10 +149,8 @@ export class Observer {
   }
 }
 
-/** The name that a node has in the cluster. */
-function idOf(node: NodeObservation | undefined): string | undefined {
-  return node?.up ? node.view.find(({ myself }) => myself)?.id : undefined
-}
+/** Another one for each process: two servers may have the same node id, where one was started on a copy of nodes.conf. */
+const runOf = (node: NodeObservation | undefined) => (node?.up ? node.info.get('run_id') : undefined)
 
 /** Addresses that the nodes which answer list of others: one that was removed lists itself for ever. */
 function listedBy(nodes: readonly NodeObservation[]): Address[] {
