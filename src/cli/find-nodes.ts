@@ -1,5 +1,6 @@
 import { type Address, type LinkOptions, localSeeds } from '../cluster/index.js'
 import { loadConfig } from '../config/index.js'
+import { resolveTarget } from '../connection/connection.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { InvalidOptionError } from '../errors.js'
 import type { ClusterFlags } from './find-cluster.js'
@@ -34,13 +35,11 @@ async function nodesOf(flags: ClusterFlags): Promise<readonly Address[] | null> 
 
 /** For the cluster tools, which speak to nodes and know no queue. */
 export function seedsOf(connection: ConnectionOptions): { seeds: readonly Address[]; access: LinkOptions } {
-  const { username, password, tls } = connection
+  const { seeds, username, password, tls } = resolveTarget(connection)
   const access = {
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(tls === undefined ? {} : { tls }),
   }
-  if (connection.mode === 'cluster') return { seeds: connection.nodes, access }
-  const { hostname, port } = new URL(connection.url)
-  return { seeds: [{ host: hostname, port: Number(port || 6379) }], access }
+  return { seeds, access }
 }
