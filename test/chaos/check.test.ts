@@ -281,7 +281,10 @@ describe('a check of a running cluster', () => {
     onTestFinished(() => rm(dir, { recursive: true, force: true }))
     await cp(join(cluster.nodes[5]?.dir ?? '', 'nodes.conf'), join(dir, 'nodes.conf'))
     const [clonePort = 0] = await freePorts(1)
-    const clone = await startClone(dir, clonePort)
+    const clone = await startServer(dir, {
+      port: clonePort,
+      ...{ requirepass: PASSWORD, masterauth: PASSWORD, 'cluster-node-timeout': 1000, maxmemory: '256mb' },
+    })
     try {
       // Named as well, since it is a matter of chance which of the two the others list.
       const seeds = [...cluster.seeds, { host: '127.0.0.1', port: clonePort }]
@@ -423,17 +426,45 @@ describe('a check of a running cluster', () => {
     await setting(3, 'masterauth', PASSWORD)
     expect((await shardq(['doctor', '--data-dir', cluster.dataDir])).stdout).toContain('Nothing is wrong.')
   })
+})
 
-  async function startClone(dir: string, port: number): Promise<ChildProcess> {
-    const { path } = await findServer()
-    const settings = {
-      ...{ port, dir, bind: '127.0.0.1', 'cluster-enabled': 'yes', 'cluster-config-file': 'nodes.conf' },
-      ...{ requirepass: PASSWORD, masterauth: PASSWORD, 'cluster-node-timeout': 1000, maxmemory: '256mb' },
-    }
-    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])
-    const child = spawn(path, args, { stdio: 'ignore' })
-    await once(child, 'spawn')
-    return child
+/** A server by itself, that nobody has made a cluster of. The caller ends it. */
+async function startServer(dir: string, settings: Record<string, string | number>): Promise<ChildProcess> {
+  const { path } = await findServer()
+  const all = {
+    dir,
+    bind: '127.0.0.1',
+    'cluster-enabled': 'yes',
+    'cluster-config-file': 'nodes.conf',
+    ...settings,
+  }
+  const args = Object.entries(all).flatMap(([name, value]) => [`--${name}`, ...String(value).split(' ')])
+  const child = spawn(path, args, { stdio: 'ignore' })
+  await once(child, 'spawn')
+  return child
+}
+
+it('too-few-masters and unprotected: one server has all slots, and is open to whoever reaches it', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'shardq-alone-'))
+  onTestFinished(() => rm(dir, { recursive: true, force: true }))
+  const [port = 0] = await freePorts(1)
+  const seed = { host: '127.0.0.1', port }
+  // An address for documentation: that it is not there is no fault (the minus), so the server listens on loopback alone.
+  const server = await startServer(dir, { port, bind: '127.0.0.1 -192.0.2.1', 'protected-mode': 'no' })
+  try {
+    const look = () => checkCluster([seed], QUICK)
+    await until('it answers', look, ({ nodes }) => nodes.some(({ answers }) => answers))
+    const link = await NodeLink.open(seed)
+    await link.text('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383)
+    link.close()
+    const told = (seen: CheckReport) => namesOf(seen).includes('too-few-masters')
+    const { findings } = await until('too-few-masters', look, told)
+    const seen = (name: string) => findings.find(({ check }) => check === name)?.seen
+    expect(seen('too-few-masters')).toBe('1 master with slots')
+    expect(seen('unprotected')).toContain('protected-mode no, no requirepass, bind "127.0.0.1 -192.0.2.1"')
+  } finally {
+    server.kill('SIGKILL')
+    await once(server, 'exit')
   }
 })
 
