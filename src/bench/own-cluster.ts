@@ -6,7 +6,7 @@ import { DEFAULT_PARTITIONS } from '../queue/queue-options.js'
 import type { Contender } from './client.js'
 import type { Measure } from './measures.js'
 import { type BenchOptions, type BenchRow, bench } from './run.js'
-import { accessOf } from './servers.js'
+import { patientAccessOf } from './servers.js'
 
 export interface ClusterBenchOptions extends Pick<BenchOptions, 'onReading' | 'signal'> {
   readonly connection: ClusterConnectionOptions
@@ -64,7 +64,7 @@ export async function benchCluster(options: ClusterBenchOptions): Promise<BenchR
 
 /** The floor removes its own. */
 async function clean(connection: ClusterConnectionOptions, queue: string): Promise<void> {
-  const access = accessOf(connection)
+  const access = patientAccessOf(connection)
   const before = await inspectAny(connection.nodes, access)
   const slots = makePartitions(queue, DEFAULT_PARTITIONS).map(({ slot }) => slot)
   await removeQueue({ before, access, addressOf: ({ host, port }) => ({ host, port }) }, queue, slots)

@@ -1,6 +1,7 @@
 import { type Address, inspectAny, type LinkOptions } from '../cluster/index.js'
 import { NodeLink } from '../cluster/link.js'
 import type { ConnectionOptions } from '../connection/options.js'
+import { accessOf, resolveTarget } from '../connection/target.js'
 
 /** CPU time that the servers have used, in microseconds, and the memory of the masters in bytes. */
 export interface ServerState {
@@ -17,7 +18,7 @@ export class Servers {
 
   /** @throws NodeUnreachableError, AuthenticationError */
   static async of(connection: ConnectionOptions): Promise<Servers> {
-    const access = accessOf(connection)
+    const access = patientAccessOf(connection)
     const links: NodeLink[] = []
     try {
       for (const node of await nodesOf(connection, access)) links.push(await NodeLink.open(node, access))
@@ -61,19 +62,11 @@ function commandsIn(info: string): number {
 /** A benchmark keeps servers busy; they may take their time to answer. */
 const TIMEOUT_MS = 10_000
 
-export function accessOf({ username, password, tls }: ConnectionOptions): LinkOptions {
-  return {
-    timeoutMs: TIMEOUT_MS,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
-  }
+export function patientAccessOf(connection: ConnectionOptions): LinkOptions {
+  return { timeoutMs: TIMEOUT_MS, ...accessOf(connection) }
 }
 
 async function nodesOf(connection: ConnectionOptions, access: LinkOptions): Promise<readonly Address[]> {
-  if (connection.mode === 'single') {
-    const { hostname, port } = new URL(connection.url)
-    return [{ host: hostname, port: Number(port || 6379) }]
-  }
+  if (connection.mode === 'single') return resolveTarget(connection).seeds
   return (await inspectAny(connection.nodes, access)).nodes
 }

@@ -9,6 +9,7 @@ import {
 } from '../cluster/index.js'
 import { loadConfig } from '../config/index.js'
 import type { ClusterConnectionOptions } from '../connection/options.js'
+import { accessOf } from '../connection/target.js'
 import { InvalidOptionError } from '../errors.js'
 
 export interface ClusterFlags {
@@ -43,12 +44,7 @@ export async function findCluster(flags: ClusterFlags): Promise<FoundCluster> {
     throw new InvalidOptionError('--node', 'no cluster here: name one of its nodes, --data-dir, or --config')
   }
   const nodes = named ?? addressesOf(redis)
-  const { username, password, tls } = redis
-  const access = {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
-  }
+  const access = accessOf(redis)
   const connection =
     redis.mode === 'cluster' ? { ...redis, nodes } : ({ mode: 'cluster', nodes, ...access } as const)
   return found(connection, nodes, access)

@@ -1,7 +1,7 @@
 import { type Address, type LinkOptions, localSeeds } from '../cluster/index.js'
 import { loadConfig } from '../config/index.js'
-import { resolveTarget } from '../connection/connection.js'
 import type { ConnectionOptions } from '../connection/options.js'
+import { accessOf, resolveTarget } from '../connection/target.js'
 import { InvalidOptionError } from '../errors.js'
 import type { ClusterFlags } from './find-cluster.js'
 
@@ -15,14 +15,7 @@ export async function findNodes(flags: ClusterFlags): Promise<ConnectionOptions>
   const named = await nodesOf(flags)
   if (!named) return redis
   if (redis.mode === 'cluster') return { ...redis, nodes: named }
-  const { username, password, tls } = redis
-  return {
-    mode: 'cluster',
-    nodes: named,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
-  }
+  return { mode: 'cluster', nodes: named, ...accessOf(redis) }
 }
 
 async function nodesOf(flags: ClusterFlags): Promise<readonly Address[] | null> {
@@ -35,11 +28,5 @@ async function nodesOf(flags: ClusterFlags): Promise<readonly Address[] | null> 
 
 /** For the cluster tools, which speak to nodes and know no queue. */
 export function seedsOf(connection: ConnectionOptions): { seeds: readonly Address[]; access: LinkOptions } {
-  const { seeds, username, password, tls } = resolveTarget(connection)
-  const access = {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
-  }
-  return { seeds, access }
+  return { seeds: resolveTarget(connection).seeds, access: accessOf(connection) }
 }

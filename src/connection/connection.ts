@@ -1,4 +1,3 @@
-import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import {
   AuthenticationError,
   NotConnectedError,
@@ -9,9 +8,10 @@ import {
 import type { ScriptCall } from '../scripts/script.js'
 import type { ConfirmedReplies } from './convoy.js'
 import type { Lane, Node } from './node.js'
-import type { ConnectionOptions, NodeAddress } from './options.js'
+import type { ConnectionOptions } from './options.js'
 import { concernsTopology, type Fault, faultOfReply, isCertain } from './replies.js'
 import type { Command } from './socket.js'
+import { resolveTarget } from './target.js'
 import { Topology } from './topology.js'
 
 export type Outcome<Value> =
@@ -262,26 +262,6 @@ function oldVersion(info: ReadonlyMap<string, string>): string | undefined {
   return Number.parseInt(version, 10) >= least
     ? undefined
     : `${valkey === undefined ? 'Redis' : 'Valkey'} ${version}`
-}
-
-/** Where to connect, and as whom: of a single server, all that may stand in its URL. */
-export function resolveTarget(options: ConnectionOptions): {
-  seeds: readonly NodeAddress[]
-  username: string | undefined
-  password: string | undefined
-  tls: TlsOptions | undefined
-} {
-  const tls = options.tls === true ? {} : options.tls === false ? undefined : options.tls
-  if (options.mode === 'cluster') {
-    return { seeds: options.nodes, username: options.username, password: options.password, tls }
-  }
-  const url = new URL(options.url)
-  return {
-    seeds: [{ host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 6379) }],
-    username: options.username ?? (url.username === '' ? undefined : decodeURIComponent(url.username)),
-    password: options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password)),
-    tls: tls ?? (url.protocol === 'rediss:' ? {} : undefined),
-  }
 }
 
 function noOwner(slot: number): Fault {

@@ -216,8 +216,8 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
       const replica = this.#nodeOf(entry, asked)
       if (replica) replicas.set(master, [...(replicas.get(master) ?? []), replica])
     }
-    // A node that was removed from the cluster lists itself alone; it cannot tell who follows the others.
     if (changed) this.#masters = undefined
+    // A node that was removed from the cluster lists itself alone; it cannot tell who follows the others.
     const knowing = this.masters().length > 0 && assignedIn(view) >= this.#owned
     // Whether a shard has a replica decides whether it takes tasks.
     if (knowing && describe(replicas) !== describe(this.#replicas)) {

@@ -10,6 +10,7 @@ import type { Environment } from '../config/environment.js'
 import { findConfigFile } from '../config/file.js'
 import { loadConfig } from '../config/index.js'
 import type { ConnectionOptions } from '../connection/options.js'
+import { accessOf, resolveTarget } from '../connection/target.js'
 import { ConfigError, InvalidOptionError } from '../errors.js'
 
 /** What a user may have named. */
@@ -66,7 +67,7 @@ export async function whereToLook({
   return {
     ...common,
     source,
-    addresses: redis ? addressesOf(redis) : [],
+    addresses: redis ? resolveTarget(redis).seeds : [],
     ground: {
       ...startLocal,
       expected,
@@ -115,23 +116,5 @@ async function localCluster(dataDir: string | undefined) {
     addresses: places.map(({ port }) => ({ host: HOST, port })),
     access: linkOptions(places[0] ?? {}),
     ground: { expected: 'cluster' as const, startLocal: `shardq cluster up${flag}`, pids },
-  }
-}
-
-function addressesOf(redis: ConnectionOptions): readonly Address[] {
-  if (redis.mode === 'cluster') return redis.nodes
-  const { hostname, port } = new URL(redis.url)
-  return [{ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) }]
-}
-
-function accessOf(redis: ConnectionOptions): LinkOptions {
-  const url = redis.mode === 'single' ? new URL(redis.url) : undefined
-  const username = redis.username ?? (decodeURIComponent(url?.username ?? '') || undefined)
-  const password = redis.password ?? (decodeURIComponent(url?.password ?? '') || undefined)
-  const tls = redis.tls ?? (url?.protocol === 'rediss:' ? true : undefined)
-  return {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
   }
 }

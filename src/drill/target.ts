@@ -10,6 +10,7 @@ import {
 import { withLink } from '../cluster/link.js'
 import { waitUntilWhole } from '../cluster/whole.js'
 import type { ClusterConnectionOptions } from '../connection/options.js'
+import { accessOf } from '../connection/target.js'
 import { InvalidOptionError } from '../errors.js'
 import { ClusterNotWholeError } from './errors.js'
 
@@ -61,14 +62,6 @@ export async function findTarget(
 function connectionOf(cluster: LocalCluster): ClusterConnectionOptions {
   const { password } = cluster.access
   return { mode: 'cluster', nodes: cluster.seeds, ...(password === undefined ? {} : { password }) }
-}
-
-function accessOf({ username, password, tls }: ClusterConnectionOptions): LinkOptions {
-  return {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
-  }
 }
 
 async function whole(

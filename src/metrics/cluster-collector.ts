@@ -1,7 +1,7 @@
 import { type Registry, register } from 'prom-client'
 import { type Observation, Observer } from '../cluster/index.js'
-import { resolveTarget } from '../connection/connection.js'
 import type { ConnectionOptions } from '../connection/options.js'
+import { accessOf, resolveTarget } from '../connection/target.js'
 import { addCluster } from './cluster-samples.js'
 import { CLUSTER_FAMILIES, type ClusterMetric, NODE_FAMILIES, type NodeMetric } from './node-families.js'
 import { addNode } from './node-samples.js'
@@ -29,12 +29,9 @@ export interface ClusterCollector extends Collector {
 
 /** Metrics of all nodes of a cluster, and of the cluster as a whole; they are asked at each scrape. */
 export function clusterCollector(options: CollectorOptions): ClusterCollector {
-  const { seeds, username, password, tls } = resolveTarget(options.connection)
-  const observer = new Observer(seeds, {
+  const observer = new Observer(resolveTarget(options.connection).seeds, {
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
+    ...accessOf(options.connection),
   })
   let last: Observation | undefined
   const log = new ScrapeLog('nodes')

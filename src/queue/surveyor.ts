@@ -1,6 +1,7 @@
-import { Connection, resolveTarget } from '../connection/connection.js'
+import { Connection } from '../connection/connection.js'
 import { gather } from '../connection/gather.js'
 import type { ConnectionOptions } from '../connection/options.js'
+import { accessOf, resolveTarget } from '../connection/target.js'
 import { WrongModeError } from '../errors.js'
 import { QUEUES_KEY } from '../keys/keys.js'
 import { makePartitions, type Partition } from '../keys/partitions.js'
@@ -147,12 +148,10 @@ export class Surveyor {
 
 /** A single server in place of a cluster that is none, and the other way round. */
 function inOtherMode(options: ConnectionOptions): ConnectionOptions {
-  const { seeds, username, password, tls } = resolveTarget(options)
+  const { seeds } = resolveTarget(options)
   const { commandTimeoutMs, connectTimeoutMs } = options
   const common = {
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(tls === undefined ? {} : { tls }),
+    ...accessOf(options),
     ...(commandTimeoutMs === undefined ? {} : { commandTimeoutMs }),
     ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }),
   }
