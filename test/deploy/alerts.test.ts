@@ -65,8 +65,9 @@ test('every alert says how bad it is, what it is, and where to read on', () => {
   }
 })
 
-test('there is a runbook for every alert, and none besides', async () => {
-  const pages = (await readdir(RUNBOOKS)).filter((file) => file !== 'README.md')
+test('there is a runbook for every alert, and for none that there is not', async () => {
+  // What is done without an alert has a page too, whose name begins with a small letter.
+  const pages = (await readdir(RUNBOOKS)).filter((file) => /^[A-Z]/.test(file) && file !== 'README.md')
   expect(pages.map((file) => basename(file, '.md')).sort()).toEqual([...names].sort())
 })
 
@@ -77,6 +78,15 @@ test('a runbook and the index of all give the severity of the rule', async () =>
     expect(text).toContain(`# ${alert}\n\nSeverity: ${labels.severity}.\n`)
     for (const part of ['**You see**', '**It means**', '**Then**']) expect(text, alert).toContain(part)
     expect(index).toContain(`| [${alert}](${alert}.md) | ${labels.severity} |`)
+  }
+})
+
+test('every page is in the index, and says what is wanted, typed and seen', async () => {
+  const index = await readFile(join(RUNBOOKS, 'README.md'), 'utf8')
+  for (const file of (await readdir(RUNBOOKS)).filter((each) => /^[a-z]/.test(each))) {
+    expect(index).toContain(`(${file})`)
+    const text = await readFile(join(RUNBOOKS, file), 'utf8')
+    for (const part of ['**You want**', '**Type**', '**Then**']) expect(text, file).toContain(part)
   }
 })
 

@@ -5,7 +5,7 @@ import { createProgram } from '../../src/cli/program.js'
 import { blocks, page, RUNBOOKS } from './markdown.js'
 
 /** What else a system has. */
-const PROGRAMS = 'curl systemctl journalctl tail dmesg grep nc free df sysctl tr'.split(' ')
+const PROGRAMS = 'curl systemctl journalctl tail dmesg grep nc free df sysctl tr promtool amtool'.split(' ')
 
 const pages = await Promise.all(RUNBOOKS.map(async (name) => ({ name, text: await page(name) })))
 const lines = pages.flatMap(({ text }) => blocks(text, 'sh').flatMap((block) => block.split('\n')))
