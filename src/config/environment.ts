@@ -70,6 +70,18 @@ export async function overlayEnvironment(written: unknown, env: Environment): Pr
   return { settings: { ...root, redis: { ...redis, ...values } }, origins, faults }
 }
 
+/** The password of the environment alone, whatever a configuration file says. */
+export async function readPassword(
+  env: Environment,
+): Promise<{ readonly password: string | undefined; readonly faults: readonly Fault[] }> {
+  const faults: Fault[] = []
+  const values: Record<string, unknown> = env.SHARDQ_REDIS_PASSWORD
+    ? { password: env.SHARDQ_REDIS_PASSWORD }
+    : {}
+  await readPasswordFile(env, values, faults)
+  return { password: values.password as string | undefined, faults }
+}
+
 async function readPasswordFile(env: Environment, values: Record<string, unknown>, faults: Fault[]) {
   const file = env[PASSWORD_FILE]
   if (!file) return
