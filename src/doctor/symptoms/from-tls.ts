@@ -8,7 +8,7 @@ export const FROM_TLS = {
     means: () => 'one side speaks TLS, and the other does not, or not the same',
     why: 'A server speaks TLS on its tls-port alone, and plain text on its port alone; what is asked of the wrong one hangs, or is hung up on.',
     mend: ['redis-cli -h HOST -p PORT --tls PING', 'export SHARDQ_REDIS_TLS_CA_FILE=/path/to/ca.crt'],
-    checks: ['hangs-up'],
+    checks: ['tls-mismatch', 'hangs-up'],
   },
   'unknown-authority': {
     pattern:
@@ -16,7 +16,7 @@ export const FROM_TLS = {
     means: () => 'the certificate of the server was signed by nobody that is trusted here',
     why: 'Its authority is one of your own, and its certificate (ca.crt) was not named; or the server is not the one that is meant. Turning verification off would let anybody pass for it.',
     mend: ['export SHARDQ_REDIS_TLS_CA_FILE=/path/to/ca.crt'],
-    checks: ['hangs-up'],
+    checks: ['certificate-untrusted'],
   },
   'certificate-expired': {
     pattern:
@@ -28,7 +28,7 @@ export const FROM_TLS = {
       'openssl x509 -noout -enddate -in /path/to/node.crt',
       'redis-cli -h HOST -p PORT --tls CONFIG SET tls-cert-file /path/to/node.crt tls-key-file /path/to/node.key',
     ],
-    checks: ['clock-differs', 'hangs-up'],
+    checks: ['certificate-expired', 'certificate-ends', 'clock-differs'],
   },
   'certificate-of-another-host': {
     pattern: /certificate for other names|does not match certificate|ALTNAME_INVALID|hostname mismatch/i,
@@ -38,7 +38,7 @@ export const FROM_TLS = {
       'openssl x509 -noout -ext subjectAltName -in /path/to/node.crt',
       'shardq cluster certificates --to tls --host HOST',
     ],
-    checks: ['announce-address', 'hangs-up'],
+    checks: ['certificate-untrusted', 'announce-address'],
   },
   'client-certificate': {
     pattern:
@@ -49,6 +49,6 @@ export const FROM_TLS = {
       'export SHARDQ_REDIS_TLS_CERT_FILE=/path/to/client.crt',
       'export SHARDQ_REDIS_TLS_KEY_FILE=/path/to/client.key',
     ],
-    checks: ['hangs-up'],
+    checks: ['client-certificate'],
   },
 } satisfies Record<string, Symptom>
