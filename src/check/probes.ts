@@ -22,6 +22,8 @@ export interface Probed {
   readonly knocks: ReadonlyMap<string, Knock>
   readonly clocks: ReadonlyMap<string, Clock>
   readonly strays: ReadonlyMap<string, Strays>
+  /** When each node's certificate runs out, in ms since 1970; without the nodes that do not speak TLS. */
+  readonly certificates: ReadonlyMap<string, number>
   /** Each user's rules; without the nodes that do not let us see them. */
   readonly users: ReadonlyMap<string, ReadonlyMap<string, string>>
   /** Whether a node's bus port takes connections from here; only of those that others miss. */
@@ -40,12 +42,14 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
   const notes: string[] = []
   const clocks = new Map<string, Clock>()
   const strays = new Map<string, Strays>()
+  const certificates = new Map<string, number>()
   const users = new Map<string, ReadonlyMap<string, string>>()
   const deadline = performance.now() + STRAYS_MS
 
   async function question(node: Live): Promise<void> {
     try {
       await withReader(node.address, options, async (reader) => {
+        if (reader.certificateEndsMs !== undefined) certificates.set(node.name, reader.certificateEndsMs)
         await unlessForbidden(node, 'its clock (TIME)', async () =>
           clocks.set(node.name, await reader.clock()),
         )
@@ -85,7 +89,7 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
     hostFacts(sight.live),
     Promise.all(sight.live.map(question)),
   ])
-  return { knocks, clocks, strays, users, bus, host, notes: notes.sort() }
+  return { knocks, clocks, strays, certificates, users, bus, host, notes: notes.sort() }
 }
 
 /** The bus speaks a protocol of its own; whether it takes the connection is all that is of interest. */

@@ -7,6 +7,11 @@ type Question = readonly ['TIME'] | readonly ['ACL', 'LIST'] | readonly ['CLUSTE
 export class Reader {
   constructor(private readonly link: NodeLink) {}
 
+  /** When the certificate that it has shown runs out, in ms since 1970; undefined without TLS. */
+  get certificateEndsMs(): number | undefined {
+    return this.link.certificateEndsMs
+  }
+
   /** How far the node's clock is ahead of ours, in ms, and how sure that is: the half of the way there and back. */
   async clock(): Promise<{ aheadMs: number; giveOrTakeMs: number }> {
     const [before, startedMs] = [Date.now(), performance.now()]

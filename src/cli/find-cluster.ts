@@ -1,9 +1,10 @@
 import {
   type Address,
   inspectAny,
+  isLocal,
   type LinkOptions,
   type LocalCluster,
-  localSeeds,
+  localTarget,
   type NodeView,
   openCluster,
 } from '../cluster/index.js'
@@ -11,6 +12,7 @@ import { loadConfig } from '../config/index.js'
 import type { ClusterConnectionOptions } from '../connection/options.js'
 import { accessOf } from '../connection/target.js'
 import { InvalidOptionError } from '../errors.js'
+import { at } from './find-nodes.js'
 
 export interface ClusterFlags {
   readonly config?: string
@@ -32,8 +34,8 @@ export interface FoundCluster {
 export async function findCluster(flags: ClusterFlags): Promise<FoundCluster> {
   const { redis } = await loadConfig(flags.config)
   const named = flags.node ? [flags.node] : flags.config === undefined ? null : addressesOf(redis)
-  const local = await localSeeds(flags.dataDir)
-  if (local && (named === null || named.every((node) => local.some((each) => isSame(each, node))))) {
+  const local = await localTarget(flags.dataDir)
+  if (local && (named === null || isLocal(named, local))) {
     const cluster = await openCluster(flags.dataDir)
     if (cluster) return found(cluster, cluster.seeds, cluster.access)
   }
@@ -45,19 +47,13 @@ export async function findCluster(flags: ClusterFlags): Promise<FoundCluster> {
   }
   const nodes = named ?? addressesOf(redis)
   const access = accessOf(redis)
-  const connection =
-    redis.mode === 'cluster' ? { ...redis, nodes } : ({ mode: 'cluster', nodes, ...access } as const)
-  return found(connection, nodes, access)
+  return found(at(nodes, redis, access), nodes, access)
 }
 
 function addressesOf(redis: Awaited<ReturnType<typeof loadConfig>>['redis']): readonly Address[] {
   if (redis.mode === 'cluster') return redis.nodes
   throw new InvalidOptionError('--config', 'it has redis.mode single; a drill needs a cluster')
 }
-
-const LOOPBACK = ['127.0.0.1', 'localhost', '::1']
-
-const isSame = (ours: Address, other: Address) => ours.port === other.port && LOOPBACK.includes(other.host)
 
 function found(
   cluster: FoundCluster['cluster'],

@@ -1,5 +1,5 @@
 /** `shardq/cluster`: create, inspect and stop a Redis Cluster on this machine, from code. */
-export { DEFAULT_DATA_DIR, localSeeds } from './data-dir.js'
+export { DEFAULT_DATA_DIR, localTarget } from './data-dir.js'
 export * from './errors.js'
 export {
   type EnsureOptions,
@@ -42,7 +42,15 @@ export {
 } from './picture.js'
 export { freePorts } from './ports.js'
 export type { NodeView } from './replies.js'
+export {
+  CERTIFICATE_FILES,
+  type CertificateSet,
+  type CertificatesOptions,
+  LOOPBACK_HOSTS,
+  makeCertificates,
+} from './security/certificates.js'
+export { accessFor, isLocal, type LocalTarget } from './security/whom.js'
 export { type SingleOptions, type SingleServer, startSingle } from './single.js'
 export { type StopOptions, type StoppedNode, type StopReport, stopCluster } from './stop.js'
 export { startCluster } from './up.js'
-export type { UpOptions, UpStep } from './up-options.js'
+export type { TlsUpOptions, UpOptions, UpStep } from './up-options.js'

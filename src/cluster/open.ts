@@ -13,7 +13,7 @@ import { parseFields } from './replies.js'
 /**
  * The cluster of a data folder (default `.shardq/cluster`) whose nodes all run, to look at or to strike; starts
  * nothing and changes nothing. Null when the folder holds no cluster.
- * @throws ClusterNotReadyError naming every node that does not run, DataDirError
+ * @throws ClusterNotReadyError naming every node that does not run, AuthenticationError, TlsError, DataDirError
  */
 export async function openCluster(dataDir: string = DEFAULT_DATA_DIR): Promise<LocalCluster | null> {
   const started = performance.now()
@@ -26,6 +26,7 @@ export async function openCluster(dataDir: string = DEFAULT_DATA_DIR): Promise<L
   for (const { place, state } of found) {
     if (state.state === 'running') processes.set(place.port, state.process)
   }
+  for (const { state } of found) if (state.state === 'unresponsive' && state.refusal) throw state.refusal
   const missing = found.flatMap(({ place, state }) =>
     state.state === 'running' ? [] : [`node ${place.port} ${PROBLEMS[state.state]}`],
   )

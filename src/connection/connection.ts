@@ -3,6 +3,7 @@ import {
   NotConnectedError,
   QueueUnavailableError,
   ServerTooOldError,
+  TlsError,
   WrongModeError,
 } from '../errors.js'
 import type { ScriptCall } from '../scripts/script.js'
@@ -12,6 +13,7 @@ import type { ConnectionOptions } from './options.js'
 import { concernsTopology, type Fault, faultOfReply, isCertain } from './replies.js'
 import type { Command } from './socket.js'
 import { resolveTarget } from './target.js'
+import { hungUpForTls } from './tls-fault.js'
 import { Topology } from './topology.js'
 
 export type Outcome<Value> =
@@ -63,7 +65,7 @@ export class Connection {
 
   /**
    * Finds the nodes; resolves once a seed has answered and every slot has an owner.
-   * @throws AuthenticationError, ServerTooOldError, WrongModeError as soon as a seed says so
+   * @throws AuthenticationError, TlsError, ServerTooOldError, WrongModeError as soon as a seed says so
    * @throws QueueUnavailableError if none has answered within `connectTimeoutMs`
    */
   async start(queue: string): Promise<void> {
@@ -226,11 +228,7 @@ export class Connection {
   /** true: reached; an Error: reached, and it will not do; false: not reached. */
   async #greet(seed: Node): Promise<boolean | Error> {
     const outcome = await seed.send('probe', 0, [['INFO', 'server']], this.commandTimeoutMs)
-    if (!outcome.ok) {
-      return outcome.fault.kind === 'denied'
-        ? new AuthenticationError(seed.name, { cause: outcome.fault.error })
-        : false
-    }
+    if (!outcome.ok) return (await this.#refusal(seed, outcome.fault)) ?? false
     const [info] = outcome.replies
     if (info instanceof Error) {
       const fault = faultOfReply(info)
@@ -242,6 +240,15 @@ export class Connection {
     const mode = fields.get('redis_mode') === 'cluster' ? 'cluster' : 'single'
     if (mode !== this.options.mode) return new WrongModeError(seed.name, this.options.mode)
     return this.topology.ask(seed)
+  }
+
+  /** What will be the same the next time: asking again would only hold up the caller. */
+  async #refusal(seed: Node, { kind, error }: Fault): Promise<Error | undefined> {
+    if (kind === 'denied') return new AuthenticationError(seed.name, { cause: error })
+    if (error instanceof TlsError) return error
+    if (kind !== 'lost' || resolveTarget(this.options).tls !== undefined) return undefined
+    const wantsTls = await hungUpForTls(seed.address, error, this.commandTimeoutMs)
+    return wantsTls ? new TlsError(seed.name, 'tls-only', { cause: error }) : undefined
   }
 }
 

@@ -49,7 +49,7 @@ export async function findTarget(
   signal: AbortSignal,
 ): Promise<Target> {
   const local = cluster instanceof LocalCluster ? cluster : null
-  const connection = cluster instanceof LocalCluster ? connectionOf(cluster) : cluster
+  const connection = cluster instanceof LocalCluster ? cluster.connection : cluster
   const access = accessOf(connection)
   const addressOf = (node: Address) => connection.natMap?.[nameOf(node)] ?? node
   const seen = await inspectAny(connection.nodes, access)
@@ -57,11 +57,6 @@ export async function findTarget(
   const shard = chooseShard(before, asked, addressOf)
   const nodeTimeoutMs = await readNodeTimeout(addressOf(shard.master), access)
   return { local, connection, access, before, shard, nodeTimeoutMs, addressOf }
-}
-
-function connectionOf(cluster: LocalCluster): ClusterConnectionOptions {
-  const { password } = cluster.access
-  return { mode: 'cluster', nodes: cluster.seeds, ...(password === undefined ? {} : { password }) }
 }
 
 async function whole(

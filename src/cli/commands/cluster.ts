@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { registerClusterCertificates } from './cluster-certificates.js'
 import { registerClusterCheck } from './cluster-check.js'
 import { registerClusterDrill } from './cluster-drill.js'
 import { registerClusterFix } from './cluster-fix.js'
@@ -16,4 +17,5 @@ export function registerCluster(program: Command): void {
   registerClusterCheck(cluster)
   registerClusterFix(cluster)
   registerClusterDrill(cluster)
+  registerClusterCertificates(cluster)
 }

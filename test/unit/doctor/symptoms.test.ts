@@ -51,6 +51,33 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
   ["Can't save in background: fork: Cannot allocate memory", 'overcommit'],
   ['WARNING Memory overcommit must be enabled!', 'overcommit'],
   ['you have Transparent Huge Pages (THP) support enabled in your kernel', 'huge-pages'],
+  [
+    'Error accepting a client connection: error:0A00010B:SSL routines::wrong version number',
+    'tls-on-one-side',
+  ],
+  [new queue.TlsError('10.0.0.5:7000', 'not-tls').message, 'tls-on-one-side'],
+  [new queue.TlsError('10.0.0.5:7000', 'tls-only').message, 'tls-on-one-side'],
+  [new queue.TlsError('10.0.0.5:7000', 'handshake').message, 'tls-on-one-side'],
+  ['self-signed certificate in certificate chain', 'unknown-authority'],
+  ['unable to verify the first certificate', 'unknown-authority'],
+  [
+    'Could not connect to Redis at 10.0.0.5:7000: SSL_connect failed: certificate verify failed',
+    'unknown-authority',
+  ],
+  [new queue.TlsError('10.0.0.5:7000', 'unknown-authority').message, 'unknown-authority'],
+  ['certificate has expired', 'certificate-expired'],
+  [new queue.TlsError('10.0.0.5:7000', 'expired').message, 'certificate-expired'],
+  [
+    "Hostname/IP does not match certificate's altnames: IP: 10.0.0.5 is not in the cert's list: ",
+    'certificate-of-another-host',
+  ],
+  [new queue.TlsError('10.0.0.5:7000', 'wrong-host').message, 'certificate-of-another-host'],
+  ['SSL routines:ssl3_read_bytes:tlsv13 alert certificate required', 'client-certificate'],
+  [
+    'Error accepting a client connection: error:0A0000C7:SSL routines::peer did not return a certificate',
+    'client-certificate',
+  ],
+  [new queue.TlsError('10.0.0.5:7000', 'client-certificate').message, 'client-certificate'],
   ['Write error saving DB on disk: No space left on device', 'disk-full'],
   [
     'fix has to wait: rebalance has been running on this cluster since 2026-01-01T10:00:00.000Z (process 7 on a)',
