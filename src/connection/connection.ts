@@ -1,10 +1,5 @@
-import {
-  AuthenticationError,
-  NotConnectedError,
-  QueueUnavailableError,
-  ServerTooOldError,
-  WrongModeError,
-} from '../errors.js'
+import { NotConnectedError, QueueUnavailableError, ServerTooOldError, WrongModeError } from '../errors.js'
+import { refusalOf } from '../rights/refusal.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { ConfirmedReplies } from './convoy.js'
 import type { Lane, Node } from './node.js'
@@ -189,8 +184,7 @@ export class Connection {
       const { fault } = outcome
       if (!isCertain(fault)) resent = true
       if (fault.kind === 'rejected') throw fault.error
-      if (fault.kind === 'denied')
-        throw new AuthenticationError(outcome.node?.name ?? '?', { cause: fault.error })
+      if (fault.kind === 'denied') throw refusalOf(outcome.node?.name ?? '?', fault.error)
       if (this.#stopped) throw new NotConnectedError(queue)
       if (performance.now() + RETRY_MS > deadline) {
         throw new QueueUnavailableError(queue, `no answer within ${timeoutMs} ms: ${fault.error.message}`, {
@@ -227,14 +221,12 @@ export class Connection {
   async #greet(seed: Node): Promise<boolean | Error> {
     const outcome = await seed.send('probe', 0, [['INFO', 'server']], this.commandTimeoutMs)
     if (!outcome.ok) {
-      return outcome.fault.kind === 'denied'
-        ? new AuthenticationError(seed.name, { cause: outcome.fault.error })
-        : false
+      return outcome.fault.kind === 'denied' && refusalOf(seed.name, outcome.fault.error)
     }
     const [info] = outcome.replies
     if (info instanceof Error) {
       const fault = faultOfReply(info)
-      return fault.kind === 'denied' ? new AuthenticationError(seed.name, { cause: info }) : false
+      return fault.kind === 'denied' && refusalOf(seed.name, info)
     }
     const fields = parseInfo(String(info))
     const tooOld = oldVersion(fields)
