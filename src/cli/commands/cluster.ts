@@ -5,6 +5,7 @@ import { registerClusterFix } from './cluster-fix.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
 import { registerClusterUp } from './cluster-up.js'
+import { registerClusterUsers } from './cluster-users.js'
 
 export function registerCluster(program: Command): void {
   const cluster = program
@@ -16,4 +17,5 @@ export function registerCluster(program: Command): void {
   registerClusterCheck(cluster)
   registerClusterFix(cluster)
   registerClusterDrill(cluster)
+  registerClusterUsers(cluster)
 }
