@@ -53,7 +53,7 @@ export const ROLES = {
     uses: [
       ...[...OPEN, queue.ENQUEUEING, queue.WORKING, queue.CONFIRMING],
       ...[queue.MANAGING, queue.REGISTERING, queue.SURVEYING],
-      ...[tools.OBSERVING, tools.CHECKING, tools.MENDING, tools.DRILLING, tools.GIVING_RIGHTS],
+      ...[tools.OBSERVING, tools.CHECKING, tools.FORMING, tools.MENDING, tools.DRILLING, tools.GIVING_RIGHTS],
     ],
     keys: 'all',
     channels: true,

@@ -1,8 +1,8 @@
 import type { Use } from './use.js'
 
 /**
- * What is done with the nodes of a cluster (`src/cluster`, `src/check`, `src/drill`). A tool that sends another command gets a
- * line here, and a call in test/helpers/operator-calls.ts, which shows that the operator may send it.
+ * What is done with the nodes of a cluster (`src/cluster`, `src/check`, `src/drill`). A tool that sends another command needs a
+ * line here: test/cluster/rights.test.ts reads what they send.
  */
 
 export const OBSERVING = {
@@ -19,6 +19,8 @@ export const CHECKING = {
     time: 'check: clocks',
     'acl|list': 'check, users: whether users are the same on all nodes',
     'cluster|countkeysinslot': 'check, fix: keys that are not where they belong',
+    bgsave: 'what check advises where the last one failed',
+    bgrewriteaof: 'the same',
   },
 } satisfies Use
 
@@ -31,7 +33,6 @@ export const MENDING = {
     'cluster|bumpepoch': 'a claim that counts',
     'cluster|forget': '--forget',
     asking: 'speak to the end of a move that does not own the slot',
-    readonly: 'look at keys of a replica',
     migrate: 'move keys',
     'restore-asking': 'what MIGRATE sends to the other end, as the same user',
     restore: 'the same, to a server that is no cluster node',
@@ -46,6 +47,21 @@ export const MENDING = {
     smembers: 'compare sets',
     hgetall: 'compare hashes',
     zrange: 'compare sorted sets',
+  },
+} satisfies Use
+
+/** Bringing nodes together, and waiting until they are ready. */
+export const FORMING = {
+  commands: {
+    'cluster|meet': 'introduce nodes to each other',
+    'cluster|myid': 'which node it is',
+    'cluster|set-config-epoch': 'each master begins with an epoch of its own',
+    'cluster|addslotsrange': 'deal out slots',
+    'cluster|replicate': 'make a replica',
+    'cluster|keyslot': 'a key of each shard, to write to it',
+    set: 'whether each shard takes a write',
+    wait: 'whether its replicas take it',
+    del: 'remove it',
   },
 } satisfies Use
 
