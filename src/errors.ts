@@ -136,8 +136,29 @@ export class AuthenticationError extends ShardqError {
   constructor(
     readonly node: string,
     options?: ErrorOptions,
+    problem = 'refused the credentials; check username and password (SHARDQ_REDIS_PASSWORD)',
   ) {
-    super(`${node} refused the credentials; check username and password (SHARDQ_REDIS_PASSWORD)`, options)
+    super(`${node} ${problem}`, options)
+  }
+}
+
+/**
+ * The server took our credentials, and the user lacks a right (NOPERM). Decision: give it the right, on every node; or do
+ * without what was asked. An AuthenticationError, too, since both are for whoever sets up users.
+ */
+export class NotPermittedError extends AuthenticationError {
+  constructor(
+    node: string,
+    /** What the user may not do, as far as the server tells: `run 'config|get'`, `access the key`. */
+    readonly missing: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      node,
+      options,
+      `does not permit its user to ${missing}; what each role needs: shardq cluster users print, and to give it: ` +
+        'shardq cluster users apply',
+    )
   }
 }
 

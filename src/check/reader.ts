@@ -1,4 +1,5 @@
 import { type Address, type LinkOptions, type NodeLink, withLink } from '../cluster/link.js'
+import { parseUsers, textOf } from '../cluster/users/stored.js'
 
 /** All that may be said to a server besides what `Observer` asks. There is no way to send it anything else. */
 type Question = readonly ['TIME'] | readonly ['ACL', 'LIST'] | readonly ['CLUSTER', 'COUNTKEYSINSLOT', number]
@@ -29,15 +30,8 @@ export class Reader {
 
   /** The rules of each user, with hashes of passwords in them: to be compared, never to be shown. */
   async users(): Promise<ReadonlyMap<string, string>> {
-    const users = (await this.#ask('ACL', 'LIST')) as string[]
-    return new Map(
-      users.map((line) => {
-        const [, name = '', ...rules] = line.split(' ')
-        // Each process lists them in an order of its own, and some tell a default that others leave out.
-        const told = rules.filter((rule) => rule !== 'sanitize-payload').sort()
-        return [name, told.join(' ')]
-      }),
-    )
+    const users = parseUsers((await this.#ask('ACL', 'LIST')) as string[])
+    return new Map([...users].map(([name, user]) => [name, textOf(user)]))
   }
 
   #ask(...[command, ...args]: Question): Promise<unknown> {

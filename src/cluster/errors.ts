@@ -111,6 +111,13 @@ export class NodeUnreachableError extends ShardqError {
   }
 }
 
+/** The default user was to be switched off, and somebody would be locked out. Nothing of that was done. Decision: mend the reasons. */
+export class LockOutError extends ShardqError {
+  constructor(readonly reasons: readonly string[]) {
+    super(`the default user stays on: ${reasons.join('; ')}`)
+  }
+}
+
 /** The caller's AbortSignal fired. What this call had started was ended again. */
 export class InterruptedError extends ShardqError {
   constructor(what: string, options?: ErrorOptions) {

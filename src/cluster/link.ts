@@ -1,7 +1,8 @@
 import type { TLSSocket, ConnectionOptions as TlsOptions } from 'node:tls'
 import { Redis } from 'ioredis'
 import { hungUpForTls, tellingTls, tlsErrorOf } from '../connection/tls-fault.js'
-import { AuthenticationError, ShardqError, TlsError } from '../errors.js'
+import { ShardqError, TlsError } from '../errors.js'
+import { isRefusal, refusalOf } from '../rights/refusal.js'
 import { NodeUnreachableError } from './errors.js'
 
 export interface Address {
@@ -55,6 +56,8 @@ export class NodeLink {
       // A node that is still loading its data answers INFO; the ready check would hold that back.
       enableReadyCheck: false,
       retryStrategy: () => null,
+      // It would tell its name by CLIENT SETINFO, which old servers do not know and few users may send.
+      disableClientInfo: true,
       // Every reply is awaited before we close, so there is nothing to linger for (2 s, by default).
       disconnectTimeout: 0,
       maxRetriesPerRequest: 0,
@@ -131,10 +134,7 @@ const unreachable = (address: Address, cause: Error) => new NodeUnreachableError
 /** The one place where this library reads what ioredis or the server says of a failure. */
 function explain(address: Address, error: unknown): Error {
   const known = error instanceof Error ? error : new Error(String(error))
-  if (/^(NOAUTH|WRONGPASS|NOPERM)/.test(known.message)) {
-    // Not the error itself: ioredis hangs the command on it, password and all.
-    return new AuthenticationError(nameOf(address), { cause: new Error(known.message) })
-  }
+  if (isRefusal(known)) return refusalOf(nameOf(address), known)
   return known.message === 'Command timed out' ? unreachable(address, known) : known
 }
 

@@ -1,11 +1,11 @@
 import {
-  AuthenticationError,
   NotConnectedError,
   QueueUnavailableError,
   ServerTooOldError,
   TlsError,
   WrongModeError,
 } from '../errors.js'
+import { refusalOf } from '../rights/refusal.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { ConfirmedReplies } from './convoy.js'
 import type { Lane, Node } from './node.js'
@@ -191,8 +191,7 @@ export class Connection {
       const { fault } = outcome
       if (!isCertain(fault)) resent = true
       if (fault.kind === 'rejected') throw fault.error
-      if (fault.kind === 'denied')
-        throw new AuthenticationError(outcome.node?.name ?? '?', { cause: fault.error })
+      if (fault.kind === 'denied') throw refusalOf(outcome.node?.name ?? '?', fault.error)
       if (this.#stopped) throw new NotConnectedError(queue)
       if (performance.now() + RETRY_MS > deadline) {
         throw new QueueUnavailableError(queue, `no answer within ${timeoutMs} ms: ${fault.error.message}`, {
@@ -232,7 +231,7 @@ export class Connection {
     const [info] = outcome.replies
     if (info instanceof Error) {
       const fault = faultOfReply(info)
-      return fault.kind === 'denied' ? new AuthenticationError(seed.name, { cause: info }) : false
+      return fault.kind === 'denied' && refusalOf(seed.name, info)
     }
     const fields = parseInfo(String(info))
     const tooOld = oldVersion(fields)
@@ -244,7 +243,7 @@ export class Connection {
 
   /** What will be the same the next time: asking again would only hold up the caller. */
   async #refusal(seed: Node, { kind, error }: Fault): Promise<Error | undefined> {
-    if (kind === 'denied') return new AuthenticationError(seed.name, { cause: error })
+    if (kind === 'denied') return refusalOf(seed.name, error)
     if (error instanceof TlsError) return error
     if (kind !== 'lost' || resolveTarget(this.options).tls !== undefined) return undefined
     const wantsTls = await hungUpForTls(seed.address, error, this.commandTimeoutMs)

@@ -6,6 +6,7 @@ import { registerClusterFix } from './cluster-fix.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
 import { registerClusterUp } from './cluster-up.js'
+import { registerClusterUsers } from './cluster-users.js'
 
 export function registerCluster(program: Command): void {
   const cluster = program
@@ -18,4 +19,5 @@ export function registerCluster(program: Command): void {
   registerClusterFix(cluster)
   registerClusterDrill(cluster)
   registerClusterCertificates(cluster)
+  registerClusterUsers(cluster)
 }

@@ -71,6 +71,13 @@ export const FROM_SHARDQ = {
     mend: ['export SHARDQ_REDIS_PASSWORD_FILE=/path/to/password'],
     checks: ['password-missing', 'password-wrong', 'rights-missing', 'users-differ', 'settings-differ'],
   },
+  'not-permitted': {
+    pattern: /NotPermittedError|does not permit its user to/,
+    means: () => 'the server knows the user, and the user lacks a right',
+    why: 'The user has another role than the program, is limited to other queues, or was made on some nodes only or for an older shardq.',
+    mend: ['shardq cluster users compare', 'shardq cluster users apply --user NAME=ROLE'],
+    checks: ['rights-missing', 'users-differ'],
+  },
   'server-too-old': {
     pattern: /ServerTooOldError|shardq needs Redis/,
     means: () => 'the server is older than Redis 7.0 or Valkey 8.0',
@@ -140,7 +147,7 @@ export const FROM_SHARDQ = {
     ],
   },
   'cluster-command': {
-    pattern: /DataDirError|NodeStopError|InterruptedError|DrillNotPermittedError|PortInUseError/,
+    pattern: /DataDirError|NodeStopError|InterruptedError|DrillNotPermittedError|PortInUseError|LockOutError/,
     means: () => 'a command of shardq could not do what it was to do; the message says what to type next',
     why: 'Nothing is left half done: what it had started was ended again.',
     mend: ['shardq cluster status'],

@@ -17,6 +17,11 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
   ['(error) NOAUTH Authentication required.', 'noauth'],
   ['WRONGPASS invalid username-password pair or user is disabled.', 'wrongpass'],
   ["NOPERM this user has no permissions to run the 'info' command", 'noperm'],
+  ["ERR The user executing the script can't run this command or subcommand script: a8e0", 'noperm'],
+  [
+    "NotPermittedError: 10.0.0.5:7000 does not permit its user to run 'config|get'; what each role needs: ...",
+    'not-permitted',
+  ],
   ['DENIED Redis is running in protected mode because protected mode is enabled', 'denied'],
   ["OOM command not allowed when used memory > 'maxmemory'.", 'oom'],
   [
