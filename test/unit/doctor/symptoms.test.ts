@@ -52,6 +52,8 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
   ['WARNING Memory overcommit must be enabled!', 'overcommit'],
   ['you have Transparent Huge Pages (THP) support enabled in your kernel', 'huge-pages'],
   ['Write error saving DB on disk: No space left on device', 'disk-full'],
+  ['no cluster was created, and nothing was changed', 'create-refused'],
+  ['10.0.0.1:6379 does not permit CLUSTER SETSLOT, without which cluster fix cannot work', 'not-permitted'],
 ]
 
 it.each(MESSAGES)('%s', (message, symptom) => {
