@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
 import { registerClusterCheck } from './cluster-check.js'
+import { registerClusterCreate } from './cluster-create.js'
 import { registerClusterDrill } from './cluster-drill.js'
+import { registerClusterFirewall } from './cluster-firewall.js'
 import { registerClusterFix } from './cluster-fix.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
@@ -11,9 +13,11 @@ export function registerCluster(program: Command): void {
     .command('cluster')
     .description('create, stop, look at, check, mend and drill a Redis Cluster')
   registerClusterUp(cluster)
+  registerClusterCreate(cluster)
   registerClusterStop(cluster)
   registerClusterStatus(cluster)
   registerClusterCheck(cluster)
   registerClusterFix(cluster)
   registerClusterDrill(cluster)
+  registerClusterFirewall(cluster)
 }
