@@ -4,6 +4,7 @@ export {
   type CreateOptions,
   type CreatePlan,
   createCluster,
+  isOneCluster,
   type NewNode,
   type PlannedCreate,
   type PlannedNode,

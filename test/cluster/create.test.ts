@@ -41,6 +41,8 @@ it('makes a cluster of servers that run, says what one machine is not, and does 
       expect(await link.text('CONFIG', 'GET', 'cluster-node-timeout')).toBe('cluster-node-timeout,5000')
     })
   await expect(createCluster({ nodes })).rejects.toThrow('is in a cluster already')
+  const again = await shardq(['cluster', 'create', '--if-missing', '--nodes', listed(nodes)])
+  expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining('one cluster already') })
 }, 30_000)
 
 it('refuses what cannot work before anything is changed', async () => {

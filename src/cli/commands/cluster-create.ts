@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import {
   type CreatedCluster,
   type CreatePlan,
+  isOneCluster,
   type NewNode,
   nameOf,
   planCreate,
@@ -18,6 +19,7 @@ interface CreateFlags extends CommonOptions {
   readonly nodes: readonly NewNode[]
   readonly replicasPerMaster?: number
   readonly reset?: boolean
+  readonly ifMissing?: boolean
   readonly dryRun?: boolean
   readonly yes?: boolean
   readonly timeoutMs?: number
@@ -45,6 +47,10 @@ export function registerClusterCreate(cluster: Command): void {
       '--reset',
       'take empty nodes that know only one another, as a `create` that was killed leaves them',
     )
+    .option(
+      '--if-missing',
+      'where these servers, and no others, are one cluster already: say so, and end with 0',
+    )
     .option('--dry-run', 'show the plan, change nothing')
     .option('--yes', 'do not ask')
     .option('--timeout-ms <ms>', 'longest wait until the cluster is ready (default: 30000)', wholeNumber(1))
@@ -64,9 +70,17 @@ Examples:
 
 async function clusterCreate(flags: CreateFlags, output: Output, signal: AbortSignal): Promise<void> {
   const { nodes, replicasPerMaster, reset, timeoutMs } = flags
+  const access = await credentials(flags)
+  if (flags.ifMissing && (await isOneCluster(nodes, access))) {
+    output.document({ created: false, nodes: nodes.map(nameOf) })
+    output.line(
+      `${output.colors.green('✓')} these ${nodes.length} are one cluster already; nothing was changed`,
+    )
+    return
+  }
   const plan = await planCreate({
     nodes,
-    ...(await credentials(flags)),
+    ...access,
     signal,
     ...(replicasPerMaster === undefined ? {} : { replicasPerMaster }),
     ...(reset === undefined ? {} : { reset }),

@@ -3,9 +3,11 @@ import { InvalidOptionError } from '../../errors.js'
 import { CreateFailedError, CreateRefusedError, InterruptedError } from '../errors.js'
 import { formCluster, restoreNodeTimeout, slotRanges } from '../form.js'
 import type { ClusterStatus } from '../inspect.js'
-import { type LinkOptions, NodeLink } from '../link.js'
-import type { SlotRange } from '../slots.js'
+import { type Address, type LinkOptions, NodeLink } from '../link.js'
+import { Observer } from '../observer.js'
+import { ALL_SLOTS, countIn, type SlotRange } from '../slots.js'
 import { spread } from '../spread.js'
+import { campsOf, witnessesOf } from '../views.js'
 import { type Candidate, lookAt, type NewNode } from './candidates.js'
 import { judge } from './obstacles.js'
 import { resetAll } from './reset.js'
@@ -119,6 +121,22 @@ export async function planCreate(options: CreateOptions): Promise<PlannedCreate>
  */
 export async function createCluster(options: CreateOptions): Promise<CreatedCluster> {
   return (await planCreate(options)).run()
+}
+
+/**
+ * Whether these servers, all of them and no others, are one cluster already in which all agree: then there is nothing to
+ * create, and nothing was done. False where one does not answer.
+ */
+export async function isOneCluster(nodes: readonly Address[], options: LinkOptions = {}): Promise<boolean> {
+  const observer = new Observer(nodes, options)
+  try {
+    const observation = await observer.observe()
+    const [camp, ...others] = campsOf(observation)
+    const all = witnessesOf(observation).length === nodes.length && camp?.view.length === nodes.length
+    return all && others.length === 0 && countIn(camp.view.flatMap(({ slots }) => slots)) === ALL_SLOTS
+  } finally {
+    observer.close()
+  }
 }
 
 /** Masters first. */
