@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LinkOptions } from '../cluster/link.js'
+import { isForbidden } from '../cluster/replies.js'
 import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../cluster/slots.js'
 import { type HostFacts, hostFacts } from './host.js'
 import { type Knock, knock } from './knock.js'
@@ -47,6 +48,7 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
   const deadline = performance.now() + STRAYS_MS
 
   async function question(node: Live): Promise<void> {
+    if (!node.config) notes.push(`${node.name} does not let us see its settings (CONFIG GET)`)
     try {
       await withReader(node.address, options, async (reader) => {
         if (reader.certificateEndsMs !== undefined) certificates.set(node.name, reader.certificateEndsMs)
@@ -73,8 +75,7 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
     try {
       await look()
     } catch (error) {
-      if (!/NOPERM|unknown command/i.test(`${(error as Error).message} ${(error as Error).cause}`))
-        throw error
+      if (!isForbidden(error as Error)) throw error
       notes.push(`${node.name} does not let us see ${what}`)
     }
   }

@@ -174,3 +174,51 @@ export class LockUnavailableError extends ShardqError {
     )
   }
 }
+
+/** These servers cannot become a cluster as they are. Nothing was changed. Decision: what each problem says. */
+export class CreateRefusedError extends ShardqError {
+  constructor(
+    /** Each names the node, what is wrong with it, and the way out. */
+    readonly problems: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(
+      `no cluster was created, and nothing was changed:\n${problems.map((each) => `  - ${each}`).join('\n')}`,
+      options,
+    )
+  }
+}
+
+/** Making one cluster of servers failed half way. Decision: mend what `cause` says, and create again. */
+export class CreateFailedError extends ShardqError {
+  constructor(
+    problem: string,
+    /** Nodes that are not empty again. None: all are as they were. */
+    readonly left: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    const undone =
+      left.length === 0
+        ? 'every node is empty again, and it can be run again'
+        : `${left.join(', ')} could not be made empty again; when they answer: shardq cluster create --reset`
+    super(`no cluster was created: ${problem}; ${undone}`, options)
+  }
+}
+
+/** The server does not permit a command that ours cannot do without, and nothing was done. Decision: the provider's own tool. */
+export class AdministrationRefusedError extends ShardqError {
+  constructor(
+    readonly node: string,
+    /** `CLUSTER SETSLOT` */
+    readonly command: string,
+    /** What needs it: `cluster fix`. */
+    readonly what: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${node} does not permit ${command}, without which ${what} cannot work; nothing was done. Where the cluster is hosted, its ` +
+        'provider does this; on your own servers use a user who may',
+      options,
+    )
+  }
+}

@@ -1,4 +1,16 @@
 /** `shardq/cluster`: create, inspect and stop a Redis Cluster on this machine, from code. */
+
+export {
+  type CreatedCluster,
+  type CreateOptions,
+  type CreatePlan,
+  createCluster,
+  isOneCluster,
+  type NewNode,
+  type PlannedCreate,
+  type PlannedNode,
+  planCreate,
+} from './create/index.js'
 export { DEFAULT_DATA_DIR, localTarget } from './data-dir.js'
 export * from './errors.js'
 export {
@@ -8,6 +20,13 @@ export {
   findServer,
   type RedisServer,
 } from './find-server.js'
+export {
+  FIREWALLS,
+  type Firewall,
+  type FirewalledNode,
+  firewallRules,
+  type HostRules,
+} from './firewall.js'
 export {
   commandsOf,
   describe as describeStep,

@@ -17,7 +17,16 @@ export interface LinkOptions {
   readonly password?: string
   /** `true` for TLS with the system's certificates, or Node's own TLS options. Default: no TLS. */
   readonly tls?: boolean | TlsOptions
+  /**
+   * Where to connect in place of the addresses that the cluster announces: `'10.0.0.1:6379' -> { host, port }`. Nodes are called
+   * by what they announce all the same, since it is what they call each other.
+   */
+  readonly natMap?: Readonly<Record<string, Address>>
 }
+
+/** Where a node is reached from here. */
+export const reachedAt = (address: Address, { natMap }: LinkOptions): Address =>
+  natMap?.[nameOf(address)] ?? address
 
 export const DEFAULT_TIMEOUT_MS = 1_000
 
@@ -44,8 +53,10 @@ export class NodeLink {
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const tls = Boolean(options.tls)
+    const { host, port } = reachedAt(address, options)
     const redis = new Redis({
-      ...address,
+      host,
+      port,
       ...(options.username === undefined ? {} : { username: options.username }),
       ...(options.password === undefined ? {} : { password: options.password }),
       ...(options.tls ? { tls: options.tls === true ? {} : options.tls } : {}),
@@ -64,7 +75,7 @@ export class NodeLink {
     })
     const link = new NodeLink(address, redis, { tls, timeoutMs })
     try {
-      await tellingTls({ address, tls, timeoutMs }, () =>
+      await tellingTls({ address: { host, port }, tls, timeoutMs }, () =>
         redis.connect().catch((error: Error) => Promise.reject(link.#broke ?? error)),
       )
     } catch (error) {

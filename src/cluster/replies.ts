@@ -68,3 +68,7 @@ function parseRange(text: string): readonly [number, number] {
   const [first, last] = text.split('-')
   return [Number(first), Number(last ?? first)]
 }
+
+/** Whether a command was refused to this user, or has been taken out of the server. */
+export const isForbidden = (error: Error) =>
+  /NOPERM|unknown (sub)?command/i.test(`${error.message} ${error.cause}`)

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NodeUnreachableError, type NodeView } from '../cluster/index.js'
 import { NodeLink, withLink } from '../cluster/link.js'
+import { mustPermit } from '../cluster/permitted.js'
 import { DrillNotPermittedError } from './errors.js'
 import type { Hands } from './hands.js'
 import type { DrillKind } from './options.js'
@@ -29,12 +30,17 @@ export class RemoteHands implements Hands {
   readonly #asleep = new Map<string, () => Promise<void>>()
 
   constructor(
-    private readonly target: Pick<Target, 'access' | 'addressOf'>,
+    private readonly target: Pick<Target, 'access' | 'addressOf' | 'shard'>,
     private readonly repairs: Repairs,
   ) {}
 
   async check(kind: DrillKind, nodes: readonly NodeView[]): Promise<void> {
-    if (kind !== 'freeze' && kind !== 'replica-lag') return
+    const { access, addressOf, shard } = this.target
+    const asked = [shard.master, ...shard.replicas].map(addressOf)
+    // Keys that are left of the queue are found slot by slot.
+    const needed = ['CLUSTER COUNTKEYSINSLOT', kind === 'failover' ? 'CLUSTER FAILOVER' : 'SHUTDOWN'] as const
+    if (kind !== 'freeze' && kind !== 'replica-lag')
+      return mustPermit(asked, access, `cluster drill --kind ${kind}`, needed)
     for (const node of nodes) {
       try {
         await this.#with(node, (link) => link.text('DEBUG', 'SLEEP', 0))

@@ -50,7 +50,8 @@ export async function findTarget(
 ): Promise<Target> {
   const local = cluster instanceof LocalCluster ? cluster : null
   const connection = cluster instanceof LocalCluster ? cluster.connection : cluster
-  const access = accessOf(connection)
+  // `addressOf` translates, and what is translated must not be translated again.
+  const { natMap: _, ...access } = accessOf(connection)
   const addressOf = (node: Address) => connection.natMap?.[nameOf(node)] ?? node
   const seen = await inspectAny(connection.nodes, access)
   const before = await whole(seen.nodes.map(addressOf), access, signal)

@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
 import { registerClusterCertificates } from './cluster-certificates.js'
 import { registerClusterCheck } from './cluster-check.js'
+import { registerClusterCreate } from './cluster-create.js'
 import { registerClusterDrill } from './cluster-drill.js'
+import { registerClusterFirewall } from './cluster-firewall.js'
 import { registerClusterFix } from './cluster-fix.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
@@ -13,6 +15,7 @@ export function registerCluster(program: Command): void {
     .command('cluster')
     .description('create, stop, look at, check, mend and drill a Redis Cluster')
   registerClusterUp(cluster)
+  registerClusterCreate(cluster)
   registerClusterStop(cluster)
   registerClusterStatus(cluster)
   registerClusterCheck(cluster)
@@ -20,4 +23,5 @@ export function registerCluster(program: Command): void {
   registerClusterDrill(cluster)
   registerClusterCertificates(cluster)
   registerClusterUsers(cluster)
+  registerClusterFirewall(cluster)
 }

@@ -174,6 +174,20 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster check', 'shardq cluster fix'],
     checks: ['cluster-down', 'slots-unassigned', 'node-failed', 'maxmemory-reached'],
   },
+  'create-refused': {
+    pattern: /CreateRefusedError|CreateFailedError|no cluster was created/,
+    means: () => 'servers that run were not made one cluster',
+    why: 'Each line says what is wrong with one of them, and what mends it; what had been begun was undone.',
+    mend: ['shardq cluster create --nodes HOST:PORT,... --dry-run', 'shardq cluster firewall --help'],
+    checks: ['nothing-listens', 'masterauth-missing', 'protected-mode', 'bus-port', 'duplicate-node-id'],
+  },
+  'administration-refused': {
+    pattern: /AdministrationRefusedError|does not permit .*, without which/,
+    means: () => 'the server does not let this user have a command that the tool cannot do without',
+    why: 'Hosted services keep administration to themselves; elsewhere the ACL user has too few rights.',
+    mend: ['shardq cluster check', 'shardq cluster status'],
+    checks: ['users-differ'],
+  },
   'node-unreachable': {
     pattern: /NodeUnreachableError/,
     means: () => 'no answer came from a node',

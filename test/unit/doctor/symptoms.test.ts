@@ -90,6 +90,11 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
   ],
   ['rebalance lost its lock on the cluster (it could not be renewed for 20 s)', 'operation-lost'],
   ['the cluster does not take the lock for rebalance (CLUSTERDOWN Hash slot not served)', 'lock-unavailable'],
+  ['no cluster was created, and nothing was changed', 'create-refused'],
+  [
+    '10.0.0.1:6379 does not permit CLUSTER SETSLOT, without which cluster fix cannot work',
+    'administration-refused',
+  ],
 ]
 
 it.each(MESSAGES)('%s', (message, symptom) => {
