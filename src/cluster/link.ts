@@ -38,6 +38,8 @@ export class NodeLink {
       ...(options.password === undefined ? {} : { password: options.password }),
       ...(options.tls ? { tls: options.tls === true ? {} : options.tls } : {}),
       protocol: 2,
+      // CLIENT SETINFO (Redis 7.2): a user with few rights is refused it, and each refusal stands in ACL LOG.
+      disableClientInfo: true,
       lazyConnect: true,
       connectTimeout: timeoutMs,
       commandTimeout: timeoutMs,
