@@ -1,4 +1,5 @@
 import { ShardqError } from '../errors.js'
+import type { Holder } from './operation/holder.js'
 
 /** No Redis or Valkey server was found. Decision: type `command`, or pass --redis-path. */
 export class ServerNotFoundError extends ShardqError {
@@ -114,5 +115,55 @@ export class NodeUnreachableError extends ShardqError {
 export class InterruptedError extends ShardqError {
   constructor(what: string, options?: ErrorOptions) {
     super(`${what} was interrupted; everything it had started was ended again`, options)
+  }
+}
+
+/** Something else is changing the cluster. Nothing was done. Decision: wait for it, or end it. */
+export class OperationInProgressError extends ShardqError {
+  constructor(
+    /** What was to be done. */
+    readonly operation: string,
+    readonly holder: Holder,
+    /** For how long its lock outlives it, should it have died on another host. */
+    leaseMs: number,
+  ) {
+    super(
+      `${operation} has to wait: ${holder.operation} has been running on this cluster since ${holder.since} ` +
+        `(process ${holder.pid} on ${holder.host}); let it finish, or end it there with: kill -INT ${holder.pid} - ` +
+        `if it is gone already, its lock ends ${leaseMs / 1000} s after it`,
+    )
+  }
+}
+
+/** The lock under which the operation ran is lost, so it ended after the step under way. Decision: run it again. */
+export class OperationLostError extends ShardqError {
+  constructor(
+    readonly operation: string,
+    private readonly why: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${operation} lost its lock on the cluster (${why}) and ended after the step under way; run it again, it goes on from there`,
+      options,
+    )
+  }
+
+  /** The same, with what the operation failed with when it was ended. */
+  because(cause: unknown): OperationLostError {
+    return new OperationLostError(this.operation, this.why, { cause })
+  }
+}
+
+/** The cluster does not take the lock that keeps two operations apart. Nothing was done. Decision: mend the cluster first. */
+export class LockUnavailableError extends ShardqError {
+  constructor(
+    readonly operation: string,
+    options: ErrorOptions & { cause: Error },
+  ) {
+    super(
+      `the cluster does not take the lock for ${operation} (${options.cause.message}); ` +
+        'look at it with: shardq cluster check, and mend it with: shardq cluster fix',
+      options,
+    )
   }
 }

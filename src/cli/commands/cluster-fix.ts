@@ -82,6 +82,7 @@ async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal):
     ...access,
     signal,
     onProgress: (progress) => printProgress(progress, output),
+    onUnlocked: ({ message }) => output.line(`${output.colors.red('!')} going on without a lock: ${message}`),
     ...(forget === undefined ? {} : { forget }),
     ...(bigKeys === undefined ? {} : { bigKeys }),
     ...(bigKeyMb === undefined ? {} : { bigKeyBytes: bigKeyMb * 1024 * 1024 }),

@@ -5,6 +5,7 @@
 import { InterruptedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { nameOf } from '../observer.js'
+import { withOperation } from '../operation/index.js'
 import { parseOpenSlots } from '../slots.js'
 import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
 import { carryOut } from './carry-out.js'
@@ -39,6 +40,8 @@ export interface FixOptions extends LinkOptions {
   readonly signal?: AbortSignal
   /** Told before and after each step, and after each batch of keys. */
   readonly onProgress?: (progress: FixProgress) => void
+  /** Told why, when the repair goes on without the lock that keeps two operations apart: a broken cluster may not take it. */
+  readonly onUnlocked?: (why: Error) => void
 }
 
 export type FixProgress =
@@ -57,9 +60,12 @@ export interface FixReport {
 }
 
 const BIG_KEY_BYTES = 32 * 1024 * 1024
+/** A cluster that is to be mended is not waited for long to take a lock. */
+const LOCK_PATIENCE_MS = 1_000
 
 /** What is to be done, and a function that does it. */
 export interface PlannedFix extends FixPlan {
+  /** @throws OperationInProgressError when something else is changing the cluster, OperationLostError */
   run(): Promise<FixReport>
 }
 
@@ -71,8 +77,20 @@ export async function planFix(seeds: readonly Address[], options: FixOptions = {
   const evidence = await look(seeds, options)
   mustBeCluster(evidence)
   const plan = planFrom(evidence, options)
-  return { ...plan, run: () => carryOutAll(plan, evidence, seeds, options) }
+  const operation = {
+    name: 'fix',
+    patienceMs: LOCK_PATIENCE_MS,
+    onUnlocked: (why: Error) => options.onUnlocked?.(why),
+  }
+  const run = () =>
+    withOperation(seedsOf(evidence), options, operation, options.signal, (signal) =>
+      carryOutAll(plan, evidence, seeds, { ...options, signal }),
+    )
+  return { ...plan, run }
 }
+
+/** Those that answer: others would be asked in vain for the lock. */
+const seedsOf = ({ observation }: Evidence) => witnessesOf(observation).map(({ address }) => address)
 
 async function carryOutAll(
   plan: FixPlan,

@@ -146,6 +146,27 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster status'],
     checks: ['not-redis', 'node-frozen'],
   },
+  'operation-in-progress': {
+    pattern: /OperationInProgressError|has been running on this cluster since/,
+    means: () => 'something else is changing this cluster: one operation at a time',
+    why: 'Two moves of one slot, or a restart of the node that keys are moved to, would undo what the other relies on. A lock of a process that is no more is taken over at once on its own host, and after 20 s from another.',
+    mend: ['shardq cluster status'],
+    checks: ['open-slots'],
+  },
+  'operation-lost': {
+    pattern: /OperationLostError|lost its lock on the cluster/,
+    means: () => 'an operation could not be sure any more to be the only one, and ended in good order',
+    why: 'The node that keeps its lock was out of reach, or this process stood still, for 20 s. What was done stays done; the same command goes on.',
+    mend: ['shardq cluster check', 'shardq cluster fix'],
+    checks: ['open-slots', 'node-frozen', 'node-failed', 'views-differ'],
+  },
+  'lock-unavailable': {
+    pattern: /LockUnavailableError|does not take the lock for/,
+    means: () => 'the cluster does not serve the key that keeps two operations apart, so it is not changed',
+    why: 'A slot without a master, a master without memory, or no majority. `cluster fix` works without it.',
+    mend: ['shardq cluster check', 'shardq cluster fix'],
+    checks: ['cluster-down', 'slots-unassigned', 'node-failed', 'maxmemory-reached'],
+  },
   'node-unreachable': {
     pattern: /NodeUnreachableError/,
     means: () => 'no answer came from a node',

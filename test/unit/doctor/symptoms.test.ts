@@ -52,6 +52,12 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
   ['WARNING Memory overcommit must be enabled!', 'overcommit'],
   ['you have Transparent Huge Pages (THP) support enabled in your kernel', 'huge-pages'],
   ['Write error saving DB on disk: No space left on device', 'disk-full'],
+  [
+    'fix has to wait: rebalance has been running on this cluster since 2026-01-01T10:00:00.000Z (process 7 on a)',
+    'operation-in-progress',
+  ],
+  ['rebalance lost its lock on the cluster (it could not be renewed for 20 s)', 'operation-lost'],
+  ['the cluster does not take the lock for rebalance (CLUSTERDOWN Hash slot not served)', 'lock-unavailable'],
 ]
 
 it.each(MESSAGES)('%s', (message, symptom) => {

@@ -1,0 +1,70 @@
+import { randomUUID } from 'node:crypto'
+import { readlinkSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { isAlive, type ProcessIdentity, processStamp } from '../processes.js'
+
+/** Who does something to a cluster: what, where, since when. */
+export interface Holder {
+  /** `rebalance`, as on the command line. */
+  readonly operation: string
+  readonly host: string
+  readonly pid: number
+  /** ISO 8601, by the clock of that host. */
+  readonly since: string
+}
+
+/** What is written into the cluster. */
+interface Note extends Holder, ProcessIdentity {
+  /** Where the pid means something: a host may have containers of the same name. */
+  readonly pids: string
+  /** Tells two operations of one process apart. */
+  readonly token: string
+}
+
+export async function makeNote(operation: string): Promise<string> {
+  const note: Note = {
+    operation,
+    host: hostname(),
+    pid: process.pid,
+    stamp: (await processStamp(process.pid)) ?? '',
+    since: new Date().toISOString(),
+    pids: pidSpace(),
+    token: randomUUID(),
+  }
+  return JSON.stringify(note)
+}
+
+/** A note that cannot be read is somebody's all the same. */
+export function readNote(text: string): Holder {
+  const { operation, host, pid, since } = parse(text)
+  return {
+    operation: operation ?? 'an operation',
+    host: host ?? '?',
+    pid: pid ?? 0,
+    since: since ?? new Date().toISOString(),
+  }
+}
+
+/** Whether it was written on this host, by a process that is no more. What happens on other hosts cannot be seen from here. */
+export async function isLeftBehind(text: string): Promise<boolean> {
+  const { host, pids, pid, stamp } = parse(text)
+  if (host !== hostname() || pids !== pidSpace() || pid === undefined || stamp === undefined) return false
+  return !(await isAlive({ pid, stamp }))
+}
+
+function parse(text: string): Partial<Note> {
+  try {
+    const note: unknown = JSON.parse(text)
+    return typeof note === 'object' && note !== null ? note : {}
+  } catch {
+    return {}
+  }
+}
+
+function pidSpace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid')
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * One operation at a time that changes a cluster. Two moves of the same slot, or a restart of the node that keys are being
+ * moved to, would each undo what the other relies on.
+ *
+ * The lock is a key in the cluster itself, `shardq:operation`, which says who holds it and is renewed while the operation runs:
+ * - Held by another: refused, with what runs where and since when.
+ * - Held by a process of this host that is no more (kill -9): taken over at once.
+ * - By one of another host that is no more: its lease runs out, 20 s after it was last renewed.
+ * - Not renewed for the length of the lease, or found in another's hands: the operation is told to end.
+ * - Its node fails over, or its slot is moved: it follows. What a failover forgets is written again at the next renewal;
+ *   between the two, 5 s at most, another operation could begin, so a replica is asked to confirm it first.
+ * - It cannot be written, since its slot is not served: `cluster fix` goes on without, everything else refuses.
+ */
+import type { Address, LinkOptions } from '../link.js'
+import { OperationLock } from './lock.js'
+
+export type { Holder } from './holder.js'
+export { OPERATION_KEY } from './lock.js'
+
+export interface OperationOptions {
+  /** What is done, as on the command line: `rebalance`. */
+  readonly name: string
+  /**
+   * How long the lock outlives a holder that cannot be seen, in ms. Default 20,000: a failover of the node that keeps it takes up
+   * to 9 s with a cluster-node-timeout of 5 s, and is to be survived.
+   */
+  readonly leaseMs?: number
+  /** Longest wait for a cluster that does not take the lock, in ms. Default 10,000. */
+  readonly patienceMs?: number
+  /** Given, the operation goes on without a lock where none can be had, after this was told why. */
+  readonly onUnlocked?: (why: Error) => void
+}
+
+/**
+ * Runs something that changes a cluster while nothing else does. `run` gets a signal that fires with `signal`, and when the
+ * lock is lost; it is to end then after the step under way.
+ * @throws OperationInProgressError when something else runs; LockUnavailableError when the cluster does not take the lock;
+ *   OperationLostError when it was lost on the way, with what `run` failed with as its cause; AuthenticationError; what `run` throws
+ */
+export async function withOperation<Result>(
+  seeds: readonly Address[],
+  access: LinkOptions,
+  options: OperationOptions,
+  signal: AbortSignal | undefined,
+  run: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const lock = new OperationLock(seeds, access, options)
+  const ending = signal ? AbortSignal.any([signal, lock.lost]) : lock.lost
+  try {
+    await lock.acquire(signal)
+    const result = await run(ending)
+    lock.throwIfLost()
+    return result
+  } catch (error) {
+    lock.throwIfLost(error)
+    throw error
+  } finally {
+    await lock.release()
+  }
+}

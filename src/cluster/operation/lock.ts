@@ -1,0 +1,129 @@
+import { AuthenticationError } from '../../errors.js'
+import {
+  InterruptedError,
+  LockUnavailableError,
+  OperationInProgressError,
+  OperationLostError,
+} from '../errors.js'
+import type { Address, LinkOptions } from '../link.js'
+import { isLeftBehind, makeNote, readNote } from './holder.js'
+import type { OperationOptions } from './index.js'
+import { KeyLink } from './key-link.js'
+
+export const OPERATION_KEY = 'shardq:operation'
+
+/** ARGV: our note, the note that ours may replace, ms. Returns nil when the lock is ours now, or else the note of who has it. */
+const HOLD = `
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] and held ~= ARGV[2] then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
+return false`
+
+/** ARGV: our note. */
+const LET_GO = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`
+
+const DEFAULTS = { leaseMs: 20_000, patienceMs: 10_000 } as const
+/** Tries before the lease is over; and the wait for a replica, without which it is held all the same. */
+const RENEWALS = 4
+const CONFIRM_MS = 500
+const RELEASE_MS = 1_000
+
+/** The lock of one operation, from `acquire` to `release`. */
+export class OperationLock {
+  readonly #link: KeyLink
+  readonly #lost = new AbortController()
+  readonly #leaseMs: number
+  #note = ''
+  /** By the monotonic clock; of the last renewal's beginning, since the lease may have been set that early. */
+  #heldSinceMs = 0
+  #timer: NodeJS.Timeout | undefined
+  #renewing: Promise<void> = Promise.resolve()
+  #why: OperationLostError | undefined
+
+  constructor(
+    seeds: readonly Address[],
+    access: LinkOptions,
+    private readonly options: OperationOptions,
+  ) {
+    this.#link = new KeyLink(seeds, access)
+    this.#leaseMs = options.leaseMs ?? DEFAULTS.leaseMs
+  }
+
+  /** Fires when the lock is lost. */
+  get lost(): AbortSignal {
+    return this.#lost.signal
+  }
+
+  async acquire(signal?: AbortSignal): Promise<void> {
+    const timeoutMs = this.options.patienceMs ?? DEFAULTS.patienceMs
+    this.#note = await makeNote(this.options.name)
+    try {
+      let held = await this.#hold('', { timeoutMs, signal })
+      if (held !== null && (await isLeftBehind(held))) held = await this.#hold(held, { timeoutMs, signal })
+      if (held !== null) throw new OperationInProgressError(this.options.name, readNote(held), this.#leaseMs)
+      await this.#link.call({ timeoutMs: 0, signal }, 'WAIT', 1, CONFIRM_MS).catch(() => {})
+    } catch (error) {
+      if (error instanceof OperationInProgressError || error instanceof AuthenticationError) throw error
+      if (signal?.aborted) throw new InterruptedError(this.options.name, { cause: error })
+      const why = new LockUnavailableError(this.options.name, { cause: error as Error })
+      if (!this.options.onUnlocked) throw why
+      this.options.onUnlocked(why)
+      return
+    }
+    this.#timer = setInterval(() => this.#tick(), this.#leaseMs / RENEWALS)
+  }
+
+  /** @throws OperationLostError if it is */
+  throwIfLost(cause?: unknown): void {
+    if (this.#why) throw cause === undefined ? this.#why : this.#why.because(cause)
+  }
+
+  /** Lets go of it, if it is ours; where that cannot be said to the cluster, it runs out by itself. */
+  async release(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#renewing
+    if (this.#timer)
+      await this.#link
+        .call({ timeoutMs: RELEASE_MS }, 'EVAL', LET_GO, 1, OPERATION_KEY, this.#note)
+        .catch(() => {})
+    this.#link.close()
+  }
+
+  /** A process that stood still comes here first when it runs on, before anything that was waiting for an answer. */
+  #tick(): void {
+    const leftMs = this.#heldSinceMs + this.#leaseMs - performance.now()
+    if (leftMs <= 0) this.#lose(`it could not be renewed for ${this.#leaseMs / 1000} s`)
+    else this.#renewing = this.#renewing.then(() => this.#renew())
+  }
+
+  async #renew(): Promise<void> {
+    if (this.#why) return
+    try {
+      const held = await this.#hold('', { timeoutMs: this.#leaseMs / RENEWALS, signal: this.lost })
+      if (held === null) return
+      const { operation, host, pid } = readNote(held)
+      this.#lose(`${operation} of process ${pid} on ${host} has it now`)
+    } catch {
+      // Tried again at the next tick, until the lease is over.
+    }
+  }
+
+  /** Null: it is ours. Otherwise the note of who has it. */
+  async #hold(
+    instead: string,
+    options: { timeoutMs: number; signal?: AbortSignal | undefined },
+  ): Promise<string | null> {
+    const beganMs = performance.now()
+    const args = [HOLD, 1, OPERATION_KEY, this.#note, instead, this.#leaseMs] as const
+    const held = await this.#link.call(options, 'EVAL', ...args)
+    if (held !== null) return String(held)
+    this.#heldSinceMs = beganMs
+    return null
+  }
+
+  #lose(why: string): void {
+    clearInterval(this.#timer)
+    this.#why = new OperationLostError(this.options.name, why)
+    this.#lost.abort(this.#why)
+  }
+}
