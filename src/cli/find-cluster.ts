@@ -1,5 +1,7 @@
+import { resolve } from 'node:path'
 import {
   type Address,
+  DEFAULT_DATA_DIR,
   inspectAny,
   type LinkOptions,
   type LocalCluster,
@@ -9,7 +11,7 @@ import {
 } from '../cluster/index.js'
 import { loadConfig } from '../config/index.js'
 import type { ClusterConnectionOptions } from '../connection/options.js'
-import { accessOf } from '../connection/target.js'
+import { accessOf, resolveTarget } from '../connection/target.js'
 import { InvalidOptionError } from '../errors.js'
 
 export interface ClusterFlags {
@@ -32,8 +34,7 @@ export interface FoundCluster {
 export async function findCluster(flags: ClusterFlags): Promise<FoundCluster> {
   const { redis } = await loadConfig(flags.config)
   const named = flags.node ? [flags.node] : flags.config === undefined ? null : addressesOf(redis)
-  const local = await localSeeds(flags.dataDir)
-  if (local && (named === null || named.every((node) => local.some((each) => isSame(each, node))))) {
+  if (await isLocal(flags, named)) {
     const cluster = await openCluster(flags.dataDir)
     if (cluster) return found(cluster, cluster.seeds, cluster.access)
   }
@@ -48,6 +49,20 @@ export async function findCluster(flags: ClusterFlags): Promise<FoundCluster> {
   const connection =
     redis.mode === 'cluster' ? { ...redis, nodes } : ({ mode: 'cluster', nodes, ...access } as const)
   return found(connection, nodes, access)
+}
+
+/** Whether what was named is the cluster of the data folder, or nothing was named and there is one. */
+async function isLocal({ dataDir }: ClusterFlags, named: readonly Address[] | null): Promise<boolean> {
+  const local = await localSeeds(dataDir)
+  if (!local) return false
+  return named === null || named.every((node) => local.some((each) => isSame(each, node)))
+}
+
+/** The data folder of the cluster that the flags name, whether all of its nodes run or not; null when it is not ours. */
+export async function localDirOf(flags: ClusterFlags): Promise<string | null> {
+  const { redis } = await loadConfig(flags.config)
+  const named = flags.node ? [flags.node] : flags.config === undefined ? null : resolveTarget(redis).seeds
+  return (await isLocal(flags, named)) ? resolve(flags.dataDir ?? DEFAULT_DATA_DIR) : null
 }
 
 function addressesOf(redis: Awaited<ReturnType<typeof loadConfig>>['redis']): readonly Address[] {

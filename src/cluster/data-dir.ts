@@ -23,6 +23,8 @@ export interface Manifest {
   readonly replicasPerMaster: number
   readonly profile: Profile
   readonly settings: Settings
+  /** The program that runs the nodes, where one was named; absent: what is found on PATH. */
+  readonly redisPath?: string
 }
 
 const MANIFEST = 'cluster.json'

@@ -42,6 +42,15 @@ export {
 } from './picture.js'
 export { freePorts } from './ports.js'
 export type { NodeView } from './replies.js'
+export {
+  describeRoll,
+  type PlannedRoll,
+  planRolling,
+  type RollingOptions,
+  type RollProgress,
+  type RollReport,
+  type RollStep,
+} from './rolling/index.js'
 export { type SingleOptions, type SingleServer, startSingle } from './single.js'
 export { type StopOptions, type StoppedNode, type StopReport, stopCluster } from './stop.js'
 export { startCluster } from './up.js'

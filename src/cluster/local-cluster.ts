@@ -1,6 +1,6 @@
-import { type Manifest, nodePlaces } from './data-dir.js'
+import { type Manifest, nodePlaces, readManifest } from './data-dir.js'
 import { NodeStartError } from './errors.js'
-import { ensureServer, type RedisServer } from './find-server.js'
+import { ensureServer, findServer, type RedisServer } from './find-server.js'
 import { type ClusterStatus, inspectAny } from './inspect.js'
 import { type Address, type LinkOptions, NodeLink } from './link.js'
 import { linkOptions, type NodePlace, probeNode, startNode } from './node.js'
@@ -107,7 +107,14 @@ export class LocalCluster {
     const found = await probeNode(place)
     if (found.state === 'running') return
     if (found.state !== 'down') throw new NodeStartError(port, `its port is ${found.state}`, '')
-    this.processes.set(port, await startNode(this.init.server ?? (await ensureServer()), place))
+    this.processes.set(port, await startNode(await this.server(), place))
+  }
+
+  /** It may have been upgraded by somebody else since. */
+  private async server(): Promise<RedisServer> {
+    const redisPath = (await readManifest(this.dataDir))?.redisPath
+    if (redisPath !== undefined) return findServer({ redisPath })
+    return this.init.server ?? ensureServer()
   }
 
   /** The cluster as the first node that answers sees it. */

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { InvalidOptionError } from '../errors.js'
 import type { Manifest } from './data-dir.js'
 import { DataDirError } from './errors.js'
@@ -17,7 +18,10 @@ export interface UpOptions {
   readonly replicasPerMaster?: number
   /** Default `.shardq/cluster` in the current folder. */
   readonly dataDir?: string
-  /** A server binary, or the folder that holds one. Default: SHARDQ_REDIS_PATH, then PATH. */
+  /**
+   * A server binary, or the folder that holds one. Default: the one that the cluster was made with, or was upgraded to, by its path;
+   * otherwise SHARDQ_REDIS_PATH, then PATH.
+   */
   readonly redisPath?: string
   /** Default `queue`. */
   readonly profile?: Profile
@@ -68,7 +72,15 @@ export function newManifest(options: UpOptions): Manifest {
     throw new InvalidOptionError('ports', `${ports.length} ports for ${count} nodes`)
   }
   checkPortNumbers(ports, options.ports ? 'ports' : 'basePort')
-  return { version: 1, ports, masters, replicasPerMaster, profile, settings: options.settings ?? {} }
+  return {
+    version: 1,
+    ports,
+    masters,
+    replicasPerMaster,
+    profile,
+    settings: options.settings ?? {},
+    ...(options.redisPath === undefined ? {} : { redisPath: resolve(options.redisPath) }),
+  }
 }
 
 /**

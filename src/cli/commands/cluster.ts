@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { registerClusterCheck } from './cluster-check.js'
 import { registerClusterDrill } from './cluster-drill.js'
 import { registerClusterFix } from './cluster-fix.js'
+import { registerClusterRollingRestart } from './cluster-rolling-restart.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
 import { registerClusterUp } from './cluster-up.js'
@@ -16,4 +17,5 @@ export function registerCluster(program: Command): void {
   registerClusterCheck(cluster)
   registerClusterFix(cluster)
   registerClusterDrill(cluster)
+  registerClusterRollingRestart(cluster)
 }
