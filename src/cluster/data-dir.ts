@@ -29,6 +29,8 @@ export interface Manifest {
   readonly settings: Settings
   /** Absent where the nodes do not speak TLS. `dir`: the certificates; a relative path begins at the data folder. */
   readonly tls?: { readonly dir: string; readonly authClients: boolean }
+  /** The program that runs the nodes, where one was named; absent: what is found on PATH. */
+  readonly redisPath?: string
 }
 
 const MANIFEST = 'cluster.json'

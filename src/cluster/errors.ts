@@ -222,3 +222,24 @@ export class AdministrationRefusedError extends ShardqError {
     )
   }
 }
+
+/**
+ * A rolling restart has ended before its end, between two steps: every shard is served. Decision: do what the problems name, and
+ * run it again; it goes on from there.
+ */
+export class RollingStoppedError extends ShardqError {
+  constructor(
+    readonly problems: readonly string[],
+    /** Names of the nodes that are done. */
+    readonly done: readonly string[],
+    /** Names of those that are not. */
+    readonly left: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(
+      `the rolling restart ${done.length === 0 ? 'did not begin' : `stopped with ${done.length} of ${done.length + left.length} nodes done`}: ` +
+        `${problems.join('; ')}; when that is mended, run it again: it goes on from there`,
+      options,
+    )
+  }
+}

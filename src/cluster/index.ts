@@ -62,6 +62,15 @@ export {
 export { freePorts } from './ports.js'
 export type { NodeView } from './replies.js'
 export {
+  describeRoll,
+  type PlannedRoll,
+  planRolling,
+  type RollingOptions,
+  type RollProgress,
+  type RollReport,
+  type RollStep,
+} from './rolling/index.js'
+export {
   CERTIFICATE_FILES,
   type CertificateSet,
   type CertificatesOptions,

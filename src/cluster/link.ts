@@ -61,14 +61,14 @@ export class NodeLink {
       ...(options.password === undefined ? {} : { password: options.password }),
       ...(options.tls ? { tls: options.tls === true ? {} : options.tls } : {}),
       protocol: 2,
+      // CLIENT SETINFO (Redis 7.2): a user with few rights is refused it, and each refusal stands in ACL LOG.
+      disableClientInfo: true,
       lazyConnect: true,
       connectTimeout: timeoutMs,
       commandTimeout: timeoutMs,
       // A node that is still loading its data answers INFO; the ready check would hold that back.
       enableReadyCheck: false,
       retryStrategy: () => null,
-      // It would tell its name by CLIENT SETINFO, which old servers do not know and few users may send.
-      disableClientInfo: true,
       // Every reply is awaited before we close, so there is nothing to linger for (2 s, by default).
       disconnectTimeout: 0,
       maxRetriesPerRequest: 0,

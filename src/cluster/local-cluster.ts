@@ -1,9 +1,9 @@
 import { join, resolve } from 'node:path'
 import type { ClusterConnectionOptions } from '../connection/options.js'
 import type { Access } from '../connection/target.js'
-import { type Manifest, nodePlaces } from './data-dir.js'
+import { type Manifest, nodePlaces, readManifest } from './data-dir.js'
 import { NodeStartError } from './errors.js'
-import { ensureServer, type RedisServer } from './find-server.js'
+import { ensureServer, findServer, type RedisServer } from './find-server.js'
 import { type ClusterStatus, inspectAny } from './inspect.js'
 import { type Address, NodeLink } from './link.js'
 import { linkOptions, type NodePlace, probeNode, startNode } from './node.js'
@@ -128,7 +128,14 @@ export class LocalCluster {
     if (found.state === 'running') return
     if (found.state === 'unresponsive' && found.refusal) throw found.refusal
     if (found.state !== 'down') throw new NodeStartError(port, `its port is ${found.state}`, '')
-    this.processes.set(port, await startNode(this.init.server ?? (await ensureServer()), place))
+    this.processes.set(port, await startNode(await this.server(), place))
+  }
+
+  /** It may have been upgraded by somebody else since. */
+  private async server(): Promise<RedisServer> {
+    const redisPath = (await readManifest(this.dataDir))?.redisPath
+    if (redisPath !== undefined) return findServer({ redisPath })
+    return this.init.server ?? ensureServer()
   }
 
   /** The cluster as the first node that answers sees it. */

@@ -19,7 +19,10 @@ export interface UpOptions {
   readonly replicasPerMaster?: number
   /** Default `.shardq/cluster` in the current folder. */
   readonly dataDir?: string
-  /** A server binary, or the folder that holds one. Default: SHARDQ_REDIS_PATH, then PATH. */
+  /**
+   * A server binary, or the folder that holds one. Default: the one that the cluster was made with, or was upgraded to, by its path;
+   * otherwise SHARDQ_REDIS_PATH, then PATH.
+   */
   readonly redisPath?: string
   /** Default `queue`. */
   readonly profile?: Profile
@@ -97,6 +100,7 @@ export function newManifest(options: UpOptions): Manifest {
   return {
     ...{ version: 1, ports, masters, replicasPerMaster, profile, settings: withoutSecrets(options.settings) },
     ...(tls === undefined ? {} : { tls }),
+    ...(options.redisPath === undefined ? {} : { redisPath: resolve(options.redisPath) }),
   }
 }
 

@@ -137,7 +137,7 @@ async function revive(
   }
   const ours = new Map<number, ProcessIdentity>()
   try {
-    const server = await locateServer(options)
+    const server = await locateServer({ ...remembered(manifest), ...options })
     await checkPortsFree(
       down.map(({ port }) => port),
       { bus: true },
@@ -155,6 +155,9 @@ async function revive(
     throw interruptedOr(error, options)
   }
 }
+
+/** An older server than the one that has written the data may not be able to read them. */
+const remembered = ({ redisPath }: Manifest) => (redisPath === undefined ? {} : { redisPath })
 
 const probeAll = (places: readonly NodePlace[]) =>
   Promise.all(places.map(async (place) => ({ place, found: await probeNode(place) })))

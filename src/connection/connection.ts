@@ -236,7 +236,8 @@ export class Connection {
     const fields = parseInfo(String(info))
     const tooOld = oldVersion(fields)
     if (tooOld !== undefined) return new ServerTooOldError(seed.name, tooOld)
-    const mode = fields.get('redis_mode') === 'cluster' ? 'cluster' : 'single'
+    // Valkey calls it otherwise, unless its extended-redis-compatibility is on.
+    const mode = (fields.get('redis_mode') ?? fields.get('server_mode')) === 'cluster' ? 'cluster' : 'single'
     if (mode !== this.options.mode) return new WrongModeError(seed.name, this.options.mode)
     return this.topology.ask(seed)
   }

@@ -5,6 +5,7 @@ import { registerClusterCreate } from './cluster-create.js'
 import { registerClusterDrill } from './cluster-drill.js'
 import { registerClusterFirewall } from './cluster-firewall.js'
 import { registerClusterFix } from './cluster-fix.js'
+import { registerClusterRollingRestart } from './cluster-rolling-restart.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
 import { registerClusterUp } from './cluster-up.js'
@@ -24,4 +25,5 @@ export function registerCluster(program: Command): void {
   registerClusterCertificates(cluster)
   registerClusterUsers(cluster)
   registerClusterFirewall(cluster)
+  registerClusterRollingRestart(cluster)
 }
