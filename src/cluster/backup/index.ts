@@ -1,0 +1,3 @@
+/** Backup and restore. How they think, and what they refuse, stands in docs/backup.md. */
+export { type BackupOptions, type BackupProgress, type BackupReport, backupCluster } from './backup.js'
+export type { BackupManifest, ShardFile } from './manifest.js'
