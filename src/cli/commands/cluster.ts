@@ -1,7 +1,9 @@
 import type { Command } from 'commander'
+import { registerClusterBackup } from './cluster-backup.js'
 import { registerClusterCheck } from './cluster-check.js'
 import { registerClusterDrill } from './cluster-drill.js'
 import { registerClusterFix } from './cluster-fix.js'
+import { registerClusterRestore } from './cluster-restore.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
 import { registerClusterUp } from './cluster-up.js'
@@ -16,4 +18,6 @@ export function registerCluster(program: Command): void {
   registerClusterCheck(cluster)
   registerClusterFix(cluster)
   registerClusterDrill(cluster)
+  registerClusterBackup(cluster)
+  registerClusterRestore(cluster)
 }

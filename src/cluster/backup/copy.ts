@@ -1,43 +1,87 @@
 import { RestoreIncompleteError } from '../errors.js'
 import type { NodeLink } from '../link.js'
 import type { Marker } from './marker.js'
-import type { SourceKey } from './pages.js'
+import { FOOTER_BYTES, type SourceKey, SUM } from './pages.js'
 import { isDivisible, lengthOf, piecesOf } from './pieces.js'
 import type { Target, TargetNode } from './target.js'
 
 /** How a key of the backup stands in the cluster that is filled. */
-export type Standing = 'same' | 'missing' | 'expired' | 'different'
+export type KeyState = 'same' | 'missing' | 'expired' | 'different'
 
-/** DUMP ends with the version of its format and a checksum, which say nothing of the value. */
-const FOOTER_BYTES = 10
+/**
+ * One script for all keys of a page on one node: asked key by key, answers would take most of the time. ARGV: how many small
+ * keys, these, then big ones, of which no sum is made. Returns of each its time and its sum, or nil.
+ */
+const LOOK = `#!lua flags=no-writes,allow-cross-slot-keys
+${SUM}
+local small, out = tonumber(ARGV[1]), {}
+for i = 2, #ARGV do
+  local dump = i <= small + 1 and redis.call('DUMP', ARGV[i])
+  out[#out + 1] = string.format('%.0f', redis.call('PEXPIRETIME', ARGV[i]))
+  out[#out + 1] = dump and sum(ARGV[i], dump)
+end
+return out`
+
+/** ARGV: name, time, DUMP, name, ... Ends at the first key that is not taken, and says which and why. */
+const RESTORE = `#!lua flags=allow-cross-slot-keys
+for i = 1, #ARGV, 3 do
+  local reply = redis.pcall('RESTORE', ARGV[i], ARGV[i + 1], ARGV[i + 2], 'ABSTTL')
+  if reply.err then return { ARGV[i], reply.err } end
+end
+return false`
 
 /** Compares a page of keys with what the cluster has, each with its time to live. */
 export async function comparePage(
   source: NodeLink,
   target: Target,
   page: readonly SourceKey[],
-): Promise<readonly Standing[]> {
-  return Promise.all(
-    page.map(async (key) => {
-      const node = target.nodeOf(key.name)
-      // One question for all of a small key; a big one is not to be sent whole.
-      const [expiresAt, dump] = await Promise.all([
-        node.link.bytes('PEXPIRETIME', key.name),
-        key.dump ? (node.link.bytes('DUMP', key.name) as Promise<Buffer | null>) : null,
-      ])
-      if (Number(expiresAt) === -2) return (await isOver(key, node)) ? 'expired' : 'missing'
-      if (Number(expiresAt) !== key.expiresAtMs) return 'different'
-      if (key.dump && dump && sameDump(key.dump, dump)) return 'same'
-      return (await isSameInPieces(source, node.link, key.name)) ? 'same' : 'different'
+): Promise<ReadonlyMap<SourceKey, KeyState>> {
+  const states = new Map<SourceKey, KeyState>()
+  const byNode = groupByNode(target, page)
+  await Promise.all(
+    [...byNode].map(async ([node, keys]) => {
+      const [small, big] = [keys.filter(({ dump }) => dump), keys.filter(({ dump }) => !dump)]
+      const asked = [...small, ...big]
+      const reply = (await node.link.bytes(
+        'EVAL',
+        LOOK,
+        0,
+        small.length,
+        ...asked.map(({ name }) => name),
+      )) as (Buffer | null)[]
+      for (const [i, key] of asked.entries())
+        states.set(key, await stateOf(source, node, key, Number(reply[2 * i]), reply[2 * i + 1]))
     }),
   )
+  return states
+}
+
+async function stateOf(
+  source: NodeLink,
+  node: TargetNode,
+  key: SourceKey,
+  expiresAtMs: number,
+  sum: Buffer | null | undefined,
+): Promise<KeyState> {
+  if (expiresAtMs === -2) return (await isOver(key, node)) ? 'expired' : 'missing'
+  if (expiresAtMs !== key.expiresAtMs) return 'different'
+  if (key.sum !== null && sum?.toString('latin1') === key.sum) return 'same'
+  return (await isSameInPieces(source, node.link, key.name)) ? 'same' : 'different'
 }
 
 const isOver = async (key: SourceKey, node: TargetNode) =>
   key.expiresAtMs >= 0 && key.expiresAtMs <= (await node.nowMs())
 
-const sameDump = (a: Buffer, b: Buffer) =>
-  a.length === b.length && a.subarray(0, -FOOTER_BYTES).equals(b.subarray(0, -FOOTER_BYTES))
+function groupByNode(target: Target, keys: readonly SourceKey[]): Map<TargetNode, SourceKey[]> {
+  const byNode = new Map<TargetNode, SourceKey[]>()
+  for (const key of keys) {
+    const node = target.nodeOf(key.name)
+    const group = byNode.get(node)
+    if (group) group.push(key)
+    else byNode.set(node, [key])
+  }
+  return byNode
+}
 
 /** Tables have their elements in another order on every server, so an unequal DUMP need not mean an unequal value. */
 async function isSameInPieces(source: NodeLink, target: NodeLink, key: Buffer): Promise<boolean> {
@@ -45,7 +89,11 @@ async function isSameInPieces(source: NodeLink, target: NodeLink, key: Buffer): 
   if (String(type) !== String(typeThere)) return false
   if (!isDivisible(String(type))) {
     const [dump, dumpThere] = await Promise.all([source.bytes('DUMP', key), target.bytes('DUMP', key)])
-    return Buffer.isBuffer(dump) && Buffer.isBuffer(dumpThere) && sameDump(dump, dumpThere)
+    return (
+      Buffer.isBuffer(dump) &&
+      Buffer.isBuffer(dumpThere) &&
+      withoutFooter(dump).equals(withoutFooter(dumpThere))
+    )
   }
   const [length, lengthThere] = await Promise.all([
     lengthOf(source, String(type), key),
@@ -59,6 +107,8 @@ async function isSameInPieces(source: NodeLink, target: NodeLink, key: Buffer): 
   return true
 }
 
+const withoutFooter = (dump: Buffer) => dump.subarray(0, -FOOTER_BYTES)
+
 /** Copies keys that are not there. Never over one that is: such a key is not from us. */
 export async function copyKeys(
   source: NodeLink,
@@ -66,32 +116,29 @@ export async function copyKeys(
   marker: Marker,
   keys: readonly SourceKey[],
 ): Promise<void> {
-  const bytes = new Map<TargetNode, number>()
-  await Promise.all(
-    keys.map(async ({ name, dump, expiresAtMs }) => {
-      if (!dump) return
-      const node = target.nodeOf(name)
-      bytes.set(node, (bytes.get(node) ?? 0) + name.length + dump.length)
-      await restore(node, name, dump, expiresAtMs)
-    }),
-  )
-  await Promise.all([...bytes].map(([node, count]) => node.written(count)))
+  await Promise.all([...groupByNode(target, keys)].map(([node, group]) => restore(node, group)))
   for (const key of keys) if (!key.dump) await copyBig(source, target.nodeOf(key.name), marker, key)
 }
 
-async function restore(node: TargetNode, name: Buffer, dump: Buffer, expiresAtMs: number): Promise<void> {
-  // The exact time, not what is left of it: that would move it by the time that the copying takes.
-  const ttl = expiresAtMs < 0 ? [0] : [expiresAtMs]
-  try {
-    await node.link.bytes('RESTORE', name, ...ttl, dump, 'ABSTTL')
-  } catch (error) {
-    const { message } = error as Error
-    if (message.startsWith('BUSYKEY'))
-      throw new RestoreIncompleteError(
-        `${name} has appeared on ${node.name}; something else writes to this cluster`,
-      )
-    throw new RestoreIncompleteError(`${node.name} does not take ${name}: ${message}`, { cause: error })
+async function restore(node: TargetNode, keys: readonly SourceKey[]): Promise<void> {
+  let bytes = 0
+  const args = keys.flatMap(({ name, dump, expiresAtMs }) => {
+    if (!dump) return []
+    bytes += name.length + dump.length
+    // The exact time, not what is left of it: that would move it by the time that the copying takes.
+    return [name, Math.max(expiresAtMs, 0), dump]
+  })
+  if (args.length === 0) return
+  const refused = (await node.link.bytes('EVAL', RESTORE, 0, ...args)) as [Buffer, Buffer] | null
+  if (refused) {
+    const [name, why] = refused
+    throw new RestoreIncompleteError(
+      String(why).includes('BUSYKEY')
+        ? `${name} has appeared on ${node.name}; something else writes to this cluster`
+        : `${node.name} does not take ${name}: ${why}`,
+    )
   }
+  await node.written(bytes)
 }
 
 /** In pieces: a server stands still while it takes a key, and counts as dead if that takes longer than cluster-node-timeout. */
@@ -100,7 +147,7 @@ async function copyBig(source: NodeLink, node: TargetNode, marker: Marker, key: 
   if (type === 'none') return // It has expired since the page was read.
   if (!isDivisible(type)) {
     const dump = (await source.bytes('DUMP', key.name)) as Buffer | null
-    if (dump) await restore(node, key.name, dump, key.expiresAtMs)
+    if (dump) await restore(node, [{ ...key, dump }])
     return
   }
   await marker.beginKey(key.name)

@@ -226,9 +226,9 @@ class Restore {
     const { target, marker } = this.parts
     const standings = await comparePage(source, target, page)
     const missing: SourceKey[] = []
-    for (const [i, key] of page.entries()) {
-      if (standings[i] === 'missing') missing.push(key)
-      if (standings[i] !== 'different') continue
+    for (const [key, standing] of standings) {
+      if (standing === 'missing') missing.push(key)
+      if (standing !== 'different') continue
       if (key.name.toString('hex') !== this.#partial) throw this.#changed(key, 'differs from the backup')
       await target.nodeOf(key.name).link.bytes('UNLINK', key.name)
       await marker.endKey()
@@ -243,10 +243,10 @@ class Restore {
     let [keys, expired] = [0, 0]
     await this.#eachPage('comparing', file, link, loaded, async (page) => {
       const standings = await comparePage(link, target, page)
-      for (const [i, key] of page.entries()) {
-        if (standings[i] === 'missing') throw this.#changed(key, 'was copied and is gone again')
-        if (standings[i] === 'different') throw this.#changed(key, 'was copied and differs by now')
-        if (standings[i] === 'expired') expired++
+      for (const [key, standing] of standings) {
+        if (standing === 'missing') throw this.#changed(key, 'was copied and is gone again')
+        if (standing === 'different') throw this.#changed(key, 'was copied and differs by now')
+        if (standing === 'expired') expired++
         else keys++
         if (key.expiresAtMs < 0) this.#lasting++
       }
@@ -286,7 +286,8 @@ class Restore {
     const { signal, onProgress, bigKeyBytes = BIG_KEY_BYTES } = this.parts.options
     let keys = 0
     let busy: Promise<void> = Promise.resolve()
-    for await (const all of pagesOf(link, { bigKeyBytes })) {
+    const sums = state === 'comparing' || this.parts.begun !== null
+    for await (const all of pagesOf(link, { bigKeyBytes, sums })) {
       // While the next page is read, this one is written.
       await busy
       if (signal?.aborted) throw new InterruptedError('the restore')
