@@ -49,6 +49,11 @@ export async function usersOf(
     ),
   )
   const [lines = null] = lists
-  const text = (list: readonly string[] | null) => (list ? [...list].sort().join('\n') : '')
+  // Each process lists users and rules in an order of its own.
+  const text = (list: readonly string[] | null) =>
+    (list ?? [])
+      .map((line) => line.split(' ').sort().join(' '))
+      .sort()
+      .join('\n')
   return { lines, differ: lists.some((list) => text(list) !== text(lines)) }
 }
