@@ -5,7 +5,7 @@ import { KeyLink } from '../operation/key-link.js'
 export const RESTORE_KEY = 'shardq:restore'
 
 const CALL_MS = 10_000
-const CONFIRM_MS = 5_000
+const CONFIRM_MS = 2_000
 
 /** What a restore that was begun has written down. */
 export interface Begun {
@@ -17,6 +17,12 @@ export interface Begun {
   readonly partial: string | undefined
 }
 
+export interface MarkerOptions {
+  /** Whether there are replicas that can be asked to confirm it. */
+  readonly replicated: boolean
+  readonly signal: AbortSignal | undefined
+}
+
 /** The note of a restore in the cluster itself, where every later one finds it, from whatever machine it comes. */
 export class Marker {
   readonly #link: KeyLink
@@ -24,7 +30,7 @@ export class Marker {
   constructor(
     seeds: readonly Address[],
     access: LinkOptions,
-    private readonly signal: AbortSignal | undefined,
+    private readonly options: MarkerOptions,
   ) {
     this.#link = new KeyLink(seeds, access)
   }
@@ -46,7 +52,7 @@ export class Marker {
   async begin(backup: string, folder: string): Promise<void> {
     const begunAt = new Date().toISOString()
     await this.#call('HSET', RESTORE_KEY, 'backup', backup, 'folder', folder, 'begunAt', begunAt)
-    await this.#call('WAIT', 1, CONFIRM_MS)
+    await this.#confirm()
   }
 
   async beginKey(key: Buffer): Promise<void> {
@@ -59,14 +65,18 @@ export class Marker {
 
   async end(): Promise<void> {
     await this.#call('DEL', RESTORE_KEY)
-    await this.#call('WAIT', 1, CONFIRM_MS)
+    await this.#confirm()
   }
 
   close(): void {
     this.#link.close()
   }
 
+  async #confirm(): Promise<void> {
+    if (this.options.replicated) await this.#call('WAIT', 1, CONFIRM_MS)
+  }
+
   #call(command: string, ...args: (string | number)[]): Promise<unknown> {
-    return this.#link.call({ timeoutMs: CALL_MS, signal: this.signal }, command, ...args)
+    return this.#link.call({ timeoutMs: CALL_MS, signal: this.options.signal }, command, ...args)
   }
 }

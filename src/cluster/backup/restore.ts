@@ -91,9 +91,10 @@ export async function restoreCluster(
   const access = { timeoutMs: LINK_MS, ...options }
   return withOperation(seeds, access, { name: 'restore' }, options.signal, async (signal) => {
     const target = await Target.open(seeds, access)
-    const marker = new Marker(seeds, access, signal)
+    const replicated = target.nodes.every(({ replicas }) => replicas > 0)
+    const marker = new Marker(seeds, access, { replicated, signal })
     try {
-      const begun = await mayBegin(target, marker, folder, manifest)
+      const begun = await mayBegin(target, marker, manifest)
       if (begun) options.onProgress?.({ state: 'resumed', begunAt: begun.begunAt })
       const restore = new Restore({
         folder,
@@ -119,13 +120,8 @@ export async function restoreCluster(
   })
 }
 
-/** Into an empty cluster, or into one in which this very backup was begun. Null: it is new, and says so from here on. */
-async function mayBegin(
-  target: Target,
-  marker: Marker,
-  folder: string,
-  { id }: BackupManifest,
-): Promise<Begun | null> {
+/** Into an empty cluster, or into one in which this very backup was begun. Null: it is new. */
+async function mayBegin(target: Target, marker: Marker, { id }: BackupManifest): Promise<Begun | null> {
   const begun = await marker.read()
   if (begun && begun.backup !== id)
     throw new RestoreRefusedError(
@@ -141,7 +137,6 @@ async function mayBegin(
           'shardq cluster restore --from DIR --masters 3 --data-dir NEW_DIR',
       )
   }
-  await marker.begin(id, folder)
   return null
 }
 
@@ -159,9 +154,12 @@ interface Parts {
 class Restore {
   #lasting = 0
   #partial: string | undefined
+  /** Whether the cluster says that it is being filled. Not before a server has read the first file. */
+  #marked: boolean
 
   constructor(private readonly parts: Parts) {
     this.#partial = parts.begun?.partial
+    this.#marked = parts.begun !== null
   }
 
   async run(): Promise<RestoredFile[]> {
@@ -181,15 +179,20 @@ class Restore {
       await marker.end()
       return files
     } catch (error) {
-      if (options.signal?.aborted && !(error instanceof OperationLostError))
+      if (this.#marked && options.signal?.aborted && !(error instanceof OperationLostError))
         throw new RestoreIncompleteError('it was interrupted', { cause: error })
-      if (error instanceof RestoreIncompleteError || error instanceof BackupFolderError) throw error
+      if (error instanceof RestoreIncompleteError) throw error
+      if (!this.#marked)
+        throw options.signal?.aborted ? new InterruptedError('the restore', { cause: error }) : error
       throw new RestoreIncompleteError((error as Error).message, { cause: error })
     }
   }
 
   async #restoreFile(file: string, loaded: LoadServer): Promise<RestoredFile> {
     const started = performance.now()
+    const { folder, manifest, marker } = this.parts
+    if (!this.#marked) await marker.begin(manifest.id, folder)
+    this.#marked = true
     await this.#copyFunctions(loaded)
     const found = await this.#copy(file, loaded)
     for (const node of this.parts.target.nodes) await node.confirm()

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import keySlot from 'cluster-key-slot'
 import { RestoreIncompleteError, RestoreRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, NodeLink } from '../link.js'
@@ -14,7 +15,8 @@ const OURS = new Set([OPERATION_KEY, RESTORE_KEY])
 export const isOurs = (name: Buffer) => OURS.has(name.toString('latin1'))
 
 const LINK_MS = 60_000
-const CONFIRM_MS = 60_000
+const CONFIRM_MS = 30_000
+const POLL_MS = 50
 /** A replica may drop behind by so much before it is waited for: what it has not taken yet, its master has to keep. */
 const AHEAD_BYTES = 8 * 1024 * 1024
 
@@ -25,7 +27,7 @@ export class TargetNode {
   constructor(
     readonly name: string,
     readonly link: NodeLink,
-    private readonly replicas: number,
+    readonly replicas: number,
   ) {}
 
   /** To be called for what was written; now and then it waits for the replicas. */
@@ -36,14 +38,35 @@ export class TargetNode {
     if (this.replicas > 0) await this.link.reply('WAIT', this.replicas, LINK_MS / 4)
   }
 
-  /** @throws RestoreIncompleteError */
+  /**
+   * Returns when all replicas have all that is here by now, whoever wrote it. WAIT alone would only speak of this connection's
+   * writes; but it makes the replicas tell at once where they are.
+   * @throws RestoreIncompleteError
+   */
   async confirm(): Promise<void> {
     if (this.replicas === 0) return
-    const confirmed = Number(await this.link.reply('WAIT', this.replicas, CONFIRM_MS / 2))
-    if (confirmed < this.replicas)
-      throw new RestoreIncompleteError(
-        `${confirmed} of ${this.replicas} replicas of ${this.name} have all of it after ${CONFIRM_MS / 2000} s`,
-      )
+    const deadline = performance.now() + CONFIRM_MS
+    const goal = (await this.#offsets()).master
+    await this.link.reply('WAIT', this.replicas, LINK_MS / 4)
+    for (;;) {
+      const { replicas } = await this.#offsets()
+      const confirmed = replicas.filter((offset) => offset >= goal).length
+      if (confirmed >= this.replicas) return
+      if (performance.now() > deadline)
+        throw new RestoreIncompleteError(
+          `${confirmed} of ${this.replicas} replicas of ${this.name} have all of it after ${CONFIRM_MS / 1000} s`,
+        )
+      await sleep(POLL_MS)
+    }
+  }
+
+  async #offsets(): Promise<{ master: number; replicas: number[] }> {
+    const info = parseFields(await this.link.text('INFO', 'replication'))
+    const replicas = [...info].flatMap(([name, value]) => {
+      const found = /^slave\d+$/.test(name) && /state=online,offset=(\d+)/.exec(value)
+      return found ? [Number(found[1])] : []
+    })
+    return { master: Number(info.get('master_repl_offset')), replicas }
   }
 
   /** Keys without a time to live, and all. */
