@@ -11,11 +11,12 @@ export async function contentsOf(seeds: readonly Address[]): Promise<Map<string,
       do {
         const [next, names] = (await link.bytes('SCAN', cursor, 'COUNT', 500)) as [Buffer, Buffer[]]
         cursor = String(next)
-        for (const name of names) {
+        const contents = await Promise.all(names.map((name) => contentOf(link, name)))
+        for (const [i, name] of names.entries()) {
           const key = name.toString('latin1')
-          if (found.has(key)) throw new Error(`${key} is on two nodes`)
-          const content = await contentOf(link, name)
-          if (content !== null) found.set(key, content)
+          if (found.has(key)) throw new Error(`${key} is on two nodes, or was listed twice`)
+          const content = contents[i]
+          if (content) found.set(key, content)
         }
       } while (cursor !== '0')
     })
