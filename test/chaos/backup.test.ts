@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { checkCluster } from '../../src/check/index.js'
 import { Crc64 } from '../../src/cluster/backup/crc64.js'
 import { RESTORE_KEY } from '../../src/cluster/backup/marker.js'
 import { openSnapshot } from '../../src/cluster/backup/snapshot.js'
@@ -175,6 +176,14 @@ describe('a backup', () => {
     await until('it is gone', connected, (info) => info.includes('connected_slaves:0'))
     await tell(node.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', 0)
   })
+})
+
+it('takes it from servers that save to their disk first as well (repl-diskless-sync no)', async () => {
+  for (const { port } of await mastersOf(four)) await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'no')
+  const to = join(await tempDir(), 'to')
+  await backupCluster(four.seeds, to)
+  expect((await verifyBackup(to, { load: false })).faults).toEqual([])
+  for (const { port } of await mastersOf(four)) await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'yes')
 })
 
 describe('no backup of a cluster that is not sound', () => {
@@ -379,6 +388,8 @@ describe('a restore', () => {
 
     // As after a kill in the middle of a key that is copied in pieces.
     const big = await ownerOf(four, 'big:set')
+    const { findings } = await checkCluster(four.seeds)
+    expect(findings.map(({ check }) => check)).toContain('restore-unfinished')
     const keeper = await ownerOf(four, RESTORE_KEY)
     await tell(keeper.port, 'HSET', RESTORE_KEY, 'partial', Buffer.from('big:set').toString('hex'))
     await tellAll(big.port, [

@@ -124,6 +124,9 @@ async function take(owner: Owner, folder: BackupFolder, options: BackupOptions):
     const facts = rdb.end()
     if (facts.keys === null || facts.expiring === null)
       throw new RdbFault('it does not say how many keys it has (are there modules with data of their own?)')
+    // With repl-diskless-sync no, a node may hand us what it has begun to save for a replica before.
+    if (facts.offset !== null && facts.offset < owner.offset)
+      throw new RdbFault('it is of a moment before it was asked for')
     const shard: ShardFile = {
       file,
       node: { id, ...address },

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { copyFile, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { NodeStartError } from '../errors.js'
 import type { RedisServer } from '../find-server.js'
 import { NodeLink } from '../link.js'
 import { discardProcess, linkOptions, type NodePlace, probeNode, startNode } from '../node.js'
@@ -74,7 +73,7 @@ export async function loadRdb(
       close,
     }
   } catch (error) {
-    const reason = signal?.aborted ? undefined : await reasonOf(dir, error)
+    const reason = signal?.aborted ? undefined : await reasonOf(dir)
     await close()
     throw reason === undefined ? error : new LoadFault(reason, { cause: error })
   }
@@ -93,15 +92,15 @@ async function untilLoaded(link: NodeLink, signal?: AbortSignal): Promise<Readon
 }
 
 /** A server that cannot read its RDB says so in its log, and ends. */
-async function reasonOf(dir: string, error: unknown): Promise<string | undefined> {
+async function reasonOf(dir: string): Promise<string | undefined> {
   const log = await readFile(join(dir, LOG_FILE), 'utf8').catch(() => '')
   const line = log
     .split('\n')
     .find(
-      (each) => /RDB|short read|Internal error|Bad file format|rdb/i.test(each) && /^\S+ .* # /.test(each),
+      (each) =>
+        /RDB|short read|Internal error|loading the DB|load DB|format/i.test(each) && /^\S+ .* # /.test(each),
     )
-  if (line !== undefined) return line.replace(/^.* # /, '').trim()
-  return error instanceof NodeStartError ? error.message : undefined
+  return line?.replace(/^.* # /, '').trim()
 }
 
 /** Ends servers, and removes folders, of processes that are no more: killed, they could not do it themselves. */

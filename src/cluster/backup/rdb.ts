@@ -13,6 +13,8 @@ export interface RdbFacts {
   readonly keys: number | null
   /** Keys with a time to live. */
   readonly expiring: number | null
+  /** How far the server's log of writes was at that moment; null where it does not say. */
+  readonly offset: number | null
   /** False where the server writes no checksum (`rdbchecksum no`), so that damage on the way is not noticed. */
   readonly checksummed: boolean
 }
@@ -60,9 +62,12 @@ export class RdbReader {
     const checksummed = this.#tail.some((byte) => byte !== 0)
     if (checksummed && !this.#tail.equals(this.#crc.digest()))
       throw new RdbFault('its checksum (CRC64) is another: it is damaged')
-    const { server = '', keys = null, expiring = null } = this.#found ?? {}
+    const { server = '', keys = null, expiring = null, offset = null } = this.#found ?? {}
     const sha256 = this.#sha.digest('hex')
-    return { version: Number(magic[1]), server, bytes: this.#bytes, sha256, keys, expiring, checksummed }
+    return {
+      ...{ version: Number(magic[1]), server, bytes: this.#bytes, sha256, keys, expiring, offset },
+      checksummed,
+    }
   }
 }
 
@@ -70,6 +75,7 @@ interface Head {
   readonly server: string
   readonly keys: number | null
   readonly expiring: number | null
+  readonly offset: number | null
 }
 
 const OPCODE = { functions: 245, aux: 250, resize: 251, select: 254, end: 255 } as const
@@ -78,12 +84,14 @@ const OPCODE = { functions: 245, aux: 250, resize: 251, select: 254, end: 255 } 
 function readHead(bytes: Buffer): Head | undefined {
   const cursor = new Cursor(bytes, 9)
   let server = ''
+  let offset: number | null = null
   try {
     for (;;) {
       switch (cursor.byte()) {
         case OPCODE.aux: {
           const [name, value] = [cursor.string(), cursor.string()]
           if (/^(redis|valkey)-ver$/.test(name)) server = value
+          if (name === 'repl-offset') offset = Number(value)
           break
         }
         case OPCODE.functions:
@@ -93,11 +101,11 @@ function readHead(bytes: Buffer): Head | undefined {
           cursor.length()
           break
         case OPCODE.resize:
-          return { server, keys: cursor.length(), expiring: cursor.length() }
+          return { server, offset, keys: cursor.length(), expiring: cursor.length() }
         case OPCODE.end:
-          return { server, keys: 0, expiring: 0 }
+          return { server, offset, keys: 0, expiring: 0 }
         default:
-          return { server, keys: null, expiring: null }
+          return { server, offset, keys: null, expiring: null }
       }
     }
   } catch (error) {

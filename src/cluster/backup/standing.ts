@@ -18,6 +18,8 @@ export interface Owner {
   readonly epoch: number
   /** Another one after each start of its process. */
   readonly run: string
+  /** How far its log of writes was when it was looked at. */
+  readonly offset: number
 }
 
 /** Who serves what, as all nodes that answer agree. */
@@ -104,6 +106,7 @@ const ownerOf = (view: NodeView, witness: Witness): Owner => ({
   slots: view.slots,
   epoch: selfOf(witness)?.configEpoch ?? view.configEpoch,
   run: witness.info.get('run_id') ?? '',
+  offset: Number(witness.info.get('master_repl_offset') ?? 0),
 })
 
 /** A node started on a copy of another's nodes.conf takes its slots away, and clients read nothing there. */
