@@ -42,7 +42,7 @@ function row(what: string, { keys, ms, files, masters }: RestoreReport): string 
 it('50,000 tasks in every state, under load; every node destroyed; restored to three and to five masters', async () => {
   const cluster = await ownCluster({ settings: { maxmemory: '1gb' } })
   const states = await MixedStates.fill('orders', of(cluster), LEASE_MS)
-  const load = await steadyLoad(of(cluster), { rate: 1_000 })
+  const load = await steadyLoad(of(cluster))
   const known = await lookAt('orders', of(cluster), states.all)
   expect(known.size).toBe(TASKS)
   expect([...known.values()].includes(null)).toBe(false)
@@ -219,4 +219,47 @@ it('50,000 small keys: how long a backup takes, and a restore to other numbers o
     console.log(row('small keys', await restoreCluster(to, fresh.seeds)))
     expect(await contentsOf(fresh.seeds)).toEqual(written)
   }
+})
+
+it('a hash of 100 MB: copied in pieces, so that no node stands still for long', async () => {
+  const settings = { maxmemory: '1gb' }
+  const [cluster, fresh] = [await ownCluster({ settings }), await ownCluster({ settings })]
+  const ownerOf = async ({ seeds }: LocalCluster) => {
+    const { nodes } = await inspectAny(seeds)
+    const owner = nodes.find(({ slots }) =>
+      slots.some(([a, b]) => a <= slotOf('huge') && slotOf('huge') <= b),
+    )
+    if (!owner) throw new Error('nobody owns it')
+    return owner
+  }
+  const fields = 200_000
+  await withLink(await ownerOf(cluster), { timeoutMs: 60_000 }, async (link) => {
+    for (let at = 0; at < fields; at += 1_000)
+      await link.text(
+        'HSET',
+        'huge',
+        ...Array.from({ length: 1_000 }, (_, i) => [`field ${at + i}`, `${at + i}`.padEnd(500, '.')]).flat(),
+      )
+    await link.text('PEXPIREAT', 'huge', Date.now() + 3_600_000)
+  })
+  const to = join(await tempDir(), 'backup')
+  await backupCluster(cluster.seeds, to)
+  const written = await contentsOf(cluster.seeds)
+
+  let [longestMs, watching] = [0, true]
+  const watch = withLink(await ownerOf(fresh), { timeoutMs: 60_000 }, async (link) => {
+    while (watching) {
+      const askedMs = performance.now()
+      await link.text('PING')
+      longestMs = Math.max(longestMs, performance.now() - askedMs)
+      await sleep(1)
+    }
+  })
+  const report = await restoreCluster(to, fresh.seeds)
+  watching = false
+  await watch
+  console.log(
+    `a hash of 100 MB: ${seconds(report.ms)}, longest PING of its node meanwhile ${longestMs.toFixed(0)} ms`,
+  )
+  expect(await contentsOf(fresh.seeds)).toEqual(written)
 })
