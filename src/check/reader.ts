@@ -1,8 +1,19 @@
+import { RESTORE_KEY } from '../cluster/backup/marker.js'
 import { type Address, type LinkOptions, type NodeLink, withLink } from '../cluster/link.js'
 import { parseUsers, textOf } from '../cluster/users/stored.js'
 
 /** All that may be said to a server besides what `Observer` asks. There is no way to send it anything else. */
-type Question = readonly ['TIME'] | readonly ['ACL', 'LIST'] | readonly ['CLUSTER', 'COUNTKEYSINSLOT', number]
+type Question =
+  | readonly ['TIME']
+  | readonly ['ACL', 'LIST']
+  | readonly ['CLUSTER', 'COUNTKEYSINSLOT', number]
+  | readonly ['HMGET', typeof RESTORE_KEY, 'folder', 'begunAt']
+
+/** A restore that has begun. */
+export interface Restore {
+  readonly folder: string
+  readonly begunAt: string
+}
 
 /** Asks one node things, and can do nothing else to it: this is what makes `check` and `doctor` harmless. */
 export class Reader {
@@ -26,6 +37,15 @@ export class Reader {
 
   async keysInSlot(slot: number): Promise<number> {
     return Number(await this.#ask('CLUSTER', 'COUNTKEYSINSLOT', slot))
+  }
+
+  /** Of the node that serves its slot: what a restore has written that is not at its end; null: there is none. */
+  async restore(): Promise<Restore | null> {
+    const [folder, begunAt] = (await this.#ask('HMGET', RESTORE_KEY, 'folder', 'begunAt')) as (
+      | string
+      | null
+    )[]
+    return folder && begunAt ? { folder, begunAt } : null
   }
 
   /** The rules of each user, with hashes of passwords in them: to be compared, never to be shown. */

@@ -243,3 +243,45 @@ export class RollingStoppedError extends ShardqError {
     )
   }
 }
+
+/** No backup that could be vouched for. Nothing of it was kept. Decision: mend what is named, and again. */
+export class BackupRefusedError extends ShardqError {
+  constructor(
+    readonly reasons: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(
+      `no backup: ${reasons.join('; ')}; look at it with: shardq cluster check, and try again when it is mended`,
+      options,
+    )
+  }
+}
+
+/** A folder holds no backup, one that is not whole, or something else. Decision: another folder, or another backup. */
+export class BackupFolderError extends ShardqError {
+  constructor(
+    readonly folder: string,
+    readonly faults: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(`${folder}: ${faults.join('; ')}`, options)
+  }
+}
+
+/** The cluster cannot take this backup. Nothing in it was changed. Decision: another cluster, or what the message says. */
+export class RestoreRefusedError extends ShardqError {
+  constructor(problem: string, options?: ErrorOptions) {
+    super(`not restored: ${problem}`, options)
+  }
+}
+
+/** A restore has begun and is not at its end. What it has copied stays. Decision: the same command once more goes on. */
+export class RestoreIncompleteError extends ShardqError {
+  constructor(problem: string, options?: ErrorOptions) {
+    super(
+      `the restore is not complete: ${problem}; do not start workers on this cluster yet; ` +
+        'the same command once more goes on where this one ended',
+      options,
+    )
+  }
+}

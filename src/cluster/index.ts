@@ -1,6 +1,23 @@
 /** `shardq/cluster`: create, inspect and stop a Redis Cluster on this machine, from code. */
 
 export {
+  type BackupManifest,
+  type BackupOptions,
+  type BackupProgress,
+  type BackupReport,
+  backupCluster,
+  type RestoredFile,
+  type RestoreOptions,
+  type RestoreProgress,
+  type RestoreReport,
+  restoreCluster,
+  type ShardFile,
+  type VerifiedFile,
+  type VerifyOptions,
+  type VerifyReport,
+  verifyBackup,
+} from './backup/index.js'
+export {
   type CreatedCluster,
   type CreateOptions,
   type CreatePlan,

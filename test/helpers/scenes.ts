@@ -26,6 +26,7 @@ export const PROBED: Probed = {
   clocks: new Map(),
   strays: new Map(),
   certificates: new Map(),
+  restores: new Map(),
   users: new Map(),
   bus: new Map(),
   host: null,

@@ -1,10 +1,12 @@
 import type { Command } from 'commander'
+import { registerClusterBackup } from './cluster-backup.js'
 import { registerClusterCertificates } from './cluster-certificates.js'
 import { registerClusterCheck } from './cluster-check.js'
 import { registerClusterCreate } from './cluster-create.js'
 import { registerClusterDrill } from './cluster-drill.js'
 import { registerClusterFirewall } from './cluster-firewall.js'
 import { registerClusterFix } from './cluster-fix.js'
+import { registerClusterRestore } from './cluster-restore.js'
 import { registerClusterRollingRestart } from './cluster-rolling-restart.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
@@ -26,4 +28,6 @@ export function registerCluster(program: Command): void {
   registerClusterUsers(cluster)
   registerClusterFirewall(cluster)
   registerClusterRollingRestart(cluster)
+  registerClusterBackup(cluster)
+  registerClusterRestore(cluster)
 }

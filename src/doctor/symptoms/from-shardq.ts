@@ -188,6 +188,39 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster check', 'shardq cluster status'],
     checks: ['users-differ'],
   },
+  'backup-refused': {
+    pattern: /BackupRefusedError|^no backup: /m,
+    means: () =>
+      'the cluster was not in a state of which a backup could be vouched for, or did not stay in it',
+    why: 'A slot without an owner, one that is being moved, views that differ, a master that does not answer, or who serves what has changed while snapshots were taken. Nothing of it was kept.',
+    mend: ['shardq cluster check', 'shardq cluster fix'],
+    checks: [
+      ...(['open-slots', 'slots-unassigned', 'views-differ', 'node-failed', 'wrong-node-keys'] as const),
+      ...(['rights-missing', 'nothing-listens', 'node-frozen'] as const),
+    ],
+  },
+  'backup-folder': {
+    pattern: /BackupFolderError|no backup here, or one that was not finished|cannot be restored/,
+    means: () => 'the folder holds no backup, one that is not whole, or something else',
+    why: 'A backup counts when its backup.json is there, and every file is what was written then. What is damaged is not restored in part.',
+    mend: ['shardq cluster backup verify DIR'],
+    checks: [],
+  },
+  'restore-refused': {
+    pattern: /RestoreRefusedError|^not restored: /m,
+    means: () =>
+      'the cluster cannot take the backup: it is not empty, not sound, or half filled from another one',
+    why: 'A restore writes over nothing. It goes into an empty cluster; nothing was changed in this one.',
+    mend: ['shardq cluster check', 'shardq cluster restore --from DIR --masters 3 --data-dir NEW_DIR'],
+    checks: ['node-failed', 'replica-link-down', 'views-differ', 'open-slots'],
+  },
+  'restore-incomplete': {
+    pattern: /RestoreIncompleteError|the restore is not complete/,
+    means: () => 'a restore broke off; what it has copied stays, and the same command goes on',
+    why: 'A node went away, the memory is full, or something else writes to the cluster. Workers that start now would find a part of their tasks.',
+    mend: ['shardq cluster check', 'shardq cluster restore --from DIR'],
+    checks: ['maxmemory-reached', 'eviction-policy', 'node-failed', 'replica-link-down', 'cluster-down'],
+  },
   'node-unreachable': {
     pattern: /NodeUnreachableError/,
     means: () => 'no answer came from a node',

@@ -92,6 +92,11 @@ const CASES: readonly (readonly [CheckName, string, Changes, ...CheckName[]])[] 
     'two',
     { probed: { strays: new Map([['127.0.0.1:7000', { keys: 2, slots: [9_000] }]]) } },
   ],
+  [
+    'restore-unfinished',
+    'by the node that knows',
+    { probed: { restores: new Map([['127.0.0.1:7000', { folder: '/b', begunAt: 'today' }]]) } },
+  ],
   ['replica-link-down', 'down', { info: { ra: { master_link_status: 'down' } } }],
   [
     'replica-link-down',

@@ -95,6 +95,10 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
     '10.0.0.1:6379 does not permit CLUSTER SETSLOT, without which cluster fix cannot work',
     'administration-refused',
   ],
+  ['no backup: slot 93 is open (migrating on 127.0.0.1:7000); look at it', 'backup-refused'],
+  ['/b: no backup here, or one that was not finished: there is no backup.json', 'backup-folder'],
+  ['not restored: 127.0.0.1:7000 is not empty: it has k', 'restore-refused'],
+  ['the restore is not complete: it was interrupted; do not start workers', 'restore-incomplete'],
 ]
 
 it.each(MESSAGES)('%s', (message, symptom) => {
