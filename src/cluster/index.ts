@@ -59,6 +59,7 @@ export {
 export { type ClusterStatus, inspect, inspectAny } from './inspect.js'
 export type { Address, LinkOptions } from './link.js'
 export { LocalCluster, type LocalNode } from './local-cluster.js'
+export { type MoveOptions, type MoveProgress, moveSlots, type Party, type SlotMove } from './move/index.js'
 export { PROFILES, type Profile, type Settings } from './node-config.js'
 export {
   type NodeObservation,

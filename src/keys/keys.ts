@@ -37,6 +37,11 @@ export interface PartitionKeys {
   readonly paused: string
   /** STRING written to find out whether a replica confirms. */
   readonly probe: string
+  /**
+   * Never there, and the last key of every script of the partition. While a slot is moved, a server refuses a command of which
+   * one key is not there, at both ends; so an open slot is a closed partition, and can be copied (docs/migration.md).
+   */
+  readonly never: string
   /** Channel (sharded pub/sub) that says: something became ready here. */
   readonly wake: string
   /** SET of the task ids and names of bundles held under one lease. */
@@ -64,6 +69,7 @@ export function partitionKeys(queue: string, tag: string): PartitionKeys {
     counters: `${prefix}counters`,
     paused: `${prefix}paused`,
     probe: `${prefix}probe`,
+    never: `${prefix}never`,
     wake: `${prefix}wake`,
     lease: (leaseId) => `${prefix}lease:${leaseId}`,
     producer: (producerId) => `${prefix}producer:${producerId}`,

@@ -4,6 +4,7 @@
  */
 import { InterruptedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
+import { Nodes } from '../move/nodes.js'
 import { nameOf } from '../observer.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
@@ -11,7 +12,6 @@ import { parseOpenSlots } from '../slots.js'
 import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
 import { carryOut } from './carry-out.js'
 import { type Evidence, look, mastersOf } from './evidence.js'
-import { Nodes } from './nodes.js'
 import { planFrom } from './plan.js'
 import { describe, type FixPlan, type FixStep, type Left, type Party, StepRefused } from './steps.js'
 
