@@ -71,12 +71,8 @@ export const LOOKING = {
 } satisfies Use
 
 export const MANAGING = {
-  scripts: ['dead-list', 'dead-retry', 'dead-remove'],
-  commands: {
-    set: 'pause',
-    del: 'resume',
-    spublish: 'resume: consumers look again',
-  },
+  scripts: ['dead-list', 'dead-retry', 'dead-remove', 'pause'],
+  commands: {},
 } satisfies Use
 
 export const SURVEYING = {

@@ -16,6 +16,7 @@ export const SCRIPTS = {
   fail: 'exists hdel hexists hget hincrby hset rpush sadd sismember spublish srem time zadd zrange zrem',
   inspect: 'hget sismember time zscore',
   open: 'hget hsetnx',
+  pause: 'del set spublish',
   peek: 'hget lrange',
   recover: 'hdel hexists hget hincrby hset lpush scard spop spublish time zadd zrem zscore',
   release: 'exists hdel hexists hget hincrby hset lpush sadd sismember spublish srandmember srem zrem',
