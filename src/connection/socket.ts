@@ -141,7 +141,7 @@ export class NodeSocket {
           connectTimeoutMs,
         )
       })
-      await tellingTls({ address, tls: tls !== undefined, timeoutMs: connectTimeoutMs }, () =>
+      await tellingTls({ address, tls, timeoutMs: connectTimeoutMs }, () =>
         Promise.race([redis.connect(), slow]).catch((error: Error) => {
           throw this.#lastError ?? error
         }),
