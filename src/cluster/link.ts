@@ -1,5 +1,6 @@
 import type { TLSSocket, ConnectionOptions as TlsOptions } from 'node:tls'
 import { Redis } from 'ioredis'
+import { withoutCommand } from '../connection/replies.js'
 import { type Party, tellingTls, tlsBehind } from '../connection/tls-fault.js'
 import { AuthenticationError, ShardqError } from '../errors.js'
 import { NodeUnreachableError } from './errors.js'
@@ -35,7 +36,7 @@ export class NodeLink {
     private readonly party: Party,
   ) {
     redis.on('error', (error: Error) => {
-      this.#broke ??= error
+      this.#broke ??= withoutCommand(error)
     })
   }
 
@@ -62,7 +63,7 @@ export class NodeLink {
     const link = new NodeLink(address, redis, { address, tls, timeoutMs })
     try {
       await tellingTls(link.party, () =>
-        redis.connect().catch((error: Error) => Promise.reject(link.#broke ?? error)),
+        redis.connect().catch((error: Error) => Promise.reject(link.#broke ?? withoutCommand(error))),
       )
     } catch (error) {
       redis.disconnect()
@@ -107,7 +108,7 @@ export class NodeLink {
       this.#answered = true
       return answer
     } catch (error) {
-      throw await this.#explained(error as Error)
+      throw await this.#explained(withoutCommand(error as Error))
     }
   }
 
@@ -126,8 +127,7 @@ const unreachable = (address: Address, cause: Error) => new NodeUnreachableError
 function explain(address: Address, error: unknown): Error {
   const known = error instanceof Error ? error : new Error(String(error))
   if (/^(NOAUTH|WRONGPASS|NOPERM)/.test(known.message)) {
-    // Not the error itself: ioredis hangs the command on it, password and all.
-    return new AuthenticationError(nameOf(address), { cause: new Error(known.message) })
+    return new AuthenticationError(nameOf(address), { cause: known })
   }
   return known.message === 'Command timed out' ? unreachable(address, known) : known
 }

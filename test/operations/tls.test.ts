@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { freePorts, type LocalCluster, openCluster as openLocal } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
 import { isPortFree } from '../../src/cluster/ports.js'
+import { AuthenticationError, TaskQueue } from '../../src/index.js'
 import { bundleBehaviour } from '../helpers/behaviour/bundles.js'
 import { lostWorkerBehaviour } from '../helpers/behaviour/lost-worker.js'
 import { manyBehaviour } from '../helpers/behaviour/many.js'
@@ -44,6 +45,7 @@ describe('on a cluster with TLS and a password', () => {
 /** From the first command to the last, over a cluster that the command line has made. */
 describe('the commands, on a cluster with TLS and a password', () => {
   const secret = 'the-secret-of-this-test'
+  const NEXT = 'the-next-secret-of-this-test'
   let folder: string
   let dataDir: string
 
@@ -60,7 +62,7 @@ describe('the commands, on a cluster with TLS and a password', () => {
 
   const run = async (...args: readonly string[]) => {
     const result = await shardq([...args, '--data-dir', dataDir], { cwd: folder })
-    expect(result.stdout + result.stderr).not.toContain(secret)
+    expect(result.stdout + result.stderr).not.toMatch(/secret-of-this-test/)
     return result
   }
 
@@ -121,6 +123,38 @@ describe('the commands, on a cluster with TLS and a password', () => {
     const { code, stdout } = await run('cluster', 'drill', '--kind', kind, '--yes', '--json')
     expect(JSON.parse(stdout)).toMatchObject({ passed: true })
     expect(code).toBe(0)
+  })
+
+  it('the password is changed while it runs, as docs/security.md says', async () => {
+    const cluster = await openLocal(dataDir)
+    if (!cluster) throw new Error('no cluster')
+    const everywhere = (password: string, ...commands: readonly string[][]) =>
+      Promise.all(
+        cluster.seeds.map((seed) =>
+          withLink(seed, { ...cluster.access, password }, async (link) => {
+            for (const [name = '', ...args] of commands) expect(await link.text(name, ...args)).toBe('OK')
+          }),
+        ),
+      )
+    const work = async (password: string) => {
+      const queue = new TaskQueue('over-tls', { connection: { ...cluster.connection, password } })
+      await queue.connect()
+      await queue.enqueue('a', 1)
+      return queue
+    }
+    const before = await work(secret)
+    await everywhere(secret, ['ACL', 'SETUSER', 'default', `>${NEXT}`])
+    await before.enqueue('a', 1)
+    const after = await work(NEXT)
+    await before.disconnect()
+    await everywhere(secret, ['CONFIG', 'SET', 'masterauth', NEXT])
+    await everywhere(NEXT, ['CONFIG', 'SET', 'requirepass', NEXT], ['CONFIG', 'REWRITE'])
+    await after.enqueue('a', 1)
+    await after.disconnect()
+    await expect(everywhere(secret, ['PING'])).rejects.toThrow(AuthenticationError)
+    await writeFile(join(dataDir, 'password'), `${NEXT}\n`)
+    expect((await run('cluster', 'check')).code).toBe(0)
+    // What follows starts everything anew, from what was rewritten.
   })
 
   it('stop, and up again, with nothing said of either', async () => {
