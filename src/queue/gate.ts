@@ -1,7 +1,7 @@
 import type { Confirmation, Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
-import { touchCommand } from '../scripts/touch.js'
+import { touch } from './touch.js'
 
 export type ShardState =
   /** Takes enqueues. */
@@ -116,8 +116,11 @@ export class Gate {
     if (!confirmation) return
     const timeoutMs = connection.commandTimeoutMs + confirmation.timeoutMs
     const { generation } = node
-    const commands = [touchCommand(partition.keys), confirmation.command]
-    const outcome = await node.send('probe', 1, commands, timeoutMs)
+    const others = this.partitions.filter(
+      (other) => other !== partition && connection.topology.ownerOf(other.slot) === node,
+    )
+    const options = { lane: 'probe', socket: 1, timeoutMs } as const
+    const outcome = await touch(node, [partition, ...others], confirmation, options)
     if (this.#stopped) return
     // A node that no longer owns the slot cannot be asked this way, and is no longer asked for tasks either.
     const moved = connection.topology.ownerOf(partition.slot) !== node
