@@ -19,6 +19,7 @@ export const PAGES = [
   'docs/monitoring.md',
   'docs/protocol.md',
   'docs/security.md',
+  'docs/users.md',
   ...DECISIONS,
   ...RUNBOOKS,
 ]
