@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { AuthenticationError } from '../../errors.js'
 import { InterruptedError } from '../errors.js'
-import type { Address, LinkOptions } from '../link.js'
+import { type Address, type LinkOptions, reachedAt } from '../link.js'
 import { nameOf } from '../observer.js'
 
 /** Why a node did not give us its snapshot, or not all of it. */
@@ -68,8 +68,11 @@ export async function openSnapshot(address: Address, options: SnapshotOptions): 
   }
 }
 
-async function open(address: Address, { tls, timeoutMs = 5_000 }: LinkOptions): Promise<Socket> {
-  const socket = tls ? connectTls({ ...address, ...(tls === true ? {} : tls) }) : connect({ ...address })
+async function open(address: Address, options: LinkOptions): Promise<Socket> {
+  const { tls, timeoutMs = 5_000 } = options
+  const { host, port } = reachedAt(address, options)
+  const at = { host, port }
+  const socket = tls ? connectTls({ ...at, ...(tls === true ? {} : tls) }) : connect({ ...at })
   try {
     await new Promise<void>((resolve, reject) => {
       socket.setTimeout(timeoutMs, () => reject(new Error(`no connection within ${timeoutMs} ms`)))
