@@ -17,14 +17,15 @@ import {
   restoreCluster,
   verifyBackup,
 } from '../../src/cluster/index.js'
-import { withLink } from '../../src/cluster/link.js'
+import { type NodeLink, withLink } from '../../src/cluster/link.js'
 import { slotOf, tagForSlot } from '../../src/keys/slots.js'
 import { shardq } from '../helpers/cli.js'
 import { contentsOf } from '../helpers/contents.js'
 import { tell, tellAll } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
+import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 import { tempDir } from '../helpers/temp-dir.js'
 import { until } from '../helpers/until.js'
+import { accessAs, makeUsers, refusalsOn } from '../helpers/users.js'
 
 /** So that keys of some kB are copied in pieces already. */
 const SMALL = { bigKeyBytes: 20_000 }
@@ -443,4 +444,34 @@ describe('a restore', () => {
     expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining('it has 10 bytes') })
     expect(await readdir(cwd)).toEqual(['by hand'])
   })
+})
+
+it('over TLS, as the user `operator`, who needs no right more than he has', async () => {
+  const cluster = await ownCluster({ tls: true, password: 'hush', replicasPerMaster: 0 })
+  await makeUsers(cluster.seeds, cluster.access)
+  const { tls } = cluster.access
+  const access = { ...accessAs('operator'), ...(tls === undefined ? {} : { tls }) }
+  const many = Array.from({ length: 2_000 }, (_, i) => `element number ${i}`)
+  const masters = await mastersOf(cluster)
+  const onEach = (act: (node: NodeView, link: NodeLink) => Promise<unknown>) =>
+    Promise.all(masters.map((node) => withLink(node, cluster.access, (link) => act(node, link))))
+  await onEach(async ({ slots: [[first] = [0]] }, link) => {
+    const key = (name: string) => `{${tagForSlot(first)}}${name}`
+    await link.text('SET', key('text'), 'x'.repeat(50_000), 'PX', 3_600_000)
+    await link.text('RPUSH', key('list'), ...many)
+    await link.text('SADD', key('set'), ...many)
+    await link.text('HSET', key('hash'), ...many)
+    await link.text('ZADD', key('zset'), ...many.flatMap((name, i) => [i, name]))
+    await link.text('FUNCTION', 'LOAD', LIBRARY)
+  })
+  const to = join(await tempDir(), 'to')
+  const { manifest } = await backupCluster(cluster.seeds, to, access)
+  expect(JSON.stringify(manifest)).not.toContain('hush')
+  expect(manifest.users).toBe('users.acl')
+  const before = await contentsOf(cluster.seeds, cluster.access)
+  await onEach((_, link) => link.text('FLUSHALL'))
+  await restoreCluster(to, cluster.seeds, { ...access, ...SMALL })
+  expect(await contentsOf(cluster.seeds, cluster.access)).toEqual(before)
+  expect(before.size).toBe(15)
+  expect(await refusalsOn(cluster.seeds, cluster.access)).toEqual([])
 })

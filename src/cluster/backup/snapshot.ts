@@ -70,7 +70,8 @@ export async function openSnapshot(address: Address, options: SnapshotOptions): 
 
 async function open(address: Address, options: LinkOptions): Promise<Socket> {
   const { tls, timeoutMs = 5_000 } = options
-  const at = reachedAt(address, options)
+  const { host, port } = reachedAt(address, options)
+  const at = { host, port }
   const socket = tls ? connectTls({ ...at, ...(tls === true ? {} : tls) }) : connect({ ...at })
   try {
     await new Promise<void>((resolve, reject) => {
