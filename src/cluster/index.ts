@@ -1,5 +1,34 @@
 /** `shardq/cluster`: create, inspect and stop a Redis Cluster on this machine, from code. */
-export { DEFAULT_DATA_DIR, localSeeds } from './data-dir.js'
+
+export {
+  type BackupManifest,
+  type BackupOptions,
+  type BackupProgress,
+  type BackupReport,
+  backupCluster,
+  type RestoredFile,
+  type RestoreOptions,
+  type RestoreProgress,
+  type RestoreReport,
+  restoreCluster,
+  type ShardFile,
+  type VerifiedFile,
+  type VerifyOptions,
+  type VerifyReport,
+  verifyBackup,
+} from './backup/index.js'
+export {
+  type CreatedCluster,
+  type CreateOptions,
+  type CreatePlan,
+  createCluster,
+  isOneCluster,
+  type NewNode,
+  type PlannedCreate,
+  type PlannedNode,
+  planCreate,
+} from './create/index.js'
+export { DEFAULT_DATA_DIR, localTarget } from './data-dir.js'
 export * from './errors.js'
 export {
   type EnsureOptions,
@@ -8,6 +37,13 @@ export {
   findServer,
   type RedisServer,
 } from './find-server.js'
+export {
+  FIREWALLS,
+  type Firewall,
+  type FirewalledNode,
+  firewallRules,
+  type HostRules,
+} from './firewall.js'
 export {
   commandsOf,
   describe as describeStep,
@@ -23,6 +59,7 @@ export {
 export { type ClusterStatus, inspect, inspectAny } from './inspect.js'
 export type { Address, LinkOptions } from './link.js'
 export { LocalCluster, type LocalNode } from './local-cluster.js'
+export { type MoveOptions, type MoveProgress, moveSlots, type Party, type SlotMove } from './move/index.js'
 export { PROFILES, type Profile, type Settings } from './node-config.js'
 export {
   type NodeObservation,
@@ -42,7 +79,25 @@ export {
 } from './picture.js'
 export { freePorts } from './ports.js'
 export type { NodeView } from './replies.js'
+export {
+  describeRoll,
+  type PlannedRoll,
+  planRolling,
+  type RollingOptions,
+  type RollProgress,
+  type RollReport,
+  type RollStep,
+} from './rolling/index.js'
+export {
+  CERTIFICATE_FILES,
+  type CertificateSet,
+  type CertificatesOptions,
+  LOOPBACK_HOSTS,
+  makeCertificates,
+} from './security/certificates.js'
+export { accessFor, isLocal, type LocalTarget } from './security/whom.js'
 export { type SingleOptions, type SingleServer, startSingle } from './single.js'
 export { type StopOptions, type StoppedNode, type StopReport, stopCluster } from './stop.js'
 export { startCluster } from './up.js'
-export type { UpOptions, UpStep } from './up-options.js'
+export type { TlsUpOptions, UpOptions, UpStep } from './up-options.js'
+export * from './users/index.js'

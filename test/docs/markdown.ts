@@ -18,6 +18,8 @@ export const PAGES = [
   'docs/metrics.md',
   'docs/monitoring.md',
   'docs/protocol.md',
+  'docs/security.md',
+  'docs/users.md',
   ...DECISIONS,
   ...RUNBOOKS,
 ]

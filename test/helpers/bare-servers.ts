@@ -1,0 +1,32 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { type Address, ensureServer, freePorts, type Settings } from '../../src/cluster/index.js'
+import { discardProcess, startNode } from '../../src/cluster/node.js'
+import { CONFIG_FILE, clusterNodeConfig } from '../../src/cluster/node-config.js'
+import { tempDir } from './temp-dir.js'
+
+/** Servers of this machine that could be nodes of a cluster, and are of none; ended when the test finishes. */
+export async function bareServers(
+  count: number,
+  { settings = {}, password }: { readonly settings?: Settings; readonly password?: string } = {},
+): Promise<Address[]> {
+  const [server, folder, ports] = await Promise.all([ensureServer(), tempDir(), freePorts(count)])
+  return Promise.all(
+    ports.map(async (port) => {
+      const dir = join(folder, `node_${port}`)
+      await mkdir(dir)
+      // Without masterauth, as somebody forgets it who sets a password by hand.
+      const locked = password === undefined ? '' : `requirepass ${password}\n`
+      const config = clusterNodeConfig({ port, dir, profile: 'queue', settings })
+      await writeFile(join(dir, CONFIG_FILE), config + locked)
+      const place = { port, dir, access: password === undefined ? {} : { password } }
+      const process = await startNode(server, place)
+      onTestFinished(async () => {
+        await discardProcess(process)
+        await rm(dir, { recursive: true, force: true })
+      })
+      return { host: '127.0.0.1', port }
+    }),
+  )
+}
