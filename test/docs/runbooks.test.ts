@@ -69,8 +69,7 @@ describe('the server takes what runbooks send', () => {
   })
 })
 
+/** Also those with commands beneath them: `backup` does something by itself, and has `backup verify` besides. */
 function everyCommand(command: Command): Command[] {
-  return [command, ...command.commands.flatMap(everyCommand)].filter(
-    ({ commands: inner }) => inner.length === 0,
-  )
+  return [command, ...command.commands.flatMap(everyCommand)]
 }
