@@ -14,6 +14,8 @@ export const PAGES = [
   'docs/architecture.md',
   'docs/checks.md',
   'docs/failover.md',
+  'docs/hosts.md',
+  'docs/managed.md',
   'docs/operating.md',
   'docs/metrics.md',
   'docs/monitoring.md',
