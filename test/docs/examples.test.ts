@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { makeCertificates } from '../../src/cluster/index.js'
 import { loadConfig } from '../../src/index.js'
 import { removeKeys } from '../helpers/behaviour/harness.js'
 import { blocks, PAGES, page, ROOT } from './markdown.js'
@@ -103,6 +104,7 @@ it('has programs to run, and settings of both modes to read', async () => {
   const modes = await Promise.all(
     settings.map(async ({ yaml }) => {
       const dir = await inTempFolder({ 'redis.yaml': yaml })
+      if (yaml.includes('tls/')) await makeCertificates({ to: join(dir, 'tls') })
       // Without the environment of whoever runs the tests.
       return (await loadConfig(join(dir, 'redis.yaml'), {})).redis
     }),
@@ -117,5 +119,13 @@ it('has programs to run, and settings of both modes to read', async () => {
     },
     { mode: 'single', url: 'redis://localhost:6379' },
     { mode: 'cluster', username: 'shardq', natMap: { '10.0.0.1:6379': { port: 7001 } } },
+    {
+      mode: 'cluster',
+      tls: {
+        ca: expect.stringContaining('BEGIN CERTIFICATE'),
+        cert: expect.stringContaining('BEGIN CERTIFICATE'),
+        key: expect.stringContaining('BEGIN PRIVATE KEY'),
+      },
+    },
   ])
 })
