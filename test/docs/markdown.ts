@@ -12,6 +12,7 @@ export const PAGES = [
   'CONTRIBUTING.md',
   'CHANGELOG.md',
   'docs/architecture.md',
+  'docs/backup.md',
   'docs/checks.md',
   'docs/failover.md',
   'docs/hosts.md',
