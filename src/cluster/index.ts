@@ -1,4 +1,14 @@
 /** `shardq/cluster`: create, inspect and stop a Redis Cluster on this machine, from code. */
+export {
+  type BalancePlan,
+  type Flow,
+  type PlannedRebalance,
+  planRebalance,
+  type RebalanceOptions,
+  type RebalanceProgress,
+  type RebalanceReport,
+  type Share,
+} from './balance/index.js'
 export { DEFAULT_DATA_DIR, localSeeds } from './data-dir.js'
 export * from './errors.js'
 export {

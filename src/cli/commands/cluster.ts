@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { registerClusterCheck } from './cluster-check.js'
 import { registerClusterDrill } from './cluster-drill.js'
 import { registerClusterFix } from './cluster-fix.js'
+import { registerClusterRebalance } from './cluster-rebalance.js'
 import { registerClusterStatus } from './cluster-status.js'
 import { registerClusterStop } from './cluster-stop.js'
 import { registerClusterUp } from './cluster-up.js'
@@ -15,5 +16,6 @@ export function registerCluster(program: Command): void {
   registerClusterStatus(cluster)
   registerClusterCheck(cluster)
   registerClusterFix(cluster)
+  registerClusterRebalance(cluster)
   registerClusterDrill(cluster)
 }
