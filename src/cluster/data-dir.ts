@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { DataDirError } from './errors.js'
 import type { Address } from './link.js'
 import type { NodePlace } from './node.js'
-import type { Profile, Settings } from './node-config.js'
+import { CONFIG_FILE, clusterNodeConfig, type Profile, type Settings } from './node-config.js'
 import { HOST } from './ports.js'
 import type { ProcessIdentity } from './processes.js'
 
@@ -18,6 +18,11 @@ export interface Manifest {
    * way, and what an `up` that was killed left behind is recognised.
    */
   readonly creator?: ProcessIdentity
+  /**
+   * Nodes on their way in or out, beside those of `ports`, and who is at it; absent otherwise. They own no slots, so that one whose
+   * process was killed at it can be cleared away (membership/unsettled.ts).
+   */
+  readonly unsettled?: { readonly ports: readonly number[]; readonly by: ProcessIdentity }
   readonly ports: readonly number[]
   readonly masters: number
   readonly replicasPerMaster: number
@@ -29,8 +34,15 @@ const MANIFEST = 'cluster.json'
 
 export const nodeDir = (dataDir: string, port: number) => join(dataDir, `node_${port}`)
 
-/** Where the nodes of a cluster live. */
-export function nodePlaces(dataDir: string, { ports, settings }: Manifest): NodePlace[] {
+/** Every port that the folder has to do with. */
+export const allPorts = ({ ports, unsettled }: Manifest) => [...ports, ...(unsettled?.ports ?? [])]
+
+/** Where the nodes of a cluster live, or some others of its folder. */
+export function nodePlaces(
+  dataDir: string,
+  { settings, ...manifest }: Manifest,
+  ports: readonly number[] = manifest.ports,
+): NodePlace[] {
   const password = settings.requirepass
   return ports.map((port) => ({
     port,
@@ -87,9 +99,21 @@ export async function makeNodeDir(dataDir: string, port: number): Promise<string
   }
 }
 
+/** Writes the redis.conf of one node. @returns its path */
+export async function writeNodeConfig(dataDir: string, manifest: Manifest, port: number): Promise<string> {
+  const dir = nodeDir(dataDir, port)
+  const path = join(dir, CONFIG_FILE)
+  await writeFile(path, clusterNodeConfig({ ...manifest, port, dir }))
+  return path
+}
+
+export async function removeNodeDir(dataDir: string, port: number): Promise<void> {
+  await rm(nodeDir(dataDir, port), { recursive: true, force: true, maxRetries: 5 })
+}
+
 /** Removes the nodes' folders and the manifest, nothing else; then the folders above that are empty by now. */
 export async function removeCluster(dataDir: string, ports: readonly number[]): Promise<void> {
-  for (const port of ports) await rm(nodeDir(dataDir, port), { recursive: true, force: true, maxRetries: 5 })
+  for (const port of ports) await removeNodeDir(dataDir, port)
   await rm(join(dataDir, `${MANIFEST}.new`), { force: true })
   await rm(join(dataDir, MANIFEST), { force: true })
   // Only what is empty goes, and never further up than our own default folder.

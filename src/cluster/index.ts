@@ -33,6 +33,23 @@ export {
 export { type ClusterStatus, inspect, inspectAny } from './inspect.js'
 export type { Address, LinkOptions } from './link.js'
 export { LocalCluster, type LocalNode } from './local-cluster.js'
+export {
+  type AddLocalOptions,
+  type AddOptions,
+  type AddReport,
+  type AddStep,
+  addLocalNodes,
+  addNodes,
+  type NewNode,
+  type PlannedRemoval,
+  planLocalRemoval,
+  planRemoval,
+  type RemoveLocalOptions,
+  type RemoveOptions,
+  type RemoveReport,
+  type RemoveStep,
+  rolesFor,
+} from './membership/index.js'
 export { PROFILES, type Profile, type Settings } from './node-config.js'
 export {
   type NodeObservation,

@@ -49,7 +49,7 @@ const PROBLEMS: Readonly<Record<Exclude<NodeState['state'], 'running'>, string>>
 }
 
 /** What the nodes run on, so that one that is restarted runs on the same. Null where the server does not tell. */
-async function serverOf([place]: readonly NodePlace[]): Promise<RedisServer | null> {
+export async function serverOf([place]: readonly NodePlace[]): Promise<RedisServer | null> {
   if (!place) return null
   const info = await withLink({ host: HOST, port: place.port }, linkOptions(place), (link) =>
     link.text('INFO', 'server'),

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { DEFAULT_DATA_DIR, nodePlaces, readManifest, removeCluster } from './data-dir.js'
+import { allPorts, DEFAULT_DATA_DIR, nodePlaces, readManifest, removeCluster } from './data-dir.js'
 import { type NodePlace, type NodeState, probeNode, stopNode } from './node.js'
 
 export interface StopOptions {
@@ -40,7 +40,10 @@ export async function stopCluster(options: StopOptions = {}): Promise<StopReport
   if (manifest === null) return { dataDir, found: false, removed: false, nodes: [] }
 
   const found = await Promise.all(
-    nodePlaces(dataDir, manifest).map(async (place) => ({ place, state: await probeNode(place) })),
+    nodePlaces(dataDir, manifest, allPorts(manifest)).map(async (place) => ({
+      place,
+      state: await probeNode(place),
+    })),
   )
   // Frozen ones first: a master that shuts down waits for its replicas, and these would not answer it.
   const frozen = found.filter(({ state }) => state.state === 'unresponsive')
@@ -57,7 +60,7 @@ export async function stopCluster(options: StopOptions = {}): Promise<StopReport
     nodes.push(...stopped)
   }
   nodes.sort((a, b) => a.port - b.port)
-  if (remove) await removeCluster(dataDir, manifest.ports)
+  if (remove) await removeCluster(dataDir, allPorts(manifest))
   return { dataDir, found: true, removed: remove, nodes }
 }
 

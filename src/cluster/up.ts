@@ -1,22 +1,22 @@
-import { mkdir, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { mkdir } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import {
   DEFAULT_DATA_DIR,
   type Manifest,
   makeNodeDir,
-  nodeDir,
   nodePlaces,
   readManifest,
   removeCluster,
   writeManifest,
+  writeNodeConfig,
 } from './data-dir.js'
 import { DataDirError, InterruptedError, NodeStartError, PortInUseError } from './errors.js'
 import { ensureServer, type RedisServer } from './find-server.js'
 import { formCluster, slotRanges } from './form.js'
 import type { ClusterStatus } from './inspect.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
+import { clearUnsettled } from './membership/unsettled.js'
 import { discardProcess, type NodePlace, probeNode, startNode, stopNode } from './node.js'
-import { CONFIG_FILE, clusterNodeConfig } from './node-config.js'
 import { checkPortsFree } from './ports.js'
 import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
 import { waitUntilAgreed, waitUntilReady } from './ready.js'
@@ -82,9 +82,7 @@ async function create(
       options.onStep?.({ step: 'folder', path: dir })
     }
     for (const port of wanted.ports) {
-      const dir = nodeDir(dataDir, port)
-      const path = join(dir, CONFIG_FILE)
-      await writeFile(path, clusterNodeConfig({ ...wanted, port, dir }))
+      const path = await writeNodeConfig(dataDir, wanted, port)
       options.onStep?.({ step: 'config', path, port })
     }
     const places = nodePlaces(dataDir, wanted)
@@ -130,6 +128,7 @@ async function revive(
 
   if (down.length === 0) {
     options.onStep?.({ step: 'running', ports: manifest.ports })
+    await clearUnsettled(dataDir)
     const status = await withLinks(places, (links) => waitUntilAgreed(links, readyOptions(options)))
     return done('running', status, null)
   }
@@ -142,6 +141,7 @@ async function revive(
     )
     await startNodes(server, down, ours, options)
     for (const [port, identity] of ours) running.set(port, identity)
+    await clearUnsettled(dataDir)
     const status = await withLinks(places, (links) => waitUntilReady(links, readyOptions(options)))
     return done('restarted', status, server)
   } catch (error) {

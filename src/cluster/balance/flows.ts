@@ -1,7 +1,7 @@
 import type { Party } from '../fix/index.js'
 import { rangesOf, type SlotRange } from '../slots.js'
 import { planMoves, type SlotMove } from './plan.js'
-import { type Survey, weightsOf } from './survey.js'
+import type { Survey, Weights } from './survey.js'
 
 /** What goes from one master to another. */
 export interface Flow {
@@ -36,14 +36,14 @@ export interface BalancePlan {
   readonly bytes: number
 }
 
-/** @throws InvalidOptionError for a weight that cannot be */
+/** @param fixed slots that stay where they are */
 export function makePlan(
   survey: Survey,
-  weights: Readonly<Record<string, number>> = {},
+  weights: Weights,
   fixed: ReadonlySet<number> = new Set(),
 ): BalancePlan {
   const { masters, contents } = survey
-  const weighted = weightsOf(survey, weights)
+  const weighted = masters.map(({ node }) => weights.get(node.id) ?? 1)
   const moves = planMoves(
     masters.map(({ node, slots }, i) => ({ id: node.id, slots, weight: weighted[i] ?? 1 })),
     contents,
@@ -75,7 +75,7 @@ function flowsOf(moves: readonly SlotMove[], { masters, contents }: Survey): Flo
     const to = nodes.get(first?.to ?? '')
     if (!from || !to) return []
     const slots = moves.map(({ slot }) => slot)
-    const occupied = slots.filter((slot) => contents.has(slot))
+    const occupied = slots.filter((slot) => (contents.get(slot)?.keys ?? 0) > 0)
     return {
       from,
       to,

@@ -15,7 +15,7 @@ import { withOperation } from '../operation/index.js'
 import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
 import { type BalancePlan, makePlan, type Share } from './flows.js'
 import { type RebalanceProgress, Tally } from './progress.js'
-import { type Survey, type SurveyOptions, survey } from './survey.js'
+import { type Survey, type SurveyOptions, survey, type Weights, weightsFor } from './survey.js'
 
 export type { BalancePlan, Flow, Share } from './flows.js'
 export type { RebalanceProgress } from './progress.js'
@@ -70,7 +70,7 @@ export async function planRebalance(
   options: RebalanceOptions = {},
 ): Promise<PlannedRebalance> {
   const found = await survey(seeds, options)
-  const plan = makePlan(found, options.weights)
+  const plan = makePlan(found, weightsFor(found, options.weights))
   const everywhere = [...found.nodes.values()].map(({ host, port }) => ({ host, port }))
   const run = () =>
     withOperation(everywhere, options, { name: 'rebalance' }, options.signal, (signal) =>
@@ -88,11 +88,13 @@ export async function rebalance(
   const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
   const tally = new Tally(options.onProgress)
   const refused: Refused = new Map()
+  let weights: Weights | undefined
   for (let failures = 0; ; ) {
     const interrupted = signal?.aborted === true
     // What it has come to is told also of one that was stopped.
     const found = await survey(seeds, interrupted ? { ...options, signal: undefined } : options)
-    const plan = makePlan(found, options.weights, new Set(refused.keys()))
+    weights ??= weightsFor(found, options.weights)
+    const plan = makePlan(found, weights, new Set(refused.keys()))
     if (interrupted || (plan.slots === 0 && found.mends.length === 0)) {
       const left = [...refused.values()]
       return { ...tally.done, ms: performance.now() - startedMs, shares: plan.shares, left, interrupted }

@@ -85,23 +85,35 @@ async function shared({ observation }: Evidence, options: SurveyOptions): Promis
   }
 }
 
+/** By the id of a node: what its master weighs, now and after a failover. Whoever is not in it weighs 1. */
+export type Weights = ReadonlyMap<string, number>
+
 /**
- * The weight of each master: 1, or what was given for it, or for a replica of it, since by a failover a name may come to be
- * that of a replica. @throws InvalidOptionError for a node that is not there, or nothing that could hold a slot
+ * Whom the weights are for that were given by name. Found once, in the beginning: a master that has been emptied becomes a replica of
+ * another, which is not to be emptied therefore.
+ * @throws InvalidOptionError for a node that is not there or is no master, or nothing that could hold a slot
  */
-export function weightsOf(
+export function weightsFor(
   { masters, nodes }: Pick<Survey, 'masters' | 'nodes'>,
   given: Readonly<Record<string, number>> = {},
-): number[] {
-  const weights = new Map(masters.map(({ node }) => [node.id, 1]))
+): Weights {
+  const weights = new Map<string, number>()
+  const all = [...nodes.values()]
   for (const [name, weight] of Object.entries(given)) {
-    const found = [...nodes.values()].find((node) => nameOf(node) === name || node.id === name)
+    const found = all.find((node) => nameOf(node) === name || node.id === name)
     if (!found) throw new InvalidOptionError('weight', `the cluster has no node ${name}`)
     if (!Number.isFinite(weight) || weight < 0)
       throw new InvalidOptionError('weight', `expected 0, 0.5, 1, 2, ... for ${name} and not ${weight}`)
-    weights.set(found.masterId ?? found.id, weight)
+    if (found.role === 'master') {
+      for (const { id, masterId } of all)
+        if (id === found.id || masterId === found.id) weights.set(id, weight)
+    } else if (weight > 0) {
+      const master = nodes.get(found.masterId ?? '')
+      const other = master ? `; name its master, ${nameOf(master)}` : ''
+      throw new InvalidOptionError('weight', `${name} is a replica and has no slots${other}`)
+    }
   }
-  if ([...weights.values()].every((weight) => weight === 0))
+  if (masters.every(({ node }) => weights.get(node.id) === 0))
     throw new InvalidOptionError('weight', 'some master has to keep the slots; not all can have weight 0')
-  return masters.map(({ node }) => weights.get(node.id) ?? 1)
+  return weights
 }
