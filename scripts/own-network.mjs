@@ -29,9 +29,9 @@ export function canHaveOwnNetwork() {
 }
 
 /** SIGKILL ends all of it. The shell stays, as the process that takes up those whose parents have died. */
-export function spawnInOwnNetwork(program, args, env) {
+export function spawnInOwnNetwork(program, args, env, stdio = 'inherit') {
   return spawn('setpriv', [...UNSHARE, 'sh', '-c', `${PRELUDE} && "$@"; exit $?`, 'sh', program, ...args], {
-    stdio: 'inherit',
+    stdio,
     env: { ...env, SHARDQ_OWN_NETWORK: '1' },
   })
 }

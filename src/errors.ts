@@ -136,9 +136,78 @@ export class AuthenticationError extends ShardqError {
   constructor(
     readonly node: string,
     options?: ErrorOptions,
+    problem = 'refused the credentials; check username and password (SHARDQ_REDIS_PASSWORD)',
   ) {
-    super(`${node} refused the credentials; check username and password (SHARDQ_REDIS_PASSWORD)`, options)
+    super(`${node} ${problem}`, options)
   }
+}
+
+/**
+ * The server took our credentials, and the user lacks a right (NOPERM). Decision: give it the right, on every node; or do
+ * without what was asked. An AuthenticationError, too, since both are for whoever sets up users.
+ */
+export class NotPermittedError extends AuthenticationError {
+  constructor(
+    node: string,
+    /** What the user may not do, as far as the server tells: `run 'config|get'`, `access the key`. */
+    readonly missing: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      node,
+      options,
+      `does not permit its user to ${missing}; what each role needs: shardq cluster users print, and to give it: ` +
+        'shardq cluster users apply',
+    )
+  }
+}
+
+/**
+ * How TLS with a server fails:
+ * - `not-tls`: we speak TLS, and it does not
+ * - `tls-only`: it speaks TLS, and we do not
+ * - `unknown-authority`: its certificate was signed by nobody that we trust
+ * - `expired`: its certificate is not valid at this time
+ * - `wrong-host`: its certificate is for other names and addresses
+ * - `client-certificate`: it wants a certificate of us, or refuses the one that it got
+ * - `handshake`: anything else, such as versions that do not match
+ */
+export type TlsFault = keyof typeof TLS_FAULTS
+
+const TLS_FAULTS = {
+  'not-tls':
+    'does not speak TLS; leave out redis.tls (SHARDQ_REDIS_TLS=false, and redis:// in place of rediss://)',
+  'tls-only': 'speaks TLS alone; set redis.tls (SHARDQ_REDIS_TLS_CA_FILE=/path/to/ca.crt)',
+  'unknown-authority':
+    'has a certificate of an authority that is not trusted here; name that one’s certificate in redis.tls.caFile ' +
+    '(SHARDQ_REDIS_TLS_CA_FILE)',
+  expired:
+    'has a certificate that is not valid now; put a new one in its place and restart the server (for development: ' +
+    'shardq cluster certificates), or set the clock',
+  'wrong-host':
+    'has a certificate for other names and addresses; connect by one of those, name one in redis.tls.servername, ' +
+    'or make one for this (for development: shardq cluster certificates --host NAME)',
+  'client-certificate':
+    'wants a client certificate, or refuses ours; set redis.tls.certFile and keyFile ' +
+    '(SHARDQ_REDIS_TLS_CERT_FILE, SHARDQ_REDIS_TLS_KEY_FILE)',
+  handshake: 'and we do not agree on TLS; see redis.tls, and the server’s tls-protocols and tls-ciphers',
+}
+
+/** No TLS connection comes about, and trying again will not help. Decision: by `reason`; mostly fix redis.tls. */
+export class TlsError extends ShardqError {
+  constructor(
+    readonly node: string,
+    readonly reason: TlsFault,
+    options?: ErrorOptions & { cause?: Error },
+  ) {
+    super(`${node} ${TLS_FAULTS[reason]}${detailOf(reason, options?.cause)}`, options)
+  }
+}
+
+/** Which names it has instead; else OpenSSL's code, since its text is none for people. */
+function detailOf(reason: TlsFault, cause: (Error & { code?: string }) | undefined): string {
+  if (cause === undefined || reason === 'tls-only') return ''
+  return ` (${reason === 'wrong-host' ? cause.message : (cause.code ?? cause.message)})`
 }
 
 /** The server is older than shardq needs (Redis 7.0, Valkey 8.0). */

@@ -13,6 +13,8 @@ export interface Place {
   readonly busPort: number | string
   /** Whether it is a node of a cluster, so that one command can reach all of them. */
   readonly cluster: boolean
+  /** Whether its port speaks TLS. */
+  readonly tls: boolean
   /** The command that starts its server again. */
   readonly start: string
   /** The command that lets its process run on, if it only stands still. */

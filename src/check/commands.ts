@@ -4,7 +4,8 @@ import type { Place } from './check.js'
 
 export const FIX = 'shardq cluster fix'
 
-export const cli = ({ host, port }: Place, command: string) => `redis-cli -h ${host} -p ${port} ${command}`
+export const cli = ({ host, port, tls }: Place, command: string) =>
+  `redis-cli -h ${host} -p ${port} ${tls ? '--tls ' : ''}${command}`
 
 const first = (nodes: readonly Place[], of: (node: Place) => readonly string[]) =>
   nodes.slice(0, 1).flatMap(of)
@@ -25,7 +26,7 @@ export const secretSetting = (name: string) => (nodes: readonly Place[]) =>
 function configured(nodes: readonly Place[], command: string): readonly string[] {
   const [one] = nodes
   if (one?.cluster && nodes.length > 1) {
-    const everywhere = `redis-cli --cluster call ${one.host}:${one.port}`
+    const everywhere = `redis-cli ${one.tls ? '--tls ' : ''}--cluster call ${one.host}:${one.port}`
     return [`${everywhere} ${command}`, `${everywhere} CONFIG REWRITE`]
   }
   return nodes.flatMap((node) => [cli(node, command), cli(node, 'CONFIG REWRITE')])

@@ -1,6 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import type { Address, LinkOptions } from '../cluster/link.js'
+import { type Address, type LinkOptions, reachedAt } from '../cluster/link.js'
 
 /** What stands behind an address that did not answer as a node. */
 export type Knock =
@@ -23,10 +23,9 @@ const MOST_BYTES = 300
  * Connects, says PING, and listens to what is said. The Redis client keeps back what a server says before it was asked,
  * and what no Redis would say; and both of these explain most.
  */
-export async function knock(
-  { host, port }: Address,
-  { timeoutMs = 1000, tls }: LinkOptions = {},
-): Promise<Knock> {
+export async function knock(address: Address, options: LinkOptions = {}): Promise<Knock> {
+  const { timeoutMs = 1000, tls } = options
+  const { host, port } = reachedAt(address, options)
   return new Promise((resolve) => {
     const socket: Socket = tls
       ? connectTls({ host, port, ...(tls === true ? {} : tls) })

@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import keySlot from 'cluster-key-slot'
+import { RESTORE_KEY } from '../cluster/backup/marker.js'
 import type { LinkOptions } from '../cluster/link.js'
+import { isForbidden } from '../cluster/replies.js'
 import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../cluster/slots.js'
 import { type HostFacts, hostFacts } from './host.js'
 import { type Knock, knock } from './knock.js'
-import { type Reader, withReader } from './reader.js'
+import { type Reader, type Restore, withReader } from './reader.js'
 import { type ClusterNode, isReplica, type Live, type Sight } from './scene.js'
 
 /** Keys that a master has in slots which it does not serve. */
@@ -22,6 +25,10 @@ export interface Probed {
   readonly knocks: ReadonlyMap<string, Knock>
   readonly clocks: ReadonlyMap<string, Clock>
   readonly strays: ReadonlyMap<string, Strays>
+  /** When each node's certificate runs out, in ms since 1970; without the nodes that do not speak TLS. */
+  readonly certificates: ReadonlyMap<string, number>
+  /** Of the node that knows: a restore that is under way, or was broken off. */
+  readonly restores: ReadonlyMap<string, Restore>
   /** Each user's rules; without the nodes that do not let us see them. */
   readonly users: ReadonlyMap<string, ReadonlyMap<string, string>>
   /** Whether a node's bus port takes connections from here; only of those that others miss. */
@@ -40,12 +47,16 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
   const notes: string[] = []
   const clocks = new Map<string, Clock>()
   const strays = new Map<string, Strays>()
+  const certificates = new Map<string, number>()
+  const restores = new Map<string, Restore>()
   const users = new Map<string, ReadonlyMap<string, string>>()
   const deadline = performance.now() + STRAYS_MS
 
   async function question(node: Live): Promise<void> {
+    if (!node.config) notes.push(`${node.name} does not let us see its settings (CONFIG GET)`)
     try {
       await withReader(node.address, options, async (reader) => {
+        if (reader.certificateEndsMs !== undefined) certificates.set(node.name, reader.certificateEndsMs)
         await unlessForbidden(node, 'its clock (TIME)', async () =>
           clocks.set(node.name, await reader.clock()),
         )
@@ -53,6 +64,12 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
           users.set(node.name, await reader.users()),
         )
         const member = sight.cluster.find(({ name }) => name === node.name)
+        if (member && mayKnowRestore(member)) {
+          await unlessForbidden(node, `whether a restore is under way (${RESTORE_KEY})`, async () => {
+            const restore = await reader.restore()
+            if (restore) restores.set(node.name, restore)
+          })
+        }
         if (member && mayHaveStrays(member)) {
           await unlessForbidden(node, 'keys in slots of others (CLUSTER COUNTKEYSINSLOT)', async () => {
             const found = await straysOf(member, reader, deadline)
@@ -69,8 +86,7 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
     try {
       await look()
     } catch (error) {
-      if (!/NOPERM|unknown command/i.test(`${(error as Error).message} ${(error as Error).cause}`))
-        throw error
+      if (!isForbidden(error as Error)) throw error
       notes.push(`${node.name} does not let us see ${what}`)
     }
   }
@@ -85,7 +101,7 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
     hostFacts(sight.live),
     Promise.all(sight.live.map(question)),
   ])
-  return { knocks, clocks, strays, users, bus, host, notes: notes.sort() }
+  return { knocks, clocks, strays, certificates, restores, users, bus, host, notes: notes.sort() }
 }
 
 /** The bus speaks a protocol of its own; whether it takes the connection is all that is of interest. */
@@ -100,6 +116,11 @@ async function byName<T extends { readonly name: string }, R>(
 
 /** Replicas hold what their masters hold; an empty node has nothing to look for. */
 const mayHaveStrays = (node: ClusterNode) => !isReplica(node) && node.info.has('db0')
+
+const RESTORE_SLOT = keySlot(RESTORE_KEY)
+const mayKnowRestore = (node: ClusterNode) =>
+  mayHaveStrays(node) &&
+  node.self.slots.some(([first, last]) => first <= RESTORE_SLOT && RESTORE_SLOT <= last)
 
 /** Keys in slots that a master neither serves nor is just being given: nobody finds them there. */
 async function straysOf(

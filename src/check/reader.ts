@@ -1,11 +1,28 @@
+import { RESTORE_KEY } from '../cluster/backup/marker.js'
 import { type Address, type LinkOptions, type NodeLink, withLink } from '../cluster/link.js'
+import { parseUsers, textOf } from '../cluster/users/stored.js'
 
 /** All that may be said to a server besides what `Observer` asks. There is no way to send it anything else. */
-type Question = readonly ['TIME'] | readonly ['ACL', 'LIST'] | readonly ['CLUSTER', 'COUNTKEYSINSLOT', number]
+type Question =
+  | readonly ['TIME']
+  | readonly ['ACL', 'LIST']
+  | readonly ['CLUSTER', 'COUNTKEYSINSLOT', number]
+  | readonly ['HMGET', typeof RESTORE_KEY, 'folder', 'begunAt']
+
+/** A restore that has begun. */
+export interface Restore {
+  readonly folder: string
+  readonly begunAt: string
+}
 
 /** Asks one node things, and can do nothing else to it: this is what makes `check` and `doctor` harmless. */
 export class Reader {
   constructor(private readonly link: NodeLink) {}
+
+  /** When the certificate that it has shown runs out, in ms since 1970; undefined without TLS. */
+  get certificateEndsMs(): number | undefined {
+    return this.link.certificateEndsMs
+  }
 
   /** How far the node's clock is ahead of ours, in ms, and how sure that is: the half of the way there and back. */
   async clock(): Promise<{ aheadMs: number; giveOrTakeMs: number }> {
@@ -22,17 +39,19 @@ export class Reader {
     return Number(await this.#ask('CLUSTER', 'COUNTKEYSINSLOT', slot))
   }
 
+  /** Of the node that serves its slot: what a restore has written that is not at its end; null: there is none. */
+  async restore(): Promise<Restore | null> {
+    const [folder, begunAt] = (await this.#ask('HMGET', RESTORE_KEY, 'folder', 'begunAt')) as (
+      | string
+      | null
+    )[]
+    return folder && begunAt ? { folder, begunAt } : null
+  }
+
   /** The rules of each user, with hashes of passwords in them: to be compared, never to be shown. */
   async users(): Promise<ReadonlyMap<string, string>> {
-    const users = (await this.#ask('ACL', 'LIST')) as string[]
-    return new Map(
-      users.map((line) => {
-        const [, name = '', ...rules] = line.split(' ')
-        // Each process lists them in an order of its own, and some tell a default that others leave out.
-        const told = rules.filter((rule) => rule !== 'sanitize-payload').sort()
-        return [name, told.join(' ')]
-      }),
-    )
+    const users = parseUsers((await this.#ask('ACL', 'LIST')) as string[])
+    return new Map([...users].map(([name, user]) => [name, textOf(user)]))
   }
 
   #ask(...[command, ...args]: Question): Promise<unknown> {

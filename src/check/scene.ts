@@ -122,6 +122,7 @@ export function placeOf(name: string, sight: Sight): Place {
     ...address,
     busPort: line?.busPort ?? address.port + 10_000,
     cluster: line !== undefined,
+    tls: node?.up === true && node.config?.get('tls-port') === String(address.port),
     start: startLocal ?? onHost(address.host, 'sudo systemctl restart redis-server'),
     resume:
       pid === undefined ? onHost(address.host, 'kill -CONT $(pidof redis-server)') : `kill -CONT ${pid}`,
@@ -134,6 +135,7 @@ export const SOME_NODE: Place = {
   port: 'PORT',
   busPort: 'BUSPORT',
   cluster: false,
+  tls: false,
   start: 'shardq cluster up',
   resume: 'kill -CONT PID',
 }

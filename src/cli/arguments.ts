@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import type { Address } from '../cluster/index.js'
+import type { Address, NewNode } from '../cluster/index.js'
 
 /** Parses a whole number of at least `least`, for commander. */
 export function wholeNumber(least: number): (text: string) => number {
@@ -21,4 +21,13 @@ export function hostPort(text: string): Address {
     throw new InvalidArgumentError('expected HOST:PORT, such as 127.0.0.1:7000')
   }
   return { host, port }
+}
+
+/** Parses `HOST:PORT,HOST:PORT@BUSPORT,...`, for an option that may be repeated. */
+export function nodeList(text: string, before: readonly NewNode[] = []): NewNode[] {
+  const nodes = text.split(',').map((item) => {
+    const [, address = '', busPort] = /^(.*?)(?:@(\d+))?$/.exec(item.trim()) ?? []
+    return { ...hostPort(address), ...(busPort === undefined ? {} : { busPort: Number(busPort) }) }
+  })
+  return [...before, ...nodes]
 }

@@ -1,16 +1,20 @@
+import { resolve } from 'node:path'
 import {
   type Address,
+  DEFAULT_DATA_DIR,
   inspectAny,
+  isLocal,
   type LinkOptions,
   type LocalCluster,
-  localSeeds,
+  localTarget,
   type NodeView,
   openCluster,
 } from '../cluster/index.js'
 import { loadConfig } from '../config/index.js'
 import type { ClusterConnectionOptions } from '../connection/options.js'
-import { accessOf } from '../connection/target.js'
+import { accessOf, resolveTarget } from '../connection/target.js'
 import { InvalidOptionError } from '../errors.js'
+import { at } from './find-nodes.js'
 
 export interface ClusterFlags {
   readonly config?: string
@@ -32,8 +36,7 @@ export interface FoundCluster {
 export async function findCluster(flags: ClusterFlags): Promise<FoundCluster> {
   const { redis } = await loadConfig(flags.config)
   const named = flags.node ? [flags.node] : flags.config === undefined ? null : addressesOf(redis)
-  const local = await localSeeds(flags.dataDir)
-  if (local && (named === null || named.every((node) => local.some((each) => isSame(each, node))))) {
+  if (await isOurs(flags, named)) {
     const cluster = await openCluster(flags.dataDir)
     if (cluster) return found(cluster, cluster.seeds, cluster.access)
   }
@@ -45,19 +48,26 @@ export async function findCluster(flags: ClusterFlags): Promise<FoundCluster> {
   }
   const nodes = named ?? addressesOf(redis)
   const access = accessOf(redis)
-  const connection =
-    redis.mode === 'cluster' ? { ...redis, nodes } : ({ mode: 'cluster', nodes, ...access } as const)
-  return found(connection, nodes, access)
+  return found(at(nodes, redis, access), nodes, access)
+}
+
+/** Whether what was named is the cluster of the data folder, or nothing was named and there is one. */
+async function isOurs({ dataDir }: ClusterFlags, named: readonly Address[] | null): Promise<boolean> {
+  const local = await localTarget(dataDir)
+  return local !== null && (named === null || isLocal(named, local))
+}
+
+/** The data folder of the cluster that the flags name, whether all of its nodes run or not; null when it is not ours. */
+export async function localDirOf(flags: ClusterFlags): Promise<string | null> {
+  const { redis } = await loadConfig(flags.config)
+  const named = flags.node ? [flags.node] : flags.config === undefined ? null : resolveTarget(redis).seeds
+  return (await isOurs(flags, named)) ? resolve(flags.dataDir ?? DEFAULT_DATA_DIR) : null
 }
 
 function addressesOf(redis: Awaited<ReturnType<typeof loadConfig>>['redis']): readonly Address[] {
   if (redis.mode === 'cluster') return redis.nodes
   throw new InvalidOptionError('--config', 'it has redis.mode single; a drill needs a cluster')
 }
-
-const LOOPBACK = ['127.0.0.1', 'localhost', '::1']
-
-const isSame = (ours: Address, other: Address) => ours.port === other.port && LOOPBACK.includes(other.host)
 
 function found(
   cluster: FoundCluster['cluster'],

@@ -1,16 +1,20 @@
 import { mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DataDirError } from './errors.js'
-import type { Address } from './link.js'
 import type { NodePlace } from './node.js'
 import { CONFIG_FILE, clusterNodeConfig, type Profile, type Settings } from './node-config.js'
 import { HOST } from './ports.js'
 import type { ProcessIdentity } from './processes.js'
+import { localAccess, OWN_TLS_DIR, PASSWORD_FILE, securityOf } from './security/access.js'
+import type { LocalTarget } from './security/whom.js'
 
 /** Relative to the current folder, so that each project has a cluster of its own. */
 export const DEFAULT_DATA_DIR = join('.shardq', 'cluster')
 
-/** What a data folder holds: `cluster.json`, beside one folder `node_<port>` per node. */
+/**
+ * What a data folder holds: `cluster.json`, beside one folder `node_<port>` per node; of a cluster with a password also the
+ * file `password`, which has it, and of one with TLS mostly a folder `tls`. No secret stands in the manifest.
+ */
 export interface Manifest {
   readonly version: 1
   /**
@@ -28,6 +32,10 @@ export interface Manifest {
   readonly replicasPerMaster: number
   readonly profile: Profile
   readonly settings: Settings
+  /** Absent where the nodes do not speak TLS. `dir`: the certificates; a relative path begins at the data folder. */
+  readonly tls?: { readonly dir: string; readonly authClients: boolean }
+  /** The program that runs the nodes, where one was named; absent: what is found on PATH. */
+  readonly redisPath?: string
 }
 
 const MANIFEST = 'cluster.json'
@@ -37,24 +45,29 @@ export const nodeDir = (dataDir: string, port: number) => join(dataDir, `node_${
 /** Every port that the folder has to do with. */
 export const allPorts = ({ ports, unsettled }: Manifest) => [...ports, ...(unsettled?.ports ?? [])]
 
-/** Where the nodes of a cluster live, or some others of its folder. */
+/**
+ * Where the nodes of a cluster live, or some others of its folder, and how to talk to them.
+ * @throws DataDirError when a secret cannot be read
+ */
 export function nodePlaces(
   dataDir: string,
-  { settings, ...manifest }: Manifest,
+  manifest: Manifest,
   ports: readonly number[] = manifest.ports,
 ): NodePlace[] {
-  const password = settings.requirepass
-  return ports.map((port) => ({
-    port,
-    dir: nodeDir(dataDir, port),
-    ...(password === undefined ? {} : { password }),
-  }))
+  const access = localAccess(dataDir, manifest)
+  return ports.map((port) => ({ port, dir: nodeDir(dataDir, port), access }))
 }
 
-/** The addresses of the cluster in a data folder (default `.shardq/cluster`); null when there is none. */
-export async function localSeeds(dataDir: string = DEFAULT_DATA_DIR): Promise<Address[] | null> {
-  const manifest = await readManifest(resolve(dataDir))
-  return manifest?.ports.map((port) => ({ host: HOST, port })) ?? null
+/**
+ * The addresses of the cluster in a data folder (default `.shardq/cluster`), and what a client needs to be let in; null
+ * when there is none. @throws DataDirError
+ */
+export async function localTarget(dataDir: string = DEFAULT_DATA_DIR): Promise<LocalTarget | null> {
+  const folder = resolve(dataDir)
+  const manifest = await readManifest(folder)
+  if (manifest === null) return null
+  const seeds = manifest.ports.map((port) => ({ host: HOST, port }))
+  return { seeds, access: localAccess(folder, manifest) }
 }
 
 /** Null when the folder does not exist or holds no cluster. */
@@ -84,11 +97,14 @@ export async function writeManifest(dataDir: string, manifest: Manifest): Promis
   await rename(`${path}.new`, path)
 }
 
-/** Creates the folder of one node. @throws DataDirError when it is there already: it is not ours then */
+/**
+ * Creates the folder of one node, for nobody else to read: a server that rewrites its redis.conf, password and all, gives
+ * it mode 0644. @throws DataDirError when it is there already: it is not ours then
+ */
 export async function makeNodeDir(dataDir: string, port: number): Promise<string> {
   const dir = nodeDir(dataDir, port)
   try {
-    await mkdir(dir)
+    await mkdir(dir, { mode: 0o700 })
     return dir
   } catch (error) {
     const problem =
@@ -99,11 +115,13 @@ export async function makeNodeDir(dataDir: string, port: number): Promise<string
   }
 }
 
-/** Writes the redis.conf of one node. @returns its path */
+/** Writes the redis.conf of one node, secured as the cluster of the data folder is. @returns its path */
 export async function writeNodeConfig(dataDir: string, manifest: Manifest, port: number): Promise<string> {
   const dir = nodeDir(dataDir, port)
   const path = join(dir, CONFIG_FILE)
-  await writeFile(path, clusterNodeConfig({ ...manifest, port, dir }))
+  const { profile, settings } = manifest
+  const security = securityOf(dataDir, manifest)
+  await writeFile(path, clusterNodeConfig({ port, dir, profile, settings, security }), { mode: 0o600 })
   return path
 }
 
@@ -111,9 +129,11 @@ export async function removeNodeDir(dataDir: string, port: number): Promise<void
   await rm(nodeDir(dataDir, port), { recursive: true, force: true, maxRetries: 5 })
 }
 
-/** Removes the nodes' folders and the manifest, nothing else; then the folders above that are empty by now. */
+/** Removes the nodes' folders, the secrets and the manifest, nothing else; then the folders above that are empty by now. */
 export async function removeCluster(dataDir: string, ports: readonly number[]): Promise<void> {
   for (const port of ports) await removeNodeDir(dataDir, port)
+  await rm(join(dataDir, PASSWORD_FILE), { force: true })
+  await rm(join(dataDir, OWN_TLS_DIR), { recursive: true, force: true })
   await rm(join(dataDir, `${MANIFEST}.new`), { force: true })
   await rm(join(dataDir, MANIFEST), { force: true })
   // Only what is empty goes, and never further up than our own default folder.

@@ -111,6 +111,13 @@ export class NodeUnreachableError extends ShardqError {
   }
 }
 
+/** The default user was to be switched off, and somebody would be locked out. Nothing of that was done. Decision: mend the reasons. */
+export class LockOutError extends ShardqError {
+  constructor(readonly reasons: readonly string[]) {
+    super(`the default user stays on: ${reasons.join('; ')}`)
+  }
+}
+
 /** The caller's AbortSignal fired. What this call had started was ended again. */
 export class InterruptedError extends ShardqError {
   constructor(what: string, options?: ErrorOptions) {
@@ -179,6 +186,117 @@ export class NodeRefusedError extends ShardqError {
   ) {
     super(
       `${node} is not ${what}, and nothing was changed:\n${problems.map((each) => `  - ${each}`).join('\n')}`,
+    )
+  }
+}
+
+/** These servers cannot become a cluster as they are. Nothing was changed. Decision: what each problem says. */
+export class CreateRefusedError extends ShardqError {
+  constructor(
+    /** Each names the node, what is wrong with it, and the way out. */
+    readonly problems: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(
+      `no cluster was created, and nothing was changed:\n${problems.map((each) => `  - ${each}`).join('\n')}`,
+      options,
+    )
+  }
+}
+
+/** Making one cluster of servers failed half way. Decision: mend what `cause` says, and create again. */
+export class CreateFailedError extends ShardqError {
+  constructor(
+    problem: string,
+    /** Nodes that are not empty again. None: all are as they were. */
+    readonly left: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    const undone =
+      left.length === 0
+        ? 'every node is empty again, and it can be run again'
+        : `${left.join(', ')} could not be made empty again; when they answer: shardq cluster create --reset`
+    super(`no cluster was created: ${problem}; ${undone}`, options)
+  }
+}
+
+/** The server does not permit a command that ours cannot do without, and nothing was done. Decision: the provider's own tool. */
+export class AdministrationRefusedError extends ShardqError {
+  constructor(
+    readonly node: string,
+    /** `CLUSTER SETSLOT` */
+    readonly command: string,
+    /** What needs it: `cluster fix`. */
+    readonly what: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${node} does not permit ${command}, without which ${what} cannot work; nothing was done. Where the cluster is hosted, its ` +
+        'provider does this; on your own servers use a user who may',
+      options,
+    )
+  }
+}
+
+/**
+ * A rolling restart has ended before its end, between two steps: every shard is served. Decision: do what the problems name, and
+ * run it again; it goes on from there.
+ */
+export class RollingStoppedError extends ShardqError {
+  constructor(
+    readonly problems: readonly string[],
+    /** Names of the nodes that are done. */
+    readonly done: readonly string[],
+    /** Names of those that are not. */
+    readonly left: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(
+      `the rolling restart ${done.length === 0 ? 'did not begin' : `stopped with ${done.length} of ${done.length + left.length} nodes done`}: ` +
+        `${problems.join('; ')}; when that is mended, run it again: it goes on from there`,
+      options,
+    )
+  }
+}
+
+/** No backup that could be vouched for. Nothing of it was kept. Decision: mend what is named, and again. */
+export class BackupRefusedError extends ShardqError {
+  constructor(
+    readonly reasons: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(
+      `no backup: ${reasons.join('; ')}; look at it with: shardq cluster check, and try again when it is mended`,
+      options,
+    )
+  }
+}
+
+/** A folder holds no backup, one that is not whole, or something else. Decision: another folder, or another backup. */
+export class BackupFolderError extends ShardqError {
+  constructor(
+    readonly folder: string,
+    readonly faults: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(`${folder}: ${faults.join('; ')}`, options)
+  }
+}
+
+/** The cluster cannot take this backup. Nothing in it was changed. Decision: another cluster, or what the message says. */
+export class RestoreRefusedError extends ShardqError {
+  constructor(problem: string, options?: ErrorOptions) {
+    super(`not restored: ${problem}`, options)
+  }
+}
+
+/** A restore has begun and is not at its end. What it has copied stays. Decision: the same command once more goes on. */
+export class RestoreIncompleteError extends ShardqError {
+  constructor(problem: string, options?: ErrorOptions) {
+    super(
+      `the restore is not complete: ${problem}; do not start workers on this cluster yet; ` +
+        'the same command once more goes on where this one ended',
+      options,
     )
   }
 }

@@ -1,8 +1,10 @@
 import { ClusterNotReadyError } from './errors.js'
 import type { ClusterStatus } from './inspect.js'
 import type { NodeLink } from './link.js'
-import { poll, type ReadyOptions, waitUntilAgreed, waitUntilReady } from './ready.js'
-import { parseClusterNodes } from './replies.js'
+import { type MeetingPoint, meetAll, waitUntilMet } from './meet.js'
+import { nameOf } from './observer.js'
+import { BUS_OFFSET } from './ports.js'
+import { type ReadyOptions, waitUntilAgreed, waitUntilReady } from './ready.js'
 
 /** While it forms, gossip carries roles and slots as often as this time-out demands. */
 const FORMING_TIMEOUT_MS = 1000
@@ -10,6 +12,20 @@ const FORMING_TIMEOUT_MS = 1000
 export interface Shape {
   readonly masters: number
   readonly replicasPerMaster: number
+  /** Whom each replica follows: a number below `masters` for every link beyond those. Default: the masters in turn. */
+  readonly follows?: readonly number[]
+}
+
+export interface FormOptions extends ReadyOptions {
+  /** One for each link. Default: where we reach them, and the bus at the port + 10000. */
+  readonly meetAt?: readonly MeetingPoint[]
+  /**
+   * cluster-node-timeout while it forms, in ms; the old value is put back in the end. Default 1000. A node that has been running
+   * for a while serves so long after it has met the others, so less is faster; and takes a pause of that length for a death.
+   */
+  readonly formingTimeoutMs?: number
+  /** Told of each node from the moment on when it is no longer as it was. */
+  readonly onTouched?: (link: NodeLink) => void
 }
 
 /** The slots of each master, as inclusive ranges, shared out as `redis-cli --cluster create` does it. */
@@ -23,84 +39,86 @@ export function slotRanges(masters: number): (readonly [number, number])[] {
 
 /**
  * Makes one cluster of nodes that run and are empty: the first `masters` of them become masters, the others
- * their replicas in turn. Over the protocol rather than by redis-cli, for two reasons: redis-cli returns before
+ * their replicas. Over the protocol rather than by redis-cli, for two reasons: redis-cli returns before
  * the cluster serves (2 to 4 s before, measured), and it is not installed everywhere.
  *
  * Every node is made to MEET every other, twice. Once would do, but then the nodes learn of each other, and
- * later of the replicas' roles, only by gossip, which takes up to 9 s. The price is n² messages, which for the
- * clusters that fit on one machine is nothing. The 2 s that remain are the server's: a master takes no writes
+ * later of the replicas' roles, only by gossip, which takes up to 9 s. The price is n² messages, which for a few
+ * dozen nodes is nothing. The 2 s that remain for servers just started are their own: a master takes no writes
  * until 2 s after its start.
  * @throws ClusterNotReadyError with what was still missing
  */
 export async function formCluster(
   links: readonly NodeLink[],
   shape: Shape,
-  options: ReadyOptions,
+  options: FormOptions,
 ): Promise<ClusterStatus> {
   const masters = links.slice(0, shape.masters)
   const ranges = slotRanges(shape.masters)
-  const timeouts = await lowerNodeTimeout(links)
+  const points =
+    options.meetAt ?? links.map(({ address }) => ({ ...address, busPort: address.port + BUS_OFFSET }))
+  await claim(links, options)
+  const timeouts = await lowerNodeTimeout(links, options.formingTimeoutMs ?? FORMING_TIMEOUT_MS)
 
-  await Promise.all(links.map((link, index) => link.text('CLUSTER', 'SET-CONFIG-EPOCH', index + 1)))
   await Promise.all(
     masters.map((link, index) => link.text('CLUSTER', 'ADDSLOTSRANGE', ...(ranges[index] ?? []))),
   )
-  await meetAll(links)
   const ids = await Promise.all(links.map((link) => link.text('CLUSTER', 'MYID')))
+  await meetAll(links, points)
+  await waitUntilMet(links, points, ids, options)
   await Promise.all(
     links.slice(shape.masters).map(async (link, index) => {
-      const masterId = ids[index % shape.masters] ?? ''
-      await waitUntilKnown(link, masterId, options)
-      await link.text('CLUSTER', 'REPLICATE', masterId)
+      const master = shape.follows?.[index] ?? index % shape.masters
+      await link.text('CLUSTER', 'REPLICATE', ids[master] ?? '')
     }),
   )
-  await meetAll(links)
+  await meetAll(links, points)
   await waitUntilAgreed(links, options)
   await restoreNodeTimeout(links, timeouts)
   return waitUntilReady(links, options)
 }
 
-async function meetAll(links: readonly NodeLink[]): Promise<void> {
-  await Promise.all(
-    links.flatMap((from) =>
-      links
-        .filter((to) => to !== from)
-        .map((to) => from.text('CLUSTER', 'MEET', to.address.host, to.address.port)),
-    ),
+/**
+ * Gives each node its epoch. A server takes one only while it knows nobody and has none, so of two that make clusters of
+ * the same nodes at once neither gets those that the other has begun with.
+ */
+async function claim(links: readonly NodeLink[], { onTouched }: FormOptions): Promise<void> {
+  const claims = await Promise.allSettled(
+    links.map(async (link, index) => {
+      await link.text('CLUSTER', 'SET-CONFIG-EPOCH', index + 1)
+      onTouched?.(link)
+    }),
   )
-}
-
-/** A node refuses to replicate one that it has not yet shaken hands with. */
-async function waitUntilKnown(link: NodeLink, id: string, options: ReadyOptions): Promise<void> {
-  await poll(options, async () => {
-    const nodes = parseClusterNodes(await link.text('CLUSTER', 'NODES'), link.address.host)
-    const known = nodes.some((node) => node.id === id && !node.flags.includes('handshake'))
-    return known ? { done: undefined } : { missing: [`node ${link.address.port} has not met its master`] }
-  })
+  const refused = claims.find((each) => each.status === 'rejected')
+  if (refused) throw refused.reason
 }
 
 /**
  * Lowers cluster-node-timeout on every node and returns what it was. Never written to redis.conf: a node that
  * keeps so low a value takes every pause for a death.
  */
-async function lowerNodeTimeout(links: readonly NodeLink[]): Promise<number[]> {
+async function lowerNodeTimeout(links: readonly NodeLink[], toMs: number): Promise<number[]> {
   return Promise.all(
     links.map(async (link) => {
       const timeout = await readNodeTimeout(link)
-      if (timeout > FORMING_TIMEOUT_MS) await setNodeTimeout(link, FORMING_TIMEOUT_MS)
+      if (timeout > toMs) await setNodeTimeout(link, toMs)
       return timeout
     }),
   )
 }
 
-async function restoreNodeTimeout(links: readonly NodeLink[], timeouts: readonly number[]): Promise<void> {
+/** Sets cluster-node-timeout on every node and reads it back. @throws ClusterNotReadyError */
+export async function restoreNodeTimeout(
+  links: readonly NodeLink[],
+  timeouts: readonly number[],
+): Promise<void> {
   await Promise.all(
     links.map(async (link, index) => {
       const timeout = timeouts[index] ?? 0
       await setNodeTimeout(link, timeout)
       const now = await readNodeTimeout(link)
       if (now !== timeout) {
-        const problem = `node ${link.address.port} has cluster-node-timeout ${now} where ${timeout} was set`
+        const problem = `${nameOf(link.address)} has cluster-node-timeout ${now} where ${timeout} was set`
         throw new ClusterNotReadyError(0, [problem])
       }
     }),

@@ -1,4 +1,22 @@
 /** `shardq/cluster`: create, inspect and stop a Redis Cluster on this machine, from code. */
+
+export {
+  type BackupManifest,
+  type BackupOptions,
+  type BackupProgress,
+  type BackupReport,
+  backupCluster,
+  type RestoredFile,
+  type RestoreOptions,
+  type RestoreProgress,
+  type RestoreReport,
+  restoreCluster,
+  type ShardFile,
+  type VerifiedFile,
+  type VerifyOptions,
+  type VerifyReport,
+  verifyBackup,
+} from './backup/index.js'
 export {
   type BalancePlan,
   type Flow,
@@ -9,7 +27,18 @@ export {
   type RebalanceReport,
   type Share,
 } from './balance/index.js'
-export { DEFAULT_DATA_DIR, localSeeds } from './data-dir.js'
+export {
+  type CreatedCluster,
+  type CreateOptions,
+  type CreatePlan,
+  createCluster,
+  isOneCluster,
+  type NewNode,
+  type PlannedCreate,
+  type PlannedNode,
+  planCreate,
+} from './create/index.js'
+export { DEFAULT_DATA_DIR, localTarget } from './data-dir.js'
 export * from './errors.js'
 export {
   type EnsureOptions,
@@ -18,6 +47,13 @@ export {
   findServer,
   type RedisServer,
 } from './find-server.js'
+export {
+  FIREWALLS,
+  type Firewall,
+  type FirewalledNode,
+  firewallRules,
+  type HostRules,
+} from './firewall.js'
 export {
   commandsOf,
   describe as describeStep,
@@ -40,7 +76,7 @@ export {
   type AddStep,
   addLocalNodes,
   addNodes,
-  type NewNode,
+  type NodeToAdd,
   type PlannedRemoval,
   planLocalRemoval,
   planRemoval,
@@ -50,6 +86,7 @@ export {
   type RemoveStep,
   rolesFor,
 } from './membership/index.js'
+export { type MoveOptions, type MoveProgress, moveSlots, type Party, type SlotMove } from './move/index.js'
 export { PROFILES, type Profile, type Settings } from './node-config.js'
 export {
   type NodeObservation,
@@ -69,7 +106,25 @@ export {
 } from './picture.js'
 export { freePorts } from './ports.js'
 export type { NodeView } from './replies.js'
+export {
+  describeRoll,
+  type PlannedRoll,
+  planRolling,
+  type RollingOptions,
+  type RollProgress,
+  type RollReport,
+  type RollStep,
+} from './rolling/index.js'
+export {
+  CERTIFICATE_FILES,
+  type CertificateSet,
+  type CertificatesOptions,
+  LOOPBACK_HOSTS,
+  makeCertificates,
+} from './security/certificates.js'
+export { accessFor, isLocal, type LocalTarget } from './security/whom.js'
 export { type SingleOptions, type SingleServer, startSingle } from './single.js'
 export { type StopOptions, type StoppedNode, type StopReport, stopCluster } from './stop.js'
 export { startCluster } from './up.js'
-export type { UpOptions, UpStep } from './up-options.js'
+export type { TlsUpOptions, UpOptions, UpStep } from './up-options.js'
+export * from './users/index.js'

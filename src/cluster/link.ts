@@ -1,6 +1,8 @@
-import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { TLSSocket, ConnectionOptions as TlsOptions } from 'node:tls'
 import { Redis } from 'ioredis'
-import { AuthenticationError, ShardqError } from '../errors.js'
+import { hungUpForTls, tellingTls, tlsErrorOf } from '../connection/tls-fault.js'
+import { ShardqError, TlsError } from '../errors.js'
+import { isRefusal, refusalOf } from '../rights/refusal.js'
 import { NodeUnreachableError } from './errors.js'
 
 export interface Address {
@@ -15,7 +17,16 @@ export interface LinkOptions {
   readonly password?: string
   /** `true` for TLS with the system's certificates, or Node's own TLS options. Default: no TLS. */
   readonly tls?: boolean | TlsOptions
+  /**
+   * Where to connect in place of the addresses that the cluster announces: `'10.0.0.1:6379' -> { host, port }`. Nodes are called
+   * by what they announce all the same, since it is what they call each other.
+   */
+  readonly natMap?: Readonly<Record<string, Address>>
 }
+
+/** Where a node is reached from here. */
+export const reachedAt = (address: Address, { natMap }: LinkOptions): Address =>
+  natMap?.[nameOf(address)] ?? address
 
 export const DEFAULT_TIMEOUT_MS = 1_000
 
@@ -24,20 +35,34 @@ export const DEFAULT_TIMEOUT_MS = 1_000
  * command bounded in time, so that a frozen node shows as an error and not as a wait.
  */
 export class NodeLink {
+  /** ioredis tells of a broken connection twice: at the event, why; at the promise, only that. */
+  #broke: Error | undefined
+  #answered = false
+
   private constructor(
     readonly address: Address,
     private readonly redis: Redis,
-  ) {}
+    private readonly options: { readonly tls: boolean; readonly timeoutMs: number },
+  ) {
+    redis.on('error', (error: Error) => {
+      this.#broke ??= error
+    })
+  }
 
-  /** @throws NodeUnreachableError when nothing answers within the time-out, AuthenticationError */
+  /** @throws NodeUnreachableError when nothing answers within the time-out, AuthenticationError, TlsError */
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
+    const tls = Boolean(options.tls)
+    const { host, port } = reachedAt(address, options)
     const redis = new Redis({
-      ...address,
+      host,
+      port,
       ...(options.username === undefined ? {} : { username: options.username }),
       ...(options.password === undefined ? {} : { password: options.password }),
       ...(options.tls ? { tls: options.tls === true ? {} : options.tls } : {}),
       protocol: 2,
+      // CLIENT SETINFO (Redis 7.2): a user with few rights is refused it, and each refusal stands in ACL LOG.
+      disableClientInfo: true,
       lazyConnect: true,
       connectTimeout: timeoutMs,
       commandTimeout: timeoutMs,
@@ -48,24 +73,22 @@ export class NodeLink {
       disconnectTimeout: 0,
       maxRetriesPerRequest: 0,
     })
-    // ioredis reports on the event as well as on the promise; the promise is the one we listen to.
-    let cause: Error | undefined
-    redis.on('error', (error: Error) => {
-      cause ??= error
-    })
+    const link = new NodeLink(address, redis, { tls, timeoutMs })
     try {
-      await redis.connect()
+      await tellingTls({ address: { host, port }, tls, timeoutMs }, () =>
+        redis.connect().catch((error: Error) => Promise.reject(link.#broke ?? error)),
+      )
     } catch (error) {
       redis.disconnect()
-      const reason = explain(address, cause ?? error)
+      const reason = explain(address, error)
       throw reason instanceof ShardqError ? reason : unreachable(address, reason)
     }
-    return new NodeLink(address, redis)
+    return link
   }
 
   /**
    * Sends one command and returns its reply as text; nil becomes the empty string, an array its items with commas.
-   * @throws NodeUnreachableError after the time-out, AuthenticationError, or the server's own error
+   * @throws NodeUnreachableError after the time-out, AuthenticationError, TlsError, or the server's own error
    */
   async text(command: string, ...args: (string | number)[]): Promise<string> {
     return String((await this.reply(command, ...args)) ?? '')
@@ -73,24 +96,45 @@ export class NodeLink {
 
   /** As `text`, the reply as it came: a text, a number, null, or an array of such. */
   async reply(command: string, ...args: (string | number)[]): Promise<unknown> {
-    try {
-      return await this.redis.call(command, ...args)
-    } catch (error) {
-      throw explain(this.address, error)
-    }
+    return this.#answer(this.redis.call(command, ...args))
   }
 
   /** As `reply`, texts as the bytes that they are: names and values of other people's keys need not be UTF-8. */
   async bytes(command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
-    try {
-      return await this.redis.callBuffer(command, ...args)
-    } catch (error) {
-      throw explain(this.address, error)
-    }
+    return this.#answer(this.redis.callBuffer(command, ...args))
+  }
+
+  /** When the certificate that the node has shown runs out, in ms since 1970; undefined without TLS. */
+  get certificateEndsMs(): number | undefined {
+    if (!this.options.tls) return undefined
+    const { valid_to } = (this.redis.stream as TLSSocket).getPeerCertificate()
+    return valid_to === undefined ? undefined : Date.parse(valid_to)
   }
 
   close(): void {
     this.redis.disconnect()
+  }
+
+  async #answer(reply: Promise<unknown>): Promise<unknown> {
+    try {
+      const answer = await reply
+      this.#answered = true
+      return answer
+    } catch (error) {
+      throw await this.#explained(error as Error)
+    }
+  }
+
+  /** A server refuses a client certificate, or one who does not speak TLS, only after the connection has come about. */
+  async #explained(error: Error): Promise<Error> {
+    const broke = error.message === 'Connection is closed.' ? this.#broke : undefined
+    const fault = broke && tlsErrorOf(nameOf(this.address), broke)
+    if (fault) return fault
+    const { tls, timeoutMs } = this.options
+    if (!tls && !this.#answered && (await hungUpForTls(this.address, broke ?? error, timeoutMs))) {
+      return new TlsError(nameOf(this.address), 'tls-only', { cause: broke ?? error })
+    }
+    return explain(this.address, error)
   }
 }
 
@@ -101,10 +145,7 @@ const unreachable = (address: Address, cause: Error) => new NodeUnreachableError
 /** The one place where this library reads what ioredis or the server says of a failure. */
 function explain(address: Address, error: unknown): Error {
   const known = error instanceof Error ? error : new Error(String(error))
-  if (/^(NOAUTH|WRONGPASS|NOPERM)/.test(known.message)) {
-    // Not the error itself: ioredis hangs the command on it, password and all.
-    return new AuthenticationError(nameOf(address), { cause: new Error(known.message) })
-  }
+  if (isRefusal(known)) return refusalOf(nameOf(address), known)
   return known.message === 'Command timed out' ? unreachable(address, known) : known
 }
 

@@ -1,13 +1,17 @@
-import { type Manifest, nodePlaces } from './data-dir.js'
+import { join, resolve } from 'node:path'
+import type { ClusterConnectionOptions } from '../connection/options.js'
+import type { Access } from '../connection/target.js'
+import { type Manifest, nodePlaces, readManifest } from './data-dir.js'
 import { NodeStartError } from './errors.js'
-import { ensureServer, type RedisServer } from './find-server.js'
+import { ensureServer, findServer, type RedisServer } from './find-server.js'
 import { type ClusterStatus, inspectAny } from './inspect.js'
-import { type Address, type LinkOptions, NodeLink } from './link.js'
+import { type Address, NodeLink } from './link.js'
 import { linkOptions, type NodePlace, probeNode, startNode } from './node.js'
 import type { Profile } from './node-config.js'
 import { HOST } from './ports.js'
 import { type ProcessIdentity, signalProcess, waitUntilGone } from './processes.js'
 import { type ReadyOptions, waitUntilAgreed, waitUntilReady } from './ready.js'
+import { PASSWORD_FILE } from './security/access.js'
 import { type StopOptions, type StopReport, stopCluster } from './stop.js'
 
 export interface LocalNode {
@@ -63,9 +67,25 @@ export class LocalCluster {
     return this.places.map(({ port }) => ({ host: HOST, port }))
   }
 
-  /** What a client needs besides the address: the password, where the nodes demand one. */
-  get access(): LinkOptions {
-    return linkOptions(this.places[0] ?? {})
+  /** What a client needs besides the address: password and certificates, where the nodes demand them. */
+  get access(): Access {
+    return this.places[0]?.access ?? {}
+  }
+
+  /** For a queue, or anything else that takes connection options. */
+  get connection(): ClusterConnectionOptions {
+    return { mode: 'cluster', nodes: this.seeds, ...this.access }
+  }
+
+  /** The file with the password, mode 0600; null where the nodes want none. */
+  get passwordFile(): string | null {
+    return this.access.password === undefined ? null : join(this.dataDir, PASSWORD_FILE)
+  }
+
+  /** The folder with the certificates (`ca.crt`, `client.crt` and others); null where the nodes do not speak TLS. */
+  get tlsDir(): string | null {
+    const { tls } = this.init.manifest
+    return tls === undefined ? null : resolve(this.dataDir, tls.dir)
   }
 
   get nodes(): LocalNode[] {
@@ -106,8 +126,16 @@ export class LocalCluster {
     const place = this.placeOf(port)
     const found = await probeNode(place)
     if (found.state === 'running') return
+    if (found.state === 'unresponsive' && found.refusal) throw found.refusal
     if (found.state !== 'down') throw new NodeStartError(port, `its port is ${found.state}`, '')
-    this.processes.set(port, await startNode(this.init.server ?? (await ensureServer()), place))
+    this.processes.set(port, await startNode(await this.server(), place))
+  }
+
+  /** It may have been upgraded by somebody else since. */
+  private async server(): Promise<RedisServer> {
+    const redisPath = (await readManifest(this.dataDir))?.redisPath
+    if (redisPath !== undefined) return findServer({ redisPath })
+    return this.init.server ?? ensureServer()
   }
 
   /** The cluster as the first node that answers sees it. */

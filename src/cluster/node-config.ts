@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import { InvalidOptionError } from '../errors.js'
 import { HOST } from './ports.js'
+import type { NodeTls, Security } from './security/access.js'
+import { CERTIFICATE_FILES } from './security/certificates.js'
 
 /**
  * - `queue`, the default: as `guide`, except `maxmemory-policy noeviction` (a full shard refuses new tasks
@@ -17,8 +19,14 @@ export type Settings = Readonly<Record<string, string>>
 
 type Line = readonly [name: string, value: string]
 
-/** Settings on which finding and stopping the nodes rests; they cannot be overridden. */
+/**
+ * Settings on which finding, stopping and talking to the nodes rests; they cannot be overridden. A password or TLS that is
+ * set by halves makes a cluster that looks well until a master dies.
+ */
 const OURS = new Set([
+  ...['requirepass', 'masterauth', 'tls-port', 'tls-cluster', 'tls-replication', 'tls-auth-clients'],
+  ...['tls-cert-file', 'tls-key-file', 'tls-key-file-pass', 'tls-ca-cert-file', 'tls-ca-cert-dir'],
+  ...['tls-client-cert-file', 'tls-client-key-file', 'tls-client-key-file-pass'],
   'port',
   'dir',
   'logfile',
@@ -60,6 +68,38 @@ function placeLines(dir: string): Line[] {
 export const CONFIG_FILE = 'redis.conf'
 export const LOG_FILE = 'redis.log'
 
+/**
+ * Where and how it is to be talked to: with TLS over TLS alone, by clients, masters, replicas and the bus. Every node has
+ * `masterauth`, masters too: one without it is never a replica again once it has failed.
+ */
+function accessLines(port: number, { password, tls }: Security): Line[] {
+  return [
+    ...(tls === undefined ? ([['port', String(port)]] as const) : tlsLines(port, tls)),
+    ['bind', HOST],
+    ['protected-mode', 'yes'],
+    ...(password === undefined
+      ? []
+      : ([
+          ['requirepass', quote(password)],
+          ['masterauth', quote(password)],
+        ] as const)),
+  ]
+}
+
+function tlsLines(port: number, { dir, authClients }: NodeTls): Line[] {
+  const { ca, node } = CERTIFICATE_FILES
+  return [
+    ['port', '0'],
+    ['tls-port', String(port)],
+    ['tls-replication', 'yes'],
+    ['tls-cluster', 'yes'],
+    ['tls-auth-clients', authClients ? 'yes' : 'no'],
+    ['tls-ca-cert-file', quote(join(dir, ca.certificate))],
+    ['tls-cert-file', quote(join(dir, node.certificate))],
+    ['tls-key-file', quote(join(dir, node.key))],
+  ]
+}
+
 export interface NodeConfigOptions {
   readonly port: number
   /** Absolute path of the node's own folder. */
@@ -67,15 +107,16 @@ export interface NodeConfigOptions {
   readonly profile: Profile
   /** Overrides; a name that is already set is replaced, another one is added. */
   readonly settings?: Settings
+  /** Default: neither password nor TLS. */
+  readonly security?: Security
 }
 
-/** The text of the redis.conf of one cluster node. */
-export function clusterNodeConfig({ port, dir, profile, settings = {} }: NodeConfigOptions): string {
+/** The text of the redis.conf of one cluster node; with a password it is a secret. */
+export function clusterNodeConfig(options: NodeConfigOptions): string {
+  const { port, dir, profile, settings = {}, security = {} } = options
   return render(
     [
-      ['port', String(port)],
-      ['bind', HOST],
-      ['protected-mode', 'yes'],
+      ...accessLines(port, security),
       ...PERSISTENCE,
       ...clusterLines(profile),
       ['maxmemory', '256mb'],
@@ -88,12 +129,10 @@ export function clusterNodeConfig({ port, dir, profile, settings = {} }: NodeCon
 
 /** The text of the redis.conf of a single server: the `queue` profile without a cluster. */
 export function singleServerConfig(options: Omit<NodeConfigOptions, 'profile'>): string {
-  const { port, dir, settings = {} } = options
+  const { port, dir, settings = {}, security = {} } = options
   return render(
     [
-      ['port', String(port)],
-      ['bind', HOST],
-      ['protected-mode', 'yes'],
+      ...accessLines(port, security),
       ...PERSISTENCE,
       ['maxmemory', '256mb'],
       ['maxmemory-policy', 'noeviction'],
@@ -109,18 +148,23 @@ function render(lines: readonly Line[], settings: Settings): string {
     const key = name.toLowerCase()
     if (!/^[a-z0-9-]+$/.test(key)) throw new InvalidOptionError('settings', `${name} is not a Redis setting`)
     if (OURS.has(key))
-      throw new InvalidOptionError('settings', `${key} is set by shardq and cannot be changed`)
+      throw new InvalidOptionError(
+        'settings',
+        `${key} is set by shardq and cannot be changed${insteadOf(key)}`,
+      )
     if (/[\r\n]/.test(value)) throw new InvalidOptionError(`settings.${key}`, 'must be one line')
     overrides.set(key, value === '' ? '""' : value)
   }
-  // A replica logs in to its master with masterauth; a cluster with a password and without it never fails over.
-  const password = overrides.get('requirepass')
-  if (password !== undefined && !overrides.has('masterauth')) overrides.set('masterauth', password)
   const kept = lines.filter(([name]) => !overrides.has(name))
   return [...kept, ...overrides].map(([name, value]) => `${name} ${value}\n`).join('')
 }
 
-/** Quotes a path for redis.conf, where a backslash in quotes starts an escape. */
-function quote(path: string): string {
-  return `"${path.replace(/[\\"]/g, '\\$&')}"`
+function insteadOf(key: string): string {
+  if (key.startsWith('tls-')) return ' by itself; use the option tls'
+  return ['requirepass', 'masterauth'].includes(key) ? ' by itself; use the option password' : ''
+}
+
+/** Quotes a text for redis.conf, where a backslash in quotes starts an escape. */
+function quote(text: string): string {
+  return `"${text.replace(/[\\"]/g, '\\$&')}"`
 }

@@ -4,9 +4,11 @@ import { closeSync, openSync, realpathSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Access } from '../connection/target.js'
+import { AuthenticationError, TlsError } from '../errors.js'
 import { NodeStartError, NodeStopError } from './errors.js'
 import type { RedisServer } from './find-server.js'
-import { withLink } from './link.js'
+import { type LinkOptions, withLink } from './link.js'
 import { CONFIG_FILE, LOG_FILE } from './node-config.js'
 import { HOST, isListening } from './ports.js'
 import {
@@ -24,36 +26,43 @@ const STOP_TIMEOUT_MS = 15_000
 const SHUTDOWN_REFUSED_MS = 10_000
 const FROZEN_PATIENCE_MS = 5000
 
-/** Where a server of ours lives; `password` only where its settings demand one. */
+/** Where a server of ours lives, and how to talk to it. */
 export interface NodePlace {
   readonly port: number
   readonly dir: string
-  readonly password?: string
+  readonly access: Access
 }
 
 /**
  * - `running`: it answers, and says of itself that it was started from this folder's redis.conf
- * - `unresponsive`: it does not answer, but the process that we started here lives on (frozen, for example)
+ * - `unresponsive`: it does not answer, but the process that we started here lives on: frozen, for example, or it refuses
+ *   us, and `refusal` says why
  * - `foreign`: something else has the port
  * - `down`: nothing has the port
  */
 export type NodeState =
-  | { readonly state: 'running' | 'unresponsive'; readonly process: ProcessIdentity }
+  | { readonly state: 'running'; readonly process: ProcessIdentity }
+  | { readonly state: 'unresponsive'; readonly process: ProcessIdentity; readonly refusal?: Error }
   | { readonly state: 'foreign' | 'down' }
 
 /** Finds out what runs at a node's place. Takes at most about 2 s, and that only when nothing answers. */
 export async function probeNode(place: NodePlace): Promise<NodeState> {
   const reported = await askProcess(place)
-  if (reported?.ours) {
+  if ('pid' in reported && reported.ours) {
     const stamp = await processStamp(reported.pid)
     if (stamp !== null) return { state: 'running', process: { pid: reported.pid, stamp } }
   }
   const recorded = await processFromPidFile(place.dir)
-  if (recorded !== null && reported === null) return { state: 'unresponsive', process: recorded }
-  return { state: reported !== null || (await isListening(place.port)) ? 'foreign' : 'down' }
+  if (recorded !== null && !('pid' in reported)) {
+    return { state: 'unresponsive', process: recorded, ...reported }
+  }
+  return { state: 'pid' in reported || (await isListening(place.port)) ? 'foreign' : 'down' }
 }
 
-async function askProcess(place: NodePlace): Promise<{ pid: number; ours: boolean } | null> {
+/** What it says of itself; else, where it answers and lets us not in, why. */
+async function askProcess(
+  place: NodePlace,
+): Promise<{ readonly pid: number; readonly ours: boolean } | { readonly refusal?: Error }> {
   try {
     return await withLink({ host: HOST, port: place.port }, linkOptions(place), async (link) => {
       const fields = parseFields(await link.text('INFO', 'server'))
@@ -62,13 +71,12 @@ async function askProcess(place: NodePlace): Promise<{ pid: number; ours: boolea
         ours: isSameFile(fields.get('config_file') ?? '', join(place.dir, CONFIG_FILE)),
       }
     })
-  } catch {
-    return null
+  } catch (error) {
+    return error instanceof AuthenticationError || error instanceof TlsError ? { refusal: error } : {}
   }
 }
 
-export const linkOptions = ({ password }: Pick<NodePlace, 'password'>) =>
-  password === undefined ? {} : { password }
+export const linkOptions = ({ access }: Partial<Pick<NodePlace, 'access'>>): LinkOptions => access ?? {}
 
 function isSameFile(a: string, b: string): boolean {
   try {
@@ -111,12 +119,15 @@ export async function startNode(
   while (true) {
     if (ended !== null) throw await fail(ended)
     const reported = await askProcess(place)
-    if (reported?.ours && reported.pid === child.pid) break
-    if (signal?.aborted || performance.now() > deadline) {
+    if ('pid' in reported && reported.ours && reported.pid === child.pid) break
+    const refusal = 'refusal' in reported ? reported.refusal : undefined
+    if (refusal || signal?.aborted || performance.now() > deadline) {
       // Ours beyond doubt: we hold its handle, and it has not ended.
       child.kill('SIGKILL')
       await once(child, 'exit')
-      throw await fail(signal?.aborted ? 'interrupted' : `no answer within ${timeoutMs} ms`)
+      throw await fail(
+        refusal?.message ?? (signal?.aborted ? 'interrupted' : `no answer within ${timeoutMs} ms`),
+      )
     }
     await sleep(5)
   }

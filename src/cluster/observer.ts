@@ -1,6 +1,6 @@
 import { NodeUnreachableError } from './errors.js'
 import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, NodeLink } from './link.js'
-import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
+import { isForbidden, type NodeView, parseClusterNodes, parseFields } from './replies.js'
 
 /** What one node said when it was asked, or why it said nothing. */
 export type NodeObservation =
@@ -183,7 +183,7 @@ async function settingsOf(link: NodeLink): Promise<ReadonlyMap<string, string> |
     for (let i = 0; i + 1 < pairs.length; i += 2) settings.set(pairs[i] as string, pairs[i + 1] as string)
     return settings
   } catch (error) {
-    if (/NOPERM|unknown command/i.test(`${error} ${(error as Error).cause}`)) return undefined
+    if (isForbidden(error as Error)) return undefined
     throw error
   }
 }

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { DEFAULT_DATA_DIR, nodePlaces, readManifest } from './data-dir.js'
+import { DEFAULT_DATA_DIR, type Manifest, nodePlaces, readManifest } from './data-dir.js'
 import { ClusterNotReadyError } from './errors.js'
 import { findServer, type RedisServer } from './find-server.js'
 import { inspectAny } from './inspect.js'
@@ -13,7 +13,7 @@ import { parseFields } from './replies.js'
 /**
  * The cluster of a data folder (default `.shardq/cluster`) whose nodes all run, to look at or to strike; starts
  * nothing and changes nothing. Null when the folder holds no cluster.
- * @throws ClusterNotReadyError naming every node that does not run, DataDirError
+ * @throws ClusterNotReadyError naming every node that does not run, AuthenticationError, TlsError, DataDirError
  */
 export async function openCluster(dataDir: string = DEFAULT_DATA_DIR): Promise<LocalCluster | null> {
   const started = performance.now()
@@ -26,6 +26,7 @@ export async function openCluster(dataDir: string = DEFAULT_DATA_DIR): Promise<L
   for (const { place, state } of found) {
     if (state.state === 'running') processes.set(place.port, state.process)
   }
+  for (const { state } of found) if (state.state === 'unresponsive' && state.refusal) throw state.refusal
   const missing = found.flatMap(({ place, state }) =>
     state.state === 'running' ? [] : [`node ${place.port} ${PROBLEMS[state.state]}`],
   )
@@ -38,7 +39,7 @@ export async function openCluster(dataDir: string = DEFAULT_DATA_DIR): Promise<L
     whenReady: await inspectAny(seeds, linkOptions(places[0] ?? {})),
     outcome: 'running',
     readyMs: Math.round(performance.now() - started),
-    server: await serverOf(places),
+    server: await serverOf(manifest, places),
   })
 }
 
@@ -49,7 +50,11 @@ const PROBLEMS: Readonly<Record<Exclude<NodeState['state'], 'running'>, string>>
 }
 
 /** What the nodes run on, so that one that is restarted runs on the same. Null where the server does not tell. */
-export async function serverOf([place]: readonly NodePlace[]): Promise<RedisServer | null> {
+export async function serverOf(
+  { redisPath: named }: Manifest,
+  [place]: readonly NodePlace[],
+): Promise<RedisServer | null> {
+  if (named !== undefined) return findServer({ redisPath: named }).catch(() => null)
   if (!place) return null
   const info = await withLink({ host: HOST, port: place.port }, linkOptions(place), (link) =>
     link.text('INFO', 'server'),

@@ -60,10 +60,10 @@ export async function isPortFree(port: number): Promise<boolean> {
   return bound && !(await isListening(port))
 }
 
-/** Whether something accepts connections on the port of the loopback address. */
-export function isListening(port: number): Promise<boolean> {
+/** Whether something accepts connections on the port, of the loopback address unless another one is named. */
+export function isListening(port: number, host: string = HOST, timeoutMs = 1000): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ port, host: HOST, timeout: 1000 })
+    const socket = connect({ port, host, timeout: timeoutMs })
     const answer = (listening: boolean) => {
       socket.destroy()
       resolve(listening)

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ClusterNotReadyError, InterruptedError } from './errors.js'
 import { type ClusterStatus, inspectOver } from './inspect.js'
 import type { NodeLink } from './link.js'
+import { nameOf } from './observer.js'
 import { type NodeView, parseFields } from './replies.js'
 import { ALL_SLOTS } from './slots.js'
 import { summaryOf } from './views.js'
@@ -74,7 +75,7 @@ interface View {
 }
 
 async function viewOf(link: NodeLink): Promise<View> {
-  const name = `node ${link.address.port}`
+  const name = nameOf(link.address)
   try {
     const [status, replication] = await Promise.all([inspectOver(link), link.text('INFO', 'replication')])
     const missing: string[] = []
@@ -84,11 +85,11 @@ async function viewOf(link: NodeLink): Promise<View> {
     }
     for (const node of status.nodes) {
       const doubt = [...node.flags, ...(node.linkState === 'connected' ? [] : ['link down'])]
-      if (doubt.length > 0) missing.push(`${name} sees node ${node.port} as ${doubt.join(', ')}`)
+      if (doubt.length > 0) missing.push(`${name} sees ${nameOf(node)} as ${doubt.join(', ')}`)
     }
     const fields = parseFields(replication)
     if (fields.get('role') === 'slave' && fields.get('master_link_status') !== 'up') {
-      missing.push(`replica ${link.address.port} is not linked to its master yet`)
+      missing.push(`replica ${name} is not linked to its master yet`)
     }
     return { name, status, missing }
   } catch (error) {
@@ -106,9 +107,11 @@ async function writeToEveryShard(
   const anyLink = links[0]
   if (!anyLink) return
   const keys = await findKeys(anyLink, owners)
+  // By id: on several hosts, ports are the same, and the cluster may call a node otherwise than we do.
+  const ids = await Promise.all(links.map((link) => link.text('CLUSTER', 'MYID')))
   await Promise.all(
     owners.map(async (owner) => {
-      const link = links.find((each) => each.address.port === owner.port)
+      const link = links[ids.indexOf(owner.id)]
       const replicas = status.nodes.filter((node) => node.masterId === owner.id).length
       const key = keys.get(owner.id)
       if (!link || key === undefined) return
@@ -118,9 +121,9 @@ async function writeToEveryShard(
           const acknowledged = Number(replicas === 0 ? 0 : await link.text('WAIT', replicas, 500))
           await link.text('DEL', key)
           if (acknowledged >= replicas) return { done: undefined }
-          return { missing: [`${acknowledged} of ${replicas} replicas of node ${owner.port} took a write`] }
+          return { missing: [`${acknowledged} of ${replicas} replicas of ${nameOf(owner)} took a write`] }
         } catch (error) {
-          return { missing: [`node ${owner.port} refused a write (${(error as Error).message})`] }
+          return { missing: [`${nameOf(owner)} refused a write (${(error as Error).message})`] }
         }
       })
     }),

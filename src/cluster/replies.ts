@@ -9,7 +9,10 @@ export interface NodeView {
   readonly masterId: string | null
   /** Owned slots as inclusive ranges, ascending. */
   readonly slots: readonly (readonly [number, number])[]
-  /** Slots being moved, as the server writes them (`[93->-id]`, `[77-<-id]`). */
+  /**
+   * Slots being moved, as the server writes them (`[93->-id]`, `[77-<-id]`). Of a replica none: in Valkey 8 it repeats what its
+   * master has open, and nothing is open there that would not be closed with it.
+   */
   readonly openSlots: readonly string[]
   /** Without `master`, `slave` and `myself`; empty for a healthy node. */
   readonly flags: readonly string[]
@@ -48,15 +51,16 @@ function parseNodeLine(line: string, askedHost: string): NodeView {
   const colon = hostPort.lastIndexOf(':')
   const port = Number(hostPort.slice(colon + 1))
   const flags = flagText.split(',')
+  const role = flags.includes('slave') ? 'replica' : 'master'
   return {
     id,
     host: hostPort.slice(0, colon) || askedHost,
     port,
     busPort: busText === '' ? port + 10_000 : Number(busText),
-    role: flags.includes('slave') ? 'replica' : 'master',
+    role,
     masterId: master === '-' ? null : master,
     slots: slotTexts.filter((text) => !text.startsWith('[')).map(parseRange),
-    openSlots: slotTexts.filter((text) => text.startsWith('[')),
+    openSlots: role === 'replica' ? [] : slotTexts.filter((text) => text.startsWith('[')),
     flags: flags.filter((flag) => !['master', 'slave', 'myself', 'noflags', ''].includes(flag)),
     myself: flags.includes('myself'),
     linkState: link === 'connected' ? 'connected' : 'disconnected',
@@ -68,3 +72,7 @@ function parseRange(text: string): readonly [number, number] {
   const [first, last] = text.split('-')
   return [Number(first), Number(last ?? first)]
 }
+
+/** Whether a command was refused to this user, or has been taken out of the server. */
+export const isForbidden = (error: Error) =>
+  /NOPERM|unknown (sub)?command/i.test(`${error.message} ${error.cause}`)

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { InvalidOptionError } from '../errors.js'
 import type { Manifest } from './data-dir.js'
 import { DataDirError } from './errors.js'
@@ -5,6 +6,7 @@ import type { RedisServer } from './find-server.js'
 import type { LocalNode } from './local-cluster.js'
 import { PROFILES, type Profile, type Settings } from './node-config.js'
 import { checkPortNumbers } from './ports.js'
+import { askedTls, tlsOptions, withoutSecrets } from './security/asked.js'
 
 export interface UpOptions {
   /** First of the consecutive ports. Default 7000. Each node also takes its port + 10000 (cluster bus). */
@@ -17,12 +19,28 @@ export interface UpOptions {
   readonly replicasPerMaster?: number
   /** Default `.shardq/cluster` in the current folder. */
   readonly dataDir?: string
-  /** A server binary, or the folder that holds one. Default: SHARDQ_REDIS_PATH, then PATH. */
+  /**
+   * A server binary, or the folder that holds one. Default: the one that the cluster was made with, or was upgraded to, by its path;
+   * otherwise SHARDQ_REDIS_PATH, then PATH.
+   */
   readonly redisPath?: string
   /** Default `queue`. */
   readonly profile?: Profile
-  /** Redis settings that replace the profile's, such as `{ 'cluster-node-timeout': '1000' }` (milliseconds). */
+  /**
+   * Redis settings that replace the profile's, such as `{ 'cluster-node-timeout': '1000' }` (milliseconds). They are kept
+   * in cluster.json; `requirepass` is taken for `password`, and is not.
+   */
   readonly settings?: Settings
+  /**
+   * What clients have to say, and nodes to each other. `true`: generate one. It is kept in the file `password` of the data
+   * folder (mode 0600), where all that is given the folder finds it. Default: none.
+   */
+  readonly password?: string | true
+  /**
+   * TLS, and nothing but TLS, for clients, replication and cluster bus. `true`: with certificates that are made in the data
+   * folder, for this machine alone. Default: none.
+   */
+  readonly tls?: boolean | TlsUpOptions
   /** First end the cluster in the data folder and remove its data. Default false. */
   readonly clean?: boolean
   /** Longest wait for readiness once the nodes answer, milliseconds. Default 30 000. */
@@ -33,10 +51,20 @@ export interface UpOptions {
   readonly onStep?: (step: UpStep) => void
 }
 
+export interface TlsUpOptions {
+  /** A folder with ca.crt, node.crt, node.key, client.crt, client.key. Default: they are made in the data folder. */
+  readonly dir?: string
+  /** Whether clients have to show a certificate. Default true, as with Redis; false needs a password. */
+  readonly authClients?: boolean
+}
+
 export type UpStep =
   | { readonly step: 'install'; readonly command: string }
   | ({ readonly step: 'server' } & RedisServer)
   | { readonly step: 'folder'; readonly path: string }
+  /** `file` has the password. */
+  | { readonly step: 'password'; readonly file: string }
+  | { readonly step: 'certificates'; readonly path: string }
   | { readonly step: 'config'; readonly path: string; readonly port: number }
   | { readonly step: 'started'; readonly port: number; readonly pid: number }
   | { readonly step: 'slots'; readonly port: number; readonly first: number; readonly last: number }
@@ -68,7 +96,12 @@ export function newManifest(options: UpOptions): Manifest {
     throw new InvalidOptionError('ports', `${ports.length} ports for ${count} nodes`)
   }
   checkPortNumbers(ports, options.ports ? 'ports' : 'basePort')
-  return { version: 1, ports, masters, replicasPerMaster, profile, settings: options.settings ?? {} }
+  const tls = askedTls(options)
+  return {
+    ...{ version: 1, ports, masters, replicasPerMaster, profile, settings: withoutSecrets(options.settings) },
+    ...(tls === undefined ? {} : { tls }),
+    ...(options.redisPath === undefined ? {} : { redisPath: resolve(options.redisPath) }),
+  }
 }
 
 /**
@@ -76,12 +109,16 @@ export function newManifest(options: UpOptions): Manifest {
  * @throws DataDirError naming the first difference
  */
 export function checkSameCluster(dataDir: string, manifest: Manifest, options: UpOptions): void {
+  const given = tlsOptions(options)
   const asked: [string, unknown, unknown][] = [
     ['--base-port', options.basePort, manifest.ports[0]],
     ['ports', options.ports?.join(), manifest.ports.join()],
     ['--masters', options.masters, manifest.masters],
     ['--replicas-per-master', options.replicasPerMaster, manifest.replicasPerMaster],
     ['--profile', options.profile, manifest.profile],
+    ['--tls', options.tls === undefined ? undefined : options.tls !== false, manifest.tls !== undefined],
+    ['--tls-dir', given?.dir && resolve(given.dir), manifest.tls && resolve(dataDir, manifest.tls.dir)],
+    ['--tls-auth-clients', given?.authClients, manifest.tls?.authClients],
   ]
   for (const [option, wanted, has] of asked) {
     if (wanted !== undefined && wanted !== has) {

@@ -20,6 +20,7 @@ import { discardProcess, type NodePlace, probeNode, startNode, stopNode } from '
 import { checkPortsFree } from './ports.js'
 import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
 import { waitUntilAgreed, waitUntilReady } from './ready.js'
+import { checkFurnishable, checkSamePassword, furnish } from './security/furnish.js'
 import { stopCluster } from './stop.js'
 import { checkSameCluster, newManifest, type UpOptions } from './up-options.js'
 
@@ -32,7 +33,7 @@ import { checkSameCluster, newManifest, type UpOptions } from './up-options.js'
  * When it fails or is interrupted, the processes that it started are ended, and a cluster that was new is
  * removed again.
  * @throws InvalidOptionError, DataDirError, PortInUseError, ServerNotFoundError, ServerInstallError,
- *   ServerTooOldError, NodeStartError, ClusterNotReadyError, InterruptedError
+ *   ServerTooOldError, NodeStartError, ClusterNotReadyError, AuthenticationError, TlsError, InterruptedError
  */
 export async function startCluster(options: UpOptions = {}): Promise<LocalCluster> {
   const started = performance.now()
@@ -43,6 +44,7 @@ export async function startCluster(options: UpOptions = {}): Promise<LocalCluste
   const manifest = await findFinished(dataDir)
   if (manifest === null) return create(dataDir, wanted, options, started)
   checkSameCluster(dataDir, manifest, options)
+  checkSamePassword(dataDir, manifest, options)
   return revive(dataDir, manifest, options, started)
 }
 
@@ -68,6 +70,7 @@ async function create(
 ): Promise<LocalCluster> {
   const server = await locateServer(options)
   await checkPortsFree(wanted.ports, { bus: true })
+  await checkFurnishable(dataDir, wanted)
   const madeDirs: number[] = []
   const running = new Map<number, ProcessIdentity>()
   try {
@@ -81,6 +84,7 @@ async function create(
       madeDirs.push(port)
       options.onStep?.({ step: 'folder', path: dir })
     }
+    await furnish(dataDir, wanted, options)
     for (const port of wanted.ports) {
       const path = await writeNodeConfig(dataDir, wanted, port)
       options.onStep?.({ step: 'config', path, port })
@@ -114,6 +118,7 @@ async function revive(
   for (const { place, found } of await probeAll(places)) {
     if (found.state === 'running') running.set(place.port, found.process)
     else if (found.state === 'down') down.push(place)
+    else if (found.state === 'unresponsive' && found.refusal) throw found.refusal
     else if (!('process' in found)) {
       throw new PortInUseError(place.port, 'data', null, 'stop what holds it, or choose another --data-dir')
     } else {
@@ -134,7 +139,7 @@ async function revive(
   }
   const ours = new Map<number, ProcessIdentity>()
   try {
-    const server = await locateServer(options)
+    const server = await locateServer({ ...remembered(manifest), ...options })
     await checkPortsFree(
       down.map(({ port }) => port),
       { bus: true },
@@ -153,6 +158,9 @@ async function revive(
     throw interruptedOr(error, options)
   }
 }
+
+/** An older server than the one that has written the data may not be able to read them. */
+const remembered = ({ redisPath }: Manifest) => (redisPath === undefined ? {} : { redisPath })
 
 const probeAll = (places: readonly NodePlace[]) =>
   Promise.all(places.map(async (place) => ({ place, found: await probeNode(place) })))

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Fault } from './faults.js'
 import { didYouMean } from './nearest.js'
 
@@ -17,7 +18,7 @@ const VARIABLES = {
   SHARDQ_REDIS_URL: ['url', asText],
   SHARDQ_REDIS_USERNAME: ['username', asText],
   SHARDQ_REDIS_PASSWORD: ['password', asText],
-  /** `true` or `false`; certificates of one's own are for the file. */
+  /** `true` or `false`. */
   SHARDQ_REDIS_TLS: ['tls', asBoolean],
   SHARDQ_REDIS_CONNECTIONS_PER_NODE: ['connectionsPerNode', asNumber],
   SHARDQ_REDIS_COMMAND_TIMEOUT_MS: ['commandTimeoutMs', asNumber],
@@ -26,6 +27,15 @@ const VARIABLES = {
   SHARDQ_REDIS_READ_FROM: ['readFrom', asText],
   /** `announced:port=reachable:port,...`. */
   SHARDQ_REDIS_NAT_MAP: ['natMap', asNatMap],
+} satisfies Record<string, [setting: string, parse: (text: string) => unknown]>
+
+/** The settings of `redis.tls`; each of them means TLS. Relative paths begin at the working directory. */
+const TLS_VARIABLES = {
+  SHARDQ_REDIS_TLS_CA_FILE: ['caFile', resolvePath],
+  SHARDQ_REDIS_TLS_CERT_FILE: ['certFile', resolvePath],
+  SHARDQ_REDIS_TLS_KEY_FILE: ['keyFile', resolvePath],
+  /** The name to look for in certificates, in place of each node's address. */
+  SHARDQ_REDIS_TLS_SERVERNAME: ['servername', asText],
 } satisfies Record<string, [setting: string, parse: (text: string) => unknown]>
 
 /** A file with the password on its first line, as container platforms mount secrets. */
@@ -56,6 +66,7 @@ export async function overlayEnvironment(written: unknown, env: Environment): Pr
     origins.set(`redis.${setting}`, name)
   }
   await readPasswordFile(env, values, faults)
+  overlayTls(written, env, values, origins, faults)
   reportUnknown(env, faults)
   if (Object.keys(values).length === 0) return { settings: written, origins, faults }
 
@@ -68,6 +79,46 @@ export async function overlayEnvironment(written: unknown, env: Environment): Pr
     for (const setting of SETTINGS_OF_MODE[mode === 'cluster' ? 'single' : 'cluster']) delete redis[setting]
   }
   return { settings: { ...root, redis: { ...redis, ...values } }, origins, faults }
+}
+
+/** What the variables say of TLS is laid over the file's section, where there is one. */
+function overlayTls(
+  written: unknown,
+  env: Environment,
+  values: Record<string, unknown>,
+  origins: Map<string, string>,
+  faults: Fault[],
+): void {
+  const given = Object.entries(TLS_VARIABLES).flatMap(([name, [setting, parse]]) => {
+    const text = env[name]
+    return text ? [{ name, setting, value: parse(text) }] : []
+  })
+  const redis = isMapping(written) && isMapping(written.redis) ? written.redis : {}
+  const section = isMapping(redis.tls) ? redis.tls : undefined
+  if (given.length === 0) {
+    if (values.tls === true && section) values.tls = section
+    return
+  }
+  if (values.tls === false) {
+    const message = `SHARDQ_REDIS_TLS is false, and ${given[0]?.name} is set; unset one of them`
+    faults.push({ path: 'SHARDQ_REDIS_TLS', message })
+    return
+  }
+  origins.delete('redis.tls')
+  for (const { name, setting } of given) origins.set(`redis.tls.${setting}`, name)
+  values.tls = { ...section, ...Object.fromEntries(given.map(({ setting, value }) => [setting, value])) }
+}
+
+/** The password of the environment alone, whatever a configuration file says. */
+export async function readPassword(
+  env: Environment,
+): Promise<{ readonly password: string | undefined; readonly faults: readonly Fault[] }> {
+  const faults: Fault[] = []
+  const values: Record<string, unknown> = env.SHARDQ_REDIS_PASSWORD
+    ? { password: env.SHARDQ_REDIS_PASSWORD }
+    : {}
+  await readPasswordFile(env, values, faults)
+  return { password: values.password as string | undefined, faults }
 }
 
 async function readPasswordFile(env: Environment, values: Record<string, unknown>, faults: Fault[]) {
@@ -90,7 +141,7 @@ async function readPasswordFile(env: Environment, values: Record<string, unknown
 }
 
 function reportUnknown(env: Environment, faults: Fault[]): void {
-  const known = [...Object.keys(VARIABLES), PASSWORD_FILE, SERVER_PATH]
+  const known = [...Object.keys(VARIABLES), ...Object.keys(TLS_VARIABLES), PASSWORD_FILE, SERVER_PATH]
   for (const name of Object.keys(env)) {
     if (!name.startsWith('SHARDQ_REDIS_') || known.includes(name)) continue
     faults.push({ path: name, message: `unknown variable${didYouMean(name, known)}` })
@@ -103,6 +154,10 @@ export function isMapping(value: unknown): value is Record<string, unknown> {
 
 function asText(text: string): string {
   return text
+}
+
+function resolvePath(text: string): string {
+  return resolve(text)
 }
 
 function asNumber(text: string): unknown {

@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path'
 import type { ConnectionOptions } from '../connection/options.js'
 import { ConfigError } from '../errors.js'
-import { type Environment, overlayEnvironment } from './environment.js'
+import { type Environment, overlayEnvironment, readPassword } from './environment.js'
 import { describeIssues, type Fault } from './faults.js'
 import { findConfigFile, readYaml } from './file.js'
 import { configSchema } from './schema.js'
@@ -40,4 +40,14 @@ export async function loadConfig(path?: string, env: Environment = process.env):
     throw new ConfigError(source, all)
   }
   return result.data
+}
+
+/**
+ * The password of SHARDQ_REDIS_PASSWORD or SHARDQ_REDIS_PASSWORD_FILE, for what has no configuration file yet.
+ * @throws ConfigError when the file cannot be read, or both are set
+ */
+export async function passwordFrom(env: Environment): Promise<string | undefined> {
+  const { password, faults } = await readPassword(env)
+  if (faults.length > 0) throw new ConfigError('environment', faults)
+  return password
 }

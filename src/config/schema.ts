@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import { z } from 'zod'
 import { isMapping } from './environment.js'
 import type { Config } from './index.js'
@@ -34,13 +35,17 @@ function isRedisUrl(value: string): boolean {
 /** The content of a certificate or key file. A relative path starts at the configuration file's folder. */
 const pemFile = (folder: string) =>
   text('expected the path of a PEM file').transform(async (path, context) => {
-    try {
-      return await readFile(isAbsolute(path) ? path : join(folder, path), 'utf8')
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      context.addIssue({ code: 'custom', message: `expected a PEM file that can be read (${code})` })
-      return z.NEVER
+    const text = await readFile(isAbsolute(path) ? path : join(folder, path), 'utf8').catch(
+      (error: NodeJS.ErrnoException) => {
+        context.addIssue({ code: 'custom', message: `expected a PEM file that can be read (${error.code})` })
+        return z.NEVER
+      },
+    )
+    // Node takes anything for an authority, and then trusts nobody.
+    if (text !== z.NEVER && !text.includes('-----BEGIN ')) {
+      context.addIssue({ code: 'custom', message: 'expected a PEM file, which has a line -----BEGIN ...' })
     }
+    return text
   })
 
 const tlsFiles = (folder: string) =>
@@ -58,6 +63,25 @@ const tlsFiles = (folder: string) =>
       ...(certFile === undefined ? {} : { cert: certFile }),
       ...(keyFile === undefined ? {} : { key: keyFile }),
     }))
+    .superRefine(({ cert, key }, context) => {
+      const fault = (path: string, message: string) =>
+        context.addIssue({ code: 'custom', path: [path], message, input: undefined })
+      if ((cert === undefined) !== (key === undefined)) {
+        fault(cert === undefined ? 'certFile' : 'keyFile', 'expected certFile and keyFile, or neither')
+      } else if (!isPair(cert, key)) {
+        fault('keyFile', 'expected the key of certFile, without a password of its own')
+      }
+    })
+
+/** Whether OpenSSL takes them; it would say so at every connection, and not which file it means. */
+function isPair(cert: string | undefined, key: string | undefined): boolean {
+  try {
+    createSecureContext({ cert, key })
+    return true
+  } catch {
+    return false
+  }
+}
 
 /**
  * The schema for what was written. Chosen by looking at it, rather than by a union of all forms: a union answers

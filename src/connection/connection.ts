@@ -1,10 +1,11 @@
 import {
-  AuthenticationError,
   NotConnectedError,
   QueueUnavailableError,
   ServerTooOldError,
+  TlsError,
   WrongModeError,
 } from '../errors.js'
+import { refusalOf } from '../rights/refusal.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { ConfirmedReplies } from './convoy.js'
 import type { Lane, Node } from './node.js'
@@ -12,6 +13,7 @@ import type { ConnectionOptions } from './options.js'
 import { concernsTopology, type Fault, faultOfReply, isCertain } from './replies.js'
 import type { Command } from './socket.js'
 import { resolveTarget } from './target.js'
+import { hungUpForTls } from './tls-fault.js'
 import { Topology } from './topology.js'
 
 export type Outcome<Value> =
@@ -63,7 +65,7 @@ export class Connection {
 
   /**
    * Finds the nodes; resolves once a seed has answered and every slot has an owner.
-   * @throws AuthenticationError, ServerTooOldError, WrongModeError as soon as a seed says so
+   * @throws AuthenticationError, TlsError, ServerTooOldError, WrongModeError as soon as a seed says so
    * @throws QueueUnavailableError if none has answered within `connectTimeoutMs`
    */
   async start(queue: string): Promise<void> {
@@ -189,8 +191,7 @@ export class Connection {
       const { fault } = outcome
       if (!isCertain(fault)) resent = true
       if (fault.kind === 'rejected') throw fault.error
-      if (fault.kind === 'denied')
-        throw new AuthenticationError(outcome.node?.name ?? '?', { cause: fault.error })
+      if (fault.kind === 'denied') throw refusalOf(outcome.node?.name ?? '?', fault.error)
       if (this.#stopped) throw new NotConnectedError(queue)
       if (performance.now() + RETRY_MS > deadline) {
         throw new QueueUnavailableError(queue, `no answer within ${timeoutMs} ms: ${fault.error.message}`, {
@@ -226,22 +227,28 @@ export class Connection {
   /** true: reached; an Error: reached, and it will not do; false: not reached. */
   async #greet(seed: Node): Promise<boolean | Error> {
     const outcome = await seed.send('probe', 0, [['INFO', 'server']], this.commandTimeoutMs)
-    if (!outcome.ok) {
-      return outcome.fault.kind === 'denied'
-        ? new AuthenticationError(seed.name, { cause: outcome.fault.error })
-        : false
-    }
+    if (!outcome.ok) return (await this.#refusal(seed, outcome.fault)) ?? false
     const [info] = outcome.replies
     if (info instanceof Error) {
       const fault = faultOfReply(info)
-      return fault.kind === 'denied' ? new AuthenticationError(seed.name, { cause: info }) : false
+      return fault.kind === 'denied' && refusalOf(seed.name, info)
     }
     const fields = parseInfo(String(info))
     const tooOld = oldVersion(fields)
     if (tooOld !== undefined) return new ServerTooOldError(seed.name, tooOld)
-    const mode = fields.get('redis_mode') === 'cluster' ? 'cluster' : 'single'
+    // Valkey calls it otherwise, unless its extended-redis-compatibility is on.
+    const mode = (fields.get('redis_mode') ?? fields.get('server_mode')) === 'cluster' ? 'cluster' : 'single'
     if (mode !== this.options.mode) return new WrongModeError(seed.name, this.options.mode)
     return this.topology.ask(seed)
+  }
+
+  /** What will be the same the next time: asking again would only hold up the caller. */
+  async #refusal(seed: Node, { kind, error }: Fault): Promise<Error | undefined> {
+    if (kind === 'denied') return refusalOf(seed.name, error)
+    if (error instanceof TlsError) return error
+    if (kind !== 'lost' || resolveTarget(this.options).tls !== undefined) return undefined
+    const wantsTls = await hungUpForTls(seed.address, error, this.commandTimeoutMs)
+    return wantsTls ? new TlsError(seed.name, 'tls-only', { cause: error }) : undefined
   }
 }
 

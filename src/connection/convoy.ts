@@ -1,4 +1,5 @@
 import type { Confirmation } from './connection.js'
+import { faultOfReply } from './replies.js'
 import type { Command, Replies } from './socket.js'
 
 /** Replies to one caller's commands, and whether what they wrote was confirmed. */
@@ -53,7 +54,13 @@ export class Convoy {
       for (const { resolve } of passengers) resolve(outcome)
       return
     }
-    const confirmed = this.confirmation.satisfiedBy(outcome.replies.at(-1))
+    const answer = outcome.replies.at(-1)
+    if (answer instanceof Error && faultOfReply(answer).kind === 'denied') {
+      // Not the same as a replica that is late: it will never be confirmed.
+      this.#arrive(passengers, { ok: false, fault: { kind: 'denied', error: answer } })
+      return
+    }
+    const confirmed = this.confirmation.satisfiedBy(answer)
     let at = 0
     for (const { commands, resolve } of passengers) {
       resolve({ ok: true, replies: outcome.replies.slice(at, at + commands.length), confirmed })

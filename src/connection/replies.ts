@@ -1,3 +1,4 @@
+import { isRefusal, isRefusalInScript } from '../rights/refusal.js'
 import type { NodeAddress } from './options.js'
 
 /**
@@ -38,9 +39,6 @@ const KIND_BY_WORD = new Map<string, Exclude<Fault['kind'], 'moved' | 'ask'>>([
   ['NOREPLICAS', 'noreplicas'],
   ['MISCONF', 'misconf'],
   ['NOSCRIPT', 'noscript'],
-  ['NOAUTH', 'denied'],
-  ['WRONGPASS', 'denied'],
-  ['NOPERM', 'denied'],
 ])
 
 /** Reads an error reply. */
@@ -49,6 +47,7 @@ export function faultOfReply(error: Error): Fault {
   if (word === 'MOVED' || word === 'ASK') {
     return { kind: word === 'MOVED' ? 'moved' : 'ask', address: parseAddress(target), error }
   }
+  if (isRefusal(error)) return { kind: 'denied', error }
   // A command that fails inside a script reaches us with the script's name around it, the word still first.
   const kind = KIND_BY_WORD.get(word ?? '')
   return { kind: kind ?? 'rejected', error }
@@ -64,9 +63,10 @@ export function parseAddress(text: string | undefined): NodeAddress | undefined 
 
 /**
  * Whether the command was certainly not carried out, so that it may be sent anywhere else at once. A script that ends in
- * an error that nobody knows may have done a part of its work.
+ * an error that nobody knows, or for lack of a right, may have done a part of its work.
  */
 export function isCertain(fault: Fault): boolean {
+  if (fault.kind === 'denied') return !isRefusalInScript(fault.error)
   return fault.kind !== 'lost' && fault.kind !== 'timeout' && fault.kind !== 'rejected'
 }
 

@@ -2,6 +2,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { Redis, Command as RedisCommand } from 'ioredis'
 import type { NodeAddress } from './options.js'
 import { type Fault, faultOfReply } from './replies.js'
+import { tellingTls, tlsErrorOf } from './tls-fault.js'
 
 export type Command = readonly [name: string, ...args: (string | number | Buffer)[]]
 
@@ -65,7 +66,8 @@ export class NodeSocket {
       const lost = (error: Error) => {
         over = true
         clearTimeout(timer)
-        resolve({ ok: false, fault: { kind: 'lost', error: this.#lastError ?? error } })
+        const because = this.#lastError ?? error
+        resolve({ ok: false, fault: { kind: 'lost', error: tlsErrorOf(this.name, because) ?? because } })
       }
       writeTogether(redis, commands).then((replies) => {
         over = true
@@ -133,19 +135,21 @@ export class NodeSocket {
     // A frozen server accepts the connection and never answers the handshake.
     let timer: NodeJS.Timeout | undefined
     try {
-      await Promise.race([
-        redis.connect(),
-        new Promise<never>((_, reject) => {
-          timer = setTimeout(
-            () => reject(new Error(`no connection to ${this.name} within ${connectTimeoutMs} ms`)),
-            connectTimeoutMs,
-          )
+      const slow = new Promise<never>((_, reject) => {
+        timer = setTimeout(
+          () => reject(new Error(`no connection to ${this.name} within ${connectTimeoutMs} ms`)),
+          connectTimeoutMs,
+        )
+      })
+      await tellingTls({ address, tls: tls !== undefined, timeoutMs: connectTimeoutMs }, () =>
+        Promise.race([redis.connect(), slow]).catch((error: Error) => {
+          throw this.#lastError ?? error
         }),
-      ])
+      )
     } catch (error) {
       if (this.#redis === redis) this.#redis = undefined
       hangUp(redis)
-      throw this.#lastError ?? error
+      throw error
     } finally {
       clearTimeout(timer)
     }

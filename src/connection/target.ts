@@ -8,11 +8,12 @@ export interface Target {
   readonly tls: TlsOptions | undefined
 }
 
-/** As whom to connect; only what was given. */
+/** As whom to connect, and where in place of what nodes announce; only what was given. */
 export interface Access {
   readonly username?: string
   readonly password?: string
   readonly tls?: TlsOptions
+  readonly natMap?: Readonly<Record<string, NodeAddress>>
 }
 
 /** Where to connect, and as whom: of a single server, all that may stand in its URL. */
@@ -37,5 +38,6 @@ export function accessOf(options: ConnectionOptions): Access {
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(tls === undefined ? {} : { tls }),
+    ...(options.mode === 'cluster' && options.natMap !== undefined ? { natMap: options.natMap } : {}),
   }
 }

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { SLOT_COUNT } from '../keys/slots.js'
+import { isRefusal, refusalOf } from '../rights/refusal.js'
 import { type NodeView, parseClusterNodes } from './cluster-view.js'
 import { Node } from './node.js'
 import type { NodeAddress } from './options.js'
@@ -160,15 +161,19 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     void this.ask(node).finally(() => this.#asking.delete(node))
   }
 
-  /** Asks one node for its view and takes over what is newer. Never rejects: a silent node is marked down. */
-  async ask(node: Node): Promise<boolean> {
+  /**
+   * Asks one node for its view and takes over what is newer. Never rejects: a silent node is marked down.
+   * @returns whether it has told; an Error: why it will not
+   */
+  async ask(node: Node): Promise<boolean | Error> {
     const command = this.options.mode === 'cluster' ? PROBE_CLUSTER : PROBE_SINGLE
     const outcome = await node.send('probe', 0, [command], this.options.probeTimeoutMs)
     if (!outcome.ok || this.#stopped) return false
     const [reply] = outcome.replies
     if (this.options.mode === 'cluster' && typeof reply === 'string')
       this.#merge(parseClusterNodes(reply), node)
-    return !(reply instanceof Error)
+    if (!(reply instanceof Error)) return true
+    return isRefusal(reply) && refusalOf(node.name, reply)
   }
 
   #nodeOf(entry: NodeView, asked: Node): Node | undefined {

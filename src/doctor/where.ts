@@ -2,10 +2,9 @@ import { resolve } from 'node:path'
 import type { Ground } from '../check/scene.js'
 import { DEFAULT_DATA_DIR, nodePlaces, readManifest } from '../cluster/data-dir.js'
 import type { Address, LinkOptions } from '../cluster/link.js'
-import { linkOptions } from '../cluster/node.js'
-import { nameOf } from '../cluster/observer.js'
 import { HOST } from '../cluster/ports.js'
 import { processFromPidFile } from '../cluster/processes.js'
+import { accessFor, isLocal } from '../cluster/security/whom.js'
 import type { Environment } from '../config/environment.js'
 import { findConfigFile } from '../config/file.js'
 import { loadConfig } from '../config/index.js'
@@ -36,8 +35,8 @@ export interface Where {
 
 /**
  * Where to look, the most particular first: a node, a data folder, a configuration file; then what lies in the current
- * folder; then the environment; then where `shardq cluster up` puts a cluster. Credentials are those of the
- * configuration, else of the data folder.
+ * folder; then the environment; then where `shardq cluster up` puts a cluster. Credentials of a local cluster are in its
+ * data folder, all others in the configuration.
  * @throws InvalidOptionError for a data folder without a cluster, DataDirError for a damaged one
  */
 export async function whereToLook({
@@ -53,15 +52,14 @@ export async function whereToLook({
   }
   const { redis, configError } = configured
   const expected = configured.source === null ? undefined : redis?.mode
-  // The password of the local cluster is for its own nodes alone.
-  const ours = !node || local?.addresses.some((each) => nameOf(each) === nameOf(node)) ? local : null
+  const ours = local && (!node || isLocal([node], local)) ? local : null
   const own = redis ? accessOf(redis) : {}
-  const common = { access: own.password === undefined ? { ...ours?.access, ...own } : own, configError }
+  const common = { access: ours ? accessFor(ours.seeds, ours, own) : own, configError }
   if (node) {
     const ground = { ...ours?.ground, ...(expected ? { expected } : {}) }
     return { ...common, source: 'as you named it', addresses: [node], ground }
   }
-  if (ours) return { ...ours, ...common }
+  if (ours) return { source: ours.source, addresses: ours.seeds, ground: ours.ground, ...common }
   const source = configured.source ?? 'no configuration, so where `shardq cluster up` puts a cluster'
   const startLocal = configured.source === null ? { startLocal: 'shardq cluster up' } : {}
   return {
@@ -113,8 +111,8 @@ async function localCluster(dataDir: string | undefined) {
   const flag = dataDir === undefined ? '' : ` --data-dir ${JSON.stringify(dataDir)}`
   return {
     source: `the cluster in ${folder}`,
-    addresses: places.map(({ port }) => ({ host: HOST, port })),
-    access: linkOptions(places[0] ?? {}),
+    seeds: places.map(({ port }) => ({ host: HOST, port })),
+    access: places[0]?.access ?? {},
     ground: { expected: 'cluster' as const, startLocal: `shardq cluster up${flag}`, pids },
   }
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ClusterNotReadyError, type NodeView } from '../cluster/index.js'
+import { takeOver, windowMs } from '../cluster/take-over.js'
 import { waitUntilWhole } from '../cluster/whole.js'
-import { blockedForMs, cutReplicas, takeOver, windowMs } from './failover.js'
+import { blockedForMs, cutReplicas } from './failover.js'
 import type { Hands } from './hands.js'
 import type { DrillKind } from './options.js'
 import { nameOf, type Shard, type Target } from './target.js'
@@ -150,12 +151,12 @@ async function runFailover(scene: Scene): Promise<boolean> {
     await sleep(blockedMs, undefined, { signal })
   }
   scene.strike(`CLUSTER FAILOVER to ${nameOf(replica)}`)
-  if (!(await takeOver(target, replica, signal))) {
+  if (!(await takeOver(target.addressOf(replica), target.access, signal))) {
     const waitMs = windowMs(target.nodeTimeoutMs)
     scene.note(`it answered OK and did not take over; tried again after ${waitMs} ms`)
     await sleep(waitMs, undefined, { signal })
     scene.strike(`CLUSTER FAILOVER to ${nameOf(replica)}, again`)
-    if (!(await takeOver(target, replica, signal))) {
+    if (!(await takeOver(target.addressOf(replica), target.access, signal))) {
       scene.note('it answered OK and did not take over a second time either')
       return true
     }
@@ -181,7 +182,8 @@ async function failBack(scene: Scene, master: NodeView): Promise<void> {
     return scene.note(`not handed back: ${nameOf(master)} was elected a moment ago, and would be refused`)
   }
   scene.deed(`CLUSTER FAILOVER to ${nameOf(master)}, to hand the shard back`)
-  if (await takeOver(target, master, signal)) scene.say(`${nameOf(master)} is the master again`)
+  if (await takeOver(target.addressOf(master), target.access, signal))
+    scene.say(`${nameOf(master)} is the master again`)
   else scene.note(`${nameOf(master)} answered OK and did not take its shard back; it stays a replica`)
 }
 

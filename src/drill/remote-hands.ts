@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NodeUnreachableError, type NodeView } from '../cluster/index.js'
 import { NodeLink, withLink } from '../cluster/link.js'
+import { mustPermit } from '../cluster/permitted.js'
+import { askToEnd } from '../cluster/shutdown.js'
 import { DrillNotPermittedError } from './errors.js'
 import type { Hands } from './hands.js'
 import type { DrillKind } from './options.js'
@@ -12,8 +14,6 @@ const COME_BACK_MS = 30_000
 const RETRY_MS = 100
 /** On top of the sleep itself, until the node counts as unreachable. */
 const WAKE_MS = 5_000
-/** SHUTDOWN waits 10 s for replicas by default (shutdown-timeout). */
-const SHUTDOWN_MS = 15_000
 
 const COMES_BACK = `comes back only if a service manager starts it (waits up to ${COME_BACK_MS / 1000} s for it)`
 
@@ -29,12 +29,17 @@ export class RemoteHands implements Hands {
   readonly #asleep = new Map<string, () => Promise<void>>()
 
   constructor(
-    private readonly target: Pick<Target, 'access' | 'addressOf'>,
+    private readonly target: Pick<Target, 'access' | 'addressOf' | 'shard'>,
     private readonly repairs: Repairs,
   ) {}
 
   async check(kind: DrillKind, nodes: readonly NodeView[]): Promise<void> {
-    if (kind !== 'freeze' && kind !== 'replica-lag') return
+    const { access, addressOf, shard } = this.target
+    const asked = [shard.master, ...shard.replicas].map(addressOf)
+    // Keys that are left of the queue are found slot by slot.
+    const needed = ['CLUSTER COUNTKEYSINSLOT', kind === 'failover' ? 'CLUSTER FAILOVER' : 'SHUTDOWN'] as const
+    if (kind !== 'freeze' && kind !== 'replica-lag')
+      return mustPermit(asked, access, `cluster drill --kind ${kind}`, needed)
     for (const node of nodes) {
       try {
         await this.#with(node, (link) => link.text('DEBUG', 'SLEEP', 0))
@@ -47,11 +52,11 @@ export class RemoteHands implements Hands {
   }
 
   async kill(node: NodeView): Promise<void> {
-    await this.#shutdown(node, ['NOSAVE', 'NOW', 'FORCE'])
+    await askToEnd(this.target.addressOf(node), this.target.access, ['NOSAVE', 'NOW', 'FORCE'])
   }
 
   async end(node: NodeView): Promise<void> {
-    await this.#shutdown(node, [])
+    await askToEnd(this.target.addressOf(node), this.target.access)
   }
 
   async start(node: NodeView): Promise<boolean> {
@@ -86,18 +91,6 @@ export class RemoteHands implements Hands {
 
   async resume(node: NodeView): Promise<void> {
     await this.#asleep.get(node.id)?.()
-  }
-
-  /** The connection breaks when it obeys; an answer is a refusal. */
-  async #shutdown(node: NodeView, how: readonly string[]): Promise<void> {
-    const { access, addressOf } = this.target
-    await withLink(addressOf(node), { ...access, timeoutMs: SHUTDOWN_MS }, async (link) => {
-      try {
-        await link.text('SHUTDOWN', ...how)
-      } catch (error) {
-        if (error instanceof NodeUnreachableError || /^[A-Z]+ /.test((error as Error).message)) throw error
-      }
-    })
   }
 
   #with<T>(node: NodeView, use: (link: NodeLink) => Promise<T>): Promise<T> {

@@ -49,19 +49,15 @@ export async function findTarget(
   signal: AbortSignal,
 ): Promise<Target> {
   const local = cluster instanceof LocalCluster ? cluster : null
-  const connection = cluster instanceof LocalCluster ? connectionOf(cluster) : cluster
-  const access = accessOf(connection)
+  const connection = cluster instanceof LocalCluster ? cluster.connection : cluster
+  // `addressOf` translates, and what is translated must not be translated again.
+  const { natMap: _, ...access } = accessOf(connection)
   const addressOf = (node: Address) => connection.natMap?.[nameOf(node)] ?? node
   const seen = await inspectAny(connection.nodes, access)
   const before = await whole(seen.nodes.map(addressOf), access, signal)
   const shard = chooseShard(before, asked, addressOf)
   const nodeTimeoutMs = await readNodeTimeout(addressOf(shard.master), access)
   return { local, connection, access, before, shard, nodeTimeoutMs, addressOf }
-}
-
-function connectionOf(cluster: LocalCluster): ClusterConnectionOptions {
-  const { password } = cluster.access
-  return { mode: 'cluster', nodes: cluster.seeds, ...(password === undefined ? {} : { password }) }
 }
 
 async function whole(

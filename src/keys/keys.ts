@@ -1,6 +1,6 @@
 /**
  * Every key that the queue writes is built here, and nowhere else. All keys of a partition carry the same hash
- * tag and so live in one slot; `shardq:*` covers them all in an access list.
+ * tag and so live in one slot; `keyPatterns` covers them all in an access list.
  */
 export interface PartitionKeys {
   /** LIST of task ids and names of bundles by priority (high, medium, low), next at the head. */
@@ -37,6 +37,11 @@ export interface PartitionKeys {
   readonly paused: string
   /** STRING written to find out whether a replica confirms. */
   readonly probe: string
+  /**
+   * Never there, and the last key of every script of the partition. While a slot is moved, a server refuses a command of which
+   * one key is not there, at both ends; so an open slot is a closed partition, and can be copied (docs/migration.md).
+   */
+  readonly never: string
   /** Channel (sharded pub/sub) that says: something became ready here. */
   readonly wake: string
   /** SET of the task ids and names of bundles held under one lease. */
@@ -64,6 +69,7 @@ export function partitionKeys(queue: string, tag: string): PartitionKeys {
     counters: `${prefix}counters`,
     paused: `${prefix}paused`,
     probe: `${prefix}probe`,
+    never: `${prefix}never`,
     wake: `${prefix}wake`,
     lease: (leaseId) => `${prefix}lease:${leaseId}`,
     producer: (producerId) => `${prefix}producer:${producerId}`,
@@ -78,3 +84,14 @@ export function queueKey(queue: string): string {
 
 /** SET of the names of all queues that were ever connected to. In a slot of its own, on one master. */
 export const QUEUES_KEY = 'shardq:queues'
+
+/**
+ * Patterns of an access list that cover the keys of one queue, those of its partitions (and its channels) first, or of all
+ * queues; not the list of all queues. Names have no braces, so no other queue's keys match, whatever it is called.
+ */
+export function keyPatterns(queue?: string): readonly [string, ...string[]] {
+  if (queue === undefined) return ['shardq:*{*']
+  // Characters of patterns may stand in names.
+  const literal = queue.replace(/[*?[\\]/g, '\\$&')
+  return [`shardq:${literal}:{*`, queueKey(literal)]
+}

@@ -9,7 +9,7 @@ import { observe, Samples, shared } from './observed.js'
 import { SCRAPE_FAMILIES, ScrapeLog, type ScrapeMetric } from './scrape-families.js'
 
 export interface CollectorOptions {
-  /** Any node of the cluster is enough, the others are found; or a single server. Of `natMap` it knows nothing. */
+  /** Any node of the cluster is enough, the others are found; or a single server. Nodes are called by what they announce. */
   readonly connection: ConnectionOptions
   /** Longest wait for a node, in ms. Default 1,000. One that is silent costs a scrape so much, and no more. */
   readonly timeoutMs?: number

@@ -3,6 +3,7 @@ import type { Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import type { Fault } from '../connection/replies.js'
 import { type Partition, visitingOrder } from '../keys/partitions.js'
+import { refusalOf } from '../rights/refusal.js'
 import { renewCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
 import { recoverCall, tendCall } from '../scripts/tend.js'
@@ -119,6 +120,7 @@ export class Consumer implements LaneHost {
     this.#wakes = new Wakes(connection, partitions, {
       onWake: (partition, message) => this.#onWake(this.#stateOf(partition), message),
       onListening: (partition) => void this.#look(this.#stateOf(partition)),
+      onRefused: (partition, fault) => this.#report(partition, fault),
     })
   }
 
@@ -260,8 +262,13 @@ export class Consumer implements LaneHost {
   onFailure(partition: Partition, fault: Fault): void {
     // What will not pass by itself must be told: a right that is missing, a key of the wrong type.
     const lasting = fault.kind === 'rejected' || fault.kind === 'denied'
-    if (lasting) this.onError(fault.error)
+    if (lasting) this.#report(partition, fault)
     this.#lookAt(this.#stateOf(partition), performance.now() + (lasting ? LOOK_BUSY_MS : 100))
+  }
+
+  #report(partition: Partition, fault: Fault): void {
+    const node = this.connection.topology.ownerOf(partition.slot)?.name ?? '?'
+    this.onError(fault.kind === 'denied' ? refusalOf(node, fault.error) : fault.error)
   }
 
   async #takeKnown(options: {

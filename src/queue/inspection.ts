@@ -1,5 +1,6 @@
 import { type Connection, parseInfo } from '../connection/connection.js'
 import type { Lane, Node } from '../connection/node.js'
+import type { Command } from '../connection/socket.js'
 import type { Partition } from '../keys/partitions.js'
 import { parseCheckpoints, type StoredCheckpoint } from '../scripts/checkpoint.js'
 import { inspectCall, type StoredTask } from '../scripts/inspect.js'
@@ -43,6 +44,8 @@ const COUNTERS = ['enqueued', 'delivered', 'completed', 'failed', 'retried', 'de
 /** Looks at a queue without changing it. */
 export class Inspection {
   readonly #lane: Lane
+  /** Masters that keep their settings from us: each refusal would be a line in their ACL LOG. */
+  readonly #closed = new WeakSet<Node>()
 
   constructor(
     private readonly queue: string,
@@ -133,17 +136,14 @@ export class Inspection {
 
   async #shard(master: Node, gate: Gate): Promise<ShardHealth> {
     const { topology, commandTimeoutMs } = this.connection
-    const outcome = await master.send(
-      'probe',
-      2,
-      [
-        ['INFO', 'replication'],
-        ['INFO', 'memory'],
-        ['CONFIG', 'GET', 'cluster-require-full-coverage'],
-      ],
-      commandTimeoutMs,
-    )
+    const questions: Command[] = [
+      ['INFO', 'replication'],
+      ['INFO', 'memory'],
+    ]
+    if (!this.#closed.has(master)) questions.push(['CONFIG', 'GET', 'cluster-require-full-coverage'])
+    const outcome = await master.send('probe', 2, questions, commandTimeoutMs)
     const [replication, memory, coverage] = outcome.ok ? outcome.replies : []
+    if (coverage instanceof Error) this.#closed.add(master)
     const lags = typeof replication === 'string' ? replicaLags(replication) : new Map<string, number>()
     const replicas = topology
       .replicasOf(master)

@@ -2,14 +2,9 @@ import { randomBytes } from 'node:crypto'
 import type { Confirmation, Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
-import {
-  AuthenticationError,
-  NotConnectedError,
-  NotReplicatedError,
-  QueueFullError,
-  QueueUnavailableError,
-} from '../errors.js'
+import { NotConnectedError, NotReplicatedError, QueueFullError, QueueUnavailableError } from '../errors.js'
 import { type Partition, partitionOfKey } from '../keys/partitions.js'
+import { refusalOf } from '../rights/refusal.js'
 import type { EnqueueResult } from '../scripts/enqueue.js'
 import { tasksOf } from '../scripts/task-batch.js'
 import { Backlog } from './backlog.js'
@@ -361,11 +356,10 @@ export class Producer {
   #refused(lane: ProducerLane, batch: Batch, fault: Fault, node: Node | undefined): void {
     this.#faults.note(lane.partition, fault)
     if (fault.kind === 'rejected' || fault.kind === 'denied') {
-      const cause = { cause: fault.error }
       const error =
         fault.kind === 'denied'
-          ? new AuthenticationError(node?.name ?? this.queue, cause)
-          : new QueueUnavailableError(this.queue, fault.error.message, cause)
+          ? refusalOf(node?.name ?? this.queue, fault.error)
+          : new QueueUnavailableError(this.queue, fault.error.message, { cause: fault.error })
       for (const item of batch.items) this.#fail(item, error, fault.error.message)
       return
     }

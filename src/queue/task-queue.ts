@@ -15,6 +15,7 @@ import { slotOf } from '../keys/slots.js'
 import type { FetchedTask } from '../scripts/exchange.js'
 import { failCall } from '../scripts/lease.js'
 import { openCall } from '../scripts/open.js'
+import { pauseCall } from '../scripts/pause.js'
 import { Consumer } from './consumer.js'
 import { DeadLetters } from './dead-letters.js'
 import {
@@ -266,15 +267,11 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
 
   /** Stops deliveries of the whole queue, for every consumer, until `resume`. Enqueueing goes on. */
   async pause(): Promise<void> {
-    await this.#onEveryPartition((partition) => [['SET', partition.keys.paused, '1']])
+    await this.#setPaused(true)
   }
 
   async resume(): Promise<void> {
-    // The message has every consumer look at the partition again (see consumer.ts).
-    await this.#onEveryPartition(({ keys }) => [
-      ['DEL', keys.paused],
-      ['SPUBLISH', keys.wake, 's'],
-    ])
+    await this.#setPaused(false)
   }
 
   /** How each shard of the queue is. Answers within the command time-out, whatever is down. */
@@ -414,13 +411,11 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     this.#report(outcome?.ok ? error : new Error(`task ${id} cannot be decoded nor buried`, { cause: error }))
   }
 
-  async #onEveryPartition(
-    commandsFor: (partition: Partition) => Parameters<Connection['commands']>[2],
-  ): Promise<void> {
+  async #setPaused(paused: boolean): Promise<void> {
     const { partitions, connection } = this.#ready()
     await Promise.all(
       partitions.map((partition) =>
-        connection.commands(this.name, partition.slot, commandsFor(partition), {
+        connection.call(this.name, partition.slot, pauseCall(partition.keys, paused), {
           lane: 'inspect',
           timeoutMs: this.options.enqueueTimeoutMs,
         }),

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
+import { type Fault, faultOfReply } from '../connection/replies.js'
 import type { NodeSocket } from '../connection/socket.js'
 import type { Partition } from '../keys/partitions.js'
 
@@ -9,10 +10,14 @@ export interface WakeListener {
   onWake(partition: Partition, message: string): void
   /** Wakes of this partition were not heard until now: it has to be looked at. */
   onListening(partition: Partition): void
+  /** The server does not let us hear of this partition. */
+  onRefused(partition: Partition, fault: Fault): void
 }
 
 /** Ms before a broken subscription is tried again, if the topology does not change before. */
 const RETRY_MS = 200
+/** The same where a right is missing, which seldom comes soon. */
+const RETRY_REFUSED_MS = 5_000
 
 interface Subscription {
   readonly node: Node
@@ -93,7 +98,7 @@ export class Wakes {
       .then((redis) => redis.ssubscribe(partition.keys.wake))
       .then(
         () => this.listener.onListening(partition),
-        () => this.#broken(node, socket),
+        (error: Error) => this.#failed(node, socket, partition, faultOfReply(error)),
       )
   }
 
@@ -106,14 +111,20 @@ export class Wakes {
     })
   }
 
+  #failed(node: Node, socket: NodeSocket, partition: Partition, fault: Fault): void {
+    if (this.#subscriptions.get(node)?.socket !== socket) return
+    if (fault.kind === 'denied') this.listener.onRefused(partition, fault)
+    this.#broken(node, socket, fault.kind === 'denied' ? RETRY_REFUSED_MS : RETRY_MS)
+  }
+
   /** Nothing is lost with the wakes that were missed: `onListening` has every partition looked at again. */
-  #broken(node: Node, socket: NodeSocket): void {
+  #broken(node: Node, socket: NodeSocket, retryMs = RETRY_MS): void {
     if (this.#subscriptions.get(node)?.socket !== socket) return
     this.#subscriptions.delete(node)
     socket.close()
     if (this.#stopped) return
     this.connection.topology.look()
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(this.#follow, RETRY_MS)
+    this.#timer = setTimeout(this.#follow, retryMs)
   }
 }

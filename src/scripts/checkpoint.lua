@@ -1,6 +1,6 @@
 -- Saves a checkpoint of a task; one for the same step is replaced.
 -- Uses   bundle
--- KEYS   1 tasks  2 checkpoints  3 set of the lease, only where a delivery saves it
+-- KEYS   1 tasks  2 checkpoints  3 set of the lease, only where a delivery saves it  last never
 -- ARGV   1 task id  2 step as JSON  3 data as JSON  4 most bytes that all checkpoints of a task may take
 -- Output { 'saved' } | { 'lost' } | { 'gone' } | { 'full', bytes it would take }
 --        Stored are lines of "<step> <ms of the server's clock> <data>"; JSON has no line ends of its own.
@@ -10,7 +10,7 @@ if not exists(KEYS[1], ARGV[1]) then
 end
 -- Its bundle may stay as it is: checkpoints are kept under the task's own id.
 local held = { ARGV[1], bundleOf(ARGV[1]) }
-if KEYS[3] and not string.find(table.concat(redis.call('SMISMEMBER', KEYS[3], unpack(held))), '1') then
+if #KEYS == 4 and not string.find(table.concat(redis.call('SMISMEMBER', KEYS[3], unpack(held))), '1') then
   return { 'lost' }
 end
 local time = redis.call('TIME')

@@ -23,7 +23,12 @@ export type CheckpointResult =
 export function checkpointCall(keys: PartitionKeys, input: CheckpointInput): ScriptCall<CheckpointResult> {
   return {
     script,
-    keys: [keys.tasks, keys.checkpoints, ...(input.leaseId === undefined ? [] : [keys.lease(input.leaseId)])],
+    keys: [
+      keys.tasks,
+      keys.checkpoints,
+      ...(input.leaseId === undefined ? [] : [keys.lease(input.leaseId)]),
+      keys.never,
+    ],
     args: [input.id, JSON.stringify(input.step), input.data, input.limitBytes],
     parse(reply) {
       const [kind, bytes] = reply as [string, number]

@@ -1,5 +1,5 @@
 -- Lists dead tasks, the latest first. Changes nothing.
--- KEYS   1 dead  2 tasks  3 attempts  4 errors
+-- KEYS   1 dead  2 tasks  3 attempts  4 errors  last never
 -- ARGV   1 time to start from, in ms, or '+inf'  2 most tasks
 -- Output id, time of death in ms, record, attempts, error as JSON, ...
 -- Atomic One consistent look.

@@ -1,5 +1,5 @@
 -- Removes dead tasks for good.
--- KEYS   1 dead  2 tasks  3 attempts  4 errors  5 checkpoints
+-- KEYS   1 dead  2 tasks  3 attempts  4 errors  5 checkpoints  last never
 -- ARGV   task ids
 -- Output number of tasks removed
 -- Atomic One that is not dead is left alone.

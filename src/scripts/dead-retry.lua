@@ -1,6 +1,6 @@
 -- Takes tasks out of the dead letters and makes them ready again, with all their attempts.
 -- Uses   ready
--- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 dead  7 errors
+-- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 dead  7 errors  last never
 -- ARGV   1 wake channel  2.. task ids
 -- Output number of tasks that were dead and are ready now
 -- Atomic A task leaves the dead letters and enters its list in the same step; one that is not dead is left alone.

@@ -21,7 +21,7 @@ export function deadListCall(
 ): ScriptCall<DeadTask[]> {
   return {
     script: listScript,
-    keys: [keys.dead, keys.tasks, keys.attempts, keys.errors],
+    keys: [keys.dead, keys.tasks, keys.attempts, keys.errors, keys.never],
     args: [input.fromMs ?? '+inf', input.count],
     parse(reply) {
       const flat = reply as string[]
@@ -45,7 +45,7 @@ export function deadListCall(
 export function deadRetryCall(keys: PartitionKeys, ids: readonly string[]): ScriptCall<number> {
   return {
     script: retryScript,
-    keys: [...keys.ready, keys.tasks, keys.attempts, keys.dead, keys.errors],
+    keys: [...keys.ready, keys.tasks, keys.attempts, keys.dead, keys.errors, keys.never],
     args: [keys.wake, ...ids],
     parse: (reply) => reply as number,
   }
@@ -55,7 +55,7 @@ export function deadRetryCall(keys: PartitionKeys, ids: readonly string[]): Scri
 export function deadRemoveCall(keys: PartitionKeys, ids: readonly string[]): ScriptCall<number> {
   return {
     script: removeScript,
-    keys: [keys.dead, keys.tasks, keys.attempts, keys.errors, keys.checkpoints],
+    keys: [keys.dead, keys.tasks, keys.attempts, keys.errors, keys.checkpoints, keys.never],
     args: ids,
     parse: (reply) => reply as number,
   }

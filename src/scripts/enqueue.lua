@@ -1,7 +1,7 @@
 -- Stores a batch of tasks of one producer.
 -- Uses   bundle, strings
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 producer  7 counters  8 bundled
---        9.. one per task with an idempotency key
+--        9.. one per task with an idempotency key  last never
 -- ARGV   1 wake channel  2 batch number  3 ms to remember the batch number  4 ms to remember idempotency keys
 --        5,6  7,8  9,10 the tasks and bundles for each ready list: id, record, id, record, ... and how many strings that are
 --        11,12 the scheduled tasks: id, record, delay in ms, ... and how many strings

@@ -48,6 +48,7 @@ export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCal
       keys.counters,
       keys.bundled,
       ...onceKeys.map((key) => keys.once(key)),
+      keys.never,
     ],
     args: [
       keys.wake,

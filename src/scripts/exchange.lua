@@ -2,7 +2,7 @@
 -- Uses   bundle, outlook, strings
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 scheduled  7 leases  8 paused  9 counters
 --        10 checkpoints  11 results  12 result expiry  13 bundled  14 set of the new lease
---        15.. sets of the leases that tasks are acknowledged under
+--        15.. sets of the leases that tasks are acknowledged under  last never
 -- ARGV   1 new lease id  2 lease in ms  3 tasks wanted  4 levels to take from, as '0', '01', '12', ...
 --        5 tasks for which bundles are taken apart, if there is no other way to hand out so many
 --        6 ms to keep results, 0 for not at all  7 bytes of records after which no more are handed out
@@ -33,7 +33,7 @@ end
 
 local acknowledgements, settled = {}, 0
 local completed = 0
-for group = 1, #KEYS - 14 do
+for group = 1, #KEYS - 15 do
   local at = 5 + 4 * group
   local leaseId, total, set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[14 + group]
   local names = strings(ARGV[at + 2], total)

@@ -87,6 +87,7 @@ export function exchangeCall(keys: PartitionKeys, input: ExchangeInput): ScriptC
       keys.bundled,
       keys.lease(fetch.leaseId),
       ...acknowledge.map((lease) => keys.lease(lease.leaseId)),
+      keys.never,
     ],
     args,
     parse(reply) {

@@ -1,6 +1,6 @@
 -- Gives one delivery a lease of its own, which runs out at a time of its own.
 -- Uses   bundle
--- KEYS   1 leases  2 set of the lease it has  3 set of the lease it gets  4 tasks  5 bundled
+-- KEYS   1 leases  2 set of the lease it has  3 set of the lease it gets  4 tasks  5 bundled  last never
 -- ARGV   1 task id  2 lease id it has  3 lease id it gets  4 ms from now until that runs out
 -- Output 'done' | 'lost' (the lease does not hold the task) | 'gone' (nor is it there any more)
 -- Atomic The task is never without a lease.

@@ -1,7 +1,7 @@
 -- Ends a delivery without success: schedules the task again, or moves it to the dead letters.
 -- Uses   bundle, ready
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 scheduled  7 leases  8 counters  9 dead
---        10 errors  11 set of the lease  12 bundled
+--        10 errors  11 set of the lease  12 bundled  last never
 -- ARGV   1 wake channel  2 lease id  3 task id  4 'retry' | 'die'  5 ms until the retry  6 error as JSON
 -- Output 'done' | 'lost' (the lease does not hold the task) | 'gone' (nor is it there any more)
 -- Atomic The task leaves the lease and enters its next place in the same step, one attempt used up.

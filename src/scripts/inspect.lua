@@ -1,7 +1,7 @@
 -- Looks up one task. Changes nothing.
 -- Uses   bundle
 -- KEYS   1 tasks  2 attempts  3 scheduled  4 dead  5 errors  6 results  7 checkpoints  8 result expiry
---        9.. sets of the leases there are
+--        9.. sets of the leases there are  last never
 -- ARGV   1 task id
 -- Output {} | { state, record, attempts, time, error, result, checkpoints }
 --        state  'ready' | 'active' | 'scheduled' | 'dead' | 'completed'
@@ -31,7 +31,7 @@ local died = redis.call('ZSCORE', KEYS[4], id)
 if died then
   return { 'dead', record, attempts, died, redis.call('HGET', KEYS[5], id) or '', '', checkpoints }
 end
-for i = 9, #KEYS do
+for i = 9, #KEYS - 1 do
   if redis.call('SISMEMBER', KEYS[i], id) == 1 or (name and redis.call('SISMEMBER', KEYS[i], name) == 1) then
     return { 'active', record, attempts, '', '', '', checkpoints }
   end

@@ -45,6 +45,7 @@ export function inspectCall(
       keys.checkpoints,
       keys.resultExpiry,
       ...input.leaseIds.map((id) => keys.lease(id)),
+      keys.never,
     ],
     args: [input.id],
     parse(reply) {

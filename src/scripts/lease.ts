@@ -30,6 +30,7 @@ export function failCall(keys: PartitionKeys, input: FailInput): ScriptCall<Sett
       keys.errors,
       keys.lease(input.leaseId),
       keys.bundled,
+      keys.never,
     ],
     args: [keys.wake, input.leaseId, input.id, dies ? 'die' : 'retry', dies ? 0 : input.next, input.error],
     parse: (reply) => settledFromWord(failScript.name, reply),
@@ -43,7 +44,7 @@ export function releaseCall(
 ): ScriptCall<Settled[]> {
   return {
     script: releaseScript,
-    keys: [...keys.ready, keys.tasks, keys.leases, keys.lease(input.leaseId), keys.bundled],
+    keys: [...keys.ready, keys.tasks, keys.leases, keys.lease(input.leaseId), keys.bundled, keys.never],
     args: [keys.wake, input.leaseId, ...input.ids],
     parse: (reply) => (reply as unknown[]).map((code) => settledFromNumber(releaseScript.name, code)),
   }
@@ -56,7 +57,7 @@ export function renewCall(
 ): ScriptCall<boolean[]> {
   return {
     script: renewScript,
-    keys: [keys.leases],
+    keys: [keys.leases, keys.never],
     args: [input.leaseMs, ...input.leaseIds],
     parse: (reply) => (reply as number[]).map((code) => code === 1),
   }
@@ -72,7 +73,14 @@ export interface ExtendInput {
 export function extendCall(keys: PartitionKeys, input: ExtendInput): ScriptCall<Settled> {
   return {
     script: extendScript,
-    keys: [keys.leases, keys.lease(input.leaseId), keys.lease(input.newLeaseId), keys.tasks, keys.bundled],
+    keys: [
+      keys.leases,
+      keys.lease(input.leaseId),
+      keys.lease(input.newLeaseId),
+      keys.tasks,
+      keys.bundled,
+      keys.never,
+    ],
     args: [input.id, input.leaseId, input.newLeaseId, input.leaseMs],
     parse: (reply) => settledFromWord(extendScript.name, reply),
   }

@@ -1,6 +1,6 @@
 -- Shows the tasks that are next, in the order in which they would be handed out. Changes nothing.
 -- Uses   bundle
--- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts
+-- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  last never
 -- ARGV   1 most tasks  2 priorities to look at, as '0', '12', ...
 -- Output id, record, attempts, ...
 -- Atomic One consistent look.

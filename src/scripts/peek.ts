@@ -16,7 +16,7 @@ export function peekCall(
 ): ScriptCall<NextTask[]> {
   return {
     script,
-    keys: [...keys.ready, keys.tasks, keys.attempts],
+    keys: [...keys.ready, keys.tasks, keys.attempts, keys.never],
     args: [input.most, input.levels.join('')],
     parse(reply) {
       const flat = reply as string[]

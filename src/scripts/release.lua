@@ -1,6 +1,6 @@
 -- Hands tasks of a lease back to the head of their lists without using up an attempt.
 -- Uses   bundle, ready
--- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 leases  6 set of the lease  7 bundled
+-- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 leases  6 set of the lease  7 bundled  last never
 -- ARGV   1 wake channel  2 lease id  3.. ids of tasks and names of bundles; none means all that the lease holds, up to 1,000
 -- Output a number for each: 1 handed back, 0 held by someone else, 2 no longer there
 -- Atomic A task leaves the lease and enters its list in the same step.

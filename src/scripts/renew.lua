@@ -1,5 +1,5 @@
 -- Renews leases: the heartbeat of a worker.
--- KEYS   1 leases
+-- KEYS   1 leases  last never
 -- ARGV   1 ms from now until they run out  2.. lease ids
 -- Output a number per lease: 1 renewed, 0 lost
 -- Atomic A lease that was recovered is gone from `leases` and is not brought back. One that runs out later anyway, since

@@ -1,5 +1,5 @@
 -- Tells how a partition stands, for those who watch it. Changes nothing.
--- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 leases  7 dead  8 bundled  9 counters  10 paused
+-- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 leases  7 dead  8 bundled  9 counters  10 paused  last never
 -- ARGV   1 what the keys of the leases' sets begin with; they are in the slot of all others, and only known here
 --        2 most leases that are counted out  3 wake channel
 -- Output { ready, active, scheduled, dead, ages, overdue, paused, consumers, counters }

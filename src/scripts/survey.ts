@@ -34,6 +34,7 @@ export function surveyCall(keys: PartitionKeys): ScriptCall<PartitionSurvey> {
       keys.bundled,
       keys.counters,
       keys.paused,
+      keys.never,
     ],
     args: [keys.lease(''), MOST_LEASES, keys.wake],
     parse(reply) {

@@ -1,7 +1,7 @@
 -- Makes due tasks ready, forgets expired results, and says how the partition stands.
 -- Uses   outlook, ready
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 leases  7 paused  8 results
---        9 result expiry
+--        9 result expiry  last never
 -- ARGV   1 wake channel  2 most tasks to move and most results to forget
 -- Output { outlook (shared/outlook.lua), ids of leases that have run out }
 -- Atomic A task leaves `scheduled` and enters its ready list in the same step.

@@ -25,6 +25,7 @@ export function tendCall(keys: PartitionKeys): ScriptCall<TendResult> {
       keys.paused,
       keys.results,
       keys.resultExpiry,
+      keys.never,
     ],
     args: [keys.wake, MOST_PER_CALL],
     parse(reply) {
@@ -56,6 +57,7 @@ export function recoverCall(keys: PartitionKeys, leaseId: string): ScriptCall<Re
       keys.errors,
       keys.lease(leaseId),
       keys.bundled,
+      keys.never,
     ],
     args: [keys.wake, leaseId, MOST_PER_CALL, LEASE_EXPIRED],
     parse(reply) {

@@ -1,5 +1,5 @@
 -- A write that changes nothing of a task: WAIT behind it covers all that the master wrote before.
--- KEYS   1 probe
+-- KEYS   1 probe  last never
 -- ARGV   none
 -- Output nothing
 -- Atomic A write all the same on a master whose memory is full: DEL is allowed there, and a script that has written

@@ -6,5 +6,5 @@ const script = loadScript('touch')
 
 /** Sent whole, since it is hardly longer than its hash, and then no node has to know it. */
 export function touchCommand(keys: PartitionKeys): Command {
-  return ['EVAL', script.source, 1, keys.probe]
+  return ['EVAL', script.source, 2, keys.probe, keys.never]
 }

@@ -29,6 +29,7 @@ export function voidCall(keys: PartitionKeys, input: VoidInput): ScriptCall<Void
       keys.dead,
       keys.errors,
       keys.producer(input.producerId),
+      keys.never,
     ],
     args: [input.batchNumber, input.rememberBatchMs, ...input.ids],
     parse(reply) {

@@ -17,7 +17,7 @@ test('from one seed every node is found, and says what it knows', async () => {
       if (!node.up) throw node.error
       expect(node.view).toHaveLength(6)
       expect(node.clusterInfo.get('cluster_state')).toBe('ok')
-      expect(node.info.get('redis_mode')).toBe('cluster')
+      expect(node.info.get('redis_mode') ?? node.info.get('server_mode')).toBe('cluster')
       expect(node.config?.get('maxmemory-policy')).toBe('noeviction')
     }
   } finally {

@@ -50,10 +50,19 @@ describe('connecting', () => {
   it.each([
     ['redis_version:6.2.14\r\nredis_mode:cluster\r\n', ServerTooOldError],
     ['redis_version:7.0.15\r\nredis_mode:standalone\r\n', WrongModeError],
+    ['redis_version:7.2.4\r\nvalkey_version:8.0.1\r\nserver_mode:standalone\r\n', WrongModeError],
   ])('refuses a server that says %j of itself', async (info, error) => {
     const cluster = await fakeCluster()
     answerAll(cluster, ({ words }) => (words[0] === 'INFO' ? info : undefined))
     await expect(queueOn(cluster)).rejects.toBeInstanceOf(error)
+  })
+
+  it('takes a Valkey, which calls its mode otherwise', async () => {
+    const cluster = await fakeCluster()
+    const info = 'redis_version:7.2.4\r\nvalkey_version:8.0.1\r\nserver_mode:cluster\r\n'
+    answerAll(cluster, ({ words }) => (words[0] === 'INFO' ? info : undefined))
+    const queue = await queueOn(cluster)
+    await queue.enqueue('note', 1)
   })
 
   it.each([

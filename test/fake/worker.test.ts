@@ -22,8 +22,8 @@ describe('a worker whose fetch is refused', () => {
       const seen: string[] = []
       const worker = await workerOn(cluster, { note: ({ id }) => void seen.push(id) })
       const errors: string[] = []
-      worker.on('error', (error) => errors.push(error.message))
-      await eventually(() => expect(errors).toContain(text))
+      worker.on('error', (error) => errors.push(`${error.message} ${error.cause}`))
+      await eventually(() => expect(errors.join()).toContain(text))
       expect(seen).toEqual([])
       refusing = false
       await eventually(() => expect(worker.health().metrics.completed).toBe(1))
@@ -125,8 +125,8 @@ describe('a completion', () => {
       )
       const worker = await workerOn(cluster, { note: () => undefined })
       const errors: string[] = []
-      worker.on('error', (error) => errors.push(error.message))
-      await eventually(() => expect(errors).toContain(text))
+      worker.on('error', (error) => errors.push(`${error.message} ${error.cause}`))
+      await eventually(() => expect(errors.join()).toContain(text))
       expect(worker.health().metrics.completed).toBe(0)
       refusing = false
       await eventually(() => expect(worker.health().metrics.completed).toBe(1))

@@ -25,7 +25,7 @@ interface Server extends Address {
   process: ChildProcess | undefined
 }
 
-/** Three masters and three replicas, each on a host of its own. Ports differ too: our tools tell nodes by them. */
+/** Servers on hosts of their own; with `start`, three masters and three replicas, each on another host and port. */
 export class NetnsCluster {
   private constructor(
     readonly network: Network,
@@ -35,27 +35,45 @@ export class NetnsCluster {
   ) {}
 
   static async start(nodeTimeoutMs: number): Promise<NetnsCluster> {
+    const ports = Array.from({ length: NODES }, (_, index) => [FIRST_PORT + index])
+    const cluster = await NetnsCluster.startServers(ports, {
+      'cluster-node-timeout': String(nodeTimeoutMs),
+    })
+    try {
+      const shape = { masters: MASTERS, replicasPerMaster: NODES / MASTERS - 1 }
+      await cluster.#withLinks((links) => formCluster(links, shape, { timeoutMs: FORM_MS }))
+      return cluster
+    } catch (error) {
+      await cluster.dispose()
+      throw error
+    }
+  }
+
+  /** Servers that are no cluster yet. @param hosts the ports of the nodes of each host */
+  static async startServers(
+    hosts: readonly (readonly number[])[],
+    settings: Readonly<Record<string, string>>,
+  ): Promise<NetnsCluster> {
     const { path } = await ensureServer()
     const network = await Network.create()
     const folder = await mkdtemp(join(tmpdir(), 'shardq-netns-'))
     const servers: Server[] = []
-    for (let port = FIRST_PORT; port < FIRST_PORT + NODES; port++) {
+    for (const ports of hosts) {
       const { address, name } = await network.addHost()
-      const dir = join(folder, name)
-      await mkdir(dir)
-      const settings = {
-        bind: address,
-        'protected-mode': 'no',
-        'cluster-node-timeout': String(nodeTimeoutMs),
+      for (const port of ports) {
+        const dir = join(folder, `${name}-${port}`)
+        await mkdir(dir)
+        const all = { bind: address, 'protected-mode': 'no', ...settings }
+        await writeFile(
+          join(dir, CONFIG_FILE),
+          clusterNodeConfig({ port, dir, profile: 'queue', settings: all }),
+        )
+        servers.push({ host: address, port, dir, process: undefined })
       }
-      await writeFile(join(dir, CONFIG_FILE), clusterNodeConfig({ port, dir, profile: 'queue', settings }))
-      servers.push({ host: address, port, dir, process: undefined })
     }
     const cluster = new NetnsCluster(network, folder, path, servers)
     try {
       await Promise.all(servers.map((server) => cluster.restart(server)))
-      const shape = { masters: MASTERS, replicasPerMaster: NODES / MASTERS - 1 }
-      await cluster.#withLinks((links) => formCluster(links, shape, { timeoutMs: FORM_MS }))
       return cluster
     } catch (error) {
       await cluster.dispose()

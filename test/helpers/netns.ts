@@ -7,7 +7,8 @@ const run = promisify(execFile)
 export const ownNetwork = () => process.env.SHARDQ_OWN_NETWORK === '1'
 
 const BRIDGE = 'bridge0'
-const HUB_ADDRESS = '10.77.0.254'
+/** Where this process sits. */
+export const HUB_ADDRESS = '10.77.0.254'
 const BITS = 24
 
 export interface Host {
@@ -47,6 +48,17 @@ export class Network {
   /** The command that is put before another one to run it on the host. It becomes that one: its pid is the same. */
   inside(address: string): readonly string[] {
     return ['ip', 'netns', 'exec', this.#hostAt(address).name]
+  }
+
+  /** Runs a command of `ip` on the host. */
+  async ip(address: string, ...args: string[]): Promise<void> {
+    await ip('-n', this.#hostAt(address).name, ...args)
+  }
+
+  /** Runs a program on the host. @throws when it ends with another code than 0 */
+  async run(address: string, ...command: string[]): Promise<void> {
+    const [program = '', ...args] = [...this.inside(address), ...command]
+    await run(program, args)
   }
 
   /** Pulls the cable at the bridge: packets vanish both ways, and nobody is told. */

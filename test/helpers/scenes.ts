@@ -25,6 +25,8 @@ export const PROBED: Probed = {
   knocks: new Map(),
   clocks: new Map(),
   strays: new Map(),
+  certificates: new Map(),
+  restores: new Map(),
   users: new Map(),
   bus: new Map(),
   host: null,

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { makeCertificates } from '../../src/cluster/index.js'
 import { loadConfig } from '../../src/config/index.js'
 import { ConfigError } from '../../src/errors.js'
 
@@ -27,6 +28,8 @@ async function faultsOf(loading: Promise<unknown>): Promise<string[]> {
 }
 
 /** The guide's file, to the letter. */
+const CA = '-----BEGIN CERTIFICATE-----'
+
 const GUIDE = `# Production
 redis:
   mode: cluster
@@ -56,7 +59,7 @@ describe('the file', () => {
   })
 
   it('reads every other setting', async () => {
-    await writeFile(join(folder, 'ca.pem'), 'a certificate')
+    await writeFile(join(folder, 'ca.pem'), CA)
     const config = await load(`${GUIDE.split('\n\n')[0]}
   username: app
   password: "0123"
@@ -71,7 +74,7 @@ describe('the file', () => {
       nodes: LOCAL,
       username: 'app',
       password: '0123',
-      tls: { ca: 'a certificate', servername: 'redis.example' },
+      tls: { ca: CA, servername: 'redis.example' },
       connectionsPerNode: 2,
       commandTimeoutMs: 500,
       readFrom: 'replica',
@@ -180,6 +183,49 @@ describe('the environment', () => {
     await writeFile(join(folder, 'other.yaml'), 'redis: { mode: single, url: "redis://c" }')
     const { redis } = await loadConfig(undefined, { SHARDQ_CONFIG: join(folder, 'other.yaml') })
     expect(redis).toEqual({ mode: 'single', url: 'redis://c' })
+  })
+
+  it('has variables for certificates, which are laid over the section of the file', async () => {
+    const file = join(folder, 'other-ca.pem')
+    await writeFile(file, CA)
+    const tls = async (yaml: string, env: Record<string, string>) => (await load(yaml, env)).redis.tls
+    expect(await tls(GUIDE, { SHARDQ_REDIS_TLS_CA_FILE: file })).toEqual({ ca: CA })
+    expect(await tls(GUIDE, { SHARDQ_REDIS_TLS: 'true', SHARDQ_REDIS_TLS_SERVERNAME: 'a' })).toEqual({
+      servername: 'a',
+    })
+    await writeFile(join(folder, 'ca.pem'), `${CA} of the file`)
+    const yaml = 'redis: { mode: single, url: "redis://a", tls: { caFile: ca.pem, servername: b } }'
+    expect(await tls(yaml, { SHARDQ_REDIS_TLS_CA_FILE: file })).toEqual({ ca: CA, servername: 'b' })
+    expect(await tls(yaml, { SHARDQ_REDIS_TLS: 'true' })).toEqual({
+      ca: `${CA} of the file`,
+      servername: 'b',
+    })
+    expect(await tls(yaml, { SHARDQ_REDIS_TLS: 'false' })).toBe(false)
+  })
+
+  it('has certificates checked before any server is asked', async () => {
+    const { dir } = await makeCertificates({ to: join(folder, 'a') })
+    const other = await makeCertificates({ to: join(folder, 'b') })
+    const faults = (env: Record<string, string>) => faultsOf(load(GUIDE, env))
+    const certFile = join(dir, 'client.crt')
+    expect(await faults({ SHARDQ_REDIS_TLS_CERT_FILE: certFile })).toEqual([
+      'redis.tls.keyFile: expected certFile and keyFile, or neither, got nothing',
+    ])
+    expect(
+      await faults({
+        SHARDQ_REDIS_TLS_CERT_FILE: certFile,
+        SHARDQ_REDIS_TLS_KEY_FILE: join(other.dir, 'client.key'),
+      }),
+    ).toEqual([
+      'SHARDQ_REDIS_TLS_KEY_FILE: expected the key of certFile, without a password of its own, got nothing',
+    ])
+    await writeFile(join(folder, 'empty'), '')
+    expect(await faults({ SHARDQ_REDIS_TLS_CA_FILE: join(folder, 'empty') })).toEqual([
+      expect.stringMatching(/^SHARDQ_REDIS_TLS_CA_FILE: expected a PEM file, which has a line -----BEGIN/),
+    ])
+    expect(await faults({ SHARDQ_REDIS_TLS_CA_FILE: certFile, SHARDQ_REDIS_TLS: 'no' })).toEqual([
+      'SHARDQ_REDIS_TLS: SHARDQ_REDIS_TLS is false, and SHARDQ_REDIS_TLS_CA_FILE is set; unset one of them',
+    ])
   })
 
   it('takes the password from a file', async () => {

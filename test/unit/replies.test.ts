@@ -31,6 +31,16 @@ describe('error replies', () => {
     expect(isCertain(fault)).toBe(kind !== 'rejected')
   })
 
+  it.each([
+    // Redis 7.0, and later ones.
+    "ERR The user executing the script can't run this command or subcommand script: a8e0, on @user_script:1.",
+    "NOPERM ACL failure in script: User p has no permissions to run the 'set' command script: a8e0",
+  ])('%s: denied, and perhaps after half of it', (text) => {
+    const fault = faultOfReply(new Error(text))
+    expect(fault.kind).toBe('denied')
+    expect(isCertain(fault)).toBe(false)
+  })
+
   it('carry the address of a redirect, IPv6 too', () => {
     expect(faultOfReply(new Error('MOVED 1 10.0.0.1:7001'))).toMatchObject({
       address: { host: '10.0.0.1', port: 7001 },

@@ -1,51 +1,8 @@
-import { AuthenticationError } from '../../errors.js'
-import { alike, type Check, plural } from '../check.js'
+import { TlsError } from '../../errors.js'
+import type { Check } from '../check.js'
 import { cli, onHost, resume, start, type } from '../commands.js'
-import type { Scene, Silent } from '../scene.js'
-
-/** A check of what stands behind addresses that give no answer; `tell` has the words where it is this. */
-function behind(
-  check: Pick<Check, 'about' | 'why' | 'mend'>,
-  tell: (said: Said, node: Silent) => string | undefined | false,
-): Check {
-  return {
-    ...check,
-    severity: 'error',
-    find: (scene) =>
-      alike(scene.silent, (node) => {
-        const told = tell(saidBy(node, scene), node)
-        return told && told + knownAs(node, scene)
-      }),
-  }
-}
-
-/** What came back in place of an answer: a first word of the server's, or what stands there instead. */
-interface Said {
-  readonly word: string
-  readonly text: string
-}
-
-function saidBy(node: Silent, { probed }: Scene): Said {
-  const knocked = probed.knocks.get(node.name)
-  const { error } = node
-  const refusal = error instanceof AuthenticationError ? (error.cause as Error).message : undefined
-  const text = refusal ?? (knocked?.behind === 'answer' ? knocked.text.replace(/^-/, '') : '')
-  if (text === '') return { word: knocked?.behind ?? '', text: error.message }
-  return { word: text.split(' ', 1)[0] ?? '', text }
-}
-
-function knownAs({ name }: Silent, { members, cluster }: Scene): string {
-  const member = members.find((each) => each.name === name)
-  if (!member) return ''
-  const { line, missedBy } = member
-  const shard = line.slots.length > 0 ? `${line.role} with slots` : line.role
-  return `; a ${shard} that ${missedBy.length} of ${plural(cluster.length, 'node')} miss`
-}
-
-/** The first words of replies that have a check of their own, or belong to a Redis that is otherwise well. */
-const WORDS = ['NOAUTH', 'WRONGPASS', 'NOPERM', 'DENIED', 'LOADING', 'MASTERDOWN', 'MISCONF', 'ERR', '+PONG']
-const PLACES = ['unknown host', 'nothing', 'nobody', 'silence', 'hang-up', '']
-const isFull = ({ text }: Said) => text.includes('max number of clients')
+import { behind, isFull, PLACES, WORDS } from './behind.js'
+import { TLS_REACH } from './tls.js'
 
 /** Why an address gives no answer. */
 export const REACH = {
@@ -84,8 +41,8 @@ export const REACH = {
   'hangs-up': behind(
     {
       about: 'a node ends the connection without a word',
-      why: 'A server that speaks TLS alone does this to one who does not, and so does a proxy without a server behind it.',
-      mend: (nodes) => nodes.map((node) => cli(node, '--tls PING')),
+      why: 'A proxy without a server behind it does this, and a server whose listening queue is full.',
+      mend: (nodes) => nodes.map(({ host, port }) => `nc -vz -w 3 ${host} ${port}`),
     },
     ({ word }) => word === 'hang-up' && 'ends the connection without a word',
   ),
@@ -95,8 +52,8 @@ export const REACH = {
       why: 'Another program listens where the node should. The node cannot start there, and clients get nonsense.',
       mend: (nodes) => nodes.map(({ host, port }) => onHost(host, `ss -ltnp sport = :${port}`)),
     },
-    (said) => {
-      const known = [...WORDS, ...PLACES].includes(said.word) || isFull(said)
+    (said, { error }) => {
+      const known = [...WORDS, ...PLACES].includes(said.word) || isFull(said) || error instanceof TlsError
       return !known && 'answers, and not as a Redis does'
     },
   ),
@@ -165,4 +122,5 @@ export const REACH = {
       !isFull(said) &&
       `answers, but not what it was asked: ${error.message}`,
   ),
+  ...TLS_REACH,
 } satisfies Record<string, Check>

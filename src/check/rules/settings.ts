@@ -2,13 +2,14 @@ import { isNewEnough, versionOf } from '../../cluster/version.js'
 import { alike, type Check, each, groupBy, listed, type Place, type Sighting } from '../check.js'
 import { cli, onEachHost, secretSetting, setting } from '../commands.js'
 import { type Live, placeOf, type Scene } from '../scene.js'
+import { TLS_SETTINGS } from './tls.js'
 
 /** Settings that are of the cluster rather than of a node. */
 const OF_THE_CLUSTER = [
   ...['maxmemory', 'maxmemory-policy', 'appendonly', 'appendfsync', 'save', 'cluster-node-timeout'],
   ...['cluster-require-full-coverage', 'cluster-replica-validity-factor', 'cluster-migration-barrier'],
   ...['cluster-allow-replica-migration', 'min-replicas-to-write', 'stop-writes-on-bgsave-error'],
-  ...['requirepass', 'masteruser', 'tls-cluster', 'tls-replication'],
+  ...['requirepass', 'masteruser', 'tls-cluster', 'tls-replication', 'tls-auth-clients'],
 ]
 const SECRET = 'requirepass'
 
@@ -65,18 +66,7 @@ export const SETTINGS = {
         return !onlyHere && `protected-mode no, no requirepass, bind ${JSON.stringify(bind)}`
       }),
   },
-  'tls-half': {
-    severity: 'warning',
-    about: 'TLS for clients, and not between the nodes',
-    why: 'Replication and the cluster bus stay readable for whoever sits between the nodes: tls-replication and tls-cluster are settings of their own.',
-    mend: (nodes) => [...setting('tls-replication', 'yes')(nodes), ...setting('tls-cluster', 'yes')(nodes)],
-    find: ({ cluster }) =>
-      alike(cluster, ({ config }) => {
-        if (!config || Number(config.get('tls-port') ?? 0) === 0) return undefined
-        const off = ['tls-replication', 'tls-cluster'].filter((name) => config.get(name) === 'no')
-        return off.length > 0 && `tls-port ${config.get('tls-port')}, and ${off.join(' no, ')} no`
-      }),
-  },
+  ...TLS_SETTINGS,
 } satisfies Record<string, Check>
 
 /** Where nodes have different texts: who has which, the most frequent first. */

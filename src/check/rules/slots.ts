@@ -36,6 +36,17 @@ export const SLOTS = {
         seen: `${name} has ${plural(keys, 'key')} in ${plural(slots.length, 'slot')} that others serve: ${slotText(slots)}`,
       })),
   },
+  'restore-unfinished': {
+    severity: 'error',
+    about: 'a restore that is under way, or was broken off',
+    why: 'A part of the keys is there. Workers that start now would find a part of their tasks, and what they change the restore will not write over.',
+    mend: () => ['shardq cluster restore --from DIR'],
+    find: ({ probed }) =>
+      [...probed.restores].map(([name, { folder, begunAt }]) => ({
+        nodes: [name],
+        seen: `a restore of ${folder}, begun ${begunAt}, is not at its end`,
+      })),
+  },
 } satisfies Record<string, Check>
 
 const slotText = (slots: readonly number[]) => rangeText(rangesOf(slots), 6)

@@ -51,10 +51,7 @@ Examples:
 async function runBench(flags: BenchFlags, output: Output, signal: AbortSignal): Promise<void> {
   const { benchCluster, renderBench, titleOf } = await import('../../bench/index.js')
   const { cluster } = await findCluster(flags)
-  const connection =
-    cluster instanceof LocalCluster
-      ? { mode: 'cluster' as const, nodes: cluster.seeds, ...cluster.access }
-      : cluster
+  const connection = cluster instanceof LocalCluster ? cluster.connection : cluster
   const { tasks, bytes, concurrency, rounds } = flags
   const rows = await benchCluster({
     connection,

@@ -1,12 +1,20 @@
 import { type Command, Option } from 'commander'
-import { DEFAULT_DATA_DIR, PROFILES, type Profile, startCluster, type UpStep } from '../../cluster/index.js'
+import {
+  DEFAULT_DATA_DIR,
+  LOOPBACK_HOSTS,
+  PROFILES,
+  type Profile,
+  startCluster,
+  type UpStep,
+} from '../../cluster/index.js'
 import { loadConfig } from '../../config/index.js'
 import { InvalidOptionError } from '../../errors.js'
 import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import type { Output } from '../output.js'
+import { type SecurityFlags, securityOptions, withSecurityOptions } from '../security-flags.js'
 
-interface UpFlags extends CommonOptions {
+interface UpFlags extends CommonOptions, SecurityFlags {
   readonly basePort?: number
   readonly masters?: number
   readonly replicasPerMaster?: number
@@ -17,7 +25,7 @@ interface UpFlags extends CommonOptions {
 }
 
 export function registerClusterUp(cluster: Command): void {
-  withCommonOptions(
+  const command = withCommonOptions(
     cluster
       .command('up')
       .summary('bring the local cluster up and wait until it is ready')
@@ -44,6 +52,7 @@ export function registerClusterUp(cluster: Command): void {
       ).choices(PROFILES),
     )
     .option('--clean', 'first end the cluster in the data folder and remove all of its data')
+  withSecurityOptions(command)
     .addHelpText(
       'after',
       `
@@ -52,21 +61,37 @@ Examples:
   $ shardq cluster up --clean                           the same, new and empty
   $ shardq cluster up --base-port 8000 --masters 4      8 nodes on 8000-8007
   $ shardq cluster up --redis-path /opt/redis/bin       with the server of that folder
+  $ shardq cluster up --password --tls                  a new one that nobody else can read or enter
+  $ shardq cluster up --password-file /run/secrets/redis
   $ shardq cluster up --json | jq '.nodes[].port'`,
     )
     .action((flags: UpFlags) => runAction(flags, clusterUp))
 }
 
 async function clusterUp(flags: UpFlags, output: Output, signal: AbortSignal): Promise<void> {
-  const { json: _, config, ...options } = flags
-  const described = config === undefined ? {} : { basePort: await basePortOf(config) }
-  const cluster = await startCluster({ ...described, ...options, signal, onStep: stepPrinter(output) })
+  const { basePort, masters, replicasPerMaster, dataDir, redisPath, profile, clean } = flags
+  const described = flags.config === undefined ? undefined : await describedBy(flags.config)
+  const cluster = await startCluster({
+    ...(described && { basePort: described.basePort }),
+    ...(basePort === undefined ? {} : { basePort }),
+    ...(masters === undefined ? {} : { masters }),
+    ...(replicasPerMaster === undefined ? {} : { replicasPerMaster }),
+    ...(dataDir === undefined ? {} : { dataDir }),
+    ...(redisPath === undefined ? {} : { redisPath }),
+    ...(profile === undefined ? {} : { profile }),
+    ...(clean === undefined ? {} : { clean }),
+    ...(await securityOptions(flags, described?.password)),
+    signal,
+    onStep: stepPrinter(output),
+  })
   output.document({
     outcome: cluster.outcome,
     dataDir: cluster.dataDir,
     profile: cluster.profile,
     readyMs: cluster.readyMs,
     nodes: cluster.nodes,
+    passwordFile: cluster.passwordFile,
+    tlsDir: cluster.tlsDir,
   })
   const { colors } = output
   const outcome = {
@@ -88,24 +113,28 @@ async function clusterUp(flags: UpFlags, output: Output, signal: AbortSignal): P
     'All on this machine: for development, tests and drills. Nothing here survives the loss of the machine.',
   )
   output.line(`Data: ${cluster.dataDir}`)
+  const { passwordFile, tlsDir } = cluster
+  if (passwordFile) output.line(`Password: the first line of ${passwordFile}`)
+  if (tlsDir) output.line(`TLS alone, with the certificates in ${tlsDir}`)
+  if (passwordFile || tlsDir) output.line('Other shardq commands find both by the data folder.')
   output.line(
     `Stop it with: shardq cluster stop${flags.dataDir ? ` --data-dir ${JSON.stringify(flags.dataDir)}` : ''}`,
   )
 }
 
-/** The lowest port of a configuration that describes a cluster on this machine. */
-async function basePortOf(config: string): Promise<number> {
+/** The lowest port of a configuration that describes a cluster on this machine, and the password that it has. */
+async function describedBy(config: string): Promise<{ basePort: number; password: string | undefined }> {
   const { redis } = await loadConfig(config)
   if (redis.mode !== 'cluster')
     throw new InvalidOptionError('--config', `${config} has redis.mode single, not cluster`)
-  const elsewhere = redis.nodes.find(({ host }) => !['127.0.0.1', 'localhost', '::1'].includes(host))
+  const elsewhere = redis.nodes.find(({ host }) => !LOOPBACK_HOSTS.includes(host))
   if (elsewhere) {
     throw new InvalidOptionError(
       '--config',
       `${config} names ${elsewhere.host}; \`up\` starts nodes on 127.0.0.1 alone`,
     )
   }
-  return Math.min(...redis.nodes.map(({ port }) => port))
+  return { basePort: Math.min(...redis.nodes.map(({ port }) => port)), password: redis.password }
 }
 
 /** Prints each step in the words of the guide, with a heading before the first step of a kind. */
@@ -127,6 +156,12 @@ function stepPrinter(output: Output): (step: UpStep) => void {
       case 'folder':
         heading('📁 Creating data directories...', step)
         output.line(`  ✅ Created: ${step.path}`)
+        break
+      case 'password':
+        output.line(`\n🔑 Password: the first line of ${step.file}`)
+        break
+      case 'certificates':
+        output.line(`\n🔒 Certificates: ${step.path}`)
         break
       case 'config':
         heading('⚙️  Creating configuration files...', step)

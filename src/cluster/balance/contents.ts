@@ -1,11 +1,11 @@
-import { read } from '../fix/content.js'
 import type { Party } from '../fix/index.js'
 import { type LinkOptions, type NodeLink, withLink } from '../link.js'
+import { read } from '../move/content.js'
+import { inFlights } from '../move/flights.js'
 import type { Content } from './plan.js'
 
 /** Longer than for a look: thousands of questions are on the way at once. */
 const COMMAND_MS = 10_000
-const FLIGHT = 1_000
 /** Keys of a slot that are looked at: a partition has about 15. Where nearly every slot has keys they are no partitions. */
 const SAMPLE = 20
 const MANY_SLOTS = 2_000
@@ -55,14 +55,4 @@ async function contentOf(link: NodeLink, slot: number, keys: number, most: numbe
     bytes: names.length === 0 ? 0 : Math.round((sampled * keys) / names.length),
     groups: [...new Set(names.map((name) => QUEUE_KEY.exec(String(name))?.[1] ?? OTHER_KEYS))],
   }
-}
-
-async function inFlights<Item, Found>(
-  items: readonly Item[],
-  ask: (item: Item) => Promise<Found>,
-): Promise<Found[]> {
-  const found: Found[] = []
-  for (let at = 0; at < items.length; at += FLIGHT)
-    found.push(...(await Promise.all(items.slice(at, at + FLIGHT).map(ask))))
-  return found
 }

@@ -8,10 +8,10 @@ import { AuthenticationError, InvalidOptionError } from '../../errors.js'
 import { ClusterNotReadyError, InterruptedError } from '../errors.js'
 import { carryOut } from '../fix/carry-out.js'
 import { describe, type FixStep, type Left, type Party } from '../fix/index.js'
-import { Nodes } from '../fix/nodes.js'
-import { StepRefused } from '../fix/steps.js'
 import type { Address } from '../link.js'
+import { BIG_KEY_BYTES, Nodes, StepRefused } from '../move/index.js'
 import { withOperation } from '../operation/index.js'
+import { mustPermit } from '../permitted.js'
 import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
 import { type BalancePlan, makePlan, type Share } from './flows.js'
 import { type RebalanceProgress, Tally } from './progress.js'
@@ -55,7 +55,6 @@ export interface PlannedRebalance extends BalancePlan {
   run(): Promise<RebalanceReport>
 }
 
-const BIG_KEY_BYTES = 32 * 1024 * 1024
 /** Failures in a row, with nothing moved in between, until it gives up; and a moment for a failover to begin. */
 const MOST_FAILURES = 3
 const AFTER_FAILURE_MS = 500
@@ -69,6 +68,11 @@ export async function planRebalance(
   seeds: readonly Address[],
   options: RebalanceOptions = {},
 ): Promise<PlannedRebalance> {
+  await mustPermit(seeds, options, 'cluster rebalance', [
+    'CLUSTER COUNTKEYSINSLOT',
+    'CLUSTER SETSLOT',
+    'MIGRATE',
+  ])
   const found = await survey(seeds, options)
   const plan = makePlan(found, weightsFor(found, options.weights))
   const everywhere = [...found.nodes.values()].map(({ host, port }) => ({ host, port }))
@@ -124,7 +128,7 @@ const isFinal = (error: unknown) =>
 /** What was cut off is finished first, and then looked at again: it may have changed who has what. */
 async function step(
   nodes: Nodes,
-  { masters, contents, mends }: Survey,
+  { masters, mends }: Survey,
   plan: BalancePlan,
   limits: MoveLimits,
   tally: Tally,
@@ -141,5 +145,5 @@ async function step(
       },
     )
   }
-  if (mends.length === 0) await moveAll(nodes, plan, contents, parties, limits, tally, refused)
+  if (mends.length === 0) await moveAll(nodes, plan, parties, limits, tally, refused)
 }

@@ -1,3 +1,4 @@
+import type { MoveProgress } from '../move/index.js'
 import type { BalancePlan } from './flows.js'
 
 export interface RebalanceProgress {
@@ -20,35 +21,55 @@ export interface RebalanceProgress {
 /** An empty slot takes as long as so many bytes of keys, about: what an estimate of the time that is left goes by. */
 const BYTES_PER_SLOT = 20_000
 
+interface Amount {
+  readonly slots: number
+  readonly keys: number
+  readonly bytes: number
+}
+
+const NOTHING: Amount = { slots: 0, keys: 0, bytes: 0 }
+const sum = (a: Amount, b: Amount): Amount => ({
+  slots: a.slots + b.slots,
+  keys: a.keys + b.keys,
+  bytes: a.bytes + b.bytes,
+})
+
 /** Counts what has been moved, over several plans if nodes fail on the way. */
 export class Tally {
   readonly #startedMs = performance.now()
-  #done = { slots: 0, keys: 0, bytes: 0 }
-  #total = { slots: 0, keys: 0, bytes: 0 }
+  #ended = NOTHING
+  /** Of the move that has begun last. */
+  #underWay = NOTHING
+  #total = NOTHING
 
   constructor(private readonly onProgress: ((progress: RebalanceProgress) => void) | undefined) {}
 
-  get done(): { readonly slots: number; readonly keys: number; readonly bytes: number } {
-    return this.#done
+  get done(): Amount {
+    return sum(this.#ended, this.#underWay)
   }
 
   /** What was moved already, and what is to be moved now. */
   plan({ slots, keys, bytes }: BalancePlan): void {
-    const done = this.#done
-    this.#total = { slots: done.slots + slots, keys: done.keys + keys, bytes: done.bytes + bytes }
+    this.#total = sum(this.done, { slots, keys, bytes })
   }
 
-  moved(slots: number, keys = 0, bytes = 0): void {
-    const done = this.#done
-    this.#done = { slots: done.slots + slots, keys: done.keys + keys, bytes: done.bytes + bytes }
+  /** @returns to be told how far a move is */
+  begin(what: string): (progress: MoveProgress) => void {
+    return ({ slots, keys, bytes }) => {
+      this.#underWay = { slots, keys, bytes }
+      this.tell('moving', what)
+    }
   }
 
-  /** @param underWay keys and bytes of the slot that is being moved */
-  tell(state: RebalanceProgress['state'], what: string, underWay = { keys: 0, bytes: 0 }): void {
+  /** The move has ended, however it has. */
+  end(): void {
+    this.#ended = this.done
+    this.#underWay = NOTHING
+  }
+
+  tell(state: RebalanceProgress['state'], what: string): void {
     const elapsedMs = performance.now() - this.#startedMs
-    const keys = this.#done.keys + underWay.keys
-    const bytes = this.#done.bytes + underWay.bytes
-    const { slots } = this.#done
+    const { slots, keys, bytes } = this.done
     const work = slots * BYTES_PER_SLOT + bytes
     const totalWork = this.#total.slots * BYTES_PER_SLOT + this.#total.bytes
     this.onProgress?.({

@@ -1,8 +1,9 @@
-import { poll } from '../ready.js'
-import { parseFields } from '../replies.js'
-import type { OpenSlot } from '../slots.js'
-import { clearWay, type Move, type MoveOptions, moveKeys } from './move-keys.js'
-import type { Nodes } from './nodes.js'
+import { dropCopies } from '../move/copies.js'
+import { expectClosed, expectOwner, expectServing, restore } from '../move/expect.js'
+import { clearWay, type Move, moveKeys } from '../move/move-keys.js'
+import { type MoveSlotOptions, moveSlot } from '../move/move-slot.js'
+import type { Nodes } from '../move/nodes.js'
+import { others } from '../move/party.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
 
 type Step<Kind extends FixStep['kind']> = Extract<FixStep, { kind: Kind }>
@@ -16,7 +17,7 @@ export async function carryOut(
   nodes: Nodes,
   step: FixStep,
   masters: readonly Party[],
-  options: MoveOptions,
+  options: MoveSlotOptions,
 ): Promise<'done' | 'interrupted'> {
   switch (step.kind) {
     case 'close':
@@ -47,40 +48,21 @@ async function close(nodes: Nodes, { slot, sides }: Step<'close'>): Promise<'don
   return 'done'
 }
 
-/**
- * Both ends open, the owner sends whoever asks for a key that it has not to where it may be, so no key can come to be on both.
- * The new owner is told first: should we end in between, the slot has an owner all the same.
- */
 async function finish(
   nodes: Nodes,
-  { slot, from, to }: Step<'finish'>,
+  step: Step<'finish'>,
   masters: readonly Party[],
-  options: MoveOptions,
+  options: MoveSlotOptions,
 ): Promise<'done' | 'interrupted'> {
-  await expectServing(nodes, [from, to], options.signal)
-  const before = await nodes.openSlot(to, slot)
-  await nodes.setSlot(to, slot, 'IMPORTING', from.id)
-  const move: Move = { slot, from, to, serves: 'from' }
-  try {
-    await clearWay(nodes, move, options)
-  } catch (error) {
-    await restore(nodes, to, slot, before)
-    throw error
-  }
-  await nodes.setSlot(from, slot, 'MIGRATING', to.id)
-  if ((await moveKeys(nodes, move, options)) === 'interrupted') return 'interrupted'
-  for (const node of [to, from, ...others(masters, [to, from])])
-    await nodes.setSlot(node, slot, 'NODE', to.id)
-  await expectOwner(nodes, to, [slot])
-  await expectClosed(nodes, from, slot)
-  return 'done'
+  await expectServing(nodes, [step.from, step.to], options.signal)
+  return (await moveSlot(nodes, step, masters, options)) === 'moved' ? 'done' : 'interrupted'
 }
 
 /** The owner serves the slot all the while and knows nothing of it; the other opens it only to be allowed to read. */
 async function bringHome(
   nodes: Nodes,
   { slot, from, to }: Step<'bring-home'>,
-  options: MoveOptions,
+  options: MoveSlotOptions,
 ): Promise<'done' | 'interrupted'> {
   await expectServing(nodes, [from, to], options.signal)
   const before = await nodes.openSlot(from, slot)
@@ -88,6 +70,7 @@ async function bringHome(
   const move: Move = { slot, from, to, serves: 'to' }
   let end: 'moved' | 'interrupted' | undefined
   try {
+    await dropCopies(nodes, from, slot, await nodes.keyNames(from, slot))
     await clearWay(nodes, move, options)
     end = await moveKeys(nodes, move, options)
   } finally {
@@ -120,46 +103,4 @@ async function forget(nodes: Nodes, { node, at }: Step<'forget'>): Promise<'done
       throw new StepRefused(`${each.name} still knows it`)
   }
   return 'done'
-}
-
-/** What is refused leaves the slot as it was found. */
-async function restore(
-  nodes: Nodes,
-  node: Party,
-  slot: number,
-  before: Pick<OpenSlot, 'direction' | 'peer'> | undefined,
-): Promise<void> {
-  await nodes.setSlot(node, slot, ...(before ? [before.direction.toUpperCase(), before.peer] : ['STABLE']))
-}
-
-const others = (masters: readonly Party[], named: readonly Party[]) =>
-  masters.filter(({ id }) => !named.some((each) => each.id === id))
-
-async function expectClosed(nodes: Nodes, node: Party, slot: number): Promise<void> {
-  const open = await nodes.openSlot(node, slot)
-  if (open) throw new StepRefused(`${node.name} still has it open (${open.direction})`)
-}
-
-async function expectOwner(nodes: Nodes, owner: Party, slots: readonly number[]): Promise<void> {
-  const { slots: owned } = await nodes.self(owner)
-  const missing = slots.find((slot) => !owned.some(([first, last]) => first <= slot && slot <= last))
-  if (missing !== undefined) throw new StepRefused(`${owner.name} does not claim slot ${missing} after all`)
-}
-
-/**
- * A node that has just got slots may say for up to 5 s that the cluster is down, and moves no keys until then. A cluster that
- * stays down is waited for only once.
- */
-async function expectServing(nodes: Nodes, parties: readonly Party[], signal?: AbortSignal): Promise<void> {
-  const timeoutMs = nodes.patienceMs
-  nodes.patienceMs = 0
-  await poll({ timeoutMs, signal }, async () => {
-    const missing: string[] = []
-    for (const party of parties) {
-      const fields = parseFields(await nodes.text(party, 'CLUSTER', 'INFO'))
-      if (fields.get('cluster_state') !== 'ok') missing.push(`${party.name} says cluster_state:fail`)
-    }
-    return missing.length === 0 ? { done: undefined } : { missing }
-  })
-  nodes.patienceMs = timeoutMs
 }

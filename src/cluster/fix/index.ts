@@ -4,13 +4,14 @@
  */
 import { InterruptedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
+import { Nodes } from '../move/nodes.js'
 import { nameOf } from '../observer.js'
 import { withOperation } from '../operation/index.js'
+import { mustPermit } from '../permitted.js'
 import { parseOpenSlots } from '../slots.js'
 import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
 import { carryOut } from './carry-out.js'
 import { type Evidence, look, mastersOf } from './evidence.js'
-import { Nodes } from './nodes.js'
 import { planFrom } from './plan.js'
 import { describe, type FixPlan, type FixStep, type Left, type Party, StepRefused } from './steps.js'
 
@@ -71,9 +72,11 @@ export interface PlannedFix extends FixPlan {
 
 /**
  * Looks at a cluster and makes a plan. Changes nothing until `run`.
- * @throws NodeUnreachableError, AuthenticationError, WrongModeError when no node of the seeds can be asked; InvalidOptionError
+ * @throws NodeUnreachableError, AuthenticationError, WrongModeError when no node of the seeds can be asked; AdministrationRefusedError,
+ *   InvalidOptionError
  */
 export async function planFix(seeds: readonly Address[], options: FixOptions = {}): Promise<PlannedFix> {
+  await mustPermit(seeds, options, 'cluster fix', ['CLUSTER COUNTKEYSINSLOT', 'CLUSTER SETSLOT', 'MIGRATE'])
   const evidence = await look(seeds, options)
   mustBeCluster(evidence)
   const plan = planFrom(evidence, options)

@@ -1,12 +1,7 @@
-import type { Address } from '../link.js'
+import { keys, type Party } from '../move/party.js'
 import { type OpenSlot, rangesOf, rangeText } from '../slots.js'
 
-/** A node that takes part in a repair. */
-export interface Party extends Address {
-  readonly id: string
-  /** `host:port` */
-  readonly name: string
-}
+export { type Party, StepRefused } from '../move/party.js'
 
 /** One thing to mend. Each is done and verified by itself, and may be done again if it was broken off. */
 export type FixStep =
@@ -121,17 +116,5 @@ export function commandsOf(step: FixStep): string[] {
 const migrate = (from: Party, to: Party, count: number) =>
   count === 0 ? [] : [`${from.name}> MIGRATE ${to.host} ${to.port} "" 0 <ms> KEYS ... (${keys(count)})`]
 
-export const keys = (count: number) => (count === 1 ? '1 key' : `${count} keys`)
-
 export const slotText = (slots: readonly number[]) =>
   slots.length === 1 ? `slot ${slots[0]}` : `${slots.length} slots (${rangeText(rangesOf(slots), 10)})`
-
-/** A step that was not done, or not to its end, for a reason that the evidence did not show. */
-export class StepRefused extends Error {
-  constructor(
-    why: string,
-    readonly remedy = 'look again: shardq cluster fix',
-  ) {
-    super(why)
-  }
-}

@@ -18,7 +18,7 @@ import { startNode } from '../node.js'
 import { openCluster, serverOf } from '../open.js'
 import { withOperation } from '../operation/index.js'
 import { BUS_OFFSET, checkPortNumbers, checkPortsFree, HOST, isPortFree } from '../ports.js'
-import { type AddOptions, type AddReport, admit, type NewNode } from './add.js'
+import { type AddOptions, type AddReport, admit, type NodeToAdd } from './add.js'
 import { clearUnsettled, discard, markUnsettled } from './unsettled.js'
 
 export interface AddLocalOptions extends AddOptions {
@@ -77,7 +77,7 @@ async function start(
   const { redisPath, signal } = options
   const server =
     redisPath === undefined
-      ? await serverOf(nodePlaces(dataDir, manifest))
+      ? await serverOf(manifest, nodePlaces(dataDir, manifest))
       : await ensureServer({ redisPath })
   const marked = await markUnsettled(dataDir, manifest, ports)
   try {
@@ -121,7 +121,7 @@ function shapeOf(manifest: Manifest, { masters, replicasPerMaster, replicaOf }: 
 }
 
 /** Masters first, then their replicas in turn, as `up` has it. */
-function rolesOf(ports: readonly number[], { masters }: Shape, replicaOf: string | undefined): NewNode[] {
+function rolesOf(ports: readonly number[], { masters }: Shape, replicaOf: string | undefined): NodeToAdd[] {
   return ports.map((port, i) => {
     const node = { host: HOST, port }
     if (replicaOf !== undefined) return { ...node, replicaOf }

@@ -12,7 +12,7 @@ import { findNode, type Roster, type RosterOptions, replicasOf, rosterOf, silent
 import { applySettings, compareSettings } from './settings.js'
 
 /** A server that runs, is empty, and is to become a node. */
-export interface NewNode extends Address {
+export interface NodeToAdd extends Address {
   /** Of which master it is to be a replica: `host:port`, id, or `auto`: of the one that needs it most. Absent: a master. */
   readonly replicaOf?: string
 }
@@ -43,7 +43,7 @@ export interface AddReport {
  */
 export async function addNodes(
   seeds: readonly Address[],
-  nodes: readonly NewNode[],
+  nodes: readonly NodeToAdd[],
   options: AddOptions = {},
 ): Promise<AddReport> {
   return withOperation(seeds, options, { name: 'add-node' }, options.signal, async (signal) => {
@@ -58,7 +58,7 @@ export async function addNodes(
  * Who becomes what: masters first, then their replicas, each on another host than its master where that can be.
  * @throws InvalidOptionError when they do not come out even
  */
-export function rolesFor(addresses: readonly Address[], replicasPerMaster: number): NewNode[] {
+export function rolesFor(addresses: readonly Address[], replicasPerMaster: number): NodeToAdd[] {
   const share = replicasPerMaster + 1
   if (addresses.length % share !== 0)
     throw new InvalidOptionError(
@@ -84,7 +84,7 @@ export function rolesFor(addresses: readonly Address[], replicasPerMaster: numbe
 /** As `addNodes`, under a lock that the caller has, and without a rebalance. */
 export async function admit(
   seeds: readonly Address[],
-  nodes: readonly NewNode[],
+  nodes: readonly NodeToAdd[],
   options: AddOptions,
 ): Promise<Omit<AddReport, 'rebalance'>> {
   const roster = await rosterOf(seeds, options)
@@ -112,9 +112,9 @@ export async function admit(
   return { added, warnings: [...warnings, ...(await unprotected(seeds, added, options))] }
 }
 
-const isReplica = ({ node }: { node: NewNode }) => node.replicaOf !== undefined
+const isReplica = ({ node }: { node: NodeToAdd }) => node.replicaOf !== undefined
 
-async function judgeAll(nodes: readonly NewNode[], roster: Roster, options: AddOptions) {
+async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: AddOptions) {
   const silent = silentIn(roster).map(
     (node) => `${nameOf(node)} does not answer, and would not hear of a new node`,
   )
@@ -138,7 +138,7 @@ async function judgeAll(nodes: readonly NewNode[], roster: Roster, options: AddO
 }
 
 /** One that follows a master already, as after an add-node that was cut off, stays where it is. */
-function masterFor(node: NewNode, self: Pick<NodeView, 'id'>, roster: Roster): NodeView | undefined {
+function masterFor(node: NodeToAdd, self: Pick<NodeView, 'id'>, roster: Roster): NodeView | undefined {
   if (node.replicaOf === undefined) return undefined
   const current = findNode(roster, findNode(roster, self.id)?.masterId ?? '')
   if (node.replicaOf === 'auto') return current ?? neediestMaster(roster.nodes, node, new Set([self.id]))

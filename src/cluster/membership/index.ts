@@ -1,5 +1,5 @@
 /** Nodes that join a cluster and leave it, while it serves. How it behaves stands in docs/growing.md. */
-export { type AddOptions, type AddReport, type AddStep, addNodes, type NewNode, rolesFor } from './add.js'
+export { type AddOptions, type AddReport, type AddStep, addNodes, type NodeToAdd, rolesFor } from './add.js'
 export { type AddLocalOptions, addLocalNodes } from './add-local.js'
 export {
   type PlannedRemoval,

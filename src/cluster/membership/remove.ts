@@ -5,6 +5,7 @@ import type { Left } from '../fix/index.js'
 import { type Address, type LinkOptions, withLink } from '../link.js'
 import { nameOf } from '../observer.js'
 import { withOperation } from '../operation/index.js'
+import { mustPermit } from '../permitted.js'
 import type { NodeView } from '../replies.js'
 import { forgetEverywhere, resetNode } from './forget.js'
 import { neediestMaster } from './homes.js'
@@ -66,6 +67,7 @@ export async function planRemoval(
   name: string,
   options: RemoveOptions = {},
 ): Promise<PlannedRemoval> {
+  await mustPermit(seeds, options, 'cluster remove-node', ['CLUSTER FORGET'])
   const roster = await rosterOf(seeds, options)
   const node = findNode(roster, name)
   if (!node) return finishing(roster, name, options)

@@ -60,10 +60,10 @@ export const FROM_SERVERS = {
     checks: ['password-wrong', 'users-differ', 'settings-differ', 'masterauth-missing'],
   },
   noperm: {
-    pattern: /\bNOPERM\b|has no permissions/i,
+    pattern: /\bNOPERM\b|has no permissions|The user executing the script can't/i,
     means: () => 'the user may not run this command, or not on this key',
     why: 'Its rights are too narrow, or were set on some nodes only: users do not spread from node to node.',
-    mend: ['redis-cli -h HOST -p PORT ACL LOG', 'redis-cli -h HOST -p PORT ACL LIST'],
+    mend: ['shardq cluster users compare', 'redis-cli -h HOST -p PORT ACL LOG'],
     checks: ['rights-missing', 'users-differ'],
   },
   denied: {

@@ -71,6 +71,13 @@ export const FROM_SHARDQ = {
     mend: ['export SHARDQ_REDIS_PASSWORD_FILE=/path/to/password'],
     checks: ['password-missing', 'password-wrong', 'rights-missing', 'users-differ', 'settings-differ'],
   },
+  'not-permitted': {
+    pattern: /NotPermittedError|does not permit its user to/,
+    means: () => 'the server knows the user, and the user lacks a right',
+    why: 'The user has another role than the program, is limited to other queues, or was made on some nodes only or for an older shardq.',
+    mend: ['shardq cluster users compare', 'shardq cluster users apply --user NAME=ROLE'],
+    checks: ['rights-missing', 'users-differ'],
+  },
   'server-too-old': {
     pattern: /ServerTooOldError|shardq needs Redis/,
     means: () => 'the server is older than Redis 7.0 or Valkey 8.0',
@@ -140,7 +147,7 @@ export const FROM_SHARDQ = {
     ],
   },
   'cluster-command': {
-    pattern: /DataDirError|NodeStopError|InterruptedError|DrillNotPermittedError|PortInUseError/,
+    pattern: /DataDirError|NodeStopError|InterruptedError|DrillNotPermittedError|PortInUseError|LockOutError/,
     means: () => 'a command of shardq could not do what it was to do; the message says what to type next',
     why: 'Nothing is left half done: what it had started was ended again.',
     mend: ['shardq cluster status'],
@@ -173,6 +180,53 @@ export const FROM_SHARDQ = {
     why: 'A slot without a master, a master without memory, or no majority. `cluster fix` works without it.',
     mend: ['shardq cluster check', 'shardq cluster fix'],
     checks: ['cluster-down', 'slots-unassigned', 'node-failed', 'maxmemory-reached'],
+  },
+  'create-refused': {
+    pattern: /CreateRefusedError|CreateFailedError|no cluster was created/,
+    means: () => 'servers that run were not made one cluster',
+    why: 'Each line says what is wrong with one of them, and what mends it; what had been begun was undone.',
+    mend: ['shardq cluster create --nodes HOST:PORT,... --dry-run', 'shardq cluster firewall --help'],
+    checks: ['nothing-listens', 'masterauth-missing', 'protected-mode', 'bus-port', 'duplicate-node-id'],
+  },
+  'administration-refused': {
+    pattern: /AdministrationRefusedError|does not permit .*, without which/,
+    means: () => 'the server does not let this user have a command that the tool cannot do without',
+    why: 'Hosted services keep administration to themselves; elsewhere the ACL user has too few rights.',
+    mend: ['shardq cluster check', 'shardq cluster status'],
+    checks: ['users-differ'],
+  },
+  'backup-refused': {
+    pattern: /BackupRefusedError|^no backup: /m,
+    means: () =>
+      'the cluster was not in a state of which a backup could be vouched for, or did not stay in it',
+    why: 'A slot without an owner, one that is being moved, views that differ, a master that does not answer, or who serves what has changed while snapshots were taken. Nothing of it was kept.',
+    mend: ['shardq cluster check', 'shardq cluster fix'],
+    checks: [
+      ...(['open-slots', 'slots-unassigned', 'views-differ', 'node-failed', 'wrong-node-keys'] as const),
+      ...(['rights-missing', 'nothing-listens', 'node-frozen'] as const),
+    ],
+  },
+  'backup-folder': {
+    pattern: /BackupFolderError|no backup here, or one that was not finished|cannot be restored/,
+    means: () => 'the folder holds no backup, one that is not whole, or something else',
+    why: 'A backup counts when its backup.json is there, and every file is what was written then. What is damaged is not restored in part.',
+    mend: ['shardq cluster backup verify DIR'],
+    checks: [],
+  },
+  'restore-refused': {
+    pattern: /RestoreRefusedError|^not restored: /m,
+    means: () =>
+      'the cluster cannot take the backup: it is not empty, not sound, or half filled from another one',
+    why: 'A restore writes over nothing. It goes into an empty cluster; nothing was changed in this one.',
+    mend: ['shardq cluster check', 'shardq cluster restore --from DIR --masters 3 --data-dir NEW_DIR'],
+    checks: ['node-failed', 'replica-link-down', 'views-differ', 'open-slots'],
+  },
+  'restore-incomplete': {
+    pattern: /RestoreIncompleteError|the restore is not complete/,
+    means: () => 'a restore broke off; what it has copied stays, and the same command goes on',
+    why: 'A node went away, the memory is full, or something else writes to the cluster. Workers that start now would find a part of their tasks.',
+    mend: ['shardq cluster check', 'shardq cluster restore --from DIR'],
+    checks: ['maxmemory-reached', 'eviction-policy', 'node-failed', 'replica-link-down', 'cluster-down'],
   },
   'node-unreachable': {
     pattern: /NodeUnreachableError/,

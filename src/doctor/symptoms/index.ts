@@ -1,6 +1,7 @@
 import { FROM_SERVERS } from './from-servers.js'
 import { FROM_SHARDQ } from './from-shardq.js'
 import { FROM_SYSTEMS } from './from-systems.js'
+import { FROM_TLS } from './from-tls.js'
 import type { Symptom } from './symptom.js'
 
 /** Error messages that are known, our own first: what they wrap is explained after them. */
@@ -8,6 +9,7 @@ export const SYMPTOMS: Readonly<Record<string, Symptom>> = {
   ...FROM_SHARDQ,
   ...FROM_SERVERS,
   ...FROM_SYSTEMS,
+  ...FROM_TLS,
 }
 
 /** What an error message means. Nothing of the message itself is in it but slots and addresses: it may hold secrets. */

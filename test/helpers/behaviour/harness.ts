@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, expect } from 'vitest'
 import { parseClusterNodes } from '../../../src/connection/cluster-view.js'
-import type { ConnectionOptions } from '../../../src/connection/options.js'
+import type { ConnectionOptions, NodeAddress } from '../../../src/connection/options.js'
+import { accessOf, resolveTarget } from '../../../src/connection/target.js'
 import {
   type Handlers,
   type QueueOptions,
@@ -83,14 +84,17 @@ export function makeHarness(connection: () => ConnectionOptions): Harness {
 }
 
 async function connectMasters(connection: ConnectionOptions): Promise<Redis[]> {
-  if (connection.mode === 'single') return [new Redis(connection.url, { protocol: 2 })]
-  const [seed] = connection.nodes
-  const first = new Redis({ host: seed?.host ?? '', port: seed?.port ?? 0, protocol: 2 })
+  const open = ({ host, port }: NodeAddress) =>
+    new Redis({ host, port, protocol: 2, ...accessOf(connection) })
+  const [seed] = resolveTarget(connection).seeds
+  if (!seed) return []
+  const first = open(seed)
+  if (connection.mode === 'single') return [first]
   const view = parseClusterNodes((await first.cluster('NODES')) as string)
   first.disconnect()
   return view
     .filter((node) => node.slots.length > 0)
-    .map((node) => new Redis({ host: node.address?.host ?? '', port: node.address?.port ?? 0, protocol: 2 }))
+    .flatMap(({ address }) => (address ? [open(address)] : []))
 }
 
 async function removeKeysOn(node: Redis, queue: string): Promise<void> {

@@ -3,7 +3,7 @@ import type { HostFacts, OnThisMachine } from '../../../src/check/host.js'
 import type { Knock } from '../../../src/check/knock.js'
 import { judge } from '../../../src/check/run.js'
 import { CHECK_NAMES, type CheckName } from '../../../src/check/table.js'
-import { AuthenticationError } from '../../../src/errors.js'
+import { AuthenticationError, TlsError } from '../../../src/errors.js'
 import { type Imagined, WHOLE, withNode } from '../../helpers/observations.js'
 import { type Changes, sceneBehind, sceneWith } from '../../helpers/scenes.js'
 
@@ -14,6 +14,7 @@ test('nothing is found where nothing is wrong', () => {
 })
 
 const GB = 1_073_741_824
+const DAY_MS = 86_400_000
 const fact = (port: number, facts: Partial<OnThisMachine> = {}) =>
   [`127.0.0.1:${port}`, { clockJumpS: 0, disk: undefined, ...facts }] as const
 const onHost = (node: readonly [string, OnThisMachine], facts: Partial<HostFacts> = {}) => ({
@@ -91,6 +92,11 @@ const CASES: readonly (readonly [CheckName, string, Changes, ...CheckName[]])[] 
     'two',
     { probed: { strays: new Map([['127.0.0.1:7000', { keys: 2, slots: [9_000] }]]) } },
   ],
+  [
+    'restore-unfinished',
+    'by the node that knows',
+    { probed: { restores: new Map([['127.0.0.1:7000', { folder: '/b', begunAt: 'today' }]]) } },
+  ],
   ['replica-link-down', 'down', { info: { ra: { master_link_status: 'down' } } }],
   [
     'replica-link-down',
@@ -148,6 +154,11 @@ const CASES: readonly (readonly [CheckName, string, Changes, ...CheckName[]])[] 
   ['users-differ', 'rights', { probed: users(['+get', '+get', '+set']) }],
   ['unprotected', 'open to all', all({ 'protected-mode': 'no', bind: '* -::*' })],
   ['tls-half', 'clients alone', all({ 'tls-port': '7100', 'tls-cluster': 'no', 'tls-replication': 'yes' })],
+  [
+    'certificate-ends',
+    'in 10 days',
+    { probed: { certificates: new Map([['127.0.0.1:7000', 10 * DAY_MS]]) } },
+  ],
   ['clock-differs', '2 s ahead', { probed: clocks({ 7000: 2_000, 7001: 3, 7002: -4 }) }],
   ['clock-jumped', 'an hour back', { probed: onHost(fact(7000, { clockJumpS: -3_600 })) }],
   [
@@ -189,6 +200,12 @@ const SILENT: readonly (readonly [CheckName, Knock, error?: Error])[] = [
   ['host-silent', { behind: 'nobody' }],
   ['node-frozen', { behind: 'silence' }],
   ['hangs-up', { behind: 'hang-up' }],
+  ['tls-mismatch', { behind: 'silence' }, new TlsError('node', 'not-tls')],
+  ['tls-mismatch', { behind: 'hang-up' }, new TlsError('node', 'tls-only')],
+  ['certificate-untrusted', { behind: 'hang-up' }, new TlsError('node', 'unknown-authority')],
+  ['certificate-untrusted', { behind: 'hang-up' }, new TlsError('node', 'wrong-host')],
+  ['client-certificate', { behind: 'hang-up' }, new TlsError('node', 'client-certificate')],
+  ['certificate-expired', { behind: 'hang-up' }, new TlsError('node', 'expired')],
   ['not-redis', ANSWER('HTTP/1.1 400 Bad Request')],
   ['not-redis', ANSWER('SSH-2.0-OpenSSH_9.2')],
   ['protected-mode', ANSWER('-DENIED Redis is running in protected mode because ...')],

@@ -1,10 +1,14 @@
 import { expect, test } from 'vitest'
 import { clusterNodeConfig, singleServerConfig } from '../../../src/cluster/node-config.js'
+import type { Security } from '../../../src/cluster/security/access.js'
 import { InvalidOptionError } from '../../../src/errors.js'
 
 const lines = (text: string) => text.trimEnd().split('\n')
 const of = (profile: 'queue' | 'guide', settings = {}) =>
   lines(clusterNodeConfig({ port: 7000, dir: '/data/node_7000', profile, settings }))
+
+const secured = (security: Security) =>
+  lines(clusterNodeConfig({ port: 7000, dir: '/data/node_7000', profile: 'queue', security }))
 
 /** The node configuration of the guide, line by line. */
 const GUIDE = [
@@ -63,8 +67,36 @@ test('settings replace every line of their name, or are added', () => {
   expect(config).toContain('lazyfree-lazy-user-del yes')
 })
 
-test('a password is given to replicas too, or no failover would succeed', () => {
-  expect(of('queue', { requirepass: 'secret' })).toContain('masterauth secret')
+test('a password is given to masters and replicas alike, or no failover would succeed', () => {
+  const config = secured({ password: 'it"s \\ secret' })
+  expect(config).toContain('requirepass "it\\"s \\\\ secret"')
+  expect(config).toContain('masterauth "it\\"s \\\\ secret"')
+})
+
+test('TLS is for clients, replication and bus, and nothing is left in plain text', () => {
+  const config = secured({ tls: { dir: '/certificates', authClients: true } })
+  expect(config.filter((line) => line.startsWith('port'))).toEqual(['port 0'])
+  expect(config.filter((line) => line.startsWith('tls-'))).toEqual([
+    'tls-port 7000',
+    'tls-replication yes',
+    'tls-cluster yes',
+    'tls-auth-clients yes',
+    'tls-ca-cert-file "/certificates/ca.crt"',
+    'tls-cert-file "/certificates/node.crt"',
+    'tls-key-file "/certificates/node.key"',
+  ])
+})
+
+/** The ways to have a password or TLS by halves, each of which looks well until a master dies. */
+test.each([
+  ['requirepass', 'secret'],
+  ['masterauth', 'secret'],
+  ['tls-port', '7000'],
+  ['tls-cluster', 'no'],
+  ['TLS-Replication', 'no'],
+  ['tls-auth-clients', 'no'],
+])('%s cannot be set by itself', (name, value) => {
+  expect(() => of('queue', { [name]: value })).toThrow(/by itself; use the option (password|tls)$/)
 })
 
 test.each([

@@ -45,6 +45,11 @@ test('a line of CLUSTER NODES: own address, open slots, host names, IPv6, flags'
   ])
 })
 
+test('a replica has no open slots, whatever it repeats of its master', () => {
+  const line = 'c3 10.0.0.3:7002@17002,,shard-id=77 slave a1 0 0 1 connected [93->-b2]'
+  expect(parseClusterNodes(line, '10.0.0.3')).toMatchObject([{ role: 'replica', slots: [], openSlots: [] }])
+})
+
 test('INFO: fields by name, values with colons whole', () => {
   const fields = parseFields('# Server\r\nredis_version:7.0.15\r\nconfig_file:C:\\x\r\n\r\n')
   expect([...fields]).toEqual([

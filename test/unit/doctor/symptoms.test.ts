@@ -17,6 +17,11 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
   ['(error) NOAUTH Authentication required.', 'noauth'],
   ['WRONGPASS invalid username-password pair or user is disabled.', 'wrongpass'],
   ["NOPERM this user has no permissions to run the 'info' command", 'noperm'],
+  ["ERR The user executing the script can't run this command or subcommand script: a8e0", 'noperm'],
+  [
+    "NotPermittedError: 10.0.0.5:7000 does not permit its user to run 'config|get'; what each role needs: ...",
+    'not-permitted',
+  ],
   ['DENIED Redis is running in protected mode because protected mode is enabled', 'denied'],
   ["OOM command not allowed when used memory > 'maxmemory'.", 'oom'],
   [
@@ -51,6 +56,33 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
   ["Can't save in background: fork: Cannot allocate memory", 'overcommit'],
   ['WARNING Memory overcommit must be enabled!', 'overcommit'],
   ['you have Transparent Huge Pages (THP) support enabled in your kernel', 'huge-pages'],
+  [
+    'Error accepting a client connection: error:0A00010B:SSL routines::wrong version number',
+    'tls-on-one-side',
+  ],
+  [new queue.TlsError('10.0.0.5:7000', 'not-tls').message, 'tls-on-one-side'],
+  [new queue.TlsError('10.0.0.5:7000', 'tls-only').message, 'tls-on-one-side'],
+  [new queue.TlsError('10.0.0.5:7000', 'handshake').message, 'tls-on-one-side'],
+  ['self-signed certificate in certificate chain', 'unknown-authority'],
+  ['unable to verify the first certificate', 'unknown-authority'],
+  [
+    'Could not connect to Redis at 10.0.0.5:7000: SSL_connect failed: certificate verify failed',
+    'unknown-authority',
+  ],
+  [new queue.TlsError('10.0.0.5:7000', 'unknown-authority').message, 'unknown-authority'],
+  ['certificate has expired', 'certificate-expired'],
+  [new queue.TlsError('10.0.0.5:7000', 'expired').message, 'certificate-expired'],
+  [
+    "Hostname/IP does not match certificate's altnames: IP: 10.0.0.5 is not in the cert's list: ",
+    'certificate-of-another-host',
+  ],
+  [new queue.TlsError('10.0.0.5:7000', 'wrong-host').message, 'certificate-of-another-host'],
+  ['SSL routines:ssl3_read_bytes:tlsv13 alert certificate required', 'client-certificate'],
+  [
+    'Error accepting a client connection: error:0A0000C7:SSL routines::peer did not return a certificate',
+    'client-certificate',
+  ],
+  [new queue.TlsError('10.0.0.5:7000', 'client-certificate').message, 'client-certificate'],
   ['Write error saving DB on disk: No space left on device', 'disk-full'],
   [
     'fix has to wait: rebalance has been running on this cluster since 2026-01-01T10:00:00.000Z (process 7 on a)',
@@ -59,6 +91,15 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
   ['rebalance lost its lock on the cluster (it could not be renewed for 20 s)', 'operation-lost'],
   ['127.0.0.1:7000 is not removed, and nothing was changed:', 'node-refused'],
   ['the cluster does not take the lock for rebalance (CLUSTERDOWN Hash slot not served)', 'lock-unavailable'],
+  ['no cluster was created, and nothing was changed', 'create-refused'],
+  [
+    '10.0.0.1:6379 does not permit CLUSTER SETSLOT, without which cluster fix cannot work',
+    'administration-refused',
+  ],
+  ['no backup: slot 93 is open (migrating on 127.0.0.1:7000); look at it', 'backup-refused'],
+  ['/b: no backup here, or one that was not finished: there is no backup.json', 'backup-folder'],
+  ['not restored: 127.0.0.1:7000 is not empty: it has k', 'restore-refused'],
+  ['the restore is not complete: it was interrupted; do not start workers', 'restore-incomplete'],
 ]
 
 it.each(MESSAGES)('%s', (message, symptom) => {

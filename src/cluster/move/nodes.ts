@@ -1,24 +1,45 @@
-import { type LinkOptions, NodeLink } from '../link.js'
-import { parseClusterNodes } from '../replies.js'
+import { type LinkOptions, NodeLink, withLink } from '../link.js'
+import { type NodeView, parseClusterNodes } from '../replies.js'
 import { type OpenSlot, parseOpenSlots, type SlotRange } from '../slots.js'
-import { type Party, StepRefused } from './steps.js'
+import { type Party, StepRefused } from './party.js'
 
 /** Longer than for a look: what is read here may be large. */
 const COMMAND_MS = 5_000
+/** For what blocks its node, and is known to take long. */
+const PATIENT_MS = 15_000
 
 /** Links to the nodes that a repair speaks to, opened when they are needed. */
 export class Nodes {
   readonly #links = new Map<string, Promise<NodeLink>>()
+  readonly #patient = new Map<string, Promise<unknown>>()
   /** Longest wait for a cluster that is down, in ms. */
   patienceMs = 10_000
 
   constructor(readonly access: LinkOptions) {}
 
   link(party: Party): Promise<NodeLink> {
-    const known = this.#links.get(party.name)
+    return this.#open(party.name, party, COMMAND_MS)
+  }
+
+  /**
+   * One after the other for each node, over a link of their own, for which the time that a command takes is no reason to give
+   * up.
+   */
+  patiently<Value>(party: Party, timeoutMs: number, use: (link: NodeLink) => Promise<Value>): Promise<Value> {
+    const run = async () =>
+      timeoutMs <= PATIENT_MS
+        ? use(await this.#open(`${party.name} patient`, party, PATIENT_MS))
+        : withLink(party, { ...this.access, timeoutMs }, use)
+    const turn = (this.#patient.get(party.name) ?? Promise.resolve()).then(run, run)
+    this.#patient.set(party.name, turn)
+    return turn
+  }
+
+  #open(name: string, party: Party, timeoutMs: number): Promise<NodeLink> {
+    const known = this.#links.get(name)
     if (known) return known
-    const link = NodeLink.open(party, { ...this.access, timeoutMs: COMMAND_MS })
-    this.#links.set(party.name, link)
+    const link = NodeLink.open(party, { ...this.access, timeoutMs })
+    this.#links.set(name, link)
     return link
   }
 
@@ -34,15 +55,21 @@ export class Nodes {
     return Number(await this.text(party, 'CLUSTER', 'COUNTKEYSINSLOT', slot))
   }
 
-  /** Names of the keys of a slot, at most so many. */
-  async keyNames(party: Party, slot: number, most: number): Promise<Buffer[]> {
-    return (await (await this.link(party)).bytes('CLUSTER', 'GETKEYSINSLOT', slot, most)) as Buffer[]
+  /** Names of the keys of a slot, at most so many. Default: all. */
+  async keyNames(party: Party, slot: number, most?: number): Promise<Buffer[]> {
+    const count = most ?? (await this.countKeys(party, slot))
+    if (count === 0) return []
+    return (await (await this.link(party)).bytes('CLUSTER', 'GETKEYSINSLOT', slot, count)) as Buffer[]
+  }
+
+  /** All nodes as one of them sees them. */
+  async view(party: Party): Promise<NodeView[]> {
+    return parseClusterNodes(await this.text(party, 'CLUSTER', 'NODES'), party.host)
   }
 
   /** What a node says of itself. */
   async self(party: Party): Promise<{ slots: readonly SlotRange[]; open: readonly OpenSlot[] }> {
-    const nodes = parseClusterNodes(await this.text(party, 'CLUSTER', 'NODES'), party.host)
-    const self = nodes.find(({ myself }) => myself)
+    const self = (await this.view(party)).find(({ myself }) => myself)
     // Another server, or the same with another identity, may have come to this address since the plan was made.
     if (self?.id !== party.id) throw new StepRefused(`${party.name} is not the node any more that it was`)
     return { slots: self.slots, open: parseOpenSlots(self.openSlots) }

@@ -1,9 +1,9 @@
-import { withLink } from '../link.js'
 import { isSame, type Reader, read } from './content.js'
+import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
-import { keys, type Party, StepRefused } from './steps.js'
+import { keys, type Party, StepRefused } from './party.js'
 
-export interface MoveOptions {
+export interface MigrateOptions {
   /** MIGRATE blocks both nodes for as long as the largest key takes. Above so many bytes it is refused... */
   readonly bigKeyBytes: number
   /** ...unless that is wanted. */
@@ -21,8 +21,7 @@ export interface Move {
   readonly serves: 'from' | 'to'
 }
 
-/** Questions in one flight; keys and bytes of one MIGRATE, for which others wait. */
-const FLIGHT = 1_000
+/** Keys and bytes of one MIGRATE, for which others wait. */
 const BATCH_KEYS = 100
 const BATCH_BYTES = 4 * 1024 * 1024
 /** For a MIGRATE of nothing; and bytes that a ms is allowed for, a tenth of what is usual on a local network. */
@@ -40,7 +39,7 @@ const MOST_BUSY = 3
 export async function clearWay(
   nodes: Nodes,
   move: Move,
-  options: MoveOptions,
+  options: MigrateOptions,
   names?: readonly Buffer[],
 ): Promise<void> {
   const { from, to, slot, serves } = move
@@ -57,18 +56,21 @@ export async function clearWay(
   for (const name of doubles) await read(serves === 'from' ? target : source, 'UNLINK', name)
 }
 
-/** Moves all keys of the slot. */
+/** Moves all keys of the slot; or these, which are all that come into question. */
 export async function moveKeys(
   nodes: Nodes,
   move: Move,
-  options: MoveOptions,
+  options: MigrateOptions,
+  named?: readonly Buffer[],
 ): Promise<'moved' | 'interrupted'> {
   const source: Reader = { link: await nodes.link(move.from), asking: move.serves === 'to' }
   let moved = 0
   let busy = 0
   for (;;) {
     if (options.signal?.aborted) return 'interrupted'
-    const names = await nodes.keyNames(move.from, move.slot, BATCH_KEYS)
+    const names = named
+      ? named.slice(moved, moved + BATCH_KEYS)
+      : await nodes.keyNames(move.from, move.slot, BATCH_KEYS)
     if (names.length === 0) return 'moved'
     const sizes = await sizesOf(source, names)
     refuseBigKeys(names, sizes, move, options)
@@ -82,16 +84,6 @@ export async function moveKeys(
     moved += batch.names.length
     options.onKeys?.(moved)
   }
-}
-
-async function inFlights<Item, Found>(
-  items: readonly Item[],
-  ask: (item: Item) => Promise<Found>,
-): Promise<Found[]> {
-  const found: Found[] = []
-  for (let at = 0; at < items.length; at += FLIGHT)
-    found.push(...(await Promise.all(items.slice(at, at + FLIGHT).map(ask))))
-  return found
 }
 
 interface Batch {
@@ -110,7 +102,7 @@ function takeBatch(names: readonly Buffer[], sizes: readonly number[]): Batch {
   return { names: names.slice(0, count), bytes }
 }
 
-/** Over a link of its own, for which the time that the command takes is no reason to give up. */
+/** One at a time, so that others have their turn in between. */
 async function migrate(nodes: Nodes, { from, to }: Move, { names, bytes }: Batch): Promise<'moved' | 'busy'> {
   const { username, password } = nodes.access
   const auth =
@@ -118,8 +110,7 @@ async function migrate(nodes: Nodes, { from, to }: Move, { names, bytes }: Batch
   const timeoutMs = MIGRATE_MS + Math.ceil(bytes / BYTES_PER_MS)
   const args = [to.host, to.port, '', 0, timeoutMs, ...auth, 'KEYS', ...names]
   try {
-    const patient = { ...nodes.access, timeoutMs: timeoutMs + MIGRATE_MS }
-    await withLink(from, patient, (link) => link.bytes('MIGRATE', ...args))
+    await nodes.patiently(from, timeoutMs + MIGRATE_MS, (link) => link.bytes('MIGRATE', ...args))
     return 'moved'
   } catch (error) {
     const { message } = error as Error
@@ -128,7 +119,7 @@ async function migrate(nodes: Nodes, { from, to }: Move, { names, bytes }: Batch
   }
 }
 
-async function sizesOf(reader: Reader, names: readonly Buffer[]): Promise<number[]> {
+export async function sizesOf(reader: Reader, names: readonly Buffer[]): Promise<number[]> {
   return inFlights(names, async (name) => Number((await read(reader, 'MEMORY', 'USAGE', name)) ?? 0))
 }
 
@@ -136,7 +127,7 @@ function refuseBigKeys(
   names: readonly Buffer[],
   sizes: readonly number[],
   { from }: Move,
-  options: MoveOptions,
+  options: MigrateOptions,
 ): void {
   if (options.bigKeys) return
   const big = names.flatMap((name, i) => {

@@ -1,0 +1,141 @@
+import { type Command, Option } from 'commander'
+import {
+  type Address,
+  BackupFolderError,
+  DEFAULT_DATA_DIR,
+  type LinkOptions,
+  PROFILES,
+  type Profile,
+  type RestoreProgress,
+  type RestoreReport,
+  restoreCluster,
+  startCluster,
+  verifyBackup,
+} from '../../cluster/index.js'
+import { hostPort, wholeNumber } from '../arguments.js'
+import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { findNodes, seedsOf } from '../find-nodes.js'
+import type { Output } from '../output.js'
+import { ProgressLine } from '../progress-line.js'
+
+interface RestoreFlags extends CommonOptions {
+  readonly from: string
+  readonly node?: Address
+  readonly dataDir?: string
+  readonly masters?: number
+  readonly replicasPerMaster?: number
+  readonly basePort?: number
+  readonly profile?: Profile
+  readonly redisPath?: string
+}
+
+export function registerClusterRestore(cluster: Command): void {
+  withCommonOptions(
+    cluster
+      .command('restore')
+      .summary('restore a backup into an empty cluster of any number of masters')
+      .description(
+        'Copies every key of a backup to the master that serves its slot, with its exact time to live, and then compares each. ' +
+          'The cluster has to be empty; with --masters a new one is made on this machine. Ended or killed at any moment, the ' +
+          'same command goes on. Start workers when it is done, not before.',
+      ),
+  )
+    .requiredOption('--from <dir>', 'the folder of the backup')
+    .option(
+      '--node <host:port>',
+      'a node of the cluster (default: the nodes of --config, or of the data folder)',
+      hostPort,
+    )
+    .option('--data-dir <dir>', `the data folder of a local cluster (default: ${DEFAULT_DATA_DIR})`)
+    .option('--masters <n>', 'make a new local cluster of so many masters, at least 3', wholeNumber(1))
+    .option('--replicas-per-master <n>', 'of the new cluster (default: 1)', wholeNumber(0))
+    .option('--base-port <port>', 'of the new cluster (default: 7000)', wholeNumber(1))
+    .addOption(new Option('--profile <name>', 'of the new cluster (default: queue)').choices(PROFILES))
+    .option('--redis-path <path>', 'server binary, or its folder (default: SHARDQ_REDIS_PATH, then PATH)')
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 every key is there; 1 not, and it says why; 2 wrong usage.
+
+Examples:
+  $ shardq cluster restore --from /var/backups/monday --node 10.0.0.5:7000
+  $ shardq cluster restore --from /var/backups/monday --masters 5 --data-dir ./restored
+  $ shardq cluster restore --from /var/backups/monday --json | jq .keys`,
+    )
+    .action((flags: RestoreFlags) => runAction(flags, clusterRestore))
+}
+
+async function clusterRestore(flags: RestoreFlags, output: Output, signal: AbortSignal): Promise<void> {
+  const { seeds, access } =
+    flags.masters === undefined ? seedsOf(await findNodes(flags)) : await makeNew(flags, output, signal)
+  const line = new ProgressLine(output)
+  const report = await restoreCluster(flags.from, seeds, {
+    ...access,
+    signal,
+    ...(flags.redisPath === undefined ? {} : { redisPath: flags.redisPath }),
+    onProgress: (progress) => print(progress, line, output),
+  }).finally(() => line.clear())
+  const { manifest, ...rest } = report
+  output.document({ ...rest, backup: manifest.id, takenAt: manifest.endedAt })
+  printReport(report, output)
+}
+
+/** The backup is looked at first: for one that is damaged no cluster is made. */
+async function makeNew(
+  flags: RestoreFlags,
+  output: Output,
+  signal: AbortSignal,
+): Promise<{ seeds: readonly Address[]; access: LinkOptions }> {
+  const { folder, faults } = await verifyBackup(flags.from, { load: false, signal })
+  if (faults.length > 0) throw new BackupFolderError(folder, faults)
+  const { dataDir, masters, replicasPerMaster, basePort, profile, redisPath } = flags
+  const given = { dataDir, masters, replicasPerMaster, basePort, profile, redisPath }
+  const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  const cluster = await startCluster({ ...options, signal })
+  const { nodes, outcome } = cluster
+  output.line(`cluster ${outcome}: ${nodes.map(({ host, port }) => `${host}:${port}`).join(', ')}`)
+  return { seeds: cluster.seeds, access: cluster.access }
+}
+
+function print(progress: RestoreProgress, line: ProgressLine, output: Output): void {
+  const text = textOf(progress, output)
+  if (progress.state === 'copying' || progress.state === 'comparing') line.show(text)
+  else line.done(text)
+}
+
+function textOf(progress: RestoreProgress, { colors }: Output): string {
+  switch (progress.state) {
+    case 'checked': {
+      const { shards, endedAt } = progress.manifest
+      const keys = shards.reduce((sum, shard) => sum + shard.keys, 0)
+      return `a backup of ${endedAt}: ${shards.length} files, ${keys.toLocaleString('en')} keys`
+    }
+    case 'resumed':
+      return `a restore that was begun ${progress.begunAt} goes on`
+    case 'copying':
+    case 'comparing': {
+      const { state, file, keys, of } = progress
+      return `${file}: ${state} ${keys.toLocaleString('en')} of ${of.toLocaleString('en')} keys`
+    }
+    case 'restored': {
+      const { file, keys, found, expired, copyMs, compareMs } = progress.file
+      const beside = [
+        ...(found > 0 ? [`${found.toLocaleString('en')} were there`] : []),
+        ...(expired > 0 ? [`${expired.toLocaleString('en')} have expired`] : []),
+      ]
+      return (
+        `${colors.green('✓')} ${file}: ${keys.toLocaleString('en')} keys, each compared` +
+        `${beside.length > 0 ? ` (${beside.join(', ')})` : ''}; copied in ${copyMs} ms, compared in ${compareMs} ms`
+      )
+    }
+  }
+}
+
+function printReport({ keys, expired, masters, ms }: RestoreReport, output: Output): void {
+  output.line(
+    output.colors.green(`✅ restored: ${keys.toLocaleString('en')} keys on ${masters} masters`) +
+      `${expired > 0 ? `, ${expired.toLocaleString('en')} had expired` : ''}, in ${(ms / 1000).toFixed(1)} s`,
+  )
+  output.line('Tasks that were active are given out again when their lease is over. Now workers may start;')
+  output.line('look before with: shardq cluster check, and: shardq queue stats')
+}

@@ -1,0 +1,161 @@
+import { RestoreIncompleteError } from '../errors.js'
+import type { NodeLink } from '../link.js'
+import type { Marker } from './marker.js'
+import { FOOTER_BYTES, type SourceKey, SUM } from './pages.js'
+import { isDivisible, lengthOf, piecesOf } from './pieces.js'
+import type { Target, TargetNode } from './target.js'
+
+/** How a key of the backup stands in the cluster that is filled. */
+export type KeyState = 'same' | 'missing' | 'expired' | 'different'
+
+/**
+ * One script for all keys of a page on one node: asked key by key, answers would take most of the time. ARGV: how many small
+ * keys, these, then big ones, of which no sum is made. Returns of each its time and its sum, or nil.
+ */
+const LOOK = `#!lua flags=no-writes,allow-cross-slot-keys
+${SUM}
+local small, out = tonumber(ARGV[1]), {}
+for i = 2, #ARGV do
+  local dump = i <= small + 1 and redis.call('DUMP', ARGV[i])
+  out[#out + 1] = string.format('%.0f', redis.call('PEXPIRETIME', ARGV[i]))
+  out[#out + 1] = dump and sum(ARGV[i], dump)
+end
+return out`
+
+/** ARGV: name, time, DUMP, name, ... Ends at the first key that is not taken, and says which and why. */
+const RESTORE = `#!lua flags=allow-cross-slot-keys
+for i = 1, #ARGV, 3 do
+  local reply = redis.pcall('RESTORE', ARGV[i], ARGV[i + 1], ARGV[i + 2], 'ABSTTL')
+  if reply.err then return { ARGV[i], reply.err } end
+end
+return false`
+
+/** Compares a page of keys with what the cluster has, each with its time to live. */
+export async function comparePage(
+  source: NodeLink,
+  target: Target,
+  page: readonly SourceKey[],
+): Promise<ReadonlyMap<SourceKey, KeyState>> {
+  const states = new Map<SourceKey, KeyState>()
+  const byNode = groupByNode(target, page)
+  await Promise.all(
+    [...byNode].map(async ([node, keys]) => {
+      const [small, big] = [keys.filter(({ dump }) => dump), keys.filter(({ dump }) => !dump)]
+      const asked = [...small, ...big]
+      const reply = (await node.link.bytes(
+        'EVAL',
+        LOOK,
+        0,
+        small.length,
+        ...asked.map(({ name }) => name),
+      )) as (Buffer | null)[]
+      for (const [i, key] of asked.entries())
+        states.set(key, await stateOf(source, node, key, Number(reply[2 * i]), reply[2 * i + 1]))
+    }),
+  )
+  return states
+}
+
+async function stateOf(
+  source: NodeLink,
+  node: TargetNode,
+  key: SourceKey,
+  expiresAtMs: number,
+  sum: Buffer | null | undefined,
+): Promise<KeyState> {
+  if (expiresAtMs === -2) return (await isOver(key, node)) ? 'expired' : 'missing'
+  if (expiresAtMs !== key.expiresAtMs) return 'different'
+  if (key.sum !== null && sum?.toString('latin1') === key.sum) return 'same'
+  return (await isSameInPieces(source, node.link, key.name)) ? 'same' : 'different'
+}
+
+const isOver = async (key: SourceKey, node: TargetNode) =>
+  key.expiresAtMs >= 0 && key.expiresAtMs <= (await node.nowMs())
+
+function groupByNode(target: Target, keys: readonly SourceKey[]): Map<TargetNode, SourceKey[]> {
+  const byNode = new Map<TargetNode, SourceKey[]>()
+  for (const key of keys) {
+    const node = target.nodeOf(key.name)
+    const group = byNode.get(node)
+    if (group) group.push(key)
+    else byNode.set(node, [key])
+  }
+  return byNode
+}
+
+/** Tables have their elements in another order on every server, so an unequal DUMP need not mean an unequal value. */
+async function isSameInPieces(source: NodeLink, target: NodeLink, key: Buffer): Promise<boolean> {
+  const [type, typeThere] = await Promise.all([source.bytes('TYPE', key), target.bytes('TYPE', key)])
+  if (String(type) !== String(typeThere)) return false
+  if (!isDivisible(String(type))) {
+    const [dump, dumpThere] = await Promise.all([source.bytes('DUMP', key), target.bytes('DUMP', key)])
+    return (
+      Buffer.isBuffer(dump) &&
+      Buffer.isBuffer(dumpThere) &&
+      withoutFooter(dump).equals(withoutFooter(dumpThere))
+    )
+  }
+  const [length, lengthThere] = await Promise.all([
+    lengthOf(source, String(type), key),
+    lengthOf(target, String(type), key),
+  ])
+  if (length !== lengthThere) return false
+  for await (const piece of piecesOf(source, String(type), key)) {
+    const [command, ...args] = piece.ask
+    if (!piece.isSame(await target.bytes(command, ...args))) return false
+  }
+  return true
+}
+
+const withoutFooter = (dump: Buffer) => dump.subarray(0, -FOOTER_BYTES)
+
+/** Copies keys that are not there. Never over one that is: such a key is not from us. */
+export async function copyKeys(
+  source: NodeLink,
+  target: Target,
+  marker: Marker,
+  keys: readonly SourceKey[],
+): Promise<void> {
+  await Promise.all([...groupByNode(target, keys)].map(([node, group]) => restore(node, group)))
+  for (const key of keys) if (!key.dump) await copyBig(source, target.nodeOf(key.name), marker, key)
+}
+
+async function restore(node: TargetNode, keys: readonly SourceKey[]): Promise<void> {
+  let bytes = 0
+  const args = keys.flatMap(({ name, dump, expiresAtMs }) => {
+    if (!dump) return []
+    bytes += name.length + dump.length
+    // The exact time, not what is left of it: that would move it by the time that the copying takes.
+    return [name, Math.max(expiresAtMs, 0), dump]
+  })
+  if (args.length === 0) return
+  const refused = (await node.link.bytes('EVAL', RESTORE, 0, ...args)) as [Buffer, Buffer] | null
+  if (refused) {
+    const [name, why] = refused
+    throw new RestoreIncompleteError(
+      String(why).includes('BUSYKEY')
+        ? `${name} has appeared on ${node.name}; something else writes to this cluster`
+        : `${node.name} does not take ${name}: ${why}`,
+    )
+  }
+  await node.written(bytes)
+}
+
+/** In pieces: a server stands still while it takes a key, and counts as dead if that takes longer than cluster-node-timeout. */
+async function copyBig(source: NodeLink, node: TargetNode, marker: Marker, key: SourceKey): Promise<void> {
+  const type = String(await source.bytes('TYPE', key.name))
+  if (type === 'none') return // It has expired since the page was read.
+  if (!isDivisible(type)) {
+    const dump = (await source.bytes('DUMP', key.name)) as Buffer | null
+    if (dump) await restore(node, [{ ...key, dump }])
+    return
+  }
+  await marker.beginKey(key.name)
+  for await (const piece of piecesOf(source, type, key.name)) {
+    const [command, ...args] = piece.write
+    await node.link.bytes(command, ...args)
+    await node.written(args.reduce((sum: number, arg) => sum + (Buffer.isBuffer(arg) ? arg.length : 8), 0))
+  }
+  if (key.expiresAtMs >= 0) await node.link.bytes('PEXPIREAT', key.name, key.expiresAtMs)
+  await marker.endKey()
+}

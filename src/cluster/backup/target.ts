@@ -1,0 +1,159 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import keySlot from 'cluster-key-slot'
+import { RestoreIncompleteError, RestoreRefusedError } from '../errors.js'
+import { type Address, type LinkOptions, NodeLink } from '../link.js'
+import { Observer } from '../observer.js'
+import { OPERATION_KEY } from '../operation/index.js'
+import { parseFields } from '../replies.js'
+import { slotsIn } from '../slots.js'
+import { RESTORE_KEY } from './marker.js'
+import { judge, type Owner } from './standing.js'
+
+/** Keys of our own in the cluster that is filled; they are not restored either. */
+const OURS = new Set([OPERATION_KEY, RESTORE_KEY])
+
+export const isOurs = (name: Buffer) => OURS.has(name.toString('latin1'))
+
+const LINK_MS = 60_000
+const CONFIRM_MS = 30_000
+const POLL_MS = 50
+/** A replica may drop behind by so much before it is waited for: what it has not taken yet, its master has to keep. */
+const AHEAD_BYTES = 8 * 1024 * 1024
+
+/** A master that is filled. */
+export class TargetNode {
+  #ahead = 0
+
+  constructor(
+    readonly name: string,
+    readonly link: NodeLink,
+    readonly replicas: number,
+  ) {}
+
+  /** To be called for what was written; now and then it waits for the replicas. */
+  async written(bytes: number): Promise<void> {
+    this.#ahead += bytes
+    if (this.#ahead < AHEAD_BYTES) return
+    this.#ahead = 0
+    if (this.replicas > 0) await this.link.reply('WAIT', this.replicas, LINK_MS / 4)
+  }
+
+  /**
+   * Returns when all replicas have all that is here by now, whoever wrote it. WAIT alone would only speak of this connection's
+   * writes; but it makes the replicas tell at once where they are.
+   * @throws RestoreIncompleteError
+   */
+  async confirm(): Promise<void> {
+    if (this.replicas === 0) return
+    const deadline = performance.now() + CONFIRM_MS
+    const goal = (await this.#offsets()).master
+    await this.link.reply('WAIT', this.replicas, LINK_MS / 4)
+    for (;;) {
+      const { replicas } = await this.#offsets()
+      const confirmed = replicas.filter((offset) => offset >= goal).length
+      if (confirmed >= this.replicas) return
+      if (performance.now() > deadline)
+        throw new RestoreIncompleteError(
+          `${confirmed} of ${this.replicas} replicas of ${this.name} have all of it after ${CONFIRM_MS / 1000} s`,
+        )
+      await sleep(POLL_MS)
+    }
+  }
+
+  async #offsets(): Promise<{ master: number; replicas: number[] }> {
+    const info = parseFields(await this.link.text('INFO', 'replication'))
+    const replicas = [...info].flatMap(([name, value]) => {
+      const found = /^slave\d+$/.test(name) && /state=online,offset=(\d+)/.exec(value)
+      return found ? [Number(found[1])] : []
+    })
+    return { master: Number(info.get('master_repl_offset')), replicas }
+  }
+
+  /** Keys without a time to live, and all. */
+  async count(): Promise<{ lasting: number; all: number }> {
+    const text = parseFields(await this.link.text('INFO', 'keyspace')).get('db0') ?? 'keys=0,expires=0'
+    const [, all = 0, expiring = 0] = /keys=(\d+),expires=(\d+)/.exec(text) ?? []
+    return { all: Number(all), lasting: Number(all) - Number(expiring) }
+  }
+
+  /** Ms since 1970 by its clock, which decides what has expired there. */
+  async nowMs(): Promise<number> {
+    const [seconds, micros] = (await this.link.reply('TIME')) as [string, string]
+    return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+  }
+
+  /** A key that is not ours; null: there is none. */
+  async someKey(): Promise<Buffer | null> {
+    let cursor = '0'
+    do {
+      const [next, names] = (await this.link.bytes('SCAN', cursor, 'COUNT', 1_000)) as [Buffer, Buffer[]]
+      const found = names.find((name) => !isOurs(name))
+      if (found) return found
+      cursor = String(next)
+    } while (cursor !== '0')
+    return null
+  }
+}
+
+/** The cluster that is filled. */
+export class Target {
+  readonly #bySlot: TargetNode[] = []
+
+  private constructor(readonly nodes: readonly TargetNode[]) {}
+
+  /**
+   * Finds who serves what. All nodes have to answer and agree, all replicas to be linked, since they are to have everything too.
+   * @throws RestoreRefusedError with all that is wrong; what no node answers with; AuthenticationError
+   */
+  static async open(seeds: readonly Address[], access: LinkOptions): Promise<Target> {
+    const observer = new Observer(seeds, access)
+    try {
+      const observation = await observer.observe()
+      const found = judge(observation)
+      if ('faults' in found) throw new RestoreRefusedError(found.faults.join('; '))
+      const unlinked = observation.nodes.flatMap((node) =>
+        node.up && node.info.get('role') === 'slave' && node.info.get('master_link_status') !== 'up'
+          ? [`replica ${node.name} is not linked to its master`]
+          : [],
+      )
+      const faults = [...found.silent.map((name) => `${name} does not answer`), ...unlinked]
+      if (faults.length > 0)
+        throw new RestoreRefusedError(`${faults.join('; ')}; look at it with: shardq cluster check`)
+      const replicasOf = ({ id }: Owner) => found.nodes.filter(({ masterId }) => masterId === id).length
+      return await Target.#connect(found.owners, replicasOf, access)
+    } finally {
+      observer.close()
+    }
+  }
+
+  static async #connect(
+    owners: readonly Owner[],
+    replicasOf: (owner: Owner) => number,
+    access: LinkOptions,
+  ): Promise<Target> {
+    const opened = await Promise.allSettled(
+      owners.map(async (owner) => {
+        const link = await NodeLink.open(owner.address, { ...access, timeoutMs: LINK_MS })
+        return { owner, node: new TargetNode(owner.name, link, replicasOf(owner)) }
+      }),
+    )
+    const nodes = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+    const target = new Target(nodes.map(({ node }) => node))
+    const failed = opened.find((each) => each.status === 'rejected')
+    if (failed) {
+      target.close()
+      throw failed.reason
+    }
+    for (const { owner, node } of nodes) for (const slot of slotsIn(owner.slots)) target.#bySlot[slot] = node
+    return target
+  }
+
+  /** By its slot, and nothing else, is a key put where it belongs. */
+  nodeOf(key: Buffer): TargetNode {
+    return this.#bySlot[keySlot(key)] as TargetNode
+  }
+
+  close(): void {
+    for (const { link } of this.nodes) link.close()
+  }
+}

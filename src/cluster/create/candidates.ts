@@ -1,0 +1,74 @@
+import { lookup } from 'node:dns/promises'
+import { isIP } from 'node:net'
+import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions } from '../link.js'
+import { type NodeObservation, nameOf, Observer } from '../observer.js'
+import { BUS_OFFSET, isListening } from '../ports.js'
+
+/** A server that is to become a node. */
+export interface NewNode extends Address {
+  /** Where others reach its cluster bus. Default: the port that it names itself, else `port` + 10000. */
+  readonly busPort?: number
+}
+
+/** A server as it was found, and as the others are to be told of it. */
+export interface Candidate {
+  /** `host:port`, as it was given. */
+  readonly name: string
+  readonly address: Address
+  /** The address of numbers behind the name, which is what MEET takes; null where the name means nothing. */
+  readonly ip: string | null
+  readonly busPort: number
+  readonly seen: NodeObservation
+  /** Whether its bus port takes connections from here; null where it was not tried. */
+  readonly busOpen: boolean | null
+}
+
+/** Asks every server for all that decides about it. Changes nothing. */
+export async function lookAt(nodes: readonly NewNode[], options: LinkOptions): Promise<Candidate[]> {
+  const observer = new Observer(nodes, { ...options, config: true })
+  try {
+    const [ips, { nodes: seen }] = await Promise.all([
+      Promise.all(nodes.map(({ host }) => resolve(host))),
+      observer.observe(),
+    ])
+    return await Promise.all(
+      nodes.map(async (node, index) => {
+        const { host, port } = node
+        const name = nameOf(node)
+        const found = seen.find((each) => each.name === name) ?? unseen(name, { host, port })
+        const ip = ips[index] ?? null
+        const busPort = node.busPort ?? selfIn(found)?.busPort ?? port + BUS_OFFSET
+        const busOpen = found.up && ip !== null ? await isListening(busPort, ip, timeoutOf(options)) : null
+        return { name, address: { host, port }, ip, busPort, seen: found, busOpen }
+      }),
+    )
+  } finally {
+    observer.close()
+  }
+}
+
+const timeoutOf = ({ timeoutMs = DEFAULT_TIMEOUT_MS }: LinkOptions) => timeoutMs
+
+/** The address of numbers, the older kind first, as for connections. */
+async function resolve(host: string): Promise<string | null> {
+  if (isIP(host) !== 0) return host
+  const found = await lookup(host, { all: true }).catch(() => [])
+  return (found.find(({ family }) => family === 4) ?? found[0])?.address ?? null
+}
+
+/** It went by another name in the cluster that it is in, and was left out under this one. */
+const unseen = (name: string, address: Address): NodeObservation => ({
+  name,
+  address,
+  up: false,
+  error: new Error('it is in a cluster already, under another name'),
+})
+
+export const selfIn = (seen: NodeObservation) =>
+  seen.up ? seen.view.find(({ myself }) => myself) : undefined
+
+export type Answering = Candidate & { readonly seen: Extract<NodeObservation, { up: true }> }
+
+export const answers = (candidate: Candidate): candidate is Answering => candidate.seen.up
+
+export const isLoopback = (ip: string) => ip === '::1' || ip.startsWith('127.')

@@ -1,0 +1,71 @@
+import type { Address, NodeLink } from './link.js'
+import { nameOf } from './observer.js'
+import { poll, type ReadyOptions } from './ready.js'
+import { parseClusterNodes } from './replies.js'
+
+/** Nodes that reach each other have met within 0.2 s; those that do not never will. */
+const MEETING_MS = 10_000
+/** A node gives up an introduction after so long, and has to be told again. */
+const INTRODUCTION_MS = 1000
+
+/** Where other nodes reach a node: an address of numbers, since a server looks up no names. */
+export interface MeetingPoint extends Address {
+  readonly busPort: number
+}
+
+interface Introduction {
+  readonly from: NodeLink
+  readonly to: MeetingPoint
+  readonly toId: string
+}
+
+/** Everybody to everybody else. */
+function introductions(
+  links: readonly NodeLink[],
+  points: readonly MeetingPoint[],
+  ids: readonly string[] = [],
+): Introduction[] {
+  return links.flatMap((from, index) =>
+    points.flatMap((to, other) => (other === index ? [] : [{ from, to, toId: ids[other] ?? '' }])),
+  )
+}
+
+const meet = ({ from, to }: Introduction) => from.text('CLUSTER', 'MEET', to.host, to.port, to.busPort)
+
+export async function meetAll(links: readonly NodeLink[], points: readonly MeetingPoint[]): Promise<void> {
+  await Promise.all(introductions(links, points).map(meet))
+}
+
+/**
+ * MEET answers OK before anything has happened, and where a bus port is closed nothing ever does: then each pair is named, in
+ * the direction that does not work. A node refuses to replicate one that it has not yet shaken hands with.
+ */
+export async function waitUntilMet(
+  links: readonly NodeLink[],
+  points: readonly MeetingPoint[],
+  ids: readonly string[],
+  options: ReadyOptions,
+): Promise<void> {
+  const all = introductions(links, points, ids)
+  let metAtMs = performance.now()
+  await poll({ ...options, timeoutMs: Math.min(options.timeoutMs, MEETING_MS) }, async () => {
+    const views = await Promise.all(
+      links.map(async (link) => parseClusterNodes(await link.text('CLUSTER', 'NODES'), link.address.host)),
+    )
+    const strangers = all.filter(({ from, toId }) => {
+      const line = views[links.indexOf(from)]?.find(({ id }) => id === toId)
+      return line === undefined || line.flags.includes('handshake') || line.linkState !== 'connected'
+    })
+    if (strangers.length === 0) return { done: undefined }
+    if (performance.now() - metAtMs > INTRODUCTION_MS) {
+      await Promise.all(strangers.map(meet))
+      metAtMs = performance.now()
+    }
+    return {
+      missing: strangers.map(
+        ({ from, to }) =>
+          `${nameOf(from.address)} does not get through to the bus port of ${nameOf(to)}, ${to.busPort}`,
+      ),
+    }
+  })
+}

@@ -1,0 +1,138 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type NodeView, parseFields } from '../replies.js'
+import type { OpenSlot } from '../slots.js'
+import { dropCopies } from './copies.js'
+import { expectClosed, expectOwner } from './expect.js'
+import { forgetKeys } from './leave.js'
+import type { Nodes } from './nodes.js'
+import { others, type Party, StepRefused } from './party.js'
+import { type KeyToCopy, PIECE_BYTES } from './pieces.js'
+
+/** Between what was looked at and the claim; in more, a replica of the old owner could have been promoted. */
+const FRESH_MS = 200
+/** Longest wait until the old owner has heard of it. The nodes tell each other at once. */
+const HEAR_MS = 10_000
+const POLL_MS = 5
+const LAZY = 'lazyfree-lazy-server-del'
+
+interface Slot {
+  readonly slot: number
+  readonly from: Party
+  readonly to: Party
+}
+
+/**
+ * Gives a slot to the node that has copies of all keys of it. That node says so first, with the latest epoch, and from then on
+ * it is the owner, whatever becomes of us or of any node: the others believe the later epoch. Until then the old owner was the
+ * owner with all of its keys, and its clients were refused. So there is no moment in which the keys are nobody's, or two nodes'.
+ */
+export async function claimCopies(
+  nodes: Nodes,
+  claimed: Slot,
+  copies: readonly KeyToCopy[],
+  masters: readonly Party[],
+): Promise<void> {
+  const { slot, from, to } = claimed
+  const big = copies.some(({ bytes }) => bytes > PIECE_BYTES)
+  const before = big ? await dropLazily(nodes, from) : undefined
+  try {
+    await expectUnchanged(nodes, claimed, masters)
+    // Not as one who imports it, who would tell all nodes at once: the old owner is to hear it from us (leave.ts).
+    await Promise.all([
+      nodes.text(to, 'CLUSTER', 'BUMPEPOCH'),
+      nodes.setSlot(to, slot, 'STABLE'),
+      nodes.setSlot(to, slot, 'NODE', to.id),
+    ])
+    await forgetKeys(nodes, claimed, copies)
+    await settle(nodes, claimed, masters)
+  } finally {
+    if (before !== undefined) await nodes.text(from, 'CONFIG', 'SET', LAZY, before).catch(() => {})
+  }
+}
+
+/** Gives a slot to the node to which all keys of it were moved. */
+export async function claim(nodes: Nodes, claimed: Slot, masters: readonly Party[]): Promise<void> {
+  await nodes.setSlot(claimed.to, claimed.slot, 'NODE', claimed.to.id)
+  await settle(nodes, claimed, masters)
+}
+
+/** The slot has its new owner, by its own word; now all others come to know it. */
+export async function settle(
+  nodes: Nodes,
+  { slot, from, to }: Slot,
+  masters: readonly Party[],
+): Promise<void> {
+  await Promise.all(others(masters, [to, from]).map((node) => tell(nodes, node, slot, to)))
+  await untilHeard(nodes, from, slot)
+  await tell(nodes, from, slot, to)
+  await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot))
+  await expectOwner(nodes, to, [slot])
+  await expectClosed(nodes, from, slot)
+}
+
+/** A server that drops the keys of a slot frees them at once or behind its clients' backs, as this setting says. */
+async function dropLazily(nodes: Nodes, from: Party): Promise<string | undefined> {
+  try {
+    const [, before = ''] = (await (await nodes.link(from)).reply('CONFIG', 'GET', LAZY)) as string[]
+    if (before !== 'no') return undefined
+    await nodes.text(from, 'CONFIG', 'SET', LAZY, 'yes')
+    return before
+  } catch {
+    // Without the right to do so it works all the same, and stands still for as long as it takes to free the keys.
+    return undefined
+  }
+}
+
+/** One that has given its last slot away has become a replica, and is told nothing any more. */
+async function tell(nodes: Nodes, node: Party, slot: number, owner: Party): Promise<void> {
+  try {
+    await nodes.setSlot(node, slot, 'NODE', owner.id)
+  } catch (error) {
+    if (!(error as Error).message.includes('only with masters')) throw error
+  }
+}
+
+/**
+ * Both ends are open as they should be, and a majority of masters takes the old owner for the owner. Else somebody was
+ * promoted in its place, and may have taken writes that are in no copy.
+ * @throws StepRefused
+ */
+async function expectUnchanged(nodes: Nodes, claimed: Slot, masters: readonly Party[]): Promise<void> {
+  const { slot, from, to } = claimed
+  for (let tries = 1; ; tries++) {
+    const askedMs = performance.now()
+    const [leaving, coming, state, ...opinions] = await Promise.all([
+      nodes.openSlot(from, slot),
+      nodes.openSlot(to, slot),
+      nodes.text(from, 'CLUSTER', 'INFO'),
+      ...masters.map((master) => nodes.view(master).then((view) => ownerIn(view, slot))),
+    ])
+    const open = isOpen(leaving, 'migrating', to) && isOpen(coming, 'importing', from)
+    const agreeing = opinions.filter((owner) => owner?.id === from.id && !owner.flags.includes('fail')).length
+    if (!open || parseFields(state).get('cluster_state') !== 'ok' || agreeing * 2 <= masters.length)
+      throw new StepRefused(`${from.name} is not the undisputed owner of slot ${slot} any more`)
+    if (performance.now() - askedMs < FRESH_MS) return
+    if (tries === 10)
+      throw new StepRefused(`nodes take over ${FRESH_MS} ms to answer`, 'try again when they do not')
+  }
+}
+
+const isOpen = (open: OpenSlot | undefined, direction: OpenSlot['direction'], peer: Party) =>
+  open?.direction === direction && open.peer === peer.id
+
+const ownerIn = (view: readonly NodeView[], slot: number) =>
+  view.find(({ slots }) => slots.some(([first, last]) => first <= slot && slot <= last))
+
+/** One without keys of it can be told, the others hear it. @throws StepRefused if it goes on believing that the slot is its own */
+async function untilHeard(nodes: Nodes, from: Party, slot: number): Promise<void> {
+  const deadline = performance.now() + HEAR_MS
+  for (;;) {
+    if ((await nodes.countKeys(from, slot)) === 0) return
+    if (performance.now() > deadline)
+      throw new StepRefused(
+        `${from.name} has not heard within ${HEAR_MS / 1000} s that slot ${slot} is no longer its own`,
+        'see that the nodes reach each other’s bus ports: shardq cluster check',
+      )
+    await sleep(POLL_MS)
+  }
+}

@@ -1,0 +1,52 @@
+import { expectOwner } from './expect.js'
+import { inFlights } from './flights.js'
+import type { Nodes } from './nodes.js'
+import { others, type Party } from './party.js'
+
+/** Slots that are nobody's for the moment between two round trips, and until a new try if we end in it. */
+const BATCH = 256
+
+/**
+ * Gives away slots without keys, without opening them. The old owner lets go first: it refuses to as long as it has a key, and
+ * then none can come to be there. Had the new one claimed first, a key written to the old one meanwhile would be dropped.
+ * @returns those that do have keys
+ */
+export async function moveEmptySlots(
+  nodes: Nodes,
+  { slots, from, to }: { readonly slots: readonly number[]; readonly from: Party; readonly to: Party },
+  masters: readonly Party[],
+  options: { readonly signal?: AbortSignal | undefined; readonly onSlots?: (moved: number) => void },
+): Promise<{ readonly occupied: readonly number[]; readonly interrupted: boolean }> {
+  const occupied: number[] = []
+  for (let at = 0; at < slots.length; at += BATCH) {
+    if (options.signal?.aborted) return { occupied, interrupted: true }
+    const batch = slots.slice(at, at + BATCH)
+    // Its epoch must be the latest before it claims anything: a claim with an older one is corrected by the others.
+    await nodes.text(to, 'CLUSTER', 'BUMPEPOCH')
+    const released = await inFlights(batch, (slot) => letGo(nodes, from, slot, to))
+    const free = batch.filter((_, i) => released[i])
+    occupied.push(...batch.filter((_, i) => !released[i]))
+    await inFlights(free, (slot) => nodes.setSlot(to, slot, 'NODE', to.id))
+    await Promise.all(
+      others(masters, [from, to]).map((node) =>
+        inFlights(free, (slot) => nodes.setSlot(node, slot, 'NODE', to.id)),
+      ),
+    )
+    await expectOwner(nodes, to, free)
+    options.onSlots?.(free.length)
+  }
+  return { occupied, interrupted: false }
+}
+
+/** @returns whether it has; not if it has keys of the slot */
+async function letGo(nodes: Nodes, from: Party, slot: number, to: Party): Promise<boolean> {
+  try {
+    await nodes.setSlot(from, slot, 'NODE', to.id)
+    return true
+  } catch (error) {
+    if ((error as Error).message.includes('still hold keys')) return false
+    // It has become a replica with the slot before, its last one.
+    if ((error as Error).message.includes('only with masters')) return true
+    throw error
+  }
+}

@@ -1,0 +1,48 @@
+import { poll } from '../ready.js'
+import { parseFields } from '../replies.js'
+import type { OpenSlot } from '../slots.js'
+import type { Nodes } from './nodes.js'
+import { type Party, StepRefused } from './party.js'
+
+/** What is refused leaves the slot as it was found. */
+export async function restore(
+  nodes: Nodes,
+  node: Party,
+  slot: number,
+  before: Pick<OpenSlot, 'direction' | 'peer'> | undefined,
+): Promise<void> {
+  await nodes.setSlot(node, slot, ...(before ? [before.direction.toUpperCase(), before.peer] : ['STABLE']))
+}
+
+export async function expectClosed(nodes: Nodes, node: Party, slot: number): Promise<void> {
+  const open = await nodes.openSlot(node, slot)
+  if (open) throw new StepRefused(`${node.name} still has it open (${open.direction})`)
+}
+
+export async function expectOwner(nodes: Nodes, owner: Party, slots: readonly number[]): Promise<void> {
+  const { slots: owned } = await nodes.self(owner)
+  const missing = slots.find((slot) => !owned.some(([first, last]) => first <= slot && slot <= last))
+  if (missing !== undefined) throw new StepRefused(`${owner.name} does not claim slot ${missing} after all`)
+}
+
+/**
+ * A node that has just got slots may say for up to 5 s that the cluster is down, and moves no keys until then. A cluster that
+ * stays down is waited for only once.
+ */
+export async function expectServing(
+  nodes: Nodes,
+  parties: readonly Party[],
+  signal?: AbortSignal,
+): Promise<void> {
+  const timeoutMs = nodes.patienceMs
+  nodes.patienceMs = 0
+  await poll({ timeoutMs, signal }, async () => {
+    const missing: string[] = []
+    for (const party of parties) {
+      const fields = parseFields(await nodes.text(party, 'CLUSTER', 'INFO'))
+      if (fields.get('cluster_state') !== 'ok') missing.push(`${party.name} says cluster_state:fail`)
+    }
+    return missing.length === 0 ? { done: undefined } : { missing }
+  })
+  nodes.patienceMs = timeoutMs
+}

@@ -1,0 +1,51 @@
+import { inFlights } from './flights.js'
+import type { Nodes } from './nodes.js'
+import type { Party } from './party.js'
+import type { KeyToCopy } from './pieces.js'
+
+/** Keys that the old owner forgets in one go, about a millisecond; the largest first. */
+const KEYS_PER_CALL = 2_000
+/** UNLINK key by key, since one of them may have run out of time, and then a server refuses all. */
+const UNLINK_ALL = `local gone = {}
+for i, name in ipairs(ARGV) do gone[i] = redis.pcall('UNLINK', name) == 1 and 1 or 0 end
+return gone`
+
+/**
+ * The old owner forgets what it had of a slot that is another's by now. It would do so by itself when it hears of it, but only
+ * in memory: before Redis 7.2 neither its append-only file nor its replica is told, and would bring the keys back.
+ */
+export async function forgetKeys(
+  nodes: Nodes,
+  { slot, from, to }: { readonly slot: number; readonly from: Party; readonly to: Party },
+  keys: readonly KeyToCopy[],
+): Promise<void> {
+  const link = await nodes.link(from)
+  const names = [...keys].sort((a, b) => b.bytes - a.bytes).map(({ name }) => name)
+  const late: Buffer[] = []
+  for (let at = 0; at < names.length; at += KEYS_PER_CALL) {
+    const some = names.slice(at, at + KEYS_PER_CALL)
+    const gone = (await link.bytes('EVAL', UNLINK_ALL, 0, ...some)) as number[]
+    late.push(...some.filter((_, i) => gone[i] !== 1))
+  }
+  if (late.length > 0) await wash(nodes, { slot, from, to }, late)
+}
+
+/** It has heard before we came, and forgotten them itself: made once more and removed, they are removed everywhere. */
+async function wash(
+  nodes: Nodes,
+  { slot, from, to }: { readonly slot: number; readonly from: Party; readonly to: Party },
+  names: readonly Buffer[],
+): Promise<void> {
+  if (await nodes.owns(from, slot)) return
+  await nodes.setSlot(from, slot, 'IMPORTING', to.id)
+  const link = await nodes.link(from)
+  await inFlights(names, (name) =>
+    Promise.all([
+      link.text('ASKING'),
+      link.bytes('SET', name, ''),
+      link.text('ASKING'),
+      link.bytes('UNLINK', name),
+    ]),
+  )
+  await nodes.setSlot(from, slot, 'STABLE')
+}

@@ -1,0 +1,120 @@
+import { claim, claimCopies } from './claim.js'
+import { dropCopies } from './copies.js'
+import { type CopyProgress, copyKeys } from './copy-keys.js'
+import { restore } from './expect.js'
+import { clearWay, type MigrateOptions, type Move, moveKeys, sizesOf } from './move-keys.js'
+import type { Nodes } from './nodes.js'
+import type { Party } from './party.js'
+import type { KeyToCopy } from './pieces.js'
+import { isCopiesKey, partitionTag } from './queue-keys.js'
+
+export interface MoveSlotOptions extends MigrateOptions {
+  /** Told as keys of the queue are copied; `onKeys` of all others. */
+  readonly onCopied?: (progress: CopyProgress) => void
+}
+
+interface Contents {
+  /** Keys of partitions; they are copied, and stay where they are until the slot has its new owner. */
+  readonly queue: Buffer[]
+  /** All others; they are moved key by key. */
+  readonly others: Buffer[]
+}
+
+/**
+ * Moves a slot with all that is in it. Both ends open, a partition of a queue is closed (queue-keys.ts), and of other keys the
+ * owner sends whoever asks for one that it has not to where it may be, so no key can come to be on both.
+ *
+ * Broken off at any place it may be called again, or `shardq cluster fix`. By `signal` or a failure, it takes the slot back
+ * where that can be done, so that partitions in it work on.
+ * @throws StepRefused, NodeUnreachableError, and what a node fails with
+ */
+export async function moveSlot(
+  nodes: Nodes,
+  { slot, from, to }: Pick<Move, 'slot' | 'from' | 'to'>,
+  masters: readonly Party[],
+  options: MoveSlotOptions,
+): Promise<'moved' | 'interrupted'> {
+  const move: Move = { slot, from, to, serves: 'from' }
+  const before = await nodes.openSlot(to, slot)
+  await nodes.setSlot(to, slot, 'IMPORTING', from.id)
+  try {
+    await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot))
+    await clear(nodes, move, options)
+  } catch (error) {
+    await restore(nodes, to, slot, before)
+    throw error
+  }
+  await nodes.setSlot(from, slot, 'MIGRATING', to.id)
+  try {
+    // What has come to be since, and from now on no more.
+    const { queue, others } = await clear(nodes, move, options)
+    const copies = await withSizes(nodes, from, queue)
+    if ((await copy(nodes, move, copies, options)) === 'interrupted') {
+      await takeBack(nodes, move)
+      return 'interrupted'
+    }
+    // Half of them moved, the slot can neither be taken back nor given away, and its partitions would stay closed.
+    const unstoppable = copies.length === 0 ? options : { ...options, signal: undefined }
+    if ((await moveKeys(nodes, move, unstoppable, others)) === 'interrupted') return 'interrupted'
+    if (copies.length > 0) await claimCopies(nodes, move, copies, masters)
+    else await claim(nodes, move, masters)
+    return 'moved'
+  } catch (error) {
+    await takeBack(nodes, move).catch(() => {})
+    throw error
+  }
+}
+
+/** @throws StepRefused when a key is too big, or on both sides and not the same */
+async function clear(nodes: Nodes, move: Move, options: MoveSlotOptions): Promise<Contents> {
+  const { slot, from, to } = move
+  const contents = await contentsOf(nodes, from, slot)
+  const there = new Set((await nodes.keyNames(to, slot)).map(String))
+  const doubles = contents.queue.filter((name) => there.has(String(name)))
+  const looked = [...contents.others, ...doubles]
+  if (looked.length > 0) await clearWay(nodes, move, options, looked)
+  return contents
+}
+
+async function contentsOf(nodes: Nodes, owner: Party, slot: number): Promise<Contents> {
+  const names = await nodes.keyNames(owner, slot)
+  await dropCopies(nodes, owner, slot, names)
+  const queue: Buffer[] = []
+  const others: Buffer[] = []
+  for (const name of names) {
+    if (partitionTag(name) !== undefined) queue.push(name)
+    else if (!isCopiesKey(name)) others.push(name)
+  }
+  return { queue, others }
+}
+
+async function withSizes(nodes: Nodes, owner: Party, names: readonly Buffer[]): Promise<KeyToCopy[]> {
+  const sizes = await sizesOf({ link: await nodes.link(owner), asking: false }, names)
+  return names.map((name, i) => ({ name, bytes: sizes[i] ?? 0 }))
+}
+
+async function copy(
+  nodes: Nodes,
+  move: Move,
+  keys: readonly KeyToCopy[],
+  { signal, onCopied }: MoveSlotOptions,
+): Promise<'copied' | 'interrupted'> {
+  if (keys.length === 0) return 'copied'
+  return copyKeys(nodes, move, keys, { signal, ...(onCopied ? { onProgress: onCopied } : {}) })
+}
+
+/**
+ * Closes the slot again, if the owner has all of it: the partitions in it work on at once. Not if keys have moved already, or
+ * if the other node owns it by now.
+ */
+async function takeBack(nodes: Nodes, { slot, from, to }: Move): Promise<void> {
+  if (await nodes.owns(to, slot)) return
+  await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot))
+  // The end that imports first, as in `fix`: from then on no key can come to be there.
+  await nodes.setSlot(to, slot, 'STABLE')
+  if ((await nodes.countKeys(to, slot)) > 0) {
+    await nodes.setSlot(to, slot, 'IMPORTING', from.id)
+    return
+  }
+  await nodes.setSlot(from, slot, 'STABLE')
+}

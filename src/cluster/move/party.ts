@@ -1,0 +1,24 @@
+import type { Address } from '../link.js'
+
+/** A node that takes part in a move or a repair. */
+export interface Party extends Address {
+  readonly id: string
+  /** `host:port` */
+  readonly name: string
+}
+
+/** A step that was not done, or not to its end, for a reason that was not seen before. */
+export class StepRefused extends Error {
+  constructor(
+    why: string,
+    readonly remedy = 'look again: shardq cluster fix',
+  ) {
+    super(why)
+  }
+}
+
+export const keys = (count: number) => (count === 1 ? '1 key' : `${count} keys`)
+
+/** Those of `parties` that are none of `named`. */
+export const others = (parties: readonly Party[], named: readonly Party[]) =>
+  parties.filter(({ id }) => !named.some((each) => each.id === id))

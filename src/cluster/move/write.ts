@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NodeLink } from '../link.js'
+import { parseFields } from '../replies.js'
+import { StepRefused } from './party.js'
+import type { Write } from './pieces.js'
+
+/** Bytes after which a replica of the new owner has to have them: what its output buffer can hold at most of a copy. */
+const UNCONFIRMED_BYTES = 4 * 1024 * 1024
+const WAIT_MS = 1_000
+/** Longest wait for a replica that is behind. */
+const PATIENCE_MS = 10_000
+
+/** Writes into a slot that its node imports, no faster than a replica follows. */
+export class Importer {
+  #unconfirmed = 0
+
+  private constructor(
+    readonly link: NodeLink,
+    private readonly name: string,
+    private readonly replicated: boolean,
+  ) {}
+
+  static async on(link: NodeLink, name: string): Promise<Importer> {
+    const replication = parseFields(await link.text('INFO', 'replication'))
+    return new Importer(link, name, Number(replication.get('connected_slaves')) > 0)
+  }
+
+  /** All in one flight. @throws what the first that failed says */
+  async write(writes: readonly Write[]): Promise<unknown[]> {
+    // ASKING holds for the next command of the connection, and all are written before anything else can be.
+    const replies = writes.map(([command, ...args]) => [
+      this.link.text('ASKING'),
+      this.link.bytes(command, ...args),
+    ])
+    for (const [, ...args] of writes)
+      for (const arg of args) this.#unconfirmed += typeof arg === 'object' ? arg.length : 8
+    const done = await Promise.allSettled(replies.flat())
+    const failed = done.find((each) => each.status === 'rejected')
+    if (failed) throw failed.reason
+    if (this.#unconfirmed >= UNCONFIRMED_BYTES) await this.confirm()
+    return done.flatMap((each, i) => (i % 2 === 1 && each.status === 'fulfilled' ? [each.value] : []))
+  }
+
+  /** Waits until a replica has all that was written. @throws StepRefused after 10 s */
+  async confirm(): Promise<void> {
+    this.#unconfirmed = 0
+    if (!this.replicated) return
+    const deadline = performance.now() + PATIENCE_MS
+    while (Number(await this.link.text('WAIT', 1, WAIT_MS)) === 0) {
+      if (performance.now() > deadline) throw new StepRefused(`no replica of ${this.name} keeps up with it`)
+      await sleep(50)
+    }
+  }
+}

@@ -1,0 +1,125 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { InterruptedError, NodeUnreachableError } from '../errors.js'
+import { type LinkOptions, NodeLink, withLink } from '../link.js'
+import { parseFields } from '../replies.js'
+import { takeOver, windowMs } from '../take-over.js'
+import { versionOf } from '../version.js'
+import { waitUntilWhole } from '../whole.js'
+import type { RestartHands } from './hands.js'
+import { type Lost, lostBy, tellAgain, toldTo } from './settings.js'
+import type { RollNode, Standing } from './standing.js'
+import type { RollStep } from './steps.js'
+import { cannotFollow, isSameVersion } from './upgrade.js'
+
+export interface CarryOutOptions {
+  readonly access: LinkOptions
+  readonly hands: RestartHands
+  /** Longest wait for a node to be back, and for the cluster to be whole again, in ms. */
+  readonly timeoutMs: number
+  readonly signal: AbortSignal | undefined
+  /** Something that takes longer than it should, for the operator to read. */
+  readonly onNote: (text: string) => void
+  /** Called when the node is about to be stopped. */
+  readonly onDown: (node: RollNode) => Promise<void>
+}
+
+const POLL_MS = 10
+/** A request that was dropped is made again so often, after the time for which the replica may refuse it. */
+const ATTEMPTS = 3
+/** What is read of a node before and after may be long. */
+const ASK_MS = 5_000
+
+/**
+ * Does one step, and returns when the cluster is whole again: all views agree, every replica is linked, each shard has taken a
+ * write that all its replicas have.
+ * @returns what the node had been told at run time and had lost by its restart; it was told again
+ * @throws what stands in the way
+ */
+export async function carryOut(
+  step: RollStep,
+  standing: Standing,
+  options: CarryOutOptions,
+): Promise<Lost | null> {
+  if (step.kind === 'restart') return restart(step.node, standing, options)
+  await handOver(step.to, standing, options)
+  await whole(standing, options)
+  return null
+}
+
+const whole = ({ nodes }: Standing, { access, timeoutMs, signal }: CarryOutOptions) =>
+  waitUntilWhole(nodes, access, { timeoutMs, signal, writes: true })
+
+async function restart(node: RollNode, standing: Standing, options: CarryOutOptions): Promise<Lost | null> {
+  const { access, hands, signal } = options
+  const patient = { ...access, timeoutMs: ASK_MS }
+  const told = node.up ? await withLink(node, patient, toldTo) : null
+  const defaults = node.up ? await hands.defaults(node) : null
+  await options.onDown(node)
+  await hands.restart(node, signal)
+  const server = await comeBack(node, options)
+  const problem = node.server && cannotFollow(node.server, server)
+  if (problem) throw new Error(`${node.name} came back as another server: ${problem}`)
+  await whole(standing, options)
+  if (!told) return null
+  return withLink(node, patient, async (link) => {
+    const upgrade = node.server && isSameVersion(node.server, server) ? null : { defaults }
+    const lost = lostBy(told, await toldTo(link), upgrade)
+    await tellAgain(link, lost)
+    return lost
+  })
+}
+
+/** Waits until another process answers in its place, and has loaded its data. */
+async function comeBack(node: RollNode, { access, timeoutMs, signal }: CarryOutOptions) {
+  const deadline = performance.now() + timeoutMs
+  let seen = 'it does not answer'
+  while (performance.now() < deadline) {
+    if (signal?.aborted) throw new InterruptedError('waiting for a node')
+    try {
+      const info = parseFields(await withLink(node, access, (link) => link.text('INFO', 'everything')))
+      if (info.get('run_id') === node.runId) seen = 'it has not ended yet'
+      else if (info.get('loading') !== '0')
+        seen = `it is loading its data (${info.get('loading_loaded_perc')} %)`
+      else return versionOf(info)
+    } catch (error) {
+      seen = (error as Error).message
+    }
+    await sleep(POLL_MS)
+  }
+  throw new Error(`${node.name} did not come back within ${timeoutMs / 1000} s: ${seen}`)
+}
+
+/**
+ * Confirmed by ROLE, and asked for again where it was dropped. What the replica may have been elected for just now is no secret to
+ * it alone, so that the wait is the longest for which it can refuse.
+ */
+async function handOver(to: RollNode, { nodes }: Standing, options: CarryOutOptions): Promise<void> {
+  const { access, timeoutMs, signal, onNote } = options
+  for (let attempt = 1; ; attempt++) {
+    if (await takeOver(to, access, signal)) return
+    if (attempt === ATTEMPTS)
+      throw new Error(`${to.name} answered OK ${ATTEMPTS} times and did not take over; see its log`)
+    const waitMs = windowMs(await nodeTimeoutMs(to, access))
+    onNote(`${to.name} answered OK and did not take over; asked again in ${waitMs / 1000} s`)
+    await sleep(waitMs, undefined, { signal }).catch(() => {
+      throw new InterruptedError('waiting for a failover')
+    })
+    await waitUntilWhole(nodes, access, { timeoutMs, signal })
+  }
+}
+
+/** What Redis takes where nothing is set. */
+const DEFAULT_NODE_TIMEOUT_MS = 15_000
+
+async function nodeTimeoutMs(node: RollNode, access: LinkOptions): Promise<number> {
+  const link = await NodeLink.open(node, access)
+  try {
+    const [, value] = (await link.text('CONFIG', 'GET', 'cluster-node-timeout')).split(',')
+    return Number(value) || DEFAULT_NODE_TIMEOUT_MS
+  } catch (error) {
+    if (error instanceof NodeUnreachableError) throw error
+    return DEFAULT_NODE_TIMEOUT_MS
+  } finally {
+    link.close()
+  }
+}

@@ -1,0 +1,304 @@
+/**
+ * Restarts the nodes of a cluster one after the other, while it serves: replicas first, and each master only when a replica has
+ * taken its place. How it goes on after each failure stands in docs/upgrading.md.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { InvalidOptionError } from '../../errors.js'
+import { InterruptedError, RollingStoppedError } from '../errors.js'
+import { findServer, type RedisServer } from '../find-server.js'
+import { type Address, type LinkOptions, withLink } from '../link.js'
+import { Observer } from '../observer.js'
+import { withOperation } from '../operation/index.js'
+import { carryOut } from './carry-out.js'
+import { CommandHands, type RestartHands, SupervisedHands } from './hands.js'
+import { LocalRestartHands } from './local-hands.js'
+import { newRecord, type Record, RecordKeeper } from './record.js'
+import { namesOf, writeDown } from './settings.js'
+import { obstacles, type RollNode, type Standing, standingOf } from './standing.js'
+import { nextStep, positionOf, type RollStep, wholeWay } from './steps.js'
+import { cannotFollow, isSameVersion } from './upgrade.js'
+
+export { describeRoll, type RollStep } from './steps.js'
+
+export interface RollingOptions extends LinkOptions {
+  /** The folder of a local cluster, whose nodes we stop and start ourselves. */
+  readonly dataDir?: string
+  /** Of a local cluster: the server to restart to, a binary or its folder. Default: each node its own. */
+  readonly redisPath?: string
+  /** Elsewhere: what restarts a node; `{host}`, `{port}` and `{id}` are filled in. */
+  readonly restartCommand?: string
+  /** Elsewhere: SHUTDOWN is enough, since a service manager starts it again. */
+  readonly supervised?: boolean
+  /** Masters get their shards back in the end. Default false: each costs a second failover. */
+  readonly restoreRoles?: boolean
+  /** First, every node writes down what it was told by CONFIG SET and ACL SETUSER. Default false. */
+  readonly rewrite?: boolean
+  /** Begin anew, whatever was broken off. Default false. */
+  readonly anew?: boolean
+  /** Longest wait for a node to be back and for the cluster to be whole after each step, in ms. Default 120,000. */
+  readonly comeBackMs?: number
+  /** Longest wait for a cluster that is not in order, before each step, in ms. Default 10,000. */
+  readonly settleMs?: number
+  /** Ends it after the step under way. */
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: RollProgress) => void
+}
+
+export type RollProgress =
+  | { readonly state: 'begun'; readonly step: RollStep; readonly words: string }
+  | { readonly state: 'done'; readonly step: RollStep; readonly ms: number }
+  | { readonly state: 'note'; readonly text: string }
+
+export interface RollReport {
+  readonly steps: readonly { readonly step: RollStep; readonly ms: number }[]
+  /** Names of the nodes that are done, those of an earlier run included. */
+  readonly done: readonly string[]
+  readonly left: readonly string[]
+  readonly interrupted: boolean
+}
+
+/** What is going to be done, and a function that does it. */
+export interface PlannedRoll {
+  /** When the one began that this goes on with; null: it begins anew. */
+  readonly continues: string | null
+  /** To what the nodes are restarted; null: to what they are. */
+  readonly server: RedisServer | null
+  readonly nodes: readonly RollNode[]
+  readonly steps: readonly { readonly step: RollStep; readonly words: string }[]
+  run(): Promise<RollReport>
+}
+
+const DEFAULTS = { comeBackMs: 120_000, settleMs: 10_000 } as const
+const POLL_MS = 100
+
+/**
+ * Looks at a cluster and tells the whole way. Changes nothing until `run`.
+ * @throws RollingStoppedError when the cluster is not in order; InvalidOptionError for a server that cannot carry on with the data,
+ *   or when it is not told how nodes are restarted; what no node can be asked with
+ */
+export async function planRolling(
+  seeds: readonly Address[],
+  options: RollingOptions = {},
+): Promise<PlannedRoll> {
+  const server = await serverFor(options)
+  const roll = new Roll(seeds, options, server, await handsFor(options, server))
+  try {
+    return await roll.plan()
+  } finally {
+    roll.close()
+  }
+}
+
+class Roll {
+  readonly #observer: Observer
+  readonly #keeper: RecordKeeper
+
+  constructor(
+    private readonly seeds: readonly Address[],
+    private readonly options: RollingOptions,
+    private readonly server: RedisServer | null,
+    private readonly hands: RestartHands,
+  ) {
+    this.#observer = new Observer(seeds, options)
+    this.#keeper = new RecordKeeper(seeds, options)
+  }
+
+  close(): void {
+    this.#observer.close()
+    this.#keeper.close()
+  }
+
+  async plan(): Promise<PlannedRoll> {
+    const { options, seeds, server, hands } = this
+    const { record, standing } = await this.#begin(options.signal)
+    const position = positionOf(standing, record, this.#isDone)
+    const steps = wholeWay(position, record, options.restoreRoles ?? false)
+    return {
+      continues: record.kept ? record.since : null,
+      server,
+      nodes: standing.nodes,
+      steps: steps.map((step) => ({ step, words: this.#words(step) })),
+      run: () =>
+        withOperation(seeds, options, { name: 'rolling-restart' }, options.signal, async (signal) => {
+          const roll = new Roll(seeds, options, server, hands)
+          try {
+            return await roll.#run(signal)
+          } finally {
+            roll.close()
+          }
+        }),
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<RollReport> {
+    const { options, hands } = this
+    const begun = await this.#begin(signal)
+    let { standing } = begun
+    let record: Record = begun.record
+    const steps: { step: RollStep; ms: number }[] = []
+    await this.#keeper.write(record)
+    if (options.rewrite) await this.#writeDown(standing, record)
+    if (hands instanceof LocalRestartHands) await hands.rememberServer()
+    const report = (interrupted: boolean) => ({ steps, ...this.#tally(standing, record), interrupted })
+    for (;;) {
+      const position = positionOf(standing, record, this.#isDone)
+      const step = nextStep(position, record, options.restoreRoles ?? false)
+      if (step === null) {
+        await this.#keeper.clear()
+        return report(false)
+      }
+      if (signal.aborted) return report(true)
+      options.onProgress?.({ state: 'begun', step, words: this.#words(step) })
+      const startedMs = performance.now()
+      try {
+        const lost = await this.#step(step, standing, record, signal, (next) => {
+          record = next
+        })
+        const ms = Math.round(performance.now() - startedMs)
+        steps.push({ step, ms })
+        options.onProgress?.({ state: 'done', step, ms })
+        standing = await this.#inOrder(record, signal)
+        if (lost.length > 0) throw this.#stopped(forgotten(step, lost), standing, record)
+      } catch (error) {
+        if (error instanceof InterruptedError) return report(true)
+        throw error
+      }
+    }
+  }
+
+  /** All of them at once, and those that are done too: an earlier run may have told them again what they had forgotten. */
+  async #writeDown(standing: Standing, record: Record): Promise<void> {
+    for (const node of standing.nodes) {
+      if (!node.up) continue
+      try {
+        await withLink(node, this.options, writeDown)
+      } catch (error) {
+        const problem = `${node.name} cannot write its settings down (${(error as Error).message})`
+        throw this.#stopped([problem], standing, record, error)
+      }
+    }
+  }
+
+  /** @returns what the node had been told at run time and had lost */
+  async #step(
+    step: RollStep,
+    standing: Standing,
+    record: Record,
+    signal: AbortSignal,
+    onRecord: (record: Record) => void,
+  ): Promise<readonly string[]> {
+    const { options, hands } = this
+    const keep = async (next: Record) => {
+      onRecord(next)
+      await this.#keeper.write(next)
+    }
+    try {
+      const lost = await carryOut(step, standing, {
+        access: options,
+        hands,
+        timeoutMs: options.comeBackMs ?? DEFAULTS.comeBackMs,
+        signal,
+        onNote: (text) => options.onProgress?.({ state: 'note', text }),
+        onDown: ({ id }) => keep({ ...record, at: id }),
+      })
+      if (step.kind === 'restart') await keep({ ...record, at: null })
+      return lost ? namesOf(lost) : []
+    } catch (error) {
+      if (error instanceof InterruptedError) throw error
+      throw this.#stopped([(error as Error).message], standing, record, error)
+    }
+  }
+
+  /** What is gone on with, or a new beginning, of a cluster that is in order. */
+  async #begin(
+    signal: AbortSignal | undefined,
+  ): Promise<{ record: Record & { readonly kept: boolean }; standing: Standing }> {
+    const kept = this.options.anew ? null : await this.#keeper.read()
+    const redisPath = this.server?.path ?? null
+    const goesOn = kept !== null && kept.redisPath === redisPath
+    const standing = await this.#inOrder(goesOn ? kept : null, signal)
+    this.#checkServer(standing)
+    return { record: { ...(goesOn ? kept : newRecord(standing, redisPath)), kept: goesOn }, standing }
+  }
+
+  /** Looks until nothing stands in the way of the next step. @throws RollingStoppedError with what does */
+  async #inOrder(record: Record | null, signal: AbortSignal | undefined): Promise<Standing> {
+    const deadline = performance.now() + (this.options.settleMs ?? DEFAULTS.settleMs)
+    for (;;) {
+      const standing = standingOf(await this.#observer.observe())
+      const problems = obstacles(standing, record)
+      if (problems.length === 0) return standing
+      if (signal?.aborted) throw new InterruptedError('waiting for the cluster')
+      if (performance.now() > deadline) throw this.#stopped(problems, standing, record)
+      await sleep(POLL_MS)
+    }
+  }
+
+  readonly #isDone = ({ id, runId, server }: RollNode, record: Record): boolean =>
+    runId !== null &&
+    runId !== record.before[id] &&
+    (this.server === null || isSameVersion(server, this.server))
+
+  #checkServer({ nodes }: Standing): void {
+    for (const node of nodes) {
+      const problem = this.server && node.server && cannotFollow(node.server, this.server)
+      if (problem) throw new InvalidOptionError('--redis-path', `${node.name}: ${problem}; nothing was done`)
+    }
+  }
+
+  #words(step: RollStep): string {
+    return step.kind === 'restart'
+      ? this.hands.words(step.node)
+      : `CLUSTER FAILOVER to ${step.to.name}, and wait until it is master and every node agrees`
+  }
+
+  #tally({ nodes }: Standing, record: Record | null): Pick<RollReport, 'done' | 'left'> {
+    const isDone = (node: RollNode) => record !== null && this.#isDone(node, record)
+    return {
+      done: nodes.filter(isDone).map(({ name }) => name),
+      left: nodes.filter((node) => !isDone(node)).map(({ name }) => name),
+    }
+  }
+
+  #stopped(
+    problems: readonly string[],
+    standing: Standing,
+    record: Record | null,
+    cause?: unknown,
+  ): RollingStoppedError {
+    const { done, left } = this.#tally(standing, record)
+    return new RollingStoppedError(problems, done, left, cause === undefined ? {} : { cause })
+  }
+}
+
+function forgotten(step: RollStep, lost: readonly string[]): string[] {
+  const name = step.kind === 'restart' ? step.node.name : ''
+  return [
+    `${name} had forgotten ${lost.join(', ')}, told to it by CONFIG SET or ACL SETUSER and never written down; it was told again, ` +
+      'and would forget again: go on with --rewrite, which has every node write it down first',
+  ]
+}
+
+async function serverFor({ dataDir, redisPath }: RollingOptions): Promise<RedisServer | null> {
+  if (redisPath === undefined) return null
+  if (dataDir === undefined)
+    throw new InvalidOptionError(
+      '--redis-path',
+      'it is for a local cluster; elsewhere, put the new server in place and name what restarts a node (--restart-command, --supervised)',
+    )
+  return findServer({ redisPath })
+}
+
+async function handsFor(options: RollingOptions, server: RedisServer | null): Promise<RestartHands> {
+  const { dataDir, restartCommand, supervised } = options
+  if (restartCommand !== undefined && supervised)
+    throw new InvalidOptionError('--supervised', 'it goes without --restart-command')
+  if (restartCommand !== undefined) return new CommandHands(restartCommand)
+  if (supervised) return new SupervisedHands(options)
+  if (dataDir !== undefined) return LocalRestartHands.open(dataDir, server)
+  throw new InvalidOptionError(
+    '--restart-command',
+    "these nodes were not started by shardq; say how each is restarted: --restart-command 'ssh {host} sudo systemctl restart redis@{port}', " +
+      'or --supervised where SHUTDOWN is enough',
+  )
+}

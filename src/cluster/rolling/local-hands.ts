@@ -1,0 +1,73 @@
+import { type Manifest, nodePlaces, readManifest, writeManifest } from '../data-dir.js'
+import { DataDirError } from '../errors.js'
+import { ensureServer, findServer, type RedisServer } from '../find-server.js'
+import { withLink } from '../link.js'
+import { type NodePlace, probeNode, startNode, stopNode } from '../node.js'
+import { startSingle } from '../single.js'
+import type { RestartHands } from './hands.js'
+import { toldTo } from './settings.js'
+import type { RollNode } from './standing.js'
+
+/** Nodes whose processes are ours: stopped, and started again, by us. */
+export class LocalRestartHands implements RestartHands {
+  private constructor(
+    private readonly dataDir: string,
+    private readonly manifest: Manifest,
+    /** To which all nodes are to go; null: each stays with its own. */
+    private readonly server: RedisServer | null,
+  ) {}
+
+  /** @throws DataDirError when the folder holds no cluster */
+  static async open(dataDir: string, server: RedisServer | null): Promise<LocalRestartHands> {
+    const manifest = await readManifest(dataDir)
+    if (!manifest) throw new DataDirError(dataDir, 'it holds no cluster')
+    return new LocalRestartHands(dataDir, manifest, server)
+  }
+
+  words(node: RollNode): string {
+    const { server } = this
+    const to = server ? ` with ${server.flavour} ${server.version} (${server.path})` : ''
+    return `${node.up ? 'stop it in good order, and ' : ''}start it on its own data${to}`
+  }
+
+  /** Before anything is restarted: whatever starts a node from now on, `up` after a crash for one, starts the new server. */
+  async rememberServer(): Promise<void> {
+    if (this.server) await writeManifest(this.dataDir, { ...this.manifest, redisPath: this.server.path })
+  }
+
+  /** Goes through with it, whatever is asked meanwhile: a node that was stopped is ours to bring back. */
+  async restart(node: RollNode): Promise<void> {
+    const place = this.#placeOf(node)
+    const server = this.server ?? (await this.#serverOf(node))
+    const found = await probeNode(place)
+    if (found.state === 'foreign')
+      throw new DataDirError(this.dataDir, `port ${node.port} is held by something that is not ours`)
+    if ('process' in found) await stopNode(place, found, { keepData: true })
+    await startNode(server, place)
+  }
+
+  async defaults(node: RollNode): Promise<ReadonlyMap<string, string> | null> {
+    if (node.executable === null) return null
+    try {
+      const single = await startSingle({ redisPath: node.executable })
+      try {
+        return (await withLink(single, {}, toldTo)).config
+      } finally {
+        await single.stop()
+      }
+    } catch {
+      return null // the program was replaced since
+    }
+  }
+
+  async #serverOf({ executable }: RollNode): Promise<RedisServer> {
+    const redisPath = executable ?? this.manifest.redisPath
+    return redisPath ? findServer({ redisPath }) : ensureServer()
+  }
+
+  #placeOf(node: RollNode): NodePlace {
+    const place = nodePlaces(this.dataDir, this.manifest).find(({ port }) => port === node.port)
+    if (!place) throw new DataDirError(this.dataDir, `it has no node on port ${node.port}`)
+    return place
+  }
+}

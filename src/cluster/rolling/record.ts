@@ -1,0 +1,73 @@
+import type { Address, LinkOptions } from '../link.js'
+import { KeyLink } from '../operation/key-link.js'
+import type { Standing } from './standing.js'
+
+export const ROLLING_KEY = 'shardq:rolling-restart'
+
+/** One that nobody has taken up again for a week is not the one that is meant by the next. */
+const KEPT_MS = 7 * 24 * 3600 * 1000
+const CALL_MS = 10_000
+const CONFIRM_MS = 500
+
+/**
+ * What a rolling restart that was broken off has to be told to go on. It lies in the cluster itself, so that it can be gone on with
+ * from anywhere. Whether a node is done is not written down: it is when its process is another one than in the beginning.
+ */
+export interface Record {
+  readonly version: 1
+  /** ISO 8601. */
+  readonly since: string
+  /** The program to which nodes are restarted; null: each to its own. */
+  readonly redisPath: string | null
+  /** The run id of each node in the beginning, by node id. */
+  readonly before: Readonly<{ [id: string]: string }>
+  /** Ids of the masters in the beginning. */
+  readonly masters: readonly string[]
+  /** Id of the node that is being restarted, and may be down on our account. */
+  readonly at: string | null
+}
+
+export function newRecord({ nodes, shards }: Standing, redisPath: string | null): Record {
+  return {
+    version: 1,
+    since: new Date().toISOString(),
+    redisPath,
+    before: Object.fromEntries(nodes.flatMap(({ id, runId }) => (runId === null ? [] : [[id, runId]]))),
+    masters: shards.map(({ master }) => master.id),
+    at: null,
+  }
+}
+
+/** Keeps the record, by whoever serves it at the moment. */
+export class RecordKeeper {
+  readonly #link: KeyLink
+
+  constructor(seeds: readonly Address[], access: LinkOptions) {
+    this.#link = new KeyLink(seeds, access)
+  }
+
+  /** Null: none, or none that can be read. */
+  async read(): Promise<Record | null> {
+    const text = await this.#link.call({ timeoutMs: CALL_MS }, 'GET', ROLLING_KEY)
+    try {
+      const record = JSON.parse(String(text)) as Record | null
+      return record?.version === 1 ? record : null
+    } catch {
+      return null
+    }
+  }
+
+  /** A replica is asked to confirm it: the master that has it will be handed over soon. */
+  async write(record: Record): Promise<void> {
+    await this.#link.call({ timeoutMs: CALL_MS }, 'SET', ROLLING_KEY, JSON.stringify(record), 'PX', KEPT_MS)
+    await this.#link.call({ timeoutMs: 0 }, 'WAIT', 1, CONFIRM_MS).catch(() => {})
+  }
+
+  async clear(): Promise<void> {
+    await this.#link.call({ timeoutMs: CALL_MS }, 'DEL', ROLLING_KEY)
+  }
+
+  close(): void {
+    this.#link.close()
+  }
+}

@@ -1,0 +1,81 @@
+import type { NodeLink } from '../link.js'
+
+/** What a server was told at run time, and has forgotten by its restart unless it was written down. */
+export interface Told {
+  /** CONFIG GET *; null where it may not be asked. */
+  readonly config: ReadonlyMap<string, string> | null
+  /** ACL LIST; null where it may not be asked. */
+  readonly users: readonly string[] | null
+}
+
+/** Kept by the server itself, and never the same after a restart; or given by whoever starts it. */
+const OWN = new Set(['dir', 'logfile', 'pidfile', 'daemonize', 'supervised', 'replicaof', 'slaveof'])
+
+export async function toldTo(link: NodeLink): Promise<Told> {
+  const [config, users] = await Promise.all([
+    link.reply('CONFIG', 'GET', '*').catch(() => null),
+    link.reply('ACL', 'LIST').catch(() => null),
+  ])
+  const pairs = config as string[] | null
+  return {
+    config:
+      pairs &&
+      new Map(
+        pairs.flatMap((name, i) => (i % 2 === 0 ? [[name, pairs[i + 1] ?? ''] as [string, string]] : [])),
+      ),
+    users: users as string[] | null,
+  }
+}
+
+/** Names of settings, and `user NAME`, that a restart has changed. */
+export interface Lost {
+  readonly settings: ReadonlyMap<string, string>
+  readonly users: readonly string[]
+}
+
+/**
+ * What was told at run time and is gone.
+ * @param upgrade given when the server is another one than before, which may have other defaults and write users in another way:
+ *   then a setting counts only if it was not at the default of the old one, as far as those are known
+ */
+export function lostBy(
+  before: Told,
+  after: Told,
+  upgrade: { readonly defaults: ReadonlyMap<string, string> | null } | null,
+): Lost {
+  const settings = new Map<string, string>()
+  for (const [name, value] of before.config ?? []) {
+    const now = after.config?.get(name)
+    if (now === undefined || now === value || OWN.has(name)) continue
+    if (upgrade && (upgrade.defaults === null || upgrade.defaults.get(name) === value)) continue
+    settings.set(name, value)
+  }
+  const key = upgrade ? nameOfUser : (line: string) => line
+  const known = new Set((after.users ?? before.users ?? []).map(key))
+  return { settings, users: (before.users ?? []).filter((user) => !known.has(key(user))) }
+}
+
+export const namesOf = ({ settings, users }: Lost) => [
+  ...settings.keys(),
+  ...users.map((line) => `user ${nameOfUser(line)}`),
+]
+
+/** Told again, so that the node is as it was; until its next restart. What the server refuses stays lost. */
+export async function tellAgain(link: NodeLink, { settings, users }: Lost): Promise<void> {
+  for (const [name, value] of settings) await link.text('CONFIG', 'SET', name, value).catch(() => {})
+  for (const line of users) {
+    const [, name = '', ...rules] = line.split(' ')
+    await link.text('ACL', 'SETUSER', name, 'reset', ...rules).catch(() => {})
+  }
+}
+
+/** Written down, as far as the server has a file to write it to. @throws what the server says, where it has not */
+export async function writeDown(link: NodeLink): Promise<void> {
+  await link.text('CONFIG', 'REWRITE')
+  // Users are part of that file, unless they have one of their own.
+  const aclFile = (await link.reply('CONFIG', 'GET', 'aclfile')) as string[]
+  if (aclFile[1]) await link.text('ACL', 'SAVE')
+}
+
+/** `user alice on #... ~* &* +@all` */
+const nameOfUser = (line: string) => line.split(' ')[1] ?? '?'

@@ -1,0 +1,63 @@
+/** A user as a node has it. Hashes are to be compared and copied, never to be shown. */
+export interface StoredUser {
+  readonly on: boolean
+  readonly nopass: boolean
+  readonly hashes: readonly string[]
+  /** Keys, channels, commands and selectors, each in a form that is the same on every node. */
+  readonly rules: ReadonlySet<string>
+}
+
+/** Rules that say nothing beyond what holds anyway, and that some servers tell and others do not. */
+const SILENT = new Set(['on', 'off', 'nopass', 'sanitize-payload', 'resetchannels', 'resetkeys', '-@all'])
+
+/** Reads the lines of ACL LIST: `user NAME on #hash ~keys &channels -@all +command (selector)`. */
+export function parseUsers(lines: readonly string[]): ReadonlyMap<string, StoredUser> {
+  return new Map(
+    lines.map((line) => {
+      const [, name = '', ...words] = wordsOf(line)
+      const hashes = words.filter((word) => word.startsWith('#')).map((word) => word.slice(1))
+      return [
+        name,
+        {
+          on: words.includes('on'),
+          nopass: words.includes('nopass'),
+          hashes: hashes.sort(),
+          rules: normalRules(words.filter((word) => !word.startsWith('#'))),
+        },
+      ]
+    }),
+  )
+}
+
+/** Rules without an order: each process tells them in one of its own, and in that of selectors too. */
+export function normalRules(rules: readonly string[]): ReadonlySet<string> {
+  return new Set(
+    rules
+      .filter((rule) => !SILENT.has(rule))
+      .map((rule) =>
+        rule.startsWith('(') ? `(${[...normalRules(rule.slice(1, -1).split(' '))].sort().join(' ')})` : rule,
+      ),
+  )
+}
+
+/** Split at spaces, but not within a selector. */
+const wordsOf = (line: string) => line.match(/\([^)]*\)|[^\s()]+/g) ?? []
+
+/** How rules differ from those that are wanted; undefined where they do not. */
+export function differenceOf(
+  { rules }: Pick<StoredUser, 'rules'>,
+  wanted: ReadonlySet<string>,
+): { readonly missing: readonly string[]; readonly beyond: readonly string[] } | undefined {
+  const missing = [...wanted].filter((rule) => !rules.has(rule)).sort()
+  const beyond = [...rules].filter((rule) => !wanted.has(rule)).sort()
+  return missing.length + beyond.length === 0 ? undefined : { missing, beyond }
+}
+
+/** All that there is to a user, passwords and all, in a form that is the same on nodes that have it alike. */
+export function textOf({ on, nopass, hashes, rules }: StoredUser): string {
+  return [on ? 'on' : 'off', ...(nopass ? ['nopass'] : []), ...hashes, ...[...rules].sort()].join(' ')
+}
+
+export function isSameUser(one: StoredUser | undefined, other: StoredUser | undefined): boolean {
+  return (one && textOf(one)) === (other && textOf(other))
+}

@@ -1,0 +1,98 @@
+import type { Use } from './use.js'
+
+/**
+ * What is done with the nodes of a cluster (`src/cluster`, `src/check`, `src/drill`). A tool that sends another command needs a
+ * line here: test/cluster/rights.test.ts reads what they send.
+ */
+
+export const OBSERVING = {
+  commands: {
+    info: 'status, metrics, all tools: how a node is',
+    'cluster|info': 'status, metrics: whether it serves',
+    'cluster|nodes': 'all tools: who there is, and who owns what',
+  },
+} satisfies Use
+
+export const CHECKING = {
+  commands: {
+    'config|get': 'check: settings; drill: cluster-node-timeout',
+    time: 'check: clocks',
+    'acl|list': 'check, users: whether users are the same on all nodes',
+    'cluster|countkeysinslot': 'check, fix: keys that are not where they belong',
+    bgsave: 'what check advises where the last one failed',
+    bgrewriteaof: 'the same',
+  },
+} satisfies Use
+
+/** `cluster fix`: also keys of others, and with the values of those that are on two nodes. */
+export const MENDING = {
+  commands: {
+    dbsize: 'whether a node is empty',
+    'cluster|getkeysinslot': 'which keys a slot has',
+    'cluster|setslot': 'open and close slots',
+    'cluster|bumpepoch': 'a claim that counts',
+    'cluster|forget': '--forget',
+    asking: 'speak to the end of a move that does not own the slot',
+    migrate: 'move keys',
+    'restore-asking': 'what MIGRATE sends to the other end, as the same user',
+    restore: 'the same, to a server that is no cluster node',
+    exists: 'keys that are on both sides',
+    unlink: 'a copy that nobody uses; keys of a drill',
+    'memory|usage': 'keys too big to be moved in one go',
+    type: 'compare keys that are on both sides',
+    pexpiretime: 'compare their times to live',
+    dump: 'compare streams and types of modules',
+    get: 'compare texts',
+    lrange: 'compare lists',
+    smembers: 'compare sets',
+    hgetall: 'compare hashes',
+    zrange: 'compare sorted sets',
+  },
+} satisfies Use
+
+/** Bringing nodes together, and waiting until they are ready. */
+export const FORMING = {
+  commands: {
+    'cluster|meet': 'introduce nodes to each other',
+    'cluster|myid': 'which node it is',
+    'cluster|set-config-epoch': 'each master begins with an epoch of its own',
+    'cluster|addslotsrange': 'deal out slots',
+    'cluster|replicate': 'make a replica',
+    'cluster|keyslot': 'a key of each shard, to write to it',
+    set: 'whether each shard takes a write',
+    wait: 'whether its replicas take it',
+    del: 'remove it',
+  },
+} satisfies Use
+
+/** `cluster drill` on hosts of others, beside the queue that it loads. */
+export const DRILLING = {
+  commands: {
+    'cluster|failover': 'hand a shard to its replica',
+    role: 'whether it has it',
+    'client|kill': 'have a replica link up anew',
+    shutdown: 'end a node',
+    'debug|sleep': 'freeze a node, where enable-debug-command permits it',
+    ping: 'whether a node is back',
+    srem: 'take the queue of the drill from the list',
+  },
+} satisfies Use
+
+export const GIVING_RIGHTS = {
+  commands: {
+    'acl|setuser': 'users apply',
+    'acl|save': 'users apply: where there is an aclfile',
+    'acl|dryrun': 'users apply: whether the operator could switch the default user on again',
+    'config|set': 'users apply: masteruser, masterauth; commands that check advises',
+    'config|rewrite': 'users apply: where there is none; settings that are to last',
+  },
+} satisfies Use
+
+/** A replica with its master, as `masteruser`. */
+export const REPLICATING = {
+  commands: {
+    ping: 'the first word of a replica',
+    replconf: 'what it can do, and how far it is',
+    psync: 'take over the data, and all that follows',
+  },
+} satisfies Use

@@ -1,0 +1,11 @@
+-- Pauses a partition, or lets it go on.
+-- KEYS   1 paused  2 never
+-- ARGV   1 wake channel  2 '1' to pause, '0' to go on
+-- Output nothing
+-- Atomic The wake has every consumer look at the partition again (queue/consumer.ts).
+if ARGV[2] == '1' then
+  redis.call('SET', KEYS[1], '1')
+else
+  redis.call('DEL', KEYS[1])
+  redis.call('SPUBLISH', ARGV[1], 's')
+end

@@ -1,0 +1,446 @@
+import { createHash } from 'node:crypto'
+import { cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { checkCluster } from '../../src/check/index.js'
+import { Crc64 } from '../../src/cluster/backup/crc64.js'
+import { RESTORE_KEY } from '../../src/cluster/backup/marker.js'
+import { openSnapshot } from '../../src/cluster/backup/snapshot.js'
+import {
+  type BackupManifest,
+  BackupRefusedError,
+  backupCluster,
+  type LocalCluster,
+  type NodeView,
+  RestoreIncompleteError,
+  RestoreRefusedError,
+  restoreCluster,
+  verifyBackup,
+} from '../../src/cluster/index.js'
+import { withLink } from '../../src/cluster/link.js'
+import { slotOf, tagForSlot } from '../../src/keys/slots.js'
+import { shardq } from '../helpers/cli.js'
+import { contentsOf } from '../helpers/contents.js'
+import { tell, tellAll } from '../helpers/nodes.js'
+import { openCluster } from '../helpers/own-cluster.js'
+import { tempDir } from '../helpers/temp-dir.js'
+import { until } from '../helpers/until.js'
+
+/** So that keys of some kB are copied in pieces already. */
+const SMALL = { bigKeyBytes: 20_000 }
+
+let source: LocalCluster
+let three: LocalCluster
+let four: LocalCluster
+let disposals: (() => Promise<void>)[] = []
+/** A backup of `source`, and what was in it then. */
+let backup: string
+let written: Map<string, string>
+let disposeFolder: () => Promise<void>
+
+beforeAll(async () => {
+  const opened = await Promise.all([
+    openCluster(),
+    openCluster(),
+    openCluster({ masters: 4, replicasPerMaster: 0 }),
+  ])
+  disposals = opened.map(({ dispose }) => dispose)
+  ;[source, three, four] = opened.map(({ cluster }) => cluster) as [LocalCluster, LocalCluster, LocalCluster]
+  await fill()
+  const folder = join(source.dataDir, '..', 'backups')
+  disposeFolder = () => rm(folder, { recursive: true, force: true })
+  backup = join(folder, 'one')
+  written = await contentsOf(source.seeds)
+  await backupCluster(source.seeds, backup)
+})
+afterAll(async () => {
+  await disposeFolder?.()
+  await Promise.all(disposals.map((dispose) => dispose()))
+})
+
+const mastersOf = async (cluster: LocalCluster) =>
+  (await cluster.status()).nodes.filter(({ role }) => role === 'master')
+
+async function ownerOf(cluster: LocalCluster, key: string): Promise<NodeView> {
+  const slot = slotOf(key)
+  const owner = (await mastersOf(cluster)).find(({ slots }) => slots.some(([a, b]) => a <= slot && slot <= b))
+  if (!owner) throw new Error(`nobody owns ${key}`)
+  return owner
+}
+
+/** Some hundred keys: every type, small and in pieces, with and without a time to live, names that are no text. */
+async function fill(): Promise<void> {
+  const nodes = await mastersOf(source)
+  const hour = Date.now() + 3_600_000
+  const numbers = Array.from({ length: 300 }, (_, i) => i)
+  for (const node of nodes)
+    await withLink(node, { timeoutMs: 10_000 }, async (link) => {
+      const here = (key: string) => node.slots.some(([a, b]) => a <= slotOf(key) && slotOf(key) <= b)
+      const put = (command: string, key: string, ...args: (string | number)[]) =>
+        here(key) ? link.text(command, key, ...args) : undefined
+      for (const i of numbers) {
+        await put('SET', `string:${i}`, `value ${i}`, ...(i % 3 === 0 ? ['PXAT', hour + i] : []))
+        await put('RPUSH', `list:${i}`, 'a', 'b', i)
+        await put('HSET', `hash:${i}`, 'f', i, 'g', 'x')
+        await put('SADD', `set:${i}`, 'one', 'two', `three ${i}`)
+        await put('ZADD', `zset:${i}`, 0.1 + i, 'a', '-inf', 'b')
+        if (i % 2 === 0) await put('PEXPIREAT', `hash:${i}`, hour + i * 7)
+      }
+      const many = Array.from({ length: 3_000 }, (_, i) => `element number ${i}`)
+      await put('SET', 'big:string', 'x'.repeat(50_000))
+      await put('RPUSH', 'big:list', ...many)
+      await put('SADD', 'big:set', ...many)
+      await put('HSET', 'big:hash', ...many.flatMap((name, i) => [name, i]))
+      await put('ZADD', 'big:zset', ...many.flatMap((name, i) => [i / 3, name]))
+      await put('PEXPIREAT', 'big:hash', hour)
+      await put('XADD', 'stream', '1-1', 'field', 'value')
+      await (here('stream') ? link.text('XGROUP', 'CREATE', 'stream', 'group', '0') : undefined)
+      await put('SET', 'over', 'soon', 'PX', 1)
+      const bytes = Buffer.from([0, 255, 10, 13, 32])
+      if (node.slots.some(([a, b]) => a <= slotOfBytes(bytes) && slotOfBytes(bytes) <= b))
+        await link.bytes('SET', bytes, bytes)
+      await link.text('FUNCTION', 'LOAD', LIBRARY)
+    })
+}
+
+const slotOfBytes = (key: Buffer) => slotOf(key as unknown as string)
+const LIBRARY = "#!lua name=lib\nredis.register_function('answer', function() return 42 end)"
+
+async function empty(cluster: LocalCluster): Promise<void> {
+  for (const { port } of await mastersOf(cluster)) await tellAll(port, [['FLUSHALL'], ['FUNCTION', 'FLUSH']])
+}
+
+describe('a backup', () => {
+  it('has one file of each owner, says what is in it, and is for its owner alone', async () => {
+    const text = await readFile(join(backup, 'backup.json'), 'utf8')
+    const manifest = JSON.parse(text) as BackupManifest
+    const { currentEpoch } = await source.status()
+    expect(manifest).toMatchObject({ version: 1, epoch: { before: currentEpoch, after: currentEpoch } })
+    expect(manifest.settings).toMatchObject({ 'maxmemory-policy': 'noeviction', appendonly: 'yes' })
+    expect(text).not.toContain('requirepass')
+    expect(manifest.shards.map(({ file }) => file)).toEqual([
+      'shard-0.rdb',
+      'shard-5461.rdb',
+      'shard-10923.rdb',
+    ])
+    expect(manifest.shards.every(({ checksummed, keys, expiring }) => checksummed && keys > expiring)).toBe(
+      true,
+    )
+    expect((await readdir(backup)).sort()).toEqual(
+      ['backup.json', 'users.acl', ...manifest.shards.map(({ file }) => file)].sort(),
+    )
+    for (const file of await readdir(backup))
+      expect((await stat(join(backup, file))).mode & 0o077, file).toBe(0)
+    const report = await verifyBackup(backup)
+    expect(report.faults).toEqual([])
+    expect(report.files.reduce((sum, { keys }) => sum + keys, 0)).toBe(written.size)
+  })
+
+  it('writes over nothing, and clears away what one that was killed has left', async () => {
+    await expect(backupCluster(source.seeds, backup)).rejects.toThrow(/a backup is here already/)
+    const dir = await tempDir()
+    await writeFile(join(dir, 'letters.txt'), 'dear')
+    await expect(backupCluster(source.seeds, dir)).rejects.toThrow(/it holds other things \(letters.txt\)/)
+    expect(await readdir(dir)).toEqual(['letters.txt'])
+    const left = join(dir, 'left')
+    await mkdir(left)
+    await writeFile(
+      join(left, 'backup.partial'),
+      JSON.stringify({ pid: process.pid, stamp: 'of another time' }),
+    )
+    await writeFile(join(left, 'shard-7.rdb'), 'half of it')
+    await expect(verifyBackup(left)).rejects.toThrow(/one that was not finished/)
+    const { manifest } = await backupCluster(source.seeds, left)
+    expect(manifest.shards).toHaveLength(3)
+    expect(await readdir(left)).not.toContain('shard-7.rdb')
+  })
+
+  it('counts for no WAIT, and leaves nothing on the server when it is ended', async () => {
+    const [node] = await mastersOf(four)
+    if (!node) throw new Error('no master')
+    await tell(node.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', 1)
+    const ending = new AbortController()
+    const opening = openSnapshot(node, { signal: ending.signal })
+    const connected = () => tell(node.port, 'INFO', 'replication')
+    await until('it is connected', connected, (info) => info.includes('connected_slaves:1'))
+    const own = `{${tagForSlot(node.slots[0]?.[0] ?? 0)}}w`
+    expect(
+      await tellAll(node.port, [
+        ['SET', own, 1],
+        ['WAIT', 1, 50],
+        ['DEL', own],
+      ]),
+    ).toEqual(['OK', '0', '1'])
+    ending.abort()
+    await expect(opening).rejects.toThrow(/interrupted/)
+    await until('it is gone', connected, (info) => info.includes('connected_slaves:0'))
+    await tell(node.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', 0)
+  })
+})
+
+it('takes it from servers that save to their disk first as well (repl-diskless-sync no)', async () => {
+  for (const { port } of await mastersOf(four)) await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'no')
+  const to = join(await tempDir(), 'to')
+  await backupCluster(four.seeds, to)
+  expect((await verifyBackup(to, { load: false })).faults).toEqual([])
+  for (const { port } of await mastersOf(four)) await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'yes')
+})
+
+describe('no backup of a cluster that is not sound', () => {
+  const refused = async (cluster: LocalCluster, why: RegExp) => {
+    const to = join(await tempDir(), 'to')
+    const failure = await backupCluster(cluster.seeds, to, {
+      ...{ agreeMs: 0, tries: 1, timeoutMs: 1_000 },
+    }).catch((error) => error)
+    expect(failure).toBeInstanceOf(BackupRefusedError)
+    expect(failure.message).toMatch(why)
+    await expect(readdir(to)).rejects.toThrow(/ENOENT/)
+  }
+
+  it('an open slot; a key where its owner is not; an owner that does not answer; a half filled cluster', async () => {
+    const [a, b] = await mastersOf(four)
+    if (!a || !b) throw new Error('no masters')
+    const slot = a.slots[0]?.[0] ?? 0
+    await tell(a.port, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', b.id)
+    await refused(four, new RegExp(`slot ${slot} is open \\(migrating on`))
+    await tell(a.port, 'CLUSTER', 'SETSLOT', slot, 'STABLE')
+
+    const key = `{${tagForSlot(slot)}}stray`
+    await tell(b.port, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', a.id)
+    await tellAll(b.port, [['ASKING'], ['SET', key, 1]])
+    await tell(b.port, 'CLUSTER', 'SETSLOT', slot, 'STABLE')
+    await refused(four, new RegExp(`keys of slots that it does not own \\(${slot}\\)`))
+    await tell(b.port, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', a.id)
+    await tellAll(b.port, [['ASKING'], ['DEL', key]])
+    await tell(b.port, 'CLUSTER', 'SETSLOT', slot, 'STABLE')
+
+    const keeper = await ownerOf(four, RESTORE_KEY)
+    await tell(keeper.port, 'HSET', RESTORE_KEY, 'backup', 'another', 'folder', '/b', 'begunAt', 'today')
+    await refused(four, /a restore into this cluster is not complete/)
+    await expect(restoreCluster(backup, four.seeds)).rejects.toThrow(
+      /a restore of another backup \(\/b, begun today\)/,
+    )
+    await tell(keeper.port, 'DEL', RESTORE_KEY)
+
+    await four.freezeNode(a.port)
+    await refused(four, /does not answer|cluster_state:fail/)
+    await four.resumeNode(a.port)
+    await four.waitUntilReady()
+  })
+
+  it('slots that move meanwhile: refused, or begun anew', async () => {
+    const [a, b] = await mastersOf(four)
+    if (!a || !b) throw new Error('no masters')
+    const slot = a.slots[0]?.[0] ?? 0
+    const move = async (from: NodeView, to: NodeView) => {
+      for (const { port } of [to, from]) await tell(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
+      await tell(to.port, 'CLUSTER', 'BUMPEPOCH')
+    }
+    /** The last snapshot begins a second after the others, so that there is time to do something meanwhile. */
+    await tell(b.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', 1)
+    const during = async (options: { tries?: number }, act: () => Promise<void>) => {
+      let acting: Promise<void> | undefined
+      const to = join(await tempDir(), 'to')
+      const report = backupCluster(four.seeds, to, {
+        ...options,
+        onProgress: ({ state }) => {
+          if (state === 'begun') acting ??= act()
+        },
+      })
+      return report.finally(() => acting)
+    }
+    await expect(during({ tries: 1 }, () => move(a, b))).rejects.toThrow(BackupRefusedError)
+    const { tries, manifest } = await during({}, () => move(b, a))
+    expect(tries).toBe(2)
+    expect(manifest.shards).toHaveLength(4)
+    await tell(b.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', 0)
+    await four.waitUntilReady()
+  })
+})
+
+describe('a backup that is damaged is found out, and not restored', () => {
+  const edit = async (dir: string, change: (manifest: { shards: { [name: string]: unknown }[] }) => void) => {
+    const manifest = JSON.parse(await readFile(join(dir, 'backup.json'), 'utf8'))
+    change(manifest)
+    await writeFile(join(dir, 'backup.json'), JSON.stringify(manifest))
+  }
+  /** As somebody would who has all checksums right. */
+  const rewrite = async (dir: string, index: number, bytes: Buffer) => {
+    const crc = new Crc64()
+    crc.update(bytes.subarray(0, -8))
+    crc.digest().copy(bytes, bytes.length - 8)
+    await edit(dir, ({ shards }) => {
+      Object.assign(shards[index] ?? {}, {
+        bytes: bytes.length,
+        sha256: createHash('sha256').update(bytes).digest('hex'),
+      })
+    })
+    return bytes
+  }
+  const FIRST = 'shard-0.rdb'
+  const DAMAGES: readonly (readonly [
+    what: string,
+    damage: (dir: string) => Promise<unknown>,
+    found: RegExp,
+  ])[] = [
+    ['a file that is cut off', (dir) => truncate(join(dir, FIRST), 500), /it has 500 bytes/],
+    ['a file that is missing', (dir) => rm(join(dir, FIRST)), /shard-0.rdb: it is not there/],
+    [
+      'a byte that is another',
+      async (dir) => {
+        const bytes = await readFile(join(dir, FIRST))
+        bytes.writeUInt8((bytes[400] ?? 0) ^ 1, 400)
+        await writeFile(join(dir, FIRST), bytes)
+      },
+      /CRC64/,
+    ],
+    [
+      'files that have changed places',
+      (dir) =>
+        edit(dir, ({ shards: [a = {}, b = {}] }) => {
+          const { slots } = a
+          Object.assign(a, { slots: b.slots })
+          Object.assign(b, { slots })
+        }),
+      /which is not one of its slots/,
+    ],
+    [
+      'an RDB of a later format',
+      async (dir) => {
+        const bytes = await readFile(join(dir, FIRST))
+        bytes.write('0099', 5)
+        await writeFile(join(dir, FIRST), await rewrite(dir, 0, bytes))
+      },
+      /cannot read it: Can't handle RDB format version 99/,
+    ],
+    [
+      'another number of keys',
+      (dir) => edit(dir, ({ shards: [shard = {}] }) => Object.assign(shard, { keys: 7 })),
+      /and was backed up with 7/,
+    ],
+    [
+      'slots that are in no file',
+      (dir) => edit(dir, ({ shards: [shard = {}] }) => Object.assign(shard, { slots: [[0, 100]] })),
+      /5360 slots are in none of its files/,
+    ],
+    [
+      'a manifest of a later version',
+      (dir) => edit(dir, (manifest) => Object.assign(manifest, { version: 2 })),
+      /a backup of format 2/,
+    ],
+    [
+      'a manifest that is cut off',
+      (dir) => truncate(join(dir, 'backup.json'), 200),
+      /backup.json is damaged/,
+    ],
+    ['no manifest', (dir) => rm(join(dir, 'backup.json')), /there is no backup.json/],
+  ]
+  it.each(DAMAGES)('%s', async (_, damage, found) => {
+    const dir = join(await tempDir(), 'damaged')
+    await cp(backup, dir, { recursive: true })
+    await damage(dir)
+    const faults = await verifyBackup(dir).then(
+      (report) => report.faults.join(),
+      (error: Error) => error.message,
+    )
+    expect(faults).toMatch(found)
+    if (found.source.includes('not one of its slots')) return // Put by slot, such keys come home all the same.
+    await expect(restoreCluster(dir, three.seeds)).rejects.toThrow(found)
+    for (const { port } of await mastersOf(three))
+      expect(await tell(port, 'SCAN', 0, 'COUNT', 1000)).toBe('0,')
+  })
+})
+
+describe('a restore', () => {
+  it('brings every key to three and to four masters, with its exact time to live', async () => {
+    for (const cluster of [three, four]) {
+      await empty(cluster)
+      const report = await restoreCluster(backup, cluster.seeds, SMALL)
+      expect(await contentsOf(cluster.seeds)).toEqual(written)
+      expect(report).toMatchObject({ resumed: false, keys: written.size })
+      for (const { port } of await mastersOf(cluster))
+        expect(await tell(port, 'FCALL', 'answer', 0)).toBe('42')
+    }
+  })
+
+  it('writes over nothing: a cluster that has a key is named, with the key', async () => {
+    await empty(four)
+    const { port } = await ownerOf(four, 'mine')
+    await tell(port, 'SET', 'mine', 'dear')
+    const failure = await restoreCluster(backup, four.seeds).catch((error) => error)
+    expect(failure).toBeInstanceOf(RestoreRefusedError)
+    expect(failure.message).toContain(`127.0.0.1:${port} is not empty: it has mine`)
+    expect(await contentsOf(four.seeds)).toEqual(new Map([['mine', 'string -1 64656172']]))
+  })
+
+  it('goes on where it ended; a key that somebody has changed since is not written over', async () => {
+    await empty(four)
+    const ending = new AbortController()
+    const interrupted = restoreCluster(backup, four.seeds, {
+      ...SMALL,
+      signal: ending.signal,
+      onProgress: ({ state }) => state === 'restored' && ending.abort(),
+    })
+    await expect(interrupted).rejects.toThrow(RestoreIncompleteError)
+    const partly = (await contentsOf(four.seeds)).size
+    expect(partly).toBeGreaterThan(100)
+    expect(partly).toBeLessThan(written.size)
+
+    // As after a kill in the middle of a key that is copied in pieces.
+    const big = await ownerOf(four, 'big:set')
+    const { findings } = await checkCluster(four.seeds)
+    expect(findings.map(({ check }) => check)).toContain('restore-unfinished')
+    const keeper = await ownerOf(four, RESTORE_KEY)
+    await tell(keeper.port, 'HSET', RESTORE_KEY, 'partial', Buffer.from('big:set').toString('hex'))
+    await tellAll(big.port, [
+      ['DEL', 'big:set'],
+      ['SADD', 'big:set', 'element number 1'],
+    ])
+
+    const changed = [...(await contentsOf(four.seeds)).keys()].find((key) => key.startsWith('list:')) ?? ''
+    const { port } = await ownerOf(four, changed)
+    await tell(port, 'RPUSH', changed, 'by a worker')
+    const failure = await restoreCluster(backup, four.seeds, SMALL).catch((error) => error)
+    expect(failure).toBeInstanceOf(RestoreIncompleteError)
+    expect(failure.message).toContain(`${changed} on 127.0.0.1:${port} differs from the backup`)
+    await tell(port, 'RPOP', changed)
+
+    const report = await restoreCluster(backup, four.seeds, SMALL)
+    expect(report.resumed).toBe(true)
+    expect(report.files[0]?.found).toBeGreaterThan(100)
+    expect(await contentsOf(four.seeds)).toEqual(written)
+  })
+
+  it('on the command line: backup, verify, restore into a cluster of its own making', async () => {
+    const cwd = await tempDir()
+    const to = join(cwd, 'by hand')
+    const { nodes } = await source.status()
+    const made = await shardq(['cluster', 'backup', '--to', to, '--node', `127.0.0.1:${nodes[0]?.port}`], {
+      cwd,
+    })
+    expect(made).toMatchObject({ code: 0, stderr: '' })
+    expect(made.stdout).toMatch(/✅ 1,\d{3} keys of (Redis|Valkey) [\d.]+, epoch \d+ before and after/)
+    expect((await shardq(['cluster', 'backup'], { cwd })).code).toBe(2)
+
+    const verified = await shardq(['cluster', 'backup', 'verify', to, '--json'], { cwd })
+    expect(verified.code).toBe(0)
+    expect(JSON.parse(verified.stdout)).toMatchObject({ ok: true, faults: [] })
+    await truncate(join(to, 'shard-0.rdb'), 10)
+    const damaged = await shardq(['cluster', 'backup', 'verify', to, '--no-load'], { cwd })
+    expect(damaged.code).toBe(1)
+    expect(damaged.stdout).toMatch(/✗ shard-0.rdb: it has 10 bytes/)
+
+    await empty(four)
+    const target = `127.0.0.1:${(await mastersOf(four))[0]?.port}`
+    const restored = await shardq(['cluster', 'restore', '--from', backup, '--node', target, '--json'], {
+      cwd,
+    })
+    expect(restored.code).toBe(0)
+    expect(JSON.parse(restored.stdout)).toMatchObject({ masters: 4, keys: written.size, resumed: false })
+    const none = await shardq(['cluster', 'restore', '--from', to, '--masters', '3', '--data-dir', 'new'], {
+      cwd,
+    })
+    expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining('it has 10 bytes') })
+    expect(await readdir(cwd)).toEqual(['by hand'])
+  })
+})

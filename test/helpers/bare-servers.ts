@@ -1,0 +1,27 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { type Address, ensureServer, freePorts, type Settings } from '../../src/cluster/index.js'
+import { discardProcess, startNode } from '../../src/cluster/node.js'
+import { CONFIG_FILE, clusterNodeConfig } from '../../src/cluster/node-config.js'
+import { tempDir } from './temp-dir.js'
+
+/** Servers of this machine that could be nodes of a cluster, and are of none; ended when the test finishes. */
+export async function bareServers(count: number, settings: Settings = {}): Promise<Address[]> {
+  const [server, folder, ports] = await Promise.all([ensureServer(), tempDir(), freePorts(count)])
+  return Promise.all(
+    ports.map(async (port) => {
+      const dir = join(folder, `node_${port}`)
+      await mkdir(dir)
+      await writeFile(join(dir, CONFIG_FILE), clusterNodeConfig({ port, dir, profile: 'queue', settings }))
+      const password = settings.requirepass
+      const place = { port, dir, access: password === undefined ? {} : { password } }
+      const process = await startNode(server, place)
+      onTestFinished(async () => {
+        await discardProcess(process)
+        await rm(dir, { recursive: true, force: true })
+      })
+      return { host: '127.0.0.1', port }
+    }),
+  )
+}
