@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import {
+  allPorts,
   DEFAULT_DATA_DIR,
   type Manifest,
   nodeDir,
@@ -65,17 +66,17 @@ export async function stopCluster(options: StopOptions = {}): Promise<StopReport
     nodes.push(...stopped)
   }
   nodes.sort((a, b) => a.port - b.port)
-  if (remove) await removeCluster(dataDir, manifest.ports)
+  if (remove) await removeCluster(dataDir, allPorts(manifest))
   return { dataDir, found: true, removed: remove, nodes }
 }
 
 /** Where certificates or password are gone, nodes refuse us; then they are ended by signals, as those that are frozen. */
 function placesToStop(dataDir: string, manifest: Manifest): NodePlace[] {
   try {
-    return nodePlaces(dataDir, manifest)
+    return nodePlaces(dataDir, manifest, allPorts(manifest))
   } catch (error) {
     if (!(error instanceof DataDirError)) throw error
-    return manifest.ports.map((port) => ({ port, dir: nodeDir(dataDir, port), access: {} }))
+    return allPorts(manifest).map((port) => ({ port, dir: nodeDir(dataDir, port), access: {} }))
   }
 }
 

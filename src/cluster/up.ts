@@ -15,6 +15,7 @@ import { ensureServer, type RedisServer } from './find-server.js'
 import { formCluster, slotRanges } from './form.js'
 import type { ClusterStatus } from './inspect.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
+import { clearUnsettled } from './membership/unsettled.js'
 import { discardProcess, type NodePlace, probeNode, startNode, stopNode } from './node.js'
 import { checkPortsFree } from './ports.js'
 import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
@@ -132,6 +133,7 @@ async function revive(
 
   if (down.length === 0) {
     options.onStep?.({ step: 'running', ports: manifest.ports })
+    await clearUnsettled(dataDir)
     const status = await withLinks(places, (links) => waitUntilAgreed(links, readyOptions(options)))
     return done('running', status, null)
   }
@@ -144,6 +146,7 @@ async function revive(
     )
     await startNodes(server, down, ours, options)
     for (const [port, identity] of ours) running.set(port, identity)
+    await clearUnsettled(dataDir)
     const status = await withLinks(places, (links) => waitUntilReady(links, readyOptions(options)))
     return done('restarted', status, server)
   } catch (error) {
