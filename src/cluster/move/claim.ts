@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type NodeView, parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
 import { dropCopies } from './copies.js'
+import { takeLead } from './epoch.js'
 import { expectClosed, expectOwner } from './expect.js'
 import { forgetKeys } from './leave.js'
 import type { Nodes } from './nodes.js'
@@ -36,13 +37,10 @@ export async function claimCopies(
   const big = copies.some(({ bytes }) => bytes > PIECE_BYTES)
   const before = big ? await dropLazily(nodes, from) : undefined
   try {
+    await takeLead(nodes, to, masters)
     await expectUnchanged(nodes, claimed, masters)
     // Not as one who imports it, who would tell all nodes at once: the old owner is to hear it from us (leave.ts).
-    await Promise.all([
-      nodes.text(to, 'CLUSTER', 'BUMPEPOCH'),
-      nodes.setSlot(to, slot, 'STABLE'),
-      nodes.setSlot(to, slot, 'NODE', to.id),
-    ])
+    await Promise.all([nodes.setSlot(to, slot, 'STABLE'), nodes.setSlot(to, slot, 'NODE', to.id)])
     await forgetKeys(nodes, claimed, copies)
     await settle(nodes, claimed, masters)
   } finally {
