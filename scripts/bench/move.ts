@@ -118,6 +118,7 @@ async function measure(cluster: LocalCluster): Promise<Measured[]> {
     return answer
   }
   try {
+    for (const _ of places) await once(prober, 'message')
     await queue.connect()
     let depth = 0
     for (const next of DEPTHS.filter((each) => each <= most)) {
