@@ -23,6 +23,7 @@ export const PAGES = [
   'docs/protocol.md',
   'docs/security.md',
   'docs/users.md',
+  'docs/upgrading.md',
   ...DECISIONS,
   ...RUNBOOKS,
 ]
