@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import type { ConnectionOptions, NodeAddress } from '../connection/options.js'
+import { accessOf } from '../connection/target.js'
 import { slotOf } from '../keys/slots.js'
 import type { BenchClient, WorkOptions } from './client.js'
 
@@ -23,12 +24,7 @@ interface List {
 export async function open(connection: ConnectionOptions, name: string): Promise<BenchClient> {
   const sockets: Redis[] = []
   const socketTo = (address: NodeAddress): Redis => {
-    const { username, password } = connection
-    const redis = new Redis({
-      ...address,
-      ...(username === undefined ? {} : { username }),
-      ...(password === undefined ? {} : { password }),
-    })
+    const redis = new Redis({ ...address, ...accessOf(connection) })
     sockets.push(redis)
     return redis
   }

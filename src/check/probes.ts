@@ -4,6 +4,7 @@ import { RESTORE_KEY } from '../cluster/backup/marker.js'
 import type { LinkOptions } from '../cluster/link.js'
 import { isForbidden } from '../cluster/replies.js'
 import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../cluster/slots.js'
+import { TlsError } from '../errors.js'
 import { type HostFacts, hostFacts } from './host.js'
 import { type Knock, knock } from './knock.js'
 import { type Reader, type Restore, withReader } from './reader.js'
@@ -93,7 +94,11 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
 
   const missed = sight.members.filter(({ live, missedBy }) => live && missedBy.length > 0)
   const [knocks, bus, host] = await Promise.all([
-    byName(sight.silent, ({ address }) => knock(address, options)),
+    // Of TLS that does not come about, the reason is known already.
+    byName(
+      sight.silent.filter(({ error }) => !(error instanceof TlsError)),
+      ({ address }) => knock(address, options),
+    ),
     byName(missed, async ({ line, live }) => {
       const address = { host: live?.address.host ?? line.host, port: line.busPort }
       return ['silence', 'hang-up', 'answer'].includes((await knock(address, busOptions(options))).behind)

@@ -1,7 +1,8 @@
 import type { TLSSocket, ConnectionOptions as TlsOptions } from 'node:tls'
 import { Redis } from 'ioredis'
-import { hungUpForTls, tellingTls, tlsErrorOf } from '../connection/tls-fault.js'
-import { ShardqError, TlsError } from '../errors.js'
+import { withoutCommand } from '../connection/replies.js'
+import { type Party, tellingTls, tlsBehind } from '../connection/tls-fault.js'
+import { ShardqError } from '../errors.js'
 import { isRefusal, refusalOf } from '../rights/refusal.js'
 import { NodeUnreachableError } from './errors.js'
 
@@ -42,24 +43,24 @@ export class NodeLink {
   private constructor(
     readonly address: Address,
     private readonly redis: Redis,
-    private readonly options: { readonly tls: boolean; readonly timeoutMs: number },
+    private readonly party: Party,
   ) {
     redis.on('error', (error: Error) => {
-      this.#broke ??= error
+      this.#broke ??= withoutCommand(error)
     })
   }
 
   /** @throws NodeUnreachableError when nothing answers within the time-out, AuthenticationError, TlsError */
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
-    const tls = Boolean(options.tls)
     const { host, port } = reachedAt(address, options)
+    const tls = options.tls === true ? {} : options.tls || undefined
     const redis = new Redis({
       host,
       port,
       ...(options.username === undefined ? {} : { username: options.username }),
       ...(options.password === undefined ? {} : { password: options.password }),
-      ...(options.tls ? { tls: options.tls === true ? {} : options.tls } : {}),
+      ...(tls === undefined ? {} : { tls }),
       protocol: 2,
       // CLIENT SETINFO (Redis 7.2): a user with few rights is refused it, and each refusal stands in ACL LOG.
       disableClientInfo: true,
@@ -73,10 +74,10 @@ export class NodeLink {
       disconnectTimeout: 0,
       maxRetriesPerRequest: 0,
     })
-    const link = new NodeLink(address, redis, { tls, timeoutMs })
+    const link = new NodeLink(address, redis, { address: { host, port }, tls, timeoutMs })
     try {
-      await tellingTls({ address: { host, port }, tls, timeoutMs }, () =>
-        redis.connect().catch((error: Error) => Promise.reject(link.#broke ?? error)),
+      await tellingTls(link.party, () =>
+        redis.connect().catch((error: Error) => Promise.reject(link.#broke ?? withoutCommand(error))),
       )
     } catch (error) {
       redis.disconnect()
@@ -106,7 +107,7 @@ export class NodeLink {
 
   /** When the certificate that the node has shown runs out, in ms since 1970; undefined without TLS. */
   get certificateEndsMs(): number | undefined {
-    if (!this.options.tls) return undefined
+    if (this.party.tls === undefined) return undefined
     const { valid_to } = (this.redis.stream as TLSSocket).getPeerCertificate()
     return valid_to === undefined ? undefined : Date.parse(valid_to)
   }
@@ -121,20 +122,14 @@ export class NodeLink {
       this.#answered = true
       return answer
     } catch (error) {
-      throw await this.#explained(error as Error)
+      throw await this.#explained(withoutCommand(error as Error))
     }
   }
 
   /** A server refuses a client certificate, or one who does not speak TLS, only after the connection has come about. */
   async #explained(error: Error): Promise<Error> {
-    const broke = error.message === 'Connection is closed.' ? this.#broke : undefined
-    const fault = broke && tlsErrorOf(nameOf(this.address), broke)
-    if (fault) return fault
-    const { tls, timeoutMs } = this.options
-    if (!tls && !this.#answered && (await hungUpForTls(this.address, broke ?? error, timeoutMs))) {
-      return new TlsError(nameOf(this.address), 'tls-only', { cause: broke ?? error })
-    }
-    return explain(this.address, error)
+    const fault = this.#answered ? undefined : await tlsBehind(this.party, this.#broke ?? error)
+    return fault ?? explain(this.address, error)
   }
 }
 

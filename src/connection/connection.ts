@@ -1,10 +1,4 @@
-import {
-  NotConnectedError,
-  QueueUnavailableError,
-  ServerTooOldError,
-  TlsError,
-  WrongModeError,
-} from '../errors.js'
+import { NotConnectedError, QueueUnavailableError, ServerTooOldError, WrongModeError } from '../errors.js'
 import { refusalOf } from '../rights/refusal.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { ConfirmedReplies } from './convoy.js'
@@ -13,7 +7,7 @@ import type { ConnectionOptions } from './options.js'
 import { concernsTopology, type Fault, faultOfReply, isCertain } from './replies.js'
 import type { Command } from './socket.js'
 import { resolveTarget } from './target.js'
-import { hungUpForTls } from './tls-fault.js'
+import { tlsBehind } from './tls-fault.js'
 import { Topology } from './topology.js'
 
 export type Outcome<Value> =
@@ -245,10 +239,8 @@ export class Connection {
   /** What will be the same the next time: asking again would only hold up the caller. */
   async #refusal(seed: Node, { kind, error }: Fault): Promise<Error | undefined> {
     if (kind === 'denied') return refusalOf(seed.name, error)
-    if (error instanceof TlsError) return error
-    if (kind !== 'lost' || resolveTarget(this.options).tls !== undefined) return undefined
-    const wantsTls = await hungUpForTls(seed.address, error, this.commandTimeoutMs)
-    return wantsTls ? new TlsError(seed.name, 'tls-only', { cause: error }) : undefined
+    const { tls } = resolveTarget(this.options)
+    return tlsBehind({ address: seed.address, tls, timeoutMs: this.commandTimeoutMs }, error)
   }
 }
 

@@ -94,3 +94,9 @@ export function concernsTopology(fault: Fault): boolean {
       return false
   }
 }
+
+/** ioredis hangs on its errors the command that failed, and who logs that of AUTH logs the password. */
+export function withoutCommand(error: Error & { command?: unknown }): Error {
+  delete error.command
+  return error
+}

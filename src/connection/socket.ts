@@ -1,7 +1,7 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { Redis, Command as RedisCommand } from 'ioredis'
 import type { NodeAddress } from './options.js'
-import { type Fault, faultOfReply } from './replies.js'
+import { type Fault, faultOfReply, withoutCommand } from './replies.js'
 import { tellingTls, tlsErrorOf } from './tls-fault.js'
 
 export type Command = readonly [name: string, ...args: (string | number | Buffer)[]]
@@ -124,7 +124,7 @@ export class NodeSocket {
     })
     this.#redis = redis
     redis.on('error', (error: Error) => {
-      this.#lastError = error
+      this.#lastError = withoutCommand(error)
     })
     let opened = false
     redis.once('end', () => {
@@ -141,9 +141,9 @@ export class NodeSocket {
           connectTimeoutMs,
         )
       })
-      await tellingTls({ address, tls: tls !== undefined, timeoutMs: connectTimeoutMs }, () =>
+      await tellingTls({ address, tls, timeoutMs: connectTimeoutMs }, () =>
         Promise.race([redis.connect(), slow]).catch((error: Error) => {
-          throw this.#lastError ?? error
+          throw this.#lastError ?? withoutCommand(error)
         }),
       )
     } catch (error) {

@@ -1,5 +1,5 @@
 import { connect as connectTcp, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'node:tls'
 import { TlsError, type TlsFault } from '../errors.js'
 import type { NodeAddress } from './options.js'
 
@@ -22,16 +22,64 @@ export function tlsErrorOf(node: string, error: unknown): TlsError | undefined {
   return fault && new TlsError(node, fault, { cause: error as Error })
 }
 
+/** A server, and how it is talked to. */
+export interface Party {
+  readonly address: NodeAddress
+  /** Undefined: in plain text. */
+  readonly tls: TlsOptions | undefined
+  readonly timeoutMs: number
+}
+
+const nameOf = ({ address: { host, port } }: Party) => `${host}:${port}`
+
+/**
+ * Runs what opens a connection, and says what is the matter where TLS is. It takes no longer than `opening` does by
+ * itself, but for the moment in which a server that hung up is asked why.
+ * @throws TlsError, or what `opening` failed with
+ */
+export async function tellingTls<T>(party: Party, opening: () => Promise<T>): Promise<T> {
+  const over = new AbortController()
+  const overdue = new Promise<never>((_, reject) => {
+    if (party.tls === undefined) return
+    const timer = setTimeout(async () => {
+      if (await speaksPlain(party, over.signal)) reject(new TlsError(nameOf(party), 'not-tls'))
+    }, party.timeoutMs / 2)
+    over.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+  })
+  try {
+    return await Promise.race([opening(), overdue])
+  } catch (error) {
+    throw (await tlsBehind(party, error)) ?? error
+  } finally {
+    over.abort()
+  }
+}
+
+/**
+ * What TLS has to do with a failure of a connection on which nothing was answered yet: the server may hang up on one who does
+ * not speak TLS, or whose certificate it does not trust, and what it says of that may be lost on the way.
+ */
+export async function tlsBehind(party: Party, error: unknown): Promise<TlsError | undefined> {
+  const known = tlsErrorOf(nameOf(party), error)
+  const { code, message } = error as NodeJS.ErrnoException
+  const hungUp = code === 'ECONNRESET' || code === 'EPIPE' || message === 'Connection is closed.'
+  if (known || !hungUp) return known
+  const signal = AbortSignal.timeout(party.timeoutMs)
+  if (party.tls !== undefined) return refusalOf(party, signal)
+  return (await speaksTls(party, signal))
+    ? new TlsError(nameOf(party), 'tls-only', { cause: error as Error })
+    : undefined
+}
+
 /** Bytes of an answer in which to look for the first word of a Redis. */
 const ENOUGH = 16
 
 /**
- * A Redis without TLS takes a TLS greeting for the beginning of a line, and waits for its end for ever. So, when a
- * handshake is overdue, it is asked PING in plain words.
- * @returns whether it answers these
+ * Whether it answers PING in plain words. A Redis without TLS takes a TLS greeting for the beginning of a line, and waits
+ * for its end for ever; so this is asked when a handshake is overdue.
  */
-export function speaksPlain(address: NodeAddress, signal: AbortSignal): Promise<boolean> {
-  return listen(connectTcp({ ...address }), signal, (socket, tell) => {
+function speaksPlain({ address }: Party, signal: AbortSignal): Promise<boolean> {
+  return listen(connectTcp({ ...address }), signal, false, (socket, tell) => {
     let said = ''
     socket.once('connect', () => socket.write('PING\r\n'))
     socket.on('data', (chunk: Buffer) => {
@@ -42,71 +90,41 @@ export function speaksPlain(address: NodeAddress, signal: AbortSignal): Promise<
   })
 }
 
-/** Whether a server that hung up on plain words takes a TLS greeting; whose certificate it has is not looked at. */
-export function speaksTls(address: NodeAddress, signal: AbortSignal): Promise<boolean> {
-  return listen(connectTls({ ...address, rejectUnauthorized: false }), signal, (socket, tell) => {
+/** Whether it takes a TLS greeting; whose certificate it has is not looked at. */
+function speaksTls({ address }: Party, signal: AbortSignal): Promise<boolean> {
+  return listen(connectTls({ ...address, rejectUnauthorized: false }), signal, false, (socket, tell) => {
     socket.once('secureConnect', () => tell(true))
     socket.on('error', (error: NodeJS.ErrnoException) => tell(/ALERT/.test(error.code ?? '')))
   })
 }
 
-function listen(
+/** What it says to our greeting. Nothing is sent after it: on what it has not read, a server that hangs up resets. */
+function refusalOf(party: Party, signal: AbortSignal): Promise<TlsError | undefined> {
+  const socket = connectTls({ ...party.tls, ...party.address })
+  return listen<TlsError | undefined>(socket, signal, undefined, (_, tell) => {
+    socket.on('error', (error) => tell(tlsErrorOf(nameOf(party), error)))
+    // It comes after the client's certificate has been looked at.
+    socket.once('session', () => tell(undefined))
+  })
+}
+
+function listen<T>(
   socket: Socket,
   signal: AbortSignal,
-  use: (socket: Socket, tell: (verdict: boolean) => void) => void,
-): Promise<boolean> {
+  otherwise: T,
+  use: (socket: Socket, tell: (verdict: T) => void) => void,
+): Promise<T> {
   return new Promise((resolve) => {
-    const tell = (verdict: boolean) => {
+    const tell = (verdict: T) => {
       signal.removeEventListener('abort', no)
       socket.destroy()
       resolve(verdict)
     }
-    const no = () => tell(false)
+    const no = () => tell(otherwise)
     use(socket, tell)
     socket.on('error', no)
     socket.on('close', no)
     if (signal.aborted) no()
     else signal.addEventListener('abort', no, { once: true })
   })
-}
-
-/**
- * Runs what opens a connection, and says what is the matter where one side speaks TLS and the other does not. It takes no
- * longer than `opening` does by itself, but for the moment in which a server that hung up is asked whether it speaks TLS.
- * @throws TlsError, or what `opening` failed with
- */
-export async function tellingTls<T>(
-  { address, tls, timeoutMs }: { address: NodeAddress; tls: boolean; timeoutMs: number },
-  opening: () => Promise<T>,
-): Promise<T> {
-  const name = `${address.host}:${address.port}`
-  const over = new AbortController()
-  const overdue = new Promise<never>((_, reject) => {
-    if (!tls) return
-    const timer = setTimeout(async () => {
-      if (await speaksPlain(address, over.signal)) reject(new TlsError(name, 'not-tls'))
-    }, timeoutMs / 2)
-    over.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
-  })
-  try {
-    return await Promise.race([opening(), overdue])
-  } catch (error) {
-    if (!tls && (await hungUpForTls(address, error, timeoutMs))) {
-      throw new TlsError(name, 'tls-only', { cause: error as Error })
-    }
-    throw tlsErrorOf(name, error) ?? error
-  } finally {
-    over.abort()
-  }
-}
-
-/** Whether a connection without TLS was ended by a server that wants it. */
-export async function hungUpForTls(
-  address: NodeAddress,
-  error: unknown,
-  timeoutMs: number,
-): Promise<boolean> {
-  const { code, message } = error as NodeJS.ErrnoException
-  const hungUp = code === 'ECONNRESET' || code === 'EPIPE' || message === 'Connection is closed.'
-  return hungUp && speaksTls(address, AbortSignal.timeout(timeoutMs))
 }

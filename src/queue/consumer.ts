@@ -21,7 +21,8 @@ const LOOK_BUSY_MS = 1_500
 /** Longest that the first task waits for all partitions to be looked at, in ms. */
 const KNOWN_WITHIN_MS = 1_000
 /**
- * Ms after a change of master in which no lease is taken for run out: it may have done so while nobody could renew it.
+ * Ms after a change of master, or while a partition is moved, in which no lease is taken for run out: it may have done so while
+ * nobody could renew it.
  * Holders that live renew it within this time.
  */
 const RENEW_AGAIN_MS = 2_000
@@ -263,7 +264,10 @@ export class Consumer implements LaneHost {
     // What will not pass by itself must be told: a right that is missing, a key of the wrong type.
     const lasting = fault.kind === 'rejected' || fault.kind === 'denied'
     if (lasting) this.#report(partition, fault)
-    this.#lookAt(this.#stateOf(partition), performance.now() + (lasting ? LOOK_BUSY_MS : 100))
+    const state = this.#stateOf(partition)
+    // While it is being moved nobody can renew either, and its master may even stay the same.
+    if (fault.kind === 'tryagain') state.leasesCountFromMs = performance.now() + RENEW_AGAIN_MS
+    this.#lookAt(state, performance.now() + (lasting ? LOOK_BUSY_MS : 100))
   }
 
   #report(partition: Partition, fault: Fault): void {
@@ -393,6 +397,8 @@ export class Consumer implements LaneHost {
       this.onFailure(partition, outcome.fault)
       return
     }
+    // It may have moved, and we be the first to find out.
+    this.#noteServer(state, outcome.node)
     void state.lane.giveBack()
     void this.timings.tell(this.connection, partition, performance.now())
     this.onOutlook(partition, outcome.value.outlook, askedAtMs)
@@ -408,11 +414,14 @@ export class Consumer implements LaneHost {
 
   #noteMaster(state: PartitionState): void {
     const owner = this.connection.topology.ownerOf(state.lane.partition.slot)
-    if (!owner?.up) return
+    if (owner?.up) this.#noteServer(state, owner)
+  }
+
+  #noteServer(state: PartitionState, node: Node): void {
     const { servedBy } = state
-    if (servedBy?.node === owner && servedBy.generation === owner.generation) return
+    if (servedBy?.node === node && servedBy.generation === node.generation) return
     if (servedBy) state.leasesCountFromMs = performance.now() + RENEW_AGAIN_MS
-    state.servedBy = { node: owner, generation: owner.generation }
+    state.servedBy = { node, generation: node.generation }
   }
 
   async #recover(state: PartitionState, leaseId: string): Promise<void> {

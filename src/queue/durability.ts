@@ -4,7 +4,7 @@ import { faultOfReply } from '../connection/replies.js'
 import { NotReplicatedError } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
 import type { ScriptCall } from '../scripts/script.js'
-import { touchCommand } from '../scripts/touch.js'
+import { touch } from './touch.js'
 
 /** Between two questions that more callers than this share, a pause of so many ms. */
 const CROWD = 4
@@ -33,6 +33,7 @@ export class Durability {
   constructor(
     private readonly queue: string,
     private readonly connection: Connection,
+    private readonly partitions: readonly Partition[],
     private readonly confirmation: Confirmation | undefined,
   ) {}
 
@@ -84,8 +85,11 @@ export class Durability {
 
   async #ask(node: Node, partition: Partition, confirmation: Confirmation): Promise<Answer> {
     const timeoutMs = this.connection.commandTimeoutMs + confirmation.timeoutMs
-    const commands = [touchCommand(partition.keys), confirmation.command]
-    const outcome = await node.send('confirm', 0, commands, timeoutMs)
+    const others = this.partitions.filter(
+      (other) => other !== partition && this.connection.topology.ownerOf(other.slot) === node,
+    )
+    const options = { lane: 'confirm', socket: 0, timeoutMs } as const
+    const outcome = await touch(node, [partition, ...others], confirmation, options)
     if (!outcome.ok) return 'broken'
     const [touched, confirmed] = outcome.replies
     if (touched instanceof Error) return passes(touched) ? 'not in time' : 'broken'
@@ -134,6 +138,11 @@ class Question {
 function passes(reply: Error): boolean {
   const { kind } = faultOfReply(reply)
   return (
-    kind === 'busy' || kind === 'tryagain' || kind === 'misconf' || kind === 'noreplicas' || kind === 'oom'
+    kind === 'busy' ||
+    kind === 'tryagain' ||
+    kind === 'ask' ||
+    kind === 'misconf' ||
+    kind === 'noreplicas' ||
+    kind === 'oom'
   )
 }

@@ -324,7 +324,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       options.connection.mode,
       options.confirmTimeoutMs,
     )
-    const durability = new Durability(this.name, connection, confirmation)
+    const durability = new Durability(this.name, connection, partitions, confirmation)
     const consumer = new Consumer(
       this.name,
       connection,

@@ -78,9 +78,36 @@ export const DRILLING = {
   },
 } satisfies Use
 
+export const BACKING_UP = {
+  commands: {
+    replconf: 'backup: the data alone, without the writes that follow',
+    sync: 'backup: the snapshot of a master',
+  },
+} satisfies Use
+
+/** `cluster restore`, into the keys of others. */
+export const RESTORING = {
+  commands: {
+    scan: 'whether a node is empty',
+    'function|list': 'whether there are functions',
+    'function|dump': 'read them',
+    'function|restore': 'give them to every master',
+    strlen: 'compare and write big texts in pieces',
+    getrange: 'the same',
+    setrange: 'the same',
+    hlen: 'big hashes',
+    hscan: 'the same',
+    sscan: 'big sets',
+    zscan: 'big sorted sets',
+    zmscore: 'the same',
+    pexpireat: 'the time to live of what was written in pieces',
+  },
+} satisfies Use
+
 export const GIVING_RIGHTS = {
   commands: {
     'acl|setuser': 'users apply',
+    'acl|cat': 'users: which commands a node means that tells them by their category',
     'acl|save': 'users apply: where there is an aclfile',
     'acl|dryrun': 'users apply: whether the operator could switch the default user on again',
     'config|set': 'users apply: masteruser, masterauth; commands that check advises',

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { checkCluster } from '../../src/check/index.js'
 import { Crc64 } from '../../src/cluster/backup/crc64.js'
 import { RESTORE_KEY } from '../../src/cluster/backup/marker.js'
@@ -15,16 +15,18 @@ import {
   RestoreIncompleteError,
   RestoreRefusedError,
   restoreCluster,
+  startSingle,
   verifyBackup,
 } from '../../src/cluster/index.js'
-import { withLink } from '../../src/cluster/link.js'
+import { type NodeLink, withLink } from '../../src/cluster/link.js'
 import { slotOf, tagForSlot } from '../../src/keys/slots.js'
 import { shardq } from '../helpers/cli.js'
 import { contentsOf } from '../helpers/contents.js'
 import { tell, tellAll } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
+import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 import { tempDir } from '../helpers/temp-dir.js'
 import { until } from '../helpers/until.js'
+import { accessAs, makeUsers, refusalsOn } from '../helpers/users.js'
 
 /** So that keys of some kB are copied in pieces already. */
 const SMALL = { bigKeyBytes: 20_000 }
@@ -184,6 +186,14 @@ it('takes it from servers that save to their disk first as well (repl-diskless-s
   await backupCluster(four.seeds, to)
   expect((await verifyBackup(to, { load: false })).faults).toEqual([])
   for (const { port } of await mastersOf(four)) await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'yes')
+})
+
+it('is refused at once by a server that has no SYNC, with what to do', async () => {
+  const server = await startSingle({ settings: { 'rename-command': 'SYNC ""' } })
+  onTestFinished(() => server.stop())
+  const failure = await openSnapshot(server, server.access).catch((error) => error)
+  expect(failure).toBeInstanceOf(BackupRefusedError)
+  expect(failure.message).toContain('has no SYNC, by which a replica is given its data (a hosted service?')
 })
 
 describe('no backup of a cluster that is not sound', () => {
@@ -443,4 +453,34 @@ describe('a restore', () => {
     expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining('it has 10 bytes') })
     expect(await readdir(cwd)).toEqual(['by hand'])
   })
+})
+
+it('over TLS, as the user `operator`, who needs no right more than he has', async () => {
+  const cluster = await ownCluster({ tls: true, password: 'hush', replicasPerMaster: 0 })
+  await makeUsers(cluster.seeds, cluster.access)
+  const { tls } = cluster.access
+  const access = { ...accessAs('operator'), ...(tls === undefined ? {} : { tls }) }
+  const many = Array.from({ length: 2_000 }, (_, i) => `element number ${i}`)
+  const masters = await mastersOf(cluster)
+  const onEach = (act: (node: NodeView, link: NodeLink) => Promise<unknown>) =>
+    Promise.all(masters.map((node) => withLink(node, cluster.access, (link) => act(node, link))))
+  await onEach(async ({ slots: [[first] = [0]] }, link) => {
+    const key = (name: string) => `{${tagForSlot(first)}}${name}`
+    await link.text('SET', key('text'), 'x'.repeat(50_000), 'PX', 3_600_000)
+    await link.text('RPUSH', key('list'), ...many)
+    await link.text('SADD', key('set'), ...many)
+    await link.text('HSET', key('hash'), ...many)
+    await link.text('ZADD', key('zset'), ...many.flatMap((name, i) => [i, name]))
+    await link.text('FUNCTION', 'LOAD', LIBRARY)
+  })
+  const to = join(await tempDir(), 'to')
+  const { manifest } = await backupCluster(cluster.seeds, to, access)
+  expect(JSON.stringify(manifest)).not.toContain('hush')
+  expect(manifest.users).toBe('users.acl')
+  const before = await contentsOf(cluster.seeds, cluster.access)
+  await onEach((_, link) => link.text('FLUSHALL'))
+  await restoreCluster(to, cluster.seeds, { ...access, ...SMALL })
+  expect(await contentsOf(cluster.seeds, cluster.access)).toEqual(before)
+  expect(before.size).toBe(15)
+  expect(await refusalsOn(cluster.seeds, cluster.access)).toEqual([])
 })

@@ -46,10 +46,7 @@ it('makes a cluster of servers that run, says what one machine is not, and does 
 }, 30_000)
 
 it('refuses what cannot work before anything is changed', async () => {
-  const [plain, locked] = await Promise.all([
-    bareServers(2),
-    bareServers(2, { requirepass: 'wonderland', masterauth: '' }),
-  ])
+  const [plain, locked] = await Promise.all([bareServers(2), bareServers(2, { password: 'wonderland' })])
   const single = new URL(inject('single').url)
   const [taken] = inject('cluster').nodes
   const [first, second] = plain as [Address, Address]

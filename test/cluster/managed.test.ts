@@ -132,7 +132,7 @@ describe('a user who may administer nothing, as on hosted services', () => {
 /** Nodes announce ports at which nobody listens; behind those of the proxies they are reached. */
 describe('nodes behind other addresses than they announce', () => {
   it('are reached by natMap, by the queue and by every tool', async () => {
-    const nodes = await bareServers(3, { 'cluster-node-timeout': '1000' })
+    const nodes = await bareServers(3, { settings: { 'cluster-node-timeout': '1000' } })
     await createCluster({ nodes, replicasPerMaster: 0 })
     const natMap: Record<string, Address> = {}
     for (const node of nodes) {

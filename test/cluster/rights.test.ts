@@ -63,7 +63,7 @@ describe('the operator', () => {
     const used = commandsIn('cluster', 'check', 'drill')
     const uses = [
       ...[tools.OBSERVING, tools.CHECKING, tools.FORMING, tools.MENDING],
-      ...[tools.DRILLING, tools.GIVING_RIGHTS],
+      ...[tools.DRILLING, tools.GIVING_RIGHTS, tools.BACKING_UP, tools.RESTORING],
     ]
     const idle = commandsOf(uses).filter(
       (command) => !used.has(command) && !SENT_BY_SERVERS.includes(command),

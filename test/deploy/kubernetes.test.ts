@@ -176,7 +176,7 @@ describe('probe.sh', () => {
     const [member] = inject('cluster').nodes as [Address]
     const [[lonely], [locked]] = (await Promise.all([
       bareServers(1),
-      bareServers(1, { requirepass: 'wonderland' }),
+      bareServers(1, { password: 'wonderland' }),
     ])) as [[Address], [Address]]
     const [port = 0] = await freePorts(1)
     const nobody = { host: '127.0.0.1', port }

@@ -7,14 +7,19 @@ import { CONFIG_FILE, clusterNodeConfig } from '../../src/cluster/node-config.js
 import { tempDir } from './temp-dir.js'
 
 /** Servers of this machine that could be nodes of a cluster, and are of none; ended when the test finishes. */
-export async function bareServers(count: number, settings: Settings = {}): Promise<Address[]> {
+export async function bareServers(
+  count: number,
+  { settings = {}, password }: { readonly settings?: Settings; readonly password?: string } = {},
+): Promise<Address[]> {
   const [server, folder, ports] = await Promise.all([ensureServer(), tempDir(), freePorts(count)])
   return Promise.all(
     ports.map(async (port) => {
       const dir = join(folder, `node_${port}`)
       await mkdir(dir)
-      await writeFile(join(dir, CONFIG_FILE), clusterNodeConfig({ port, dir, profile: 'queue', settings }))
-      const password = settings.requirepass
+      // Without masterauth, as somebody forgets it who sets a password by hand.
+      const locked = password === undefined ? '' : `requirepass ${password}\n`
+      const config = clusterNodeConfig({ port, dir, profile: 'queue', settings })
+      await writeFile(join(dir, CONFIG_FILE), config + locked)
       const place = { port, dir, access: password === undefined ? {} : { password } }
       const process = await startNode(server, place)
       onTestFinished(async () => {

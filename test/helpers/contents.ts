@@ -1,12 +1,15 @@
-import { type Address, inspectAny } from '../../src/cluster/index.js'
+import { type Address, inspectAny, type LinkOptions } from '../../src/cluster/index.js'
 import { type NodeLink, withLink } from '../../src/cluster/link.js'
 
 /** Every key of a cluster with its type, value and time to live, read with the plain commands of each type. */
-export async function contentsOf(seeds: readonly Address[]): Promise<Map<string, string>> {
-  const { nodes } = await inspectAny(seeds)
+export async function contentsOf(
+  seeds: readonly Address[],
+  access: LinkOptions = {},
+): Promise<Map<string, string>> {
+  const { nodes } = await inspectAny(seeds, access)
   const found = new Map<string, string>()
   for (const node of nodes.filter(({ role }) => role === 'master'))
-    await withLink(node, { timeoutMs: 10_000 }, async (link) => {
+    await withLink(node, { timeoutMs: 10_000, ...access }, async (link) => {
       let cursor = '0'
       do {
         const [next, names] = (await link.bytes('SCAN', cursor, 'COUNT', 500)) as [Buffer, Buffer[]]

@@ -10,6 +10,8 @@ const BRIDGE = 'bridge0'
 /** Where this process sits. */
 export const HUB_ADDRESS = '10.77.0.254'
 const BITS = 24
+const INSIDE = '10.77.'
+const OUTSIDE = '10.78.'
 
 export interface Host {
   readonly name: string
@@ -48,6 +50,32 @@ export class Network {
   /** The command that is put before another one to run it on the host. It becomes that one: its pid is the same. */
   inside(address: string): readonly string[] {
     return ['ip', 'netns', 'exec', this.#hostAt(address).name]
+  }
+
+  /** Gives a host another address, as a pod gets one when it comes back. */
+  async move(from: string, to: string): Promise<void> {
+    const host = this.#hostAt(from)
+    await ip('-n', host.name, 'address', 'del', `${from}/${BITS}`, 'dev', 'eth0')
+    await ip('-n', host.name, 'address', 'add', `${to}/${BITS}`, 'dev', 'eth0')
+    this.#hosts.delete(from)
+    this.#hosts.set(to, { ...host, address: to })
+  }
+
+  /**
+   * Puts this process behind address translation, as a client of a hosted cluster is: it reaches hosts by other addresses than
+   * those by which they call each other, and by those no more.
+   * @returns what to connect to in place of what is announced, by host
+   */
+  async translate(): Promise<ReadonlyMap<string, string>> {
+    const outside = new Map<string, string>()
+    for (const { name, address } of this.#hosts.values()) {
+      const to = address.replace(INSIDE, OUTSIDE)
+      await ip('-n', name, 'address', 'add', `${to}/${BITS}`, 'dev', 'eth0')
+      outside.set(address, to)
+    }
+    await ip('address', 'add', `${HUB_ADDRESS.replace(INSIDE, OUTSIDE)}/${BITS}`, 'dev', BRIDGE)
+    await ip('address', 'del', `${HUB_ADDRESS}/${BITS}`, 'dev', BRIDGE)
+    return outside
   }
 
   /** Runs a command of `ip` on the host. */

@@ -28,6 +28,7 @@ const PREFIX = 'shardq-load-'
 const OWNER = 'owner.json'
 const LINK_MS = 60_000
 const LOAD_MS = 3_600_000
+const SETTINGS = { appendonly: 'no', save: '', maxmemory: '0' }
 
 interface Owner extends ProcessIdentity {
   readonly port: number
@@ -60,8 +61,8 @@ export async function loadRdb(
     const owner: Owner = { pid: process.pid, stamp: (await processStamp(process.pid)) ?? '', port, password }
     await writeFile(join(dir, OWNER), JSON.stringify(owner), { mode: 0o600 })
     await placeRdb(resolve(rdb), join(dir, 'dump.rdb'))
-    const settings = { appendonly: 'no', save: '', maxmemory: '0', requirepass: password }
-    await writeFile(join(dir, CONFIG_FILE), singleServerConfig({ port, dir, settings }), { mode: 0o600 })
+    const config = singleServerConfig({ port, dir, settings: SETTINGS, security: { password } })
+    await writeFile(join(dir, CONFIG_FILE), config, { mode: 0o600 })
     identity = await startNode(server, place, { signal })
     link = await NodeLink.open({ host: HOST, port }, { ...linkOptions(place), timeoutMs: LINK_MS })
     const info = await untilLoaded(link, signal)

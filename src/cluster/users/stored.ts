@@ -10,11 +10,43 @@ export interface StoredUser {
 /** Rules that say nothing beyond what holds anyway, and that some servers tell and others do not. */
 const SILENT = new Set(['on', 'off', 'nopass', 'sanitize-payload', 'resetchannels', 'resetkeys', '-@all'])
 
-/** Reads the lines of ACL LIST: `user NAME on #hash ~keys &channels -@all +command (selector)`. */
-export function parseUsers(lines: readonly string[]): ReadonlyMap<string, StoredUser> {
+/** Commands by the name of their category, as ACL CAT has them. */
+export type Categories = ReadonlyMap<string, readonly string[]>
+
+/** Categories that are named in the lines of ACL LIST, but for that of all commands. */
+export function categoriesIn(lines: readonly string[]): string[] {
+  const named = lines.flatMap((line) =>
+    wordsOf(line).flatMap((word) => /^\+@(?!all$)(.+)/.exec(word)?.[1] ?? []),
+  )
+  return [...new Set(named)]
+}
+
+/**
+ * Redis 7.0 tells of a user who may use most commands of a category that he may use the category, less the others. The same
+ * commands one by one, as they were given.
+ */
+function withoutCategories(words: readonly string[], categories: Categories): string[] {
+  const rules = new Set<string>()
+  for (const word of words) {
+    const commands = categories.get(word.slice(2))
+    if (word.startsWith('+@') && commands) for (const command of commands) rules.add(`+${command}`)
+    else if (!(word.startsWith('-') && rules.delete(`+${word.slice(1)}`))) rules.add(word)
+  }
+  return [...rules]
+}
+
+/**
+ * Reads the lines of ACL LIST: `user NAME on #hash ~keys &channels -@all +command (selector)`.
+ * @param categories those that are to be read as the commands in them
+ */
+export function parseUsers(
+  lines: readonly string[],
+  categories: Categories = new Map(),
+): ReadonlyMap<string, StoredUser> {
   return new Map(
     lines.map((line) => {
-      const [, name = '', ...words] = wordsOf(line)
+      const [, name = '', ...told] = wordsOf(line)
+      const words = withoutCategories(told, categories)
       const hashes = words.filter((word) => word.startsWith('#')).map((word) => word.slice(1))
       return [
         name,

@@ -11,11 +11,14 @@ import { type CliResult, shardq } from '../../helpers/cli.js'
 import { HUB_ADDRESS } from '../../helpers/netns.js'
 import { NetnsCluster } from '../../helpers/netns-cluster.js'
 import { until } from '../../helpers/until.js'
+import { newAddresses } from './new-addresses.js'
 
-const SETTINGS = { 'cluster-node-timeout': '1000' }
+// The drill sends a server to sleep.
+const SETTINGS = { 'cluster-node-timeout': '1000', 'enable-debug-command': 'yes', bind: '0.0.0.0' }
 
 /** By name, as arguments of `main.ts`. */
 export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
+  'new-addresses': newAddresses,
   /** Six hosts with a node each: made by the command, closed to strangers, one cut off, its replica takes over, it comes back. */
   'six-hosts': () =>
     withServers([[7000], [7000], [7000], [7000], [7000], [7000]], async (servers) => {
@@ -45,6 +48,34 @@ export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
         await survivesLossOf(servers, [masters[0]?.host ?? ''])
       },
     ),
+
+  /** Announced addresses cannot be reached from here at all; by natMap the tools and a drill under load can do all they do. */
+  translated: () =>
+    withServers([[7000], [7000], [7000], [7000], [7000], [7000]], async ({ seeds, network }) => {
+      await create(seeds)
+      const outside = await network.translate()
+      assert.equal(await isListening(7000, seeds[0]?.host, 300), false)
+      const map = seeds.map(({ host, port }) => [`${host}:${port}`, `${outside.get(host)}:${port}`])
+      const env = {
+        SHARDQ_REDIS_NODES: map.map(([, to]) => to).join(),
+        SHARDQ_REDIS_NAT_MAP: map.map((pair) => pair.join('=')).join(),
+      }
+      const command = async (...args: string[]) => {
+        const { code, stdout, stderr } = await shardq(['cluster', ...args, '--json'], { env })
+        assert.equal(code, 0, `${args.join(' ')}: ${stdout}${stderr}`)
+        return JSON.parse(stdout) as Record<string, unknown>
+      }
+      assert.equal((await command('status')).answered, 6)
+      assert.equal((await command('check')).ok, true)
+      assert.deepEqual((await command('fix', '--dry-run')).steps, [])
+      for (const kind of ['failover', 'freeze']) {
+        const { ledger, load } = (await command('drill', '--kind', kind, '--yes')) as {
+          readonly ledger: { readonly lost: readonly unknown[] }
+          readonly load: { readonly acknowledged: number }
+        }
+        say(`drill ${kind}: ${load.acknowledged} tasks acknowledged, ${ledger.lost.length} lost`)
+      }
+    }),
 
   /** From one host to another the bus port is closed, which no look from a third place can show. */
   'closed-bus': () =>

@@ -128,3 +128,9 @@ describe('passwords', () => {
     expect(() => hashesOf([p], undefined, new Map())).toThrow('no password yet')
   })
 })
+
+it('reads a category that a server tells in place of its commands', () => {
+  const categories = new Map([['hash', ['hget', 'hset', 'hkeys']]])
+  const told = parseUsers(['user p on ~* -@all +@hash -hkeys +get'], categories).get('p')
+  expect(told).toEqual(user('user p on ~* -@all +hset +hget +get'))
+})
