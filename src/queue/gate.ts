@@ -15,6 +15,13 @@ export type ShardState =
 
 /** Ms between tries of a shard that is short or full. */
 const RETRY_MS = 200
+/**
+ * A shard is tried at once, and so many ms after each failure in the first while: a replica that is restarted in good order, or a
+ * master that has just been handed over, is back within some 100 ms, and tasks with a key wait for it. Each try waits for the replica
+ * on the server, so it hears of it when it is there. The price is a write of some bytes for each.
+ */
+const EAGER_RETRY_MS = 10
+const EAGER_MS = 2_000
 
 /**
  * Which shards take enqueues at the moment. A shard whose replica did not confirm is left alone until a small write
@@ -22,7 +29,7 @@ const RETRY_MS = 200
  * that is back after a break, or new, has to confirm such a write first, since its replica may still be catching up.
  */
 export class Gate {
-  readonly #short = new Map<Node, NodeJS.Timeout | undefined>()
+  readonly #short = new Map<Node, { readonly sinceMs: number; timer?: NodeJS.Timeout }>()
   /** In which of its lives (see node.ts) each master was last known to confirm. */
   readonly #trusted = new Map<Node, number>()
   /** Masters that confirm although the cluster lists no replica of them yet: its nodes tell each other late. */
@@ -47,12 +54,8 @@ export class Gate {
       const node = this.connection.topology.ownerOf(partition.slot)
       if (!node?.up || this.#short.has(node)) continue
       if (this.connection.topology.replicasOf(node).length > 0) this.#notAlone.delete(node)
-      if (this.#isAlone(node)) {
-        this.#probeLater(node, partition)
-      } else if (this.#trusted.get(node) !== node.generation) {
-        this.#short.set(node, undefined)
-        void this.#probe(node, partition)
-      }
+      if (this.#isAlone(node) || this.#trusted.get(node) !== node.generation)
+        this.#probeUntilConfirmed(node, partition)
     }
   }
 
@@ -93,22 +96,28 @@ export class Gate {
   reportShort(node: Node, partition: Partition): void {
     if (this.#short.has(node)) return
     this.#notAlone.delete(node)
-    this.#probeLater(node, partition)
+    this.#probeUntilConfirmed(node, partition)
     this.onChange()
   }
 
   stop(): void {
     this.#stopped = true
-    for (const timer of [...this.#short.values(), ...this.#full.values()]) clearTimeout(timer)
+    for (const { timer } of this.#short.values()) clearTimeout(timer)
+    for (const timer of this.#full.values()) clearTimeout(timer)
     this.#short.clear()
     this.#full.clear()
   }
 
+  #probeUntilConfirmed(node: Node, partition: Partition): void {
+    this.#short.set(node, { sinceMs: performance.now() })
+    void this.#probe(node, partition)
+  }
+
   #probeLater(node: Node, partition: Partition): void {
-    this.#short.set(
-      node,
-      setTimeout(() => void this.#probe(node, partition), RETRY_MS),
-    )
+    const short = this.#short.get(node)
+    if (!short) return
+    const eager = performance.now() - short.sinceMs < EAGER_MS
+    short.timer = setTimeout(() => void this.#probe(node, partition), eager ? EAGER_RETRY_MS : RETRY_MS)
   }
 
   async #probe(node: Node, partition: Partition): Promise<void> {

@@ -45,12 +45,18 @@ export async function steadyLoad(
   })
   onTestFinished(() => void child.kill('SIGKILL'))
   // One answer for each question, in order. A child that ends has none, and the test is not to wait for it.
+  const ended = once(child, 'exit').then(([code]) => {
+    throw new Error(`the load ended with exit code ${code}`)
+  })
+  ended.catch(() => {})
   const answer = async <T>(): Promise<T> => {
-    const ended = once(child, 'exit').then(([code]) => {
-      throw new Error(`the load ended with exit code ${code}`)
-    })
-    const [message] = await Promise.race([once(child, 'message'), ended])
-    return message as T
+    const gone = new AbortController()
+    try {
+      const [message] = await Promise.race([once(child, 'message', { signal: gone.signal }), ended])
+      return message as T
+    } finally {
+      gone.abort()
+    }
   }
   await answer<{ ready: true }>()
   return {

@@ -5,6 +5,7 @@ import { parseFields } from '../replies.js'
 import { takeOver, windowMs } from '../take-over.js'
 import { versionOf } from '../version.js'
 import { waitUntilWhole } from '../whole.js'
+import { hastenLink, prepareAbsence } from './absence.js'
 import type { RestartHands } from './hands.js'
 import { type Lost, lostBy, tellAgain, toldTo } from './settings.js'
 import type { RollNode, Standing } from './standing.js'
@@ -54,9 +55,13 @@ async function restart(node: RollNode, standing: Standing, options: CarryOutOpti
   const patient = { ...access, timeoutMs: ASK_MS }
   const told = node.up ? await withLink(node, patient, toldTo) : null
   const defaults = node.up ? await hands.defaults(node) : null
+  const master = standing.shards.find(({ replicas }) => replicas.some(({ id }) => id === node.id))?.master
+  if (master && node.up) await prepareAbsence(node, master, access, signal)
   await options.onDown(node)
   await hands.restart(node, signal)
   const server = await comeBack(node, options)
+  // It is only to be quick: whether the link is good is looked at in any case.
+  if (master) await hastenLink(node, master, access).catch(() => {})
   const problem = node.server && cannotFollow(node.server, server)
   if (problem) throw new Error(`${node.name} came back as another server: ${problem}`)
   await whole(standing, options)

@@ -1,8 +1,11 @@
 import { type Manifest, nodePlaces, readManifest, writeManifest } from '../data-dir.js'
 import { DataDirError } from '../errors.js'
 import { ensureServer, findServer, type RedisServer } from '../find-server.js'
-import { withLink } from '../link.js'
-import { type NodePlace, probeNode, startNode, stopNode } from '../node.js'
+import { type LinkOptions, withLink } from '../link.js'
+import { linkOptions, type NodePlace, probeNode, startNode, stopNode } from '../node.js'
+import { type ProcessIdentity, waitUntilGone } from '../processes.js'
+import { parseFields } from '../replies.js'
+import { askToEnd, isRefusal } from '../shutdown.js'
 import { startSingle } from '../single.js'
 import type { RestartHands } from './hands.js'
 import { toldTo } from './settings.js'
@@ -42,6 +45,7 @@ export class LocalRestartHands implements RestartHands {
     const found = await probeNode(place)
     if (found.state === 'foreign')
       throw new DataDirError(this.dataDir, `port ${node.port} is held by something that is not ours`)
+    if (found.state === 'running') await endSoon(node, linkOptions(place), found.process)
     if ('process' in found) await stopNode(place, found, { keepData: true })
     await startNode(server, place)
   }
@@ -69,5 +73,22 @@ export class LocalRestartHands implements RestartHands {
     const place = nodePlaces(this.dataDir, this.manifest).find(({ port }) => port === node.port)
     if (!place) throw new DataDirError(this.dataDir, `it has no node on port ${node.port}`)
     return place
+  }
+}
+
+const END_MS = 15_000
+
+/**
+ * A snapshot on top of the log would only keep the node away for longer. What is refused, by a replica that writes its first log for
+ * one, is left to `stopNode`, which asks again.
+ */
+async function endSoon(node: RollNode, access: LinkOptions, identity: ProcessIdentity): Promise<void> {
+  const info = parseFields(await withLink(node, access, (link) => link.text('INFO', 'persistence')))
+  if (info.get('aof_enabled') !== '1') return
+  try {
+    await askToEnd(node, access, ['NOSAVE'])
+    await waitUntilGone(identity, END_MS)
+  } catch (error) {
+    if (!isRefusal(error)) throw error
   }
 }
