@@ -160,8 +160,9 @@ class Roll {
         standing = await this.#inOrder(record, signal)
         if (lost.length > 0) throw this.#stopped(forgotten(step, lost), standing, record)
       } catch (error) {
-        if (error instanceof InterruptedError) return report(true)
-        throw error
+        if (!(error instanceof InterruptedError)) throw error
+        standing = standingOf(await this.#observer.observe())
+        return report(true)
       }
     }
   }

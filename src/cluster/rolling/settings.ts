@@ -50,7 +50,7 @@ export function lostBy(
     if (upgrade && (upgrade.defaults === null || upgrade.defaults.get(name) === value)) continue
     settings.set(name, value)
   }
-  const key = upgrade ? nameOfUser : (line: string) => line
+  const key = upgrade ? nameOfUser : withoutDefaults
   const known = new Set((after.users ?? before.users ?? []).map(key))
   return { settings, users: (before.users ?? []).filter((user) => !known.has(key(user))) }
 }
@@ -76,6 +76,9 @@ export async function writeDown(link: NodeLink): Promise<void> {
   const aclFile = (await link.reply('CONFIG', 'GET', 'aclfile')) as string[]
   if (aclFile[1]) await link.text('ACL', 'SAVE')
 }
+
+/** What holds anyhow, and stands there only after the user has been read from a file. */
+const withoutDefaults = (line: string) => line.replace(' sanitize-payload', '')
 
 /** `user alice on #... ~* &* +@all` */
 const nameOfUser = (line: string) => line.split(' ')[1] ?? '?'

@@ -167,6 +167,20 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster check', 'shardq cluster fix'],
     checks: ['cluster-down', 'slots-unassigned', 'node-failed', 'maxmemory-reached'],
   },
+  'rolling-stopped': {
+    pattern: /RollingStoppedError|the rolling restart (?:did not begin|stopped with)/,
+    means: () => 'a rolling restart found something that is not in order, and ended between two steps',
+    why: 'The next step would have left a shard without anybody to serve it, or without its settings. What is done stays done; the same command goes on from there.',
+    mend: ['shardq cluster check', 'shardq cluster rolling-restart'],
+    checks: [
+      'node-failed',
+      'nothing-listens',
+      'replica-link-down',
+      'master-without-replica',
+      'views-differ',
+      'open-slots',
+    ],
+  },
   'node-unreachable': {
     pattern: /NodeUnreachableError/,
     means: () => 'no answer came from a node',

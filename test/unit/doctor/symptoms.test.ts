@@ -56,6 +56,10 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
     'fix has to wait: rebalance has been running on this cluster since 2026-01-01T10:00:00.000Z (process 7 on a)',
     'operation-in-progress',
   ],
+  [
+    'the rolling restart stopped with 2 of 6 nodes done: replica 127.0.0.1:7004 is not linked to its master',
+    'rolling-stopped',
+  ],
   ['rebalance lost its lock on the cluster (it could not be renewed for 20 s)', 'operation-lost'],
   ['the cluster does not take the lock for rebalance (CLUSTERDOWN Hash slot not served)', 'lock-unavailable'],
 ]

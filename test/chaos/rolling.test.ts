@@ -1,0 +1,170 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import {
+  findServer,
+  type LocalCluster,
+  Observer,
+  planRolling,
+  RollingStoppedError,
+} from '../../src/cluster/index.js'
+import { withOperation } from '../../src/cluster/operation/index.js'
+import { TaskQueue, Worker } from '../../src/index.js'
+import { eventually } from '../helpers/behaviour/harness.js'
+import { shardq } from '../helpers/cli.js'
+import { tell } from '../helpers/nodes.js'
+import { openCluster } from '../helpers/own-cluster.js'
+import { tempDir } from '../helpers/temp-dir.js'
+
+let cluster: LocalCluster
+let dispose: () => Promise<void>
+beforeAll(async () => {
+  ;({ cluster, dispose } = await openCluster())
+})
+afterAll(() => dispose?.())
+
+/** The process of each node, by its port. */
+async function runIds(): Promise<Map<number, string>> {
+  const observer = new Observer(cluster.seeds)
+  try {
+    const { nodes } = await observer.observe()
+    return new Map(nodes.map((node) => [node.address.port, (node.up && node.info.get('run_id')) || 'down']))
+  } finally {
+    observer.close()
+  }
+}
+
+async function restarted(before: ReadonlyMap<number, string>): Promise<number[]> {
+  const now = await runIds()
+  return [...before].filter(([port, id]) => now.get(port) !== id).map(([port]) => port)
+}
+
+/** Enqueues and runs tasks, one in five with a key, until the work is done. @returns how many there were, each of which was run */
+async function underWork(work: () => Promise<void>): Promise<number> {
+  const connection = { mode: 'cluster' as const, nodes: cluster.seeds }
+  const queue = new TaskQueue<{ job: { n: number } }>('rolling', { connection })
+  const runs = new Map<number, number>()
+  const job = async ({ data: { n } }: { data: { n: number } }) => void runs.set(n, (runs.get(n) ?? 0) + 1)
+  const worker = new Worker<{ job: { n: number } }>('rolling', { job }, { connection })
+  await queue.connect()
+  await worker.start()
+  let working = true
+  let sent = 0
+  const sending = (async () => {
+    for (; working; sent++)
+      await queue.enqueue('job', { n: sent }, sent % 5 === 0 ? { partitionKey: `k${sent % 7}` } : {})
+  })()
+  await work()
+  working = false
+  await sending
+  await eventually(() => expect(runs.size).toBe(sent))
+  await eventually(async () => expect((await queue.depth()).active).toBe(0))
+  await worker.stop()
+  await queue.disconnect()
+  return sent
+}
+
+const toldTo = async (port: number) =>
+  (await tell(port, 'CONFIG', 'GET', 'slowlog-max-len')) + (await tell(port, 'ACL', 'LIST'))
+
+const local = () => ({ dataDir: cluster.dataDir, settleMs: 200 })
+const stopped = (error: unknown) => {
+  expect(error).toBeInstanceOf(RollingStoppedError)
+  return error as RollingStoppedError
+}
+
+describe('a rolling restart', () => {
+  it('on the command line: shown, asked about, and done under work with nothing lost', async () => {
+    const args = ['cluster', 'rolling-restart', '--data-dir', cluster.dataDir]
+    const before = await runIds()
+    const shown = await shardq([...args, '--dry-run'])
+    expect(shown).toMatchObject({ code: 0, stderr: '' })
+    expect(shown.stdout).toMatch(
+      /Rolling restart of 6 nodes.* 1\. restart replica .* 4\. \S+ takes over from \S+.* 9\. /s,
+    )
+    expect(await shardq(args)).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
+    expect(await restarted(before)).toEqual([])
+
+    let done = { code: null as number | null, stdout: '', stderr: '' }
+    const tasks = await underWork(async () => {
+      done = await shardq([...args, '--yes'])
+    })
+    expect(done).toMatchObject({ code: 0, stderr: '' })
+    expect(done.stdout).toMatch(/(✓ restart replica \S+ \(\d\.\d s\)\n){3}✓ \S+ takes over from/)
+    expect(done.stdout).toContain('✅ all 6 nodes are done')
+    expect(await restarted(before)).toHaveLength(6)
+    expect(tasks).toBeGreaterThan(100)
+    expect(await tell(cluster.seeds[0]?.port ?? 0, 'CLUSTER', 'INFO')).toContain('cluster_state:ok')
+  })
+
+  it('does not begin while something is off, and says what', async () => {
+    const before = await runIds()
+    const [master, other] = (await cluster.status()).nodes.filter(({ role }) => role === 'master')
+    const slot = master?.slots[0]?.[0] ?? 0
+    if (!master || !other) throw new Error('no masters')
+    await tell(master.port, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', other.id)
+    const open = stopped(await planRolling(cluster.seeds, local()).catch((error: unknown) => error))
+    expect(open.problems.join()).toMatch(/^slot \d+ is open.*shardq cluster fix/)
+    await tell(master.port, 'CLUSTER', 'SETSLOT', slot, 'STABLE')
+
+    const { run } = await planRolling(cluster.seeds, local())
+    await withOperation(cluster.seeds, {}, { name: 'rebalance' }, undefined, () =>
+      expect(run()).rejects.toThrow(/rebalance has been running/),
+    )
+    const script = join(await tempDir(), 'not-a-server')
+    await writeFile(script, '')
+    await expect(planRolling(cluster.seeds, { ...local(), redisPath: script })).rejects.toThrow(
+      /--redis-path/,
+    )
+    await expect(planRolling(cluster.seeds)).rejects.toThrow(/--restart-command 'ssh/)
+    await expect(planRolling(cluster.seeds, { restartCommand: 'reboot' })).rejects.toThrow(/names no node/)
+    expect(await restarted(before)).toEqual([])
+  })
+
+  it('stops where a node had forgotten what it was told, tells it again, and goes on with --rewrite from anywhere', async () => {
+    const before = await runIds()
+    const ports = [...before.keys()]
+    for (const port of ports) {
+      await tell(port, 'CONFIG', 'SET', 'slowlog-max-len', 77)
+      await tell(port, 'ACL', 'SETUSER', 'reporter', 'on', '>secret', '+info')
+    }
+    const plan = await planRolling(cluster.seeds, local())
+    const forgotten = stopped(await plan.run().catch((error: unknown) => error))
+    expect(forgotten.message).toMatch(/slowlog-max-len, user reporter.*--rewrite/)
+    expect(forgotten.message).not.toContain('secret')
+    expect(forgotten.done).toHaveLength(1)
+    expect(await restarted(before)).toHaveLength(1)
+    for (const port of ports) expect(await toldTo(port)).toMatch(/77.*user reporter/s)
+
+    // As on hosts that are not ours: each node by a command.
+    const script = join(await tempDir(), 'restart')
+    await writeFile(script, RESTART)
+    const { path } = await findServer()
+    const restartCommand = `sh '${script}' '${path}' '${cluster.dataDir}/node_{port}' # {host}`
+    const enough = new AbortController()
+    const next = await planRolling(cluster.seeds, {
+      settleMs: 200,
+      rewrite: true,
+      restartCommand,
+      signal: enough.signal,
+      onProgress: ({ state }) => {
+        if (state === 'done') enough.abort()
+      },
+    })
+    expect(next.continues).not.toBeNull()
+    expect(next.steps.filter(({ step }) => step.kind === 'restart')).toHaveLength(5)
+    const report = await next.run()
+    expect(report.interrupted).toBe(true)
+    expect(report.done).toHaveLength(2)
+    expect(await restarted(before)).toHaveLength(2)
+    for (const port of ports) expect(await toldTo(port)).toMatch(/77.*user reporter/s)
+  })
+})
+
+/** What a service manager does: ends the server of a folder in good order, and starts it again. */
+const RESTART = `pid=$(head -1 "$2/redis.pid")
+kill "$pid"
+while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+cd "$2" && "$1" "$2/redis.conf" >/dev/null 2>&1 &
+echo $! > "$2/redis.pid"
+`
