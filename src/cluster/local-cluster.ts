@@ -3,11 +3,12 @@ import { NodeStartError } from './errors.js'
 import { ensureServer, findServer, type RedisServer } from './find-server.js'
 import { type ClusterStatus, inspectAny } from './inspect.js'
 import { type Address, type LinkOptions, NodeLink } from './link.js'
-import { linkOptions, type NodePlace, probeNode, startNode } from './node.js'
+import { linkOptions, type NodePlace, probeNode } from './node.js'
 import type { Profile } from './node-config.js'
 import { HOST } from './ports.js'
 import { type ProcessIdentity, signalProcess, waitUntilGone } from './processes.js'
 import { type ReadyOptions, waitUntilAgreed, waitUntilReady } from './ready.js'
+import { startNodeAnyhow } from './shard-ids.js'
 import { type StopOptions, type StopReport, stopCluster } from './stop.js'
 
 export interface LocalNode {
@@ -107,7 +108,7 @@ export class LocalCluster {
     const found = await probeNode(place)
     if (found.state === 'running') return
     if (found.state !== 'down') throw new NodeStartError(port, `its port is ${found.state}`, '')
-    this.processes.set(port, await startNode(await this.server(), place))
+    this.processes.set(port, await startNodeAnyhow(await this.server(), place))
   }
 
   /** It may have been upgraded by somebody else since. */

@@ -15,11 +15,12 @@ import { ensureServer, type RedisServer } from './find-server.js'
 import { formCluster, slotRanges } from './form.js'
 import type { ClusterStatus } from './inspect.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
-import { discardProcess, type NodePlace, probeNode, startNode, stopNode } from './node.js'
+import { discardProcess, type NodePlace, probeNode, stopNode } from './node.js'
 import { CONFIG_FILE, clusterNodeConfig } from './node-config.js'
 import { checkPortsFree } from './ports.js'
 import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
 import { waitUntilAgreed, waitUntilReady } from './ready.js'
+import { startNodeAnyhow } from './shard-ids.js'
 import { stopCluster } from './stop.js'
 import { checkSameCluster, newManifest, type UpOptions } from './up-options.js'
 
@@ -179,7 +180,7 @@ async function startNodes(
 ): Promise<void> {
   const results = await Promise.allSettled(
     places.map(async (place) => {
-      const identity = await startNode(server, place, { signal })
+      const identity = await startNodeAnyhow(server, place, { signal })
       running.set(place.port, identity)
       onStep?.({ step: 'started', port: place.port, pid: identity.pid })
     }),

@@ -18,6 +18,7 @@ export const PAGES = [
   'docs/metrics.md',
   'docs/monitoring.md',
   'docs/protocol.md',
+  'docs/upgrading.md',
   ...DECISIONS,
   ...RUNBOOKS,
 ]

@@ -235,10 +235,11 @@ class Roll {
     }
   }
 
-  readonly #isDone = ({ id, runId, server }: RollNode, record: Record): boolean =>
-    runId !== null &&
-    runId !== record.before[id] &&
-    (this.server === null || isSameVersion(server, this.server))
+  /** With a new server, who runs it; otherwise, who is another process than in the beginning. */
+  readonly #isDone = ({ id, runId, server, executable }: RollNode, record: Record): boolean => {
+    if (this.server === null) return runId !== null && runId !== record.before[id]
+    return isSameVersion(server, this.server) && (executable ?? this.server.path) === this.server.path
+  }
 
   #checkServer({ nodes }: Standing): void {
     for (const node of nodes) {
