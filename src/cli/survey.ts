@@ -1,6 +1,6 @@
 import { NodeUnreachableError, nameOf } from '../cluster/index.js'
 import type { ConnectionOptions } from '../connection/options.js'
-import { AuthenticationError } from '../errors.js'
+import { AuthenticationError, TlsError } from '../errors.js'
 import { type Depths, depthsOf } from '../queue/depths.js'
 import type { Surveyor } from '../queue/surveyor.js'
 import { findNodes, seedsOf } from './find-nodes.js'
@@ -12,14 +12,14 @@ const TIMEOUT_MS = 2_000
 
 /**
  * Looks at all queues once. Partitions that do not answer within 2 s are counted as silent.
- * @throws NodeUnreachableError when nothing answers, AuthenticationError
+ * @throws NodeUnreachableError when nothing answers, AuthenticationError, TlsError
  */
 export async function surveyQueues(flags: QueueFlags): Promise<Depths> {
   const connection = await findNodes(flags)
   const found = await withSurveyor(connection, TIMEOUT_MS, (surveyor) => surveyor.survey())
   const { error, queues } = found
   if (error === undefined || queues.length > 0) return depthsOf(found)
-  if (error instanceof AuthenticationError) throw error
+  if (error instanceof AuthenticationError || error instanceof TlsError) throw error
   throw new NodeUnreachableError(seedsOf(connection).seeds.map(nameOf).join(', '), { cause: error })
 }
 

@@ -22,6 +22,11 @@ export interface Manifest {
    * way, and what an `up` that was killed left behind is recognised.
    */
   readonly creator?: ProcessIdentity
+  /**
+   * Nodes on their way in or out, beside those of `ports`, and who is at it; absent otherwise. They own no slots, so that one whose
+   * process was killed at it can be cleared away (membership/unsettled.ts).
+   */
+  readonly unsettled?: { readonly ports: readonly number[]; readonly by: ProcessIdentity }
   readonly ports: readonly number[]
   readonly masters: number
   readonly replicasPerMaster: number
@@ -37,10 +42,20 @@ const MANIFEST = 'cluster.json'
 
 export const nodeDir = (dataDir: string, port: number) => join(dataDir, `node_${port}`)
 
-/** Where the nodes of a cluster live, and how to talk to them. @throws DataDirError when a secret cannot be read */
-export function nodePlaces(dataDir: string, manifest: Manifest): NodePlace[] {
+/** Every port that the folder has to do with. */
+export const allPorts = ({ ports, unsettled }: Manifest) => [...ports, ...(unsettled?.ports ?? [])]
+
+/**
+ * Where the nodes of a cluster live, or some others of its folder, and how to talk to them.
+ * @throws DataDirError when a secret cannot be read
+ */
+export function nodePlaces(
+  dataDir: string,
+  manifest: Manifest,
+  ports: readonly number[] = manifest.ports,
+): NodePlace[] {
   const access = localAccess(dataDir, manifest)
-  return manifest.ports.map((port) => ({ port, dir: nodeDir(dataDir, port), access }))
+  return ports.map((port) => ({ port, dir: nodeDir(dataDir, port), access }))
 }
 
 /**
@@ -110,9 +125,13 @@ export async function writeNodeConfig(dataDir: string, manifest: Manifest, port:
   return path
 }
 
+export async function removeNodeDir(dataDir: string, port: number): Promise<void> {
+  await rm(nodeDir(dataDir, port), { recursive: true, force: true, maxRetries: 5 })
+}
+
 /** Removes the nodes' folders, the secrets and the manifest, nothing else; then the folders above that are empty by now. */
 export async function removeCluster(dataDir: string, ports: readonly number[]): Promise<void> {
-  for (const port of ports) await rm(nodeDir(dataDir, port), { recursive: true, force: true, maxRetries: 5 })
+  for (const port of ports) await removeNodeDir(dataDir, port)
   await rm(join(dataDir, PASSWORD_FILE), { force: true })
   await rm(join(dataDir, OWN_TLS_DIR), { recursive: true, force: true })
   await rm(join(dataDir, `${MANIFEST}.new`), { force: true })

@@ -175,6 +175,21 @@ export class LockUnavailableError extends ShardqError {
   }
 }
 
+/** A node cannot be added or removed as things are. Nothing was changed. Decision: what each problem says. */
+export class NodeRefusedError extends ShardqError {
+  constructor(
+    /** `host:port` */
+    readonly node: string,
+    readonly what: 'added' | 'removed',
+    /** Each with the way out. */
+    readonly problems: readonly string[],
+  ) {
+    super(
+      `${node} is not ${what}, and nothing was changed:\n${problems.map((each) => `  - ${each}`).join('\n')}`,
+    )
+  }
+}
+
 /** These servers cannot become a cluster as they are. Nothing was changed. Decision: what each problem says. */
 export class CreateRefusedError extends ShardqError {
   constructor(

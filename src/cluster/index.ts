@@ -18,6 +18,16 @@ export {
   verifyBackup,
 } from './backup/index.js'
 export {
+  type BalancePlan,
+  type Flow,
+  type PlannedRebalance,
+  planRebalance,
+  type RebalanceOptions,
+  type RebalanceProgress,
+  type RebalanceReport,
+  type Share,
+} from './balance/index.js'
+export {
   type CreatedCluster,
   type CreateOptions,
   type CreatePlan,
@@ -59,6 +69,23 @@ export {
 export { type ClusterStatus, inspect, inspectAny } from './inspect.js'
 export type { Address, LinkOptions } from './link.js'
 export { LocalCluster, type LocalNode } from './local-cluster.js'
+export {
+  type AddLocalOptions,
+  type AddOptions,
+  type AddReport,
+  type AddStep,
+  addLocalNodes,
+  addNodes,
+  type NodeToAdd,
+  type PlannedRemoval,
+  planLocalRemoval,
+  planRemoval,
+  type RemoveLocalOptions,
+  type RemoveOptions,
+  type RemoveReport,
+  type RemoveStep,
+  rolesFor,
+} from './membership/index.js'
 export { type MoveOptions, type MoveProgress, moveSlots, type Party, type SlotMove } from './move/index.js'
 export { PROFILES, type Profile, type Settings } from './node-config.js'
 export {

@@ -6,12 +6,13 @@ import { NodeStartError } from './errors.js'
 import { ensureServer, findServer, type RedisServer } from './find-server.js'
 import { type ClusterStatus, inspectAny } from './inspect.js'
 import { type Address, NodeLink } from './link.js'
-import { linkOptions, type NodePlace, probeNode, startNode } from './node.js'
+import { linkOptions, type NodePlace, probeNode } from './node.js'
 import type { Profile } from './node-config.js'
 import { HOST } from './ports.js'
 import { type ProcessIdentity, signalProcess, waitUntilGone } from './processes.js'
 import { type ReadyOptions, waitUntilAgreed, waitUntilReady } from './ready.js'
 import { PASSWORD_FILE } from './security/access.js'
+import { startNodeAnyhow } from './shard-ids.js'
 import { type StopOptions, type StopReport, stopCluster } from './stop.js'
 
 export interface LocalNode {
@@ -128,7 +129,7 @@ export class LocalCluster {
     if (found.state === 'running') return
     if (found.state === 'unresponsive' && found.refusal) throw found.refusal
     if (found.state !== 'down') throw new NodeStartError(port, `its port is ${found.state}`, '')
-    this.processes.set(port, await startNode(await this.server(), place))
+    this.processes.set(port, await startNodeAnyhow(await this.server(), place))
   }
 
   /** It may have been upgraded by somebody else since. */

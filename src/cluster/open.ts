@@ -50,7 +50,7 @@ const PROBLEMS: Readonly<Record<Exclude<NodeState['state'], 'running'>, string>>
 }
 
 /** What the nodes run on, so that one that is restarted runs on the same. Null where the server does not tell. */
-async function serverOf(
+export async function serverOf(
   { redisPath: named }: Manifest,
   [place]: readonly NodePlace[],
 ): Promise<RedisServer | null> {

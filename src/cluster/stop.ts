@@ -1,5 +1,14 @@
 import { resolve } from 'node:path'
-import { DEFAULT_DATA_DIR, nodePlaces, readManifest, removeCluster } from './data-dir.js'
+import {
+  allPorts,
+  DEFAULT_DATA_DIR,
+  type Manifest,
+  nodeDir,
+  nodePlaces,
+  readManifest,
+  removeCluster,
+} from './data-dir.js'
+import { DataDirError } from './errors.js'
 import { type NodePlace, type NodeState, probeNode, stopNode } from './node.js'
 
 export interface StopOptions {
@@ -40,7 +49,7 @@ export async function stopCluster(options: StopOptions = {}): Promise<StopReport
   if (manifest === null) return { dataDir, found: false, removed: false, nodes: [] }
 
   const found = await Promise.all(
-    nodePlaces(dataDir, manifest).map(async (place) => ({ place, state: await probeNode(place) })),
+    placesToStop(dataDir, manifest).map(async (place) => ({ place, state: await probeNode(place) })),
   )
   // Frozen ones first: a master that shuts down waits for its replicas, and these would not answer it.
   const frozen = found.filter(({ state }) => state.state === 'unresponsive')
@@ -57,8 +66,18 @@ export async function stopCluster(options: StopOptions = {}): Promise<StopReport
     nodes.push(...stopped)
   }
   nodes.sort((a, b) => a.port - b.port)
-  if (remove) await removeCluster(dataDir, manifest.ports)
+  if (remove) await removeCluster(dataDir, allPorts(manifest))
   return { dataDir, found: true, removed: remove, nodes }
+}
+
+/** Where certificates or password are gone, nodes refuse us; then they are ended by signals, as those that are frozen. */
+function placesToStop(dataDir: string, manifest: Manifest): NodePlace[] {
+  try {
+    return nodePlaces(dataDir, manifest, allPorts(manifest))
+  } catch (error) {
+    if (!(error instanceof DataDirError)) throw error
+    return allPorts(manifest).map((port) => ({ port, dir: nodeDir(dataDir, port), access: {} }))
+  }
 }
 
 async function stopOne(place: NodePlace, state: NodeState, keepData: boolean): Promise<StoppedNode> {

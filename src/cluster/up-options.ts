@@ -104,6 +104,8 @@ export function newManifest(options: UpOptions): Manifest {
   }
 }
 
+const yesNo = (value: boolean | undefined) => (value === undefined ? undefined : value ? 'yes' : 'no')
+
 /**
  * A cluster that exists keeps its shape; what the caller asked for expressly must agree with it.
  * @throws DataDirError naming the first difference
@@ -118,7 +120,7 @@ export function checkSameCluster(dataDir: string, manifest: Manifest, options: U
     ['--profile', options.profile, manifest.profile],
     ['--tls', options.tls === undefined ? undefined : options.tls !== false, manifest.tls !== undefined],
     ['--tls-dir', given?.dir && resolve(given.dir), manifest.tls && resolve(dataDir, manifest.tls.dir)],
-    ['--tls-auth-clients', given?.authClients, manifest.tls?.authClients],
+    ['--tls-auth-clients', yesNo(given?.authClients), yesNo(manifest.tls?.authClients)],
   ]
   for (const [option, wanted, has] of asked) {
     if (wanted !== undefined && wanted !== has) {

@@ -15,11 +15,13 @@ import { ensureServer, type RedisServer } from './find-server.js'
 import { formCluster, slotRanges } from './form.js'
 import type { ClusterStatus } from './inspect.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
-import { discardProcess, type NodePlace, probeNode, startNode, stopNode } from './node.js'
+import { clearUnsettled } from './membership/unsettled.js'
+import { discardProcess, type NodePlace, probeNode, stopNode } from './node.js'
 import { checkPortsFree } from './ports.js'
 import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
 import { waitUntilAgreed, waitUntilReady } from './ready.js'
 import { checkFurnishable, checkSamePassword, furnish } from './security/furnish.js'
+import { startNodeAnyhow } from './shard-ids.js'
 import { stopCluster } from './stop.js'
 import { checkSameCluster, newManifest, type UpOptions } from './up-options.js'
 
@@ -132,6 +134,7 @@ async function revive(
 
   if (down.length === 0) {
     options.onStep?.({ step: 'running', ports: manifest.ports })
+    await clearUnsettled(dataDir)
     const status = await withLinks(places, (links) => waitUntilAgreed(links, readyOptions(options)))
     return done('running', status, null)
   }
@@ -144,6 +147,7 @@ async function revive(
     )
     await startNodes(server, down, ours, options)
     for (const [port, identity] of ours) running.set(port, identity)
+    await clearUnsettled(dataDir)
     const status = await withLinks(places, (links) => waitUntilReady(links, readyOptions(options)))
     return done('restarted', status, server)
   } catch (error) {
@@ -181,7 +185,7 @@ async function startNodes(
 ): Promise<void> {
   const results = await Promise.allSettled(
     places.map(async (place) => {
-      const identity = await startNode(server, place, { signal })
+      const identity = await startNodeAnyhow(server, place, { signal })
       running.set(place.port, identity)
       onStep?.({ step: 'started', port: place.port, pid: identity.pid })
     }),

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { checkCluster } from '../../src/check/index.js'
 import { Crc64 } from '../../src/cluster/backup/crc64.js'
 import { RESTORE_KEY } from '../../src/cluster/backup/marker.js'
@@ -15,6 +15,7 @@ import {
   RestoreIncompleteError,
   RestoreRefusedError,
   restoreCluster,
+  startSingle,
   verifyBackup,
 } from '../../src/cluster/index.js'
 import { type NodeLink, withLink } from '../../src/cluster/link.js'
@@ -185,6 +186,14 @@ it('takes it from servers that save to their disk first as well (repl-diskless-s
   await backupCluster(four.seeds, to)
   expect((await verifyBackup(to, { load: false })).faults).toEqual([])
   for (const { port } of await mastersOf(four)) await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'yes')
+})
+
+it('is refused at once by a server that has no SYNC, with what to do', async () => {
+  const server = await startSingle({ settings: { 'rename-command': 'SYNC ""' } })
+  onTestFinished(() => server.stop())
+  const failure = await openSnapshot(server, server.access).catch((error) => error)
+  expect(failure).toBeInstanceOf(BackupRefusedError)
+  expect(failure.message).toContain('has no SYNC, by which a replica is given its data (a hosted service?')
 })
 
 describe('no backup of a cluster that is not sound', () => {

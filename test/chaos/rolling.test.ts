@@ -107,6 +107,14 @@ describe('a rolling restart', () => {
     expect(open.problems.join()).toMatch(/^slot \d+ is open.*shardq cluster fix/)
     await tell(master.port, 'CLUSTER', 'SETSLOT', slot, 'STABLE')
 
+    const replica = (await cluster.status()).nodes.find(({ role }) => role === 'replica')?.port ?? 0
+    await tell(replica, 'SHUTDOWN', 'NOSAVE').catch(() => {})
+    const down = stopped(await planRolling(cluster.seeds, local()).catch((error: unknown) => error))
+    expect(down.problems.join()).toContain(`127.0.0.1:${replica} does not answer`)
+    await cluster.restartNode(replica)
+    await cluster.waitUntilReady()
+    before.set(replica, (await runIds()).get(replica) ?? '')
+
     const { run } = await planRolling(cluster.seeds, local())
     await withOperation(cluster.seeds, {}, { name: 'rebalance' }, undefined, () =>
       expect(run()).rejects.toThrow(/rebalance has been running/),
@@ -121,6 +129,23 @@ describe('a rolling restart', () => {
     expect(await restarted(before)).toEqual([])
   })
 
+  it('goes on where a node was down, and starts it', async () => {
+    const before = await runIds()
+    const end = `kill $(head -1 '${cluster.dataDir}/node_{port}/redis.pid'); exit 3`
+    const plan = await planRolling(cluster.seeds, { settleMs: 200, restartCommand: end })
+    const broken = stopped(await plan.run().catch((error: unknown) => error))
+    expect(broken.message).toMatch(/ended with 3/)
+    await eventually(async () => expect([...(await runIds()).values()]).toContain('down'))
+    const enough = new AbortController()
+    const onProgress = () => enough.abort()
+    const next = await planRolling(cluster.seeds, { ...local(), signal: enough.signal, onProgress })
+    expect(next.steps[0]?.step).toMatchObject({ kind: 'restart', down: true })
+    await next.run()
+    expect(await restarted(before)).toHaveLength(1)
+    expect([...(await runIds()).values()]).not.toContain('down')
+    await cluster.waitUntilReady()
+  })
+
   it('stops where a node had forgotten what it was told, tells it again, and goes on with --rewrite from anywhere', async () => {
     const before = await runIds()
     const ports = [...before.keys()]
@@ -128,7 +153,7 @@ describe('a rolling restart', () => {
       await tell(port, 'CONFIG', 'SET', 'slowlog-max-len', 77)
       await tell(port, 'ACL', 'SETUSER', 'reporter', 'on', '>secret', '+info')
     }
-    const plan = await planRolling(cluster.seeds, local())
+    const plan = await planRolling(cluster.seeds, { ...local(), anew: true })
     const forgotten = stopped(await plan.run().catch((error: unknown) => error))
     expect(forgotten.message).toMatch(/slowlog-max-len, user reporter.*--rewrite/)
     expect(forgotten.message).not.toContain('secret')

@@ -125,6 +125,7 @@ test('up, status, up, stop in a folder with a space, as a user would', async () 
   expect(up.stdout).toContain(`Node 1: 127.0.0.1:${base} (MASTER)`)
   expect(up.stdout).toContain(`Node 6: 127.0.0.1:${base + 5} (REPLICA)`)
   expect(up.stdout).toContain('Master[2] -> Slots 10923 - 16383')
+  expect(up.stdout).toContain('Nothing here survives the loss of the machine')
 
   const status = await shardq(['cluster', 'status', '--json'], { cwd })
   expect(JSON.parse(status.stdout).state).toBe('ok')

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -158,7 +158,13 @@ it('a password that is wrong in the data folder is named as such, and stop stops
   )
   expect(up.code).toBe(1)
   expect(JSON.parse(up.stdout)).toMatchObject({ error: { name: 'AuthenticationError' } })
+  // Not even lost certificates keep a cluster from being stopped.
+  await rename(join(folder, 'tls'), join(folder, 'away'))
+  const lost = await command(['cluster', 'status'])
+  expect(lost.code).toBe(1)
+  expect(lost.stderr).toMatch(/cannot read .*ca\.crt \(ENOENT\).*put it back/)
   const stop = await command(['cluster', 'stop'])
+  await rename(join(folder, 'away'), join(folder, 'tls'))
   expect(stop.code).toBe(0)
   expect(stop.stdout.match(/Stopped node on port/g)).toHaveLength(6)
   await writeFile(file, `${PASSWORD}\n`)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, inject, it, onTestFinished } from 'vitest'
+import { makeCertificates } from '../../src/cluster/index.js'
 import { loadConfig } from '../../src/index.js'
 import { removeKeys } from '../helpers/behaviour/harness.js'
 import { blocks, PAGES, page, ROOT } from './markdown.js'
@@ -18,6 +19,7 @@ const PRINTS: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['cleaned old', "1 backtest { sharpe: 1.8, symbol: 'BTCUSDT' }", '2 cleanup undefined'],
     ['ok'],
   ],
+  'docs/hosts.md': [['refused: 3']],
   'docs/metrics.md': [['true true']],
 }
 
@@ -35,6 +37,7 @@ const settings = texts.flatMap(({ name, text }) =>
 /** Where the subpaths of the package are made from. */
 const SOURCES: Readonly<Record<string, string>> = {
   shardq: 'src/index.ts',
+  'shardq/cluster': 'src/cluster.ts',
   'shardq/metrics': 'src/metrics/index.ts',
 }
 
@@ -92,10 +95,16 @@ describe.each(programs)('program $number of $name', ({ program, prints }) => {
 })
 
 it('has programs to run, and settings of both modes to read', async () => {
-  expect(programs.map(({ name }) => name)).toEqual(['README.md', 'README.md', 'docs/metrics.md'])
+  expect(programs.map(({ name }) => name)).toEqual([
+    'README.md',
+    'README.md',
+    'docs/hosts.md',
+    'docs/metrics.md',
+  ])
   const modes = await Promise.all(
     settings.map(async ({ yaml }) => {
       const dir = await inTempFolder({ 'redis.yaml': yaml })
+      if (yaml.includes('tls/')) await makeCertificates({ to: join(dir, 'tls') })
       // Without the environment of whoever runs the tests.
       return (await loadConfig(join(dir, 'redis.yaml'), {})).redis
     }),
@@ -109,5 +118,14 @@ it('has programs to run, and settings of both modes to read', async () => {
       ],
     },
     { mode: 'single', url: 'redis://localhost:6379' },
+    { mode: 'cluster', username: 'shardq', natMap: { '10.0.0.1:6379': { port: 7001 } } },
+    {
+      mode: 'cluster',
+      tls: {
+        ca: expect.stringContaining('BEGIN CERTIFICATE'),
+        cert: expect.stringContaining('BEGIN CERTIFICATE'),
+        key: expect.stringContaining('BEGIN PRIVATE KEY'),
+      },
+    },
   ])
 })

@@ -36,7 +36,7 @@ export async function watchCommands(nodes: readonly Address[]): Promise<Watch> {
 
 async function watchNode(node: Address) {
   const admin = new Redis({ ...node, protocol: 2 })
-  const monitor = await new Redis({ ...node, protocol: 2 }).monitor()
+  const monitor = await admin.monitor()
   const ours = new Set<string>()
   const markers = new Set<string>()
   let commands = new Set<string>()

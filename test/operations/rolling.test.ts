@@ -1,9 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { ensureValkey } from '../../scripts/find-valkey.js'
-import { type LocalCluster, Observer, planRolling, type RollingOptions } from '../../src/cluster/index.js'
+import {
+  findServer,
+  type LocalCluster,
+  Observer,
+  planRolling,
+  type RollingOptions,
+  startCluster,
+} from '../../src/cluster/index.js'
 import { Random } from '../chaos/storm/random.js'
 import { shardq } from '../helpers/cli.js'
+import { tell } from '../helpers/nodes.js'
 import { ownCluster } from '../helpers/own-cluster.js'
 import { type PhaseReport, steadyLoad } from '../helpers/steady-load.js'
 import { until } from '../helpers/until.js'
@@ -74,6 +82,51 @@ it('from Redis to Valkey 8 under 5,000 tasks per second: the same', async () => 
   expect(report.left).toEqual([])
   expect(account).toMatchObject({ rejected: 0, lost: 0, errors: {} })
   expect(Math.max(...phases.slice(1).map(({ maxMs }) => maxMs))).toBeLessThan(300)
+})
+
+it('an upgrade that is half done: a new node that crashes beside the old ones comes back, and the rest follows', async () => {
+  const valkey = await ensureValkey()
+  const cluster = await ownCluster()
+  const versions = async () => {
+    const observer = new Observer(cluster.seeds)
+    const { nodes } = await observer.observe()
+    observer.close()
+    return nodes.map((node) => (node.up ? (node.info.get('valkey_version') ?? 'old') : 'down'))
+  }
+  const enough = new AbortController()
+  const options = { dataDir: cluster.dataDir, redisPath: valkey.path }
+  let steps = 0
+  const half = await planRolling(cluster.seeds, {
+    ...options,
+    signal: enough.signal,
+    onProgress: ({ state }) => {
+      if (state === 'done' && ++steps === 2) enough.abort()
+    },
+  })
+  const { done } = await half.run()
+  expect(done).toHaveLength(2)
+  for (const name of done) {
+    const port = Number(name.split(':')[1])
+    // What it has made up of its shards it writes down only then.
+    await tell(port, 'CLUSTER', 'SAVECONFIG')
+    await tell(port, 'SHUTDOWN', 'NOSAVE').catch(() => {})
+    await cluster.restartNode(port)
+    await cluster.waitUntilReady()
+  }
+  const rest = await planRolling(cluster.seeds, options)
+  expect(rest.continues).not.toBeNull()
+  expect(rest.steps.filter(({ step }) => step.kind === 'restart')).toHaveLength(4)
+  expect((await rest.run()).left).toEqual([])
+  expect(await versions()).toEqual(new Array(6).fill(valkey.version))
+
+  // What starts it from now on starts the new server; and an older one is refused.
+  await cluster.stop()
+  await startCluster({ dataDir: cluster.dataDir })
+  expect(await versions()).toEqual(new Array(6).fill(valkey.version))
+  const older = (await findServer()).path
+  await expect(planRolling(cluster.seeds, { ...options, redisPath: older })).rejects.toThrow(
+    /what Valkey has written/,
+  )
 })
 
 it('killed with SIGKILL at ten random moments, each time gone on with to the end: nothing lost', async () => {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { registerClusterAddNode } from './cluster-add-node.js'
 import { registerClusterBackup } from './cluster-backup.js'
 import { registerClusterCertificates } from './cluster-certificates.js'
 import { registerClusterCheck } from './cluster-check.js'
@@ -6,6 +7,8 @@ import { registerClusterCreate } from './cluster-create.js'
 import { registerClusterDrill } from './cluster-drill.js'
 import { registerClusterFirewall } from './cluster-firewall.js'
 import { registerClusterFix } from './cluster-fix.js'
+import { registerClusterRebalance } from './cluster-rebalance.js'
+import { registerClusterRemoveNode } from './cluster-remove-node.js'
 import { registerClusterRestore } from './cluster-restore.js'
 import { registerClusterRollingRestart } from './cluster-rolling-restart.js'
 import { registerClusterStatus } from './cluster-status.js'
@@ -23,6 +26,9 @@ export function registerCluster(program: Command): void {
   registerClusterStatus(cluster)
   registerClusterCheck(cluster)
   registerClusterFix(cluster)
+  registerClusterAddNode(cluster)
+  registerClusterRemoveNode(cluster)
+  registerClusterRebalance(cluster)
   registerClusterDrill(cluster)
   registerClusterCertificates(cluster)
   registerClusterUsers(cluster)

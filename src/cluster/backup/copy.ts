@@ -22,13 +22,22 @@ for i = 2, #ARGV do
 end
 return out`
 
-/** ARGV: name, time, DUMP, name, ... Ends at the first key that is not taken, and says which and why. */
+/**
+ * ARGV: name, time, DUMP, name, ... Returns which key is not taken, and why, then those that are there already. Ends at the first
+ * that is not taken.
+ */
 const RESTORE = `#!lua flags=allow-cross-slot-keys
+local out = { '', '' }
 for i = 1, #ARGV, 3 do
   local reply = redis.pcall('RESTORE', ARGV[i], ARGV[i + 1], ARGV[i + 2], 'ABSTTL')
-  if reply.err then return { ARGV[i], reply.err } end
+  if reply.err and string.find(reply.err, 'BUSYKEY', 1, true) then
+    out[#out + 1] = ARGV[i]
+  elseif reply.err then
+    out[1], out[2] = ARGV[i], reply.err
+    break
+  end
 end
-return false`
+return out`
 
 /** Compares a page of keys with what the cluster has, each with its time to live. */
 export async function comparePage(
@@ -109,18 +118,31 @@ async function isSameInPieces(source: NodeLink, target: NodeLink, key: Buffer): 
 
 const withoutFooter = (dump: Buffer) => dump.subarray(0, -FOOTER_BYTES)
 
-/** Copies keys that are not there. Never over one that is: such a key is not from us. */
+/**
+ * Copies keys that are not there. Never over one that is: such a key is not from us, unless it is the same, since SCAN may list
+ * a key twice.
+ */
 export async function copyKeys(
   source: NodeLink,
   target: Target,
   marker: Marker,
   keys: readonly SourceKey[],
 ): Promise<void> {
-  await Promise.all([...groupByNode(target, keys)].map(([node, group]) => restore(node, group)))
-  for (const key of keys) if (!key.dump) await copyBig(source, target.nodeOf(key.name), marker, key)
+  const busy = await Promise.all([...groupByNode(target, keys)].map(([node, group]) => restore(node, group)))
+  const big = keys.filter(({ dump }) => !dump)
+  const states = await comparePage(source, target, [...busy.flat(), ...big])
+  for (const [key, state] of states) {
+    const node = target.nodeOf(key.name)
+    if (state === 'different')
+      throw new RestoreIncompleteError(
+        `${key.name} has appeared on ${node.name}; something else writes to this cluster`,
+      )
+    if (state === 'missing') await copyBig(source, node, marker, key)
+  }
 }
 
-async function restore(node: TargetNode, keys: readonly SourceKey[]): Promise<void> {
+/** @returns those that are there already */
+async function restore(node: TargetNode, keys: readonly SourceKey[]): Promise<SourceKey[]> {
   let bytes = 0
   const args = keys.flatMap(({ name, dump, expiresAtMs }) => {
     if (!dump) return []
@@ -128,17 +150,12 @@ async function restore(node: TargetNode, keys: readonly SourceKey[]): Promise<vo
     // The exact time, not what is left of it: that would move it by the time that the copying takes.
     return [name, Math.max(expiresAtMs, 0), dump]
   })
-  if (args.length === 0) return
-  const refused = (await node.link.bytes('EVAL', RESTORE, 0, ...args)) as [Buffer, Buffer] | null
-  if (refused) {
-    const [name, why] = refused
-    throw new RestoreIncompleteError(
-      String(why).includes('BUSYKEY')
-        ? `${name} has appeared on ${node.name}; something else writes to this cluster`
-        : `${node.name} does not take ${name}: ${why}`,
-    )
-  }
+  if (args.length === 0) return []
+  const reply = (await node.link.bytes('EVAL', RESTORE, 0, ...args)) as Buffer[]
+  const [refused, why, ...busy] = reply
+  if (why && why.length > 0) throw new RestoreIncompleteError(`${node.name} does not take ${refused}: ${why}`)
   await node.written(bytes)
+  return busy.length === 0 ? [] : keys.filter(({ name }) => busy.some((each) => each.equals(name)))
 }
 
 /** In pieces: a server stands still while it takes a key, and counts as dead if that takes longer than cluster-node-timeout. */

@@ -1,7 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { AuthenticationError } from '../../errors.js'
-import { InterruptedError } from '../errors.js'
+import { ShardqError } from '../../errors.js'
+import { isRefusal, refusalOf } from '../../rights/refusal.js'
+import { BackupRefusedError, InterruptedError } from '../errors.js'
 import { type Address, type LinkOptions, reachedAt } from '../link.js'
 import { nameOf } from '../observer.js'
 
@@ -32,7 +33,7 @@ const MARK_BYTES = 40
  * Has a node send its data as to a replica, and only its data (`rdb-only`): no stream of writes follows, so nothing is
  * buffered for us however long it takes, and as we acknowledge nothing, no WAIT and no min-replicas-to-write counts us.
  * The node forks, and sends over the connection; its disk is not touched (`capa eof`) unless it has repl-diskless-sync no.
- * @throws SnapshotFault, AuthenticationError, InterruptedError
+ * @throws SnapshotFault; BackupRefusedError where there is no SYNC; AuthenticationError, InterruptedError
  */
 export async function openSnapshot(address: Address, options: SnapshotOptions): Promise<Snapshot> {
   const name = nameOf(address)
@@ -96,8 +97,13 @@ async function ask(
   socket.write(`*${command.length}\r\n${parts.join('')}`)
   const line = await reader.line()
   if (!line.startsWith('-')) return line
-  if (/^-(NOAUTH|WRONGPASS)/.test(line)) throw new AuthenticationError(name)
-  throw new SnapshotFault(`${name} refuses ${command[0]}: ${line.slice(1)}`)
+  const answer = line.slice(1)
+  const error = new Error(answer)
+  if (isRefusal(error)) throw refusalOf(name, error)
+  if (!/unknown command/i.test(answer)) throw new SnapshotFault(`${name} refuses ${command[0]}: ${answer}`)
+  throw new BackupRefusedError([
+    `${name} has no ${command[0]}, by which a replica is given its data (a hosted service? take its own snapshot)`,
+  ])
 }
 
 /** `$EOF:<mark>`: until the mark comes, which ends the data; `$<n>`: n bytes, where the server has saved to disk first. */
@@ -123,8 +129,7 @@ async function* untilMark(reader: SocketReader, mark: Buffer): AsyncGenerator<Bu
 }
 
 function explain(error: unknown, name: string): Error {
-  if (error instanceof SnapshotFault || error instanceof AuthenticationError) return error
-  if (error instanceof InterruptedError) return error
+  if (error instanceof SnapshotFault || error instanceof ShardqError) return error
   return new SnapshotFault(`the snapshot of ${name} broke off: ${(error as Error).message}`, { cause: error })
 }
 

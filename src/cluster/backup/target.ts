@@ -20,6 +20,18 @@ const POLL_MS = 50
 /** A replica may drop behind by so much before it is waited for: what it has not taken yet, its master has to keep. */
 const AHEAD_BYTES = 8 * 1024 * 1024
 
+export interface KeyCount {
+  readonly all: number
+  /** Without a time to live. */
+  readonly lasting: number
+}
+
+export async function countKeys(link: NodeLink): Promise<KeyCount> {
+  const text = parseFields(await link.text('INFO', 'keyspace')).get('db0') ?? 'keys=0,expires=0'
+  const [, all = 0, expiring = 0] = /keys=(\d+),expires=(\d+)/.exec(text) ?? []
+  return { all: Number(all), lasting: Number(all) - Number(expiring) }
+}
+
 /** A master that is filled. */
 export class TargetNode {
   #ahead = 0
@@ -69,11 +81,8 @@ export class TargetNode {
     return { master: Number(info.get('master_repl_offset')), replicas }
   }
 
-  /** Keys without a time to live, and all. */
-  async count(): Promise<{ lasting: number; all: number }> {
-    const text = parseFields(await this.link.text('INFO', 'keyspace')).get('db0') ?? 'keys=0,expires=0'
-    const [, all = 0, expiring = 0] = /keys=(\d+),expires=(\d+)/.exec(text) ?? []
-    return { all: Number(all), lasting: Number(all) - Number(expiring) }
+  count(): Promise<KeyCount> {
+    return countKeys(this.link)
   }
 
   /** Ms since 1970 by its clock, which decides what has expired there. */

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type NodeView, parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
-import { dropCopies } from './copies.js'
+import { takeLead } from './epoch.js'
 import { expectClosed, expectOwner } from './expect.js'
 import { forgetKeys } from './leave.js'
 import type { Nodes } from './nodes.js'
 import { others, type Party, StepRefused } from './party.js'
 import { type KeyToCopy, PIECE_BYTES } from './pieces.js'
+import { copiesKey, partitionTag } from './queue-keys.js'
 
 /** Between what was looked at and the claim; in more, a replica of the old owner could have been promoted. */
 const FRESH_MS = 200
@@ -36,12 +37,15 @@ export async function claimCopies(
   const big = copies.some(({ bytes }) => bytes > PIECE_BYTES)
   const before = big ? await dropLazily(nodes, from) : undefined
   try {
+    await takeLead(nodes, to, masters)
     await expectUnchanged(nodes, claimed, masters)
     // Not as one who imports it, who would tell all nodes at once: the old owner is to hear it from us (leave.ts).
+    // The copies are the keys from here on, and what says that they are copies goes in the same breath.
+    const notes = [...new Set(copies.map(({ name }) => copiesKey(partitionTag(name) ?? '')))]
     await Promise.all([
-      nodes.text(to, 'CLUSTER', 'BUMPEPOCH'),
       nodes.setSlot(to, slot, 'STABLE'),
       nodes.setSlot(to, slot, 'NODE', to.id),
+      ...notes.map((note) => nodes.text(to, 'UNLINK', note)),
     ])
     await forgetKeys(nodes, claimed, copies)
     await settle(nodes, claimed, masters)
@@ -65,7 +69,6 @@ export async function settle(
   await Promise.all(others(masters, [to, from]).map((node) => tell(nodes, node, slot, to)))
   await untilHeard(nodes, from, slot)
   await tell(nodes, from, slot, to)
-  await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot))
   await expectOwner(nodes, to, [slot])
   await expectClosed(nodes, from, slot)
 }

@@ -1,3 +1,4 @@
+import { takeLead } from './epoch.js'
 import { expectOwner } from './expect.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
@@ -21,8 +22,8 @@ export async function moveEmptySlots(
   for (let at = 0; at < slots.length; at += BATCH) {
     if (options.signal?.aborted) return { occupied, interrupted: true }
     const batch = slots.slice(at, at + BATCH)
-    // Its epoch must be the latest before it claims anything: a claim with an older one is corrected by the others.
-    await nodes.text(to, 'CLUSTER', 'BUMPEPOCH')
+    // Before it claims anything: a claim with an older epoch is corrected by the others.
+    await takeLead(nodes, to, masters)
     const released = await inFlights(batch, (slot) => letGo(nodes, from, slot, to))
     const free = batch.filter((_, i) => released[i])
     occupied.push(...batch.filter((_, i) => !released[i]))

@@ -5,70 +5,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InvalidOptionError } from '../../errors.js'
 import { InterruptedError, RollingStoppedError } from '../errors.js'
-import { findServer, type RedisServer } from '../find-server.js'
-import { type Address, type LinkOptions, withLink } from '../link.js'
+import type { RedisServer } from '../find-server.js'
+import { type Address, withLink } from '../link.js'
 import { Observer } from '../observer.js'
 import { withOperation } from '../operation/index.js'
 import { carryOut } from './carry-out.js'
-import { CommandHands, type RestartHands, SupervisedHands } from './hands.js'
+import { handsFor, serverFor } from './choose.js'
+import type { RestartHands } from './hands.js'
 import { LocalRestartHands } from './local-hands.js'
+import { DEFAULTS, type PlannedRoll, type RollingOptions, type RollReport } from './options.js'
 import { newRecord, type Record, RecordKeeper } from './record.js'
 import { namesOf, writeDown } from './settings.js'
 import { obstacles, type RollNode, type Standing, standingOf } from './standing.js'
 import { nextStep, positionOf, type RollStep, wholeWay } from './steps.js'
 import { cannotFollow, isSameVersion } from './upgrade.js'
 
+export type { PlannedRoll, RollingOptions, RollProgress, RollReport } from './options.js'
 export { describeRoll, type RollStep } from './steps.js'
 
-export interface RollingOptions extends LinkOptions {
-  /** The folder of a local cluster, whose nodes we stop and start ourselves. */
-  readonly dataDir?: string
-  /** Of a local cluster: the server to restart to, a binary or its folder. Default: each node its own. */
-  readonly redisPath?: string
-  /** Elsewhere: what restarts a node; `{host}`, `{port}` and `{id}` are filled in. */
-  readonly restartCommand?: string
-  /** Elsewhere: SHUTDOWN is enough, since a service manager starts it again. */
-  readonly supervised?: boolean
-  /** Masters get their shards back in the end. Default false: each costs a second failover. */
-  readonly restoreRoles?: boolean
-  /** First, every node writes down what it was told by CONFIG SET and ACL SETUSER. Default false. */
-  readonly rewrite?: boolean
-  /** Begin anew, whatever was broken off. Default false. */
-  readonly anew?: boolean
-  /** Longest wait for a node to be back and for the cluster to be whole after each step, in ms. Default 120,000. */
-  readonly comeBackMs?: number
-  /** Longest wait for a cluster that is not in order, before each step, in ms. Default 10,000. */
-  readonly settleMs?: number
-  /** Ends it after the step under way. */
-  readonly signal?: AbortSignal
-  readonly onProgress?: (progress: RollProgress) => void
-}
-
-export type RollProgress =
-  | { readonly state: 'begun'; readonly step: RollStep; readonly words: string }
-  | { readonly state: 'done'; readonly step: RollStep; readonly ms: number }
-  | { readonly state: 'note'; readonly text: string }
-
-export interface RollReport {
-  readonly steps: readonly { readonly step: RollStep; readonly ms: number }[]
-  /** Names of the nodes that are done, those of an earlier run included. */
-  readonly done: readonly string[]
-  readonly left: readonly string[]
-  readonly interrupted: boolean
-}
-
-/** What is going to be done, and a function that does it. */
-export interface PlannedRoll {
-  /** When the one began that this goes on with; null: it begins anew. */
-  readonly continues: string | null
-  /** To what the nodes are restarted; null: to what they are. */
-  readonly server: RedisServer | null
-  readonly nodes: readonly RollNode[]
-  readonly steps: readonly { readonly step: RollStep; readonly words: string }[]
-  run(): Promise<RollReport>
-}
-
-const DEFAULTS = { comeBackMs: 120_000, settleMs: 10_000 } as const
 const POLL_MS = 100
 
 /**
@@ -235,10 +189,11 @@ class Roll {
     }
   }
 
-  readonly #isDone = ({ id, runId, server }: RollNode, record: Record): boolean =>
-    runId !== null &&
-    runId !== record.before[id] &&
-    (this.server === null || isSameVersion(server, this.server))
+  /** With a new server, who runs it; otherwise, who is another process than in the beginning. */
+  readonly #isDone = ({ id, runId, server, executable }: RollNode, record: Record): boolean => {
+    if (this.server === null) return runId !== null && runId !== record.before[id]
+    return isSameVersion(server, this.server) && (executable ?? this.server.path) === this.server.path
+  }
 
   #checkServer({ nodes }: Standing): void {
     for (const node of nodes) {
@@ -278,28 +233,4 @@ function forgotten(step: RollStep, lost: readonly string[]): string[] {
     `${name} had forgotten ${lost.join(', ')}, told to it by CONFIG SET or ACL SETUSER and never written down; it was told again, ` +
       'and would forget again: go on with --rewrite, which has every node write it down first',
   ]
-}
-
-async function serverFor({ dataDir, redisPath }: RollingOptions): Promise<RedisServer | null> {
-  if (redisPath === undefined) return null
-  if (dataDir === undefined)
-    throw new InvalidOptionError(
-      '--redis-path',
-      'it is for a local cluster; elsewhere, put the new server in place and name what restarts a node (--restart-command, --supervised)',
-    )
-  return findServer({ redisPath })
-}
-
-async function handsFor(options: RollingOptions, server: RedisServer | null): Promise<RestartHands> {
-  const { dataDir, restartCommand, supervised } = options
-  if (restartCommand !== undefined && supervised)
-    throw new InvalidOptionError('--supervised', 'it goes without --restart-command')
-  if (restartCommand !== undefined) return new CommandHands(restartCommand)
-  if (supervised) return new SupervisedHands(options)
-  if (dataDir !== undefined) return LocalRestartHands.open(dataDir, server)
-  throw new InvalidOptionError(
-    '--restart-command',
-    "these nodes were not started by shardq; say how each is restarted: --restart-command 'ssh {host} sudo systemctl restart redis@{port}', " +
-      'or --supervised where SHUTDOWN is enough',
-  )
 }

@@ -2,9 +2,10 @@ import { type Manifest, nodePlaces, readManifest, writeManifest } from '../data-
 import { DataDirError } from '../errors.js'
 import { ensureServer, findServer, type RedisServer } from '../find-server.js'
 import { type LinkOptions, withLink } from '../link.js'
-import { linkOptions, type NodePlace, probeNode, startNode, stopNode } from '../node.js'
+import { linkOptions, type NodePlace, probeNode, stopNode } from '../node.js'
 import { type ProcessIdentity, waitUntilGone } from '../processes.js'
 import { parseFields } from '../replies.js'
+import { startNodeAnyhow } from '../shard-ids.js'
 import { askToEnd, isRefusal } from '../shutdown.js'
 import { startSingle } from '../single.js'
 import type { RestartHands } from './hands.js'
@@ -47,7 +48,7 @@ export class LocalRestartHands implements RestartHands {
       throw new DataDirError(this.dataDir, `port ${node.port} is held by something that is not ours`)
     if (found.state === 'running') await endSoon(node, linkOptions(place), found.process)
     if ('process' in found) await stopNode(place, found, { keepData: true })
-    await startNode(server, place)
+    await startNodeAnyhow(server, place)
   }
 
   async defaults(node: RollNode): Promise<ReadonlyMap<string, string> | null> {

@@ -1,6 +1,7 @@
 import type { Address, LinkOptions } from '../link.js'
 import { KeyLink } from '../operation/key-link.js'
 import type { Standing } from './standing.js'
+import { byAge } from './upgrade.js'
 
 export const ROLLING_KEY = 'shardq:rolling-restart'
 
@@ -27,12 +28,18 @@ export interface Record {
   readonly at: string | null
 }
 
+/**
+ * Where nodes run two versions, an upgrade is half done, and who runs the newer one is done: to restart it beside the older ones once
+ * more is what it may not survive (shard-ids.ts).
+ */
 export function newRecord({ nodes, shards }: Standing, redisPath: string | null): Record {
+  const oldest = nodes.flatMap(({ server }) => server ?? []).sort(byAge)[0]
+  const begins = nodes.filter(({ server }) => server && oldest && byAge(server, oldest) === 0)
   return {
     version: 1,
     since: new Date().toISOString(),
     redisPath,
-    before: Object.fromEntries(nodes.flatMap(({ id, runId }) => (runId === null ? [] : [[id, runId]]))),
+    before: Object.fromEntries(begins.flatMap(({ id, runId }) => (runId === null ? [] : [[id, runId]]))),
     masters: shards.map(({ master }) => master.id),
     at: null,
   }

@@ -16,6 +16,10 @@ export function cannotFollow(from: ServerVersion, to: ServerVersion): string | n
     : null
 }
 
+/** The older first; Redis before Valkey, since that is the way an upgrade goes. */
+export const byAge = (a: ServerVersion, b: ServerVersion) =>
+  a.flavour === b.flavour ? compare(a.version, b.version) : a.flavour === 'Redis' ? -1 : 1
+
 const compare = (a: string, b: string) => a.localeCompare(b, 'en', { numeric: true })
 
 export const isSameVersion = (a: ServerVersion | null, b: ServerVersion) =>

@@ -167,6 +167,13 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster check', 'shardq cluster fix'],
     checks: ['open-slots', 'node-frozen', 'node-failed', 'views-differ'],
   },
+  'node-refused': {
+    pattern: /NodeRefusedError|is not (added|removed), and nothing was changed/,
+    means: () => 'a node cannot join the cluster, or leave it, as things are',
+    why: 'Each reason is in the message, with the way out. Nothing was changed.',
+    mend: ['shardq cluster status', 'shardq cluster check'],
+    checks: ['duplicate-node-id', 'too-few-masters', 'master-without-replica', 'nothing-listens'],
+  },
   'lock-unavailable': {
     pattern: /LockUnavailableError|does not take the lock for/,
     means: () => 'the cluster does not serve the key that keeps two operations apart, so it is not changed',

@@ -1,0 +1,214 @@
+import { InterruptedError, OperationLostError, RestoreIncompleteError } from '../errors.js'
+import type { RedisServer } from '../find-server.js'
+import type { LinkOptions, NodeLink } from '../link.js'
+import { comparePage, copyKeys } from './copy.js'
+import type { LoadServer } from './load-server.js'
+import type { BackupManifest } from './manifest.js'
+import type { Begun, Marker } from './marker.js'
+import { pagesOf, type SourceKey } from './pages.js'
+import { countKeys, isOurs, type Target } from './target.js'
+import { withLoaded } from './verify.js'
+
+export interface RestoreOptions extends LinkOptions {
+  /** The server that reads the files: a binary, or the folder that holds one. Default: SHARDQ_REDIS_PATH, then PATH. */
+  readonly redisPath?: string
+  /** Size by MEMORY USAGE from which a key is copied in pieces. Default 1 MB. */
+  readonly bigKeyBytes?: number
+  /** Ends it after the keys that are under way; the same call goes on from there. */
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: RestoreProgress) => void
+}
+
+export type RestoreProgress =
+  | { readonly state: 'checked'; readonly manifest: BackupManifest }
+  /** An earlier restore of the same backup was broken off. */
+  | { readonly state: 'resumed'; readonly begunAt: string }
+  | {
+      readonly state: 'copying' | 'comparing'
+      readonly file: string
+      readonly keys: number
+      readonly of: number
+    }
+  | { readonly state: 'restored'; readonly file: RestoredFile }
+
+export interface RestoredFile {
+  readonly file: string
+  /** Keys that are in the cluster, the same as in the backup, each with its time to live. */
+  readonly keys: number
+  /** Of these, keys that were there already. */
+  readonly found: number
+  /** Keys whose time was over, before or meanwhile. */
+  readonly expired: number
+  readonly copyMs: number
+  readonly compareMs: number
+}
+
+const BIG_KEY_BYTES = 1024 * 1024
+
+interface Parts {
+  readonly folder: string
+  readonly manifest: BackupManifest
+  readonly server: RedisServer
+  readonly target: Target
+  readonly marker: Marker
+  readonly begun: Begun | null
+  readonly options: RestoreOptions
+}
+
+/** Fills a cluster from a backup, from the first file to the last key. */
+export class Filling {
+  #lasting = 0
+  #partial: string | undefined
+  /** Whether the cluster says that it is being filled. Not before a server has read the first file. */
+  #marked: boolean
+
+  constructor(private readonly parts: Parts) {
+    this.#partial = parts.begun?.partial
+    this.#marked = parts.begun !== null
+  }
+
+  async run(): Promise<RestoredFile[]> {
+    const { folder, manifest, server, target, marker, options } = this.parts
+    const files: RestoredFile[] = []
+    try {
+      // One after the other, so that this machine needs memory for the largest, not for all.
+      for (const shard of manifest.shards) {
+        const file = await withLoaded(server, folder, shard, options.signal, (loaded) =>
+          this.#restoreFile(shard.file, loaded),
+        )
+        files.push(file)
+        options.onProgress?.({ state: 'restored', file })
+      }
+      await this.#countAll(files)
+      for (const node of target.nodes) await node.confirm()
+      await marker.end()
+      return files
+    } catch (error) {
+      if (this.#marked && options.signal?.aborted && !(error instanceof OperationLostError))
+        throw new RestoreIncompleteError('it was interrupted', { cause: error })
+      if (error instanceof RestoreIncompleteError) throw error
+      if (!this.#marked)
+        throw options.signal?.aborted ? new InterruptedError('the restore', { cause: error }) : error
+      throw new RestoreIncompleteError((error as Error).message, { cause: error })
+    }
+  }
+
+  async #restoreFile(file: string, loaded: LoadServer): Promise<RestoredFile> {
+    const started = performance.now()
+    const { folder, manifest, marker } = this.parts
+    if (!this.#marked) await marker.begin(manifest.id, folder)
+    this.#marked = true
+    await this.#copyFunctions(loaded)
+    const found = await this.#copy(file, loaded)
+    for (const node of this.parts.target.nodes) await node.confirm()
+    const copied = performance.now()
+    const { keys, expired } = await this.#compare(file, loaded)
+    this.#lasting += (await countKeys(loaded.link)).lasting
+    return {
+      ...{ file, keys, found },
+      expired: loaded.expired + expired,
+      copyMs: Math.round(copied - started),
+      compareMs: Math.round(performance.now() - copied),
+    }
+  }
+
+  /** @returns how many were there already */
+  async #copy(file: string, { link, loaded }: LoadServer): Promise<number> {
+    const { target, marker, begun } = this.parts
+    let found = 0
+    await this.#eachPage('copying', file, link, loaded, async (page) => {
+      const missing = begun ? await this.#missing(link, page) : page
+      found += page.length - missing.length
+      await copyKeys(link, target, marker, missing)
+    })
+    return found
+  }
+
+  /**
+   * A key is there as a whole or not at all, except the one that was being copied in pieces. Any other that differs was written by
+   * somebody else since, and is not to be lost.
+   */
+  async #missing(source: NodeLink, page: readonly SourceKey[]): Promise<SourceKey[]> {
+    const { target, marker } = this.parts
+    const standings = await comparePage(source, target, page)
+    const missing: SourceKey[] = []
+    for (const [key, standing] of standings) {
+      if (standing === 'missing') missing.push(key)
+      if (standing !== 'different') continue
+      if (key.name.toString('hex') !== this.#partial) throw this.#changed(key, 'differs from the backup')
+      await target.nodeOf(key.name).link.bytes('UNLINK', key.name)
+      await marker.endKey()
+      this.#partial = undefined
+      missing.push(key)
+    }
+    return missing
+  }
+
+  async #compare(file: string, { link, loaded }: LoadServer): Promise<{ keys: number; expired: number }> {
+    const { target } = this.parts
+    let [keys, expired] = [0, 0]
+    await this.#eachPage('comparing', file, link, loaded, async (page) => {
+      const standings = await comparePage(link, target, page)
+      for (const [key, standing] of standings) {
+        if (standing === 'missing') throw this.#changed(key, 'was copied and is gone again')
+        if (standing === 'different') throw this.#changed(key, 'was copied and differs by now')
+        if (standing === 'expired') expired++
+        else keys++
+      }
+    })
+    return { keys, expired }
+  }
+
+  /** What expires may have done so since it was compared; of what does not, nothing may be missing and nothing too many. */
+  async #countAll(files: readonly RestoredFile[]): Promise<void> {
+    const counts = await Promise.all(this.parts.target.nodes.map((node) => node.count()))
+    // Our own note lasts, our lock expires.
+    const lasting = counts.reduce((sum, each) => sum + each.lasting, 0) - 1
+    const all = counts.reduce((sum, each) => sum + each.all, 0) - 2
+    const most = files.reduce((sum, { keys }) => sum + keys, 0)
+    if (lasting !== this.#lasting || all > most)
+      throw new RestoreIncompleteError(
+        `the cluster has ${lasting} keys that do not expire where the backup has ${this.#lasting}, ${all} in all where it has ` +
+          `${most}; something else writes to it`,
+      )
+  }
+
+  /** The same on every master. */
+  async #copyFunctions({ link }: LoadServer): Promise<void> {
+    const libraries = (await link.reply('FUNCTION', 'LIST')) as unknown[]
+    if (libraries.length === 0) return
+    const dump = (await link.bytes('FUNCTION', 'DUMP')) as Buffer
+    for (const node of this.parts.target.nodes) await node.link.bytes('FUNCTION', 'RESTORE', dump, 'REPLACE')
+  }
+
+  async #eachPage(
+    state: 'copying' | 'comparing',
+    file: string,
+    link: LoadServer['link'],
+    of: number,
+    use: (page: readonly SourceKey[]) => Promise<void>,
+  ): Promise<void> {
+    const { signal, onProgress, bigKeyBytes = BIG_KEY_BYTES } = this.parts.options
+    let keys = 0
+    let busy: Promise<void> = Promise.resolve()
+    const sums = state === 'comparing' || this.parts.begun !== null
+    for await (const all of pagesOf(link, { bigKeyBytes, sums })) {
+      // While the next page is read, this one is written.
+      await busy
+      if (signal?.aborted) throw new InterruptedError('the restore')
+      busy = use(all.filter(({ name }) => !isOurs(name)))
+      busy.catch(() => {})
+      keys += all.length
+      onProgress?.({ state, file, keys, of })
+    }
+    await busy
+  }
+
+  #changed(key: SourceKey, how: string): RestoreIncompleteError {
+    const { name } = this.parts.target.nodeOf(key.name)
+    return new RestoreIncompleteError(
+      `${key.name} on ${name} ${how}; something else writes to this cluster: end that, remove all keys (FLUSHALL on every ` +
+        'master), and restore again',
+    )
+  }
+}

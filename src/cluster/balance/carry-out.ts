@@ -1,0 +1,69 @@
+import type { Left, Party } from '../fix/index.js'
+import { moveSlots, type Nodes, StepRefused } from '../move/index.js'
+import { slotsIn } from '../slots.js'
+import type { BalancePlan, Flow } from './flows.js'
+import type { Tally } from './progress.js'
+
+export interface MoveLimits {
+  readonly bigKeyBytes: number
+  readonly bigKeys: boolean
+  readonly signal: AbortSignal | undefined
+}
+
+/** Slots that could not be moved, with the reason, by slot. */
+export type Refused = Map<number, Left>
+
+/**
+ * Moves all slots of a plan. Those without keys first, since that is done within seconds; then the others. One that is refused
+ * stays where it is, and keeps no other from being moved. @throws what a node fails with; slots may be open then
+ */
+export async function moveAll(
+  nodes: Nodes,
+  plan: BalancePlan,
+  masters: readonly Party[],
+  limits: MoveLimits,
+  tally: Tally,
+  refused: Refused,
+): Promise<void> {
+  const move = async (slots: readonly number[], { from, to }: Flow) => {
+    if (slots.length === 0 || limits.signal?.aborted) return
+    const done = tally.begin(`${from.name} to ${to.name}`)
+    try {
+      await moveSlots(nodes, { slots, from, to }, masters, { ...limits, onProgress: done })
+    } finally {
+      tally.end()
+    }
+  }
+  for (const flow of plan.flows) {
+    const occupied = new Set(flow.occupied)
+    await move(
+      slotsIn(flow.slots).filter((slot) => !occupied.has(slot)),
+      flow,
+    )
+  }
+  for (const flow of plan.flows) {
+    try {
+      await move(flow.occupied, flow)
+    } catch (error) {
+      if (!(error instanceof StepRefused)) throw error
+      await oneByOne(flow, (slot) => move([slot], flow), refused)
+    }
+  }
+}
+
+/** Those that have arrived already are passed over by the mover. */
+async function oneByOne(
+  { occupied, from, to }: Flow,
+  move: (slot: number) => Promise<void>,
+  refused: Refused,
+): Promise<void> {
+  for (const slot of occupied) {
+    try {
+      await move(slot)
+    } catch (error) {
+      if (!(error instanceof StepRefused)) throw error
+      const what = `slot ${slot} of ${from.name} to ${to.name}`
+      refused.set(slot, { what, why: error.message, remedy: error.remedy })
+    }
+  }
+}

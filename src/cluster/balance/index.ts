@@ -1,0 +1,149 @@
+/**
+ * Shares the slots out among the masters, by weight, and the partitions of every queue by themselves, with as few moves as that
+ * takes. Why so, and what it costs, stands in docs/decisions/0034-shares-of-slots-and-of-partitions.md; how it behaves, in
+ * docs/growing.md.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AuthenticationError, InvalidOptionError } from '../../errors.js'
+import { ClusterNotReadyError, InterruptedError } from '../errors.js'
+import { carryOut } from '../fix/carry-out.js'
+import { describe, type FixStep, type Left, type Party } from '../fix/index.js'
+import type { Address } from '../link.js'
+import { BIG_KEY_BYTES, Nodes, StepRefused } from '../move/index.js'
+import { withOperation } from '../operation/index.js'
+import { mustPermit } from '../permitted.js'
+import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
+import { type BalancePlan, makePlan, type Share } from './flows.js'
+import { type RebalanceProgress, Tally } from './progress.js'
+import { type Survey, type SurveyOptions, survey, type Weights, weightsFor } from './survey.js'
+
+export type { BalancePlan, Flow, Share } from './flows.js'
+export type { RebalanceProgress } from './progress.js'
+
+export interface RebalanceOptions extends SurveyOptions {
+  /** By `host:port` or id: the share of a master in proportion to the others. Default 1; 0 empties it. */
+  readonly weights?: Readonly<Record<string, number>>
+  /** Size by MEMORY USAGE above which a key is not moved. Default 32 MB. */
+  readonly bigKeyBytes?: number
+  /** Move such keys all the same. Default false. */
+  readonly bigKeys?: boolean
+  readonly onProgress?: (progress: RebalanceProgress) => void
+}
+
+export interface RebalanceReport {
+  /** What was moved. Bytes are estimated. */
+  readonly slots: number
+  readonly keys: number
+  readonly bytes: number
+  readonly ms: number
+  readonly shares: readonly Share[]
+  /** Slots that stay where they are, why, and what to do about it. */
+  readonly left: readonly Left[]
+  /** It was stopped before its end; what was moved stays moved, and the next one goes on. */
+  readonly interrupted: boolean
+}
+
+export interface PlannedRebalance extends BalancePlan {
+  /** What an operation that was cut off has left; it is finished first. */
+  readonly mends: readonly FixStep[]
+  /**
+   * Makes the plan again, of what is then, and carries it out. A master that fails on the way is waited for, or the one that takes its
+   * place; then it goes on.
+   * @throws OperationInProgressError, LockUnavailableError, OperationLostError; ClusterNotReadyError when the cluster does not
+   *   become whole again; what a node failed with for the third time
+   */
+  run(): Promise<RebalanceReport>
+}
+
+/** Failures in a row, with nothing moved in between, until it gives up; and a moment for a failover to begin. */
+const MOST_FAILURES = 3
+const AFTER_FAILURE_MS = 500
+
+/**
+ * Looks at a cluster and makes a plan. Changes nothing until `run`.
+ * @throws InvalidOptionError; ClusterNotReadyError when a master does not answer, or nodes do not agree; NodeUnreachableError,
+ *   AuthenticationError, WrongModeError when no node of the seeds can be asked
+ */
+export async function planRebalance(
+  seeds: readonly Address[],
+  options: RebalanceOptions = {},
+): Promise<PlannedRebalance> {
+  await mustPermit(seeds, options, 'cluster rebalance', [
+    'CLUSTER COUNTKEYSINSLOT',
+    'CLUSTER SETSLOT',
+    'MIGRATE',
+  ])
+  const found = await survey(seeds, options)
+  const plan = makePlan(found, weightsFor(found, options.weights))
+  const everywhere = [...found.nodes.values()].map(({ host, port }) => ({ host, port }))
+  const run = () =>
+    withOperation(everywhere, options, { name: 'rebalance' }, options.signal, (signal) =>
+      rebalance(everywhere, { ...options, signal }),
+    )
+  return { ...plan, mends: found.mends, run }
+}
+
+/** As `planRebalance` and `run`, under a lock that the caller has. */
+export async function rebalance(
+  seeds: readonly Address[],
+  options: RebalanceOptions,
+): Promise<RebalanceReport> {
+  const startedMs = performance.now()
+  const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
+  const tally = new Tally(options.onProgress)
+  const refused: Refused = new Map()
+  let weights: Weights | undefined
+  for (let failures = 0; ; ) {
+    const interrupted = signal?.aborted === true
+    // What it has come to is told also of one that was stopped.
+    const found = await survey(seeds, interrupted ? { ...options, signal: undefined } : options)
+    weights ??= weightsFor(found, options.weights)
+    const plan = makePlan(found, weights, new Set(refused.keys()))
+    if (interrupted || (plan.slots === 0 && found.mends.length === 0)) {
+      const left = [...refused.values()]
+      return { ...tally.done, ms: performance.now() - startedMs, shares: plan.shares, left, interrupted }
+    }
+    tally.plan(plan)
+    const before = tally.done.slots
+    const nodes = new Nodes(options)
+    try {
+      await step(nodes, found, plan, { bigKeys, bigKeyBytes, signal }, tally, refused)
+      failures = 0
+    } catch (error) {
+      failures = tally.done.slots > before ? 1 : failures + 1
+      if (isFinal(error) || failures >= MOST_FAILURES) throw error
+      tally.tell('waiting', (error as Error).message)
+      await sleep(AFTER_FAILURE_MS)
+    } finally {
+      await nodes.close()
+    }
+  }
+}
+
+const isFinal = (error: unknown) =>
+  [AuthenticationError, InvalidOptionError, InterruptedError, ClusterNotReadyError].some(
+    (kind) => error instanceof kind,
+  )
+
+/** What was cut off is finished first, and then looked at again: it may have changed who has what. */
+async function step(
+  nodes: Nodes,
+  { masters, mends }: Survey,
+  plan: BalancePlan,
+  limits: MoveLimits,
+  tally: Tally,
+  refused: Refused,
+): Promise<void> {
+  const parties: Party[] = masters.map(({ node }) => node)
+  for (const mend of mends) {
+    if (limits.signal?.aborted) return
+    tally.tell('mending', describe(mend))
+    await carryOut(nodes, mend, parties, { bigKeys: limits.bigKeys, bigKeyBytes: limits.bigKeyBytes }).catch(
+      (error: Error) => {
+        if (!(error instanceof StepRefused)) throw error
+        throw new ClusterNotReadyError(0, [`${describe(mend)}: ${error.message}; ${error.remedy}`])
+      },
+    )
+  }
+  if (mends.length === 0) await moveAll(nodes, plan, parties, limits, tally, refused)
+}

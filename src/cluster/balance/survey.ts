@@ -1,0 +1,119 @@
+import { InvalidOptionError } from '../../errors.js'
+import { ClusterNotReadyError } from '../errors.js'
+import { type Evidence, type FixStep, type Left, look, type Party, planFrom } from '../fix/index.js'
+import type { Address, LinkOptions } from '../link.js'
+import { nameOf } from '../observer.js'
+import { poll } from '../ready.js'
+import type { NodeView } from '../replies.js'
+import { slotsIn } from '../slots.js'
+import { campsOf, differencesOf, noWitness, selfOf, witnessesOf } from '../views.js'
+import { contentsOf } from './contents.js'
+import type { Content } from './plan.js'
+
+/** A failover takes up to 9 s with a cluster-node-timeout of 5 s, and the views some more to become one. */
+const PATIENCE_MS = 20_000
+
+export interface SurveyOptions extends LinkOptions {
+  /** Longest wait for a cluster whose masters do not all answer or do not agree, in ms. Default 20,000. */
+  readonly agreeMs?: number
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface SurveyedMaster {
+  readonly node: Party
+  readonly slots: readonly number[]
+  /** Names of its replicas. */
+  readonly replicas: readonly string[]
+}
+
+/** Who has what, of a cluster whose masters all answer and agree. */
+export interface Survey {
+  readonly masters: readonly SurveyedMaster[]
+  readonly contents: ReadonlyMap<number, Content>
+  /** What an operation that was cut off has left, and what finishes it. Before that, no slot is to be moved. */
+  readonly mends: readonly FixStep[]
+  /** Every node, master or replica, by id. */
+  readonly nodes: ReadonlyMap<string, NodeView>
+}
+
+/**
+ * Looks until every master answers and all that answer agree.
+ * @throws ClusterNotReadyError with what was missing in the end; NodeUnreachableError, AuthenticationError, WrongModeError when no
+ *   node can be asked
+ */
+export async function survey(seeds: readonly Address[], options: SurveyOptions): Promise<Survey> {
+  const { agreeMs: timeoutMs = PATIENCE_MS, signal } = options
+  const evidence = await poll({ timeoutMs, signal }, async () => {
+    const evidence = await look(seeds, { ...options, agreeMs: 0 })
+    if (witnessesOf(evidence.observation).length === 0) throw noWitness(evidence.observation)
+    const missing = missingIn(evidence)
+    return missing.length === 0 ? { done: evidence } : { missing }
+  })
+  const { steps, left } = planFrom(evidence)
+  const serious = left.filter((each) => isOfSlots(each))
+  if (serious.length > 0)
+    throw new ClusterNotReadyError(
+      0,
+      serious.map(({ what, remedy }) => `${what}: ${remedy}`),
+    )
+  return { ...(await shared(evidence, options)), mends: steps }
+}
+
+/** A replica that is down is no reason not to move slots between masters. */
+const isOfSlots = ({ what }: Left) => /^(\d+ )?slots? /.test(what)
+
+function missingIn({ observation }: Evidence): string[] {
+  const camps = campsOf(observation)
+  const up = new Set(witnessesOf(observation).map((each) => selfOf(each)?.id))
+  const down = (camps[0]?.view ?? []).filter(({ id, role }) => role === 'master' && !up.has(id))
+  return [...down.map((node) => `master ${nameOf(node)} does not answer`), ...differencesOf(camps)]
+}
+
+async function shared({ observation }: Evidence, options: SurveyOptions): Promise<Omit<Survey, 'mends'>> {
+  const view = campsOf(observation)[0]?.view ?? []
+  const masters = view
+    .filter(({ role }) => role === 'master')
+    .map((master) => ({
+      node: { id: master.id, host: master.host, port: master.port, name: nameOf(master) },
+      slots: slotsIn(master.slots),
+      replicas: view.filter(({ masterId }) => masterId === master.id).map(nameOf),
+    }))
+  return {
+    masters,
+    contents: await contentsOf(masters, options),
+    nodes: new Map(view.map((node) => [node.id, node])),
+  }
+}
+
+/** By the id of a node: what its master weighs, now and after a failover. Whoever is not in it weighs 1. */
+export type Weights = ReadonlyMap<string, number>
+
+/**
+ * Whom the weights are for that were given by name. Found once, in the beginning: a master that has been emptied becomes a replica of
+ * another, which is not to be emptied therefore.
+ * @throws InvalidOptionError for a node that is not there or is no master, or nothing that could hold a slot
+ */
+export function weightsFor(
+  { masters, nodes }: Pick<Survey, 'masters' | 'nodes'>,
+  given: Readonly<Record<string, number>> = {},
+): Weights {
+  const weights = new Map<string, number>()
+  const all = [...nodes.values()]
+  for (const [name, weight] of Object.entries(given)) {
+    const found = all.find((node) => nameOf(node) === name || node.id === name)
+    if (!found) throw new InvalidOptionError('weight', `the cluster has no node ${name}`)
+    if (!Number.isFinite(weight) || weight < 0)
+      throw new InvalidOptionError('weight', `expected 0, 0.5, 1, 2, ... for ${name} and not ${weight}`)
+    if (found.role === 'master') {
+      for (const { id, masterId } of all)
+        if (id === found.id || masterId === found.id) weights.set(id, weight)
+    } else if (weight > 0) {
+      const master = nodes.get(found.masterId ?? '')
+      const other = master ? `; name its master, ${nameOf(master)}` : ''
+      throw new InvalidOptionError('weight', `${name} is a replica and has no slots${other}`)
+    }
+  }
+  if (masters.every(({ node }) => weights.get(node.id) === 0))
+    throw new InvalidOptionError('weight', 'some master has to keep the slots; not all can have weight 0')
+  return weights
+}

@@ -1,0 +1,161 @@
+import { InvalidOptionError } from '../../errors.js'
+import { type RebalanceOptions, type RebalanceReport, rebalance } from '../balance/index.js'
+import { ClusterNotReadyError } from '../errors.js'
+import type { Address } from '../link.js'
+import { nameOf } from '../observer.js'
+import { withOperation } from '../operation/index.js'
+import type { NodeView } from '../replies.js'
+import { neediestMaster } from './homes.js'
+import { follow, join } from './join.js'
+import { judge, lookAt } from './newcomer.js'
+import { findNode, type Roster, type RosterOptions, replicasOf, rosterOf, silentIn } from './roster.js'
+import { applySettings, compareSettings } from './settings.js'
+
+/** A server that runs, is empty, and is to become a node. */
+export interface NodeToAdd extends Address {
+  /** Of which master it is to be a replica: `host:port`, id, or `auto`: of the one that needs it most. Absent: a master. */
+  readonly replicaOf?: string
+}
+
+export interface AddOptions extends RosterOptions {
+  /** Give the new masters their share of the slots. Default false: they own none until `rebalance`. */
+  readonly rebalance?: boolean | Pick<RebalanceOptions, 'weights' | 'bigKeys' | 'bigKeyBytes' | 'onProgress'>
+  readonly onStep?: (step: AddStep) => void
+}
+
+export type AddStep =
+  | { readonly step: 'started'; readonly node: string; readonly pid: number }
+  | { readonly step: 'joined'; readonly node: string }
+  /** The names of settings, since some have secrets for values. */
+  | { readonly step: 'set'; readonly node: string; readonly settings: readonly string[] }
+  | { readonly step: 'follows'; readonly node: string; readonly master: string }
+
+export interface AddReport {
+  readonly added: readonly { readonly node: string; readonly id: string; readonly replicaOf: string | null }[]
+  readonly warnings: readonly string[]
+  readonly rebalance: RebalanceReport | null
+}
+
+/**
+ * Makes servers nodes of a cluster, masters first. May be done again after it was cut off: who is in already is not added again.
+ * @throws NodeRefusedError when a server may not join; nothing is changed then. InvalidOptionError; OperationInProgressError and
+ *   what else `withOperation` throws; ClusterNotReadyError when not all come to know it
+ */
+export async function addNodes(
+  seeds: readonly Address[],
+  nodes: readonly NodeToAdd[],
+  options: AddOptions = {},
+): Promise<AddReport> {
+  return withOperation(seeds, options, { name: 'add-node' }, options.signal, async (signal) => {
+    const report = await admit(seeds, nodes, { ...options, signal })
+    if (!options.rebalance) return { ...report, rebalance: null }
+    const how = options.rebalance === true ? {} : options.rebalance
+    return { ...report, rebalance: await rebalance(seeds, { ...options, ...how, signal }) }
+  })
+}
+
+/**
+ * Who becomes what: masters first, then their replicas, each on another host than its master where that can be.
+ * @throws InvalidOptionError when they do not come out even
+ */
+export function rolesFor(addresses: readonly Address[], replicasPerMaster: number): NodeToAdd[] {
+  const share = replicasPerMaster + 1
+  if (addresses.length % share !== 0)
+    throw new InvalidOptionError(
+      'replicasPerMaster',
+      `${addresses.length} nodes do not come out even with ${replicasPerMaster} replicas for each master`,
+    )
+  const masters = addresses.slice(0, addresses.length / share)
+  const taken = new Map(masters.map((master) => [master, 0]))
+  const replicas = addresses.slice(masters.length).map((replica) => {
+    const [master] = [...taken.keys()].sort(
+      (a, b) =>
+        Number((taken.get(a) ?? 0) >= replicasPerMaster) - Number((taken.get(b) ?? 0) >= replicasPerMaster) ||
+        Number(a.host === replica.host) - Number(b.host === replica.host) ||
+        (taken.get(a) ?? 0) - (taken.get(b) ?? 0),
+    )
+    if (!master) throw new InvalidOptionError('nodes', 'expected at least one')
+    taken.set(master, (taken.get(master) ?? 0) + 1)
+    return { ...replica, replicaOf: nameOf(master) }
+  })
+  return [...masters, ...replicas]
+}
+
+/** As `addNodes`, under a lock that the caller has, and without a rebalance. */
+export async function admit(
+  seeds: readonly Address[],
+  nodes: readonly NodeToAdd[],
+  options: AddOptions,
+): Promise<Omit<AddReport, 'rebalance'>> {
+  const roster = await rosterOf(seeds, options)
+  const judged = await judgeAll(nodes, roster, options)
+  const warnings = judged.flatMap(({ warnings }) => warnings)
+  const added: AddReport['added'][number][] = []
+  // Masters first, so that there is whom to follow.
+  for (const { node, self, toSet } of [...judged].sort(
+    (a, b) => Number(isReplica(a)) - Number(isReplica(b)),
+  )) {
+    const name = nameOf(node)
+    if (toSet.size > 0) {
+      await applySettings(node, toSet, options)
+      options.onStep?.({ step: 'set', node: name, settings: [...toSet.keys()] })
+    }
+    const now = await join(seeds, { ...node, id: self.id, busPort: self.busPort }, options)
+    options.onStep?.({ step: 'joined', node: name })
+    const master = masterFor(node, self, now)
+    if (master && findNode(now, self.id)?.masterId !== master.id) {
+      await follow(seeds, { ...node, id: self.id }, master, options)
+      options.onStep?.({ step: 'follows', node: name, master: nameOf(master) })
+    }
+    added.push({ node: name, id: self.id, replicaOf: master ? nameOf(master) : null })
+  }
+  return { added, warnings: [...warnings, ...(await unprotected(seeds, added, options))] }
+}
+
+const isReplica = ({ node }: { node: NodeToAdd }) => node.replicaOf !== undefined
+
+async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: AddOptions) {
+  const silent = silentIn(roster).map(
+    (node) => `${nameOf(node)} does not answer, and would not hear of a new node`,
+  )
+  if (silent.length > 0) throw new ClusterNotReadyError(0, silent)
+  const names = nodes.map(nameOf)
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  if (twice !== undefined) throw new InvalidOptionError('nodes', `${twice} is named twice`)
+  return Promise.all(
+    nodes.map(async (node) => {
+      const candidate = await lookAt(node, options)
+      judge(candidate, roster)
+      if (node.replicaOf !== undefined && node.replicaOf !== 'auto' && !names.includes(node.replicaOf)) {
+        const master = findNode(roster, node.replicaOf)
+        if (master?.role !== 'master')
+          throw new InvalidOptionError('replicaOf', `the cluster has no master ${node.replicaOf}`)
+      }
+      const member = roster.witnesses.find(({ address }) => nameOf(address) !== nameOf(node))?.address ?? node
+      return { node, self: candidate.self, ...(await compareSettings(candidate, member, options)) }
+    }),
+  )
+}
+
+/** One that follows a master already, as after an add-node that was cut off, stays where it is. */
+function masterFor(node: NodeToAdd, self: Pick<NodeView, 'id'>, roster: Roster): NodeView | undefined {
+  if (node.replicaOf === undefined) return undefined
+  const current = findNode(roster, findNode(roster, self.id)?.masterId ?? '')
+  if (node.replicaOf === 'auto') return current ?? neediestMaster(roster.nodes, node, new Set([self.id]))
+  return findNode(roster, node.replicaOf)
+}
+
+async function unprotected(
+  seeds: readonly Address[],
+  added: AddReport['added'],
+  options: AddOptions,
+): Promise<string[]> {
+  const roster = await rosterOf(seeds, options)
+  return added
+    .filter(({ id, replicaOf }) => replicaOf === null && replicasOf(roster, id).length === 0)
+    .map(
+      ({ node }) =>
+        `${node} has no replica: a queue that wants its tasks replicated stores none there; give it one: ` +
+        `shardq cluster add-node HOST:PORT --replica-of ${node}`,
+    )
+}

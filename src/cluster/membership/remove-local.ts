@@ -1,0 +1,75 @@
+import { resolve } from 'node:path'
+import { InvalidOptionError } from '../../errors.js'
+import { DEFAULT_DATA_DIR, type Manifest, readManifest } from '../data-dir.js'
+import type { Address } from '../link.js'
+import { openCluster } from '../open.js'
+import { withOperation } from '../operation/index.js'
+import { HOST } from '../ports.js'
+import { type PlannedRemoval, planRemoval, type RemoveOptions } from './remove.js'
+import { clearUnsettled, discard, markUnsettled } from './unsettled.js'
+
+export interface RemoveLocalOptions extends RemoveOptions {
+  /** Default `.shardq/cluster` in the current folder. */
+  readonly dataDir?: string
+}
+
+/**
+ * As `planRemoval`, of a node of the cluster in a data folder; `run` also ends its process and removes its folder.
+ * @throws what `planRemoval` throws, DataDirError; ClusterNotReadyError when a node does not run
+ */
+export async function planLocalRemoval(
+  name: string,
+  options: RemoveLocalOptions = {},
+): Promise<PlannedRemoval> {
+  const dataDir = resolve(options.dataDir ?? DEFAULT_DATA_DIR)
+  const before = await readManifest(dataDir)
+  const cluster = await openCluster(dataDir)
+  if (!cluster || !before) throw new InvalidOptionError('dataDir', `${dataDir} holds no cluster`)
+  const how = { ...options, ...cluster.access }
+  if (isUnsettled(before, name)) return finishing(dataDir, name, cluster.seeds, how)
+  const plan = await planRemoval(cluster.seeds, name, {
+    ...how,
+    onEmpty: (nodes) => markLeaving(dataDir, nodes, plan.role === 'master'),
+  })
+  const run = async () => {
+    const report = await plan.run()
+    const manifest = await readManifest(dataDir)
+    if (report.removed.length > 0 && manifest?.unsettled) {
+      await discard(dataDir, manifest, { ...how, signal: undefined })
+      for (const node of report.removed) options.onStep?.({ step: 'ended', node })
+    }
+    return report
+  }
+  return { ...plan, run }
+}
+
+const isUnsettled = ({ unsettled }: Manifest, name: string) =>
+  unsettled?.ports.some((port) => name === `${HOST}:${port}`) === true
+
+async function markLeaving(dataDir: string, nodes: readonly Address[], hasMaster: boolean): Promise<void> {
+  const manifest = await readManifest(dataDir)
+  if (!manifest) throw new InvalidOptionError('dataDir', `${dataDir} holds no cluster any more`)
+  const masters = manifest.masters - (hasMaster ? 1 : 0)
+  await markUnsettled(
+    dataDir,
+    manifest,
+    nodes.map(({ port }) => port),
+    masters,
+  )
+}
+
+/** A removal was cut off when the node had nothing any more: what is left to do is what is done with any that is on its way. */
+function finishing(
+  dataDir: string,
+  name: string,
+  seeds: readonly Address[],
+  options: RemoveOptions,
+): PlannedRemoval {
+  const run = () =>
+    withOperation(seeds, options, { name: 'remove-node' }, options.signal, async () => {
+      await clearUnsettled(dataDir, options)
+      options.onStep?.({ step: 'ended', node: name })
+      return { removed: [name], left: [] }
+    })
+  return { node: name, role: 'master', removes: [name], rehomes: [], moves: null, run }
+}

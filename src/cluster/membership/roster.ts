@@ -1,0 +1,62 @@
+import type { Address, LinkOptions } from '../link.js'
+import { nameOf, Observer } from '../observer.js'
+import { poll } from '../ready.js'
+import type { NodeView } from '../replies.js'
+import { campsOf, differencesOf, noWitness, selfOf, type Witness, witnessesOf } from '../views.js'
+
+/** Gossip carries roles and slots with pings; a view is whole within half a cluster-node-timeout, 7.5 s by the server's default. */
+const PATIENCE_MS = 20_000
+
+export interface RosterOptions extends LinkOptions {
+  /** Longest wait, in ms. Default 20,000. */
+  readonly agreeMs?: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Who is in a cluster, as all see it that answer. */
+export interface Roster {
+  readonly nodes: readonly NodeView[]
+  /** What each of those that answer says. */
+  readonly witnesses: readonly Witness[]
+}
+
+/**
+ * Looks until all nodes that answer agree, and nothing is missing any more.
+ * @param missingIn what is still to be waited for, in words
+ * @throws ClusterNotReadyError with what was missing in the end; NodeUnreachableError, AuthenticationError, WrongModeError when
+ *   no node can be asked; InterruptedError
+ */
+export async function rosterOf(
+  seeds: readonly Address[],
+  options: RosterOptions,
+  missingIn: (roster: Roster) => readonly string[] | Promise<readonly string[]> = () => [],
+): Promise<Roster> {
+  const observer = new Observer(seeds, options)
+  try {
+    return await poll({ timeoutMs: options.agreeMs ?? PATIENCE_MS, signal: options.signal }, async () => {
+      const observation = await observer.observe()
+      const witnesses = witnessesOf(observation)
+      if (witnesses.length === 0) throw noWitness(observation)
+      const camps = campsOf(observation)
+      const roster = { nodes: camps[0]?.view ?? [], witnesses }
+      const missing = [...differencesOf(camps), ...(await missingIn(roster))]
+      return missing.length === 0 ? { done: roster } : { missing }
+    })
+  } finally {
+    observer.close()
+  }
+}
+
+/** What a node says itself; undefined when it does not answer. */
+export const witnessFor = ({ witnesses }: Roster, id: string) =>
+  witnesses.find((each) => selfOf(each)?.id === id)
+
+/** Nodes that do not answer. */
+export const silentIn = (roster: Roster) => roster.nodes.filter(({ id }) => !witnessFor(roster, id))
+
+/** By `host:port` or id. */
+export const findNode = ({ nodes }: Roster, name: string) =>
+  nodes.find((node) => nameOf(node) === name || node.id === name)
+
+export const replicasOf = ({ nodes }: Pick<Roster, 'nodes'>, id: string) =>
+  nodes.filter(({ masterId }) => masterId === id)

@@ -1,0 +1,114 @@
+import { describe, expect, it, test } from 'vitest'
+import { newRecord, type Record } from '../../../src/cluster/rolling/record.js'
+import { lostBy, namesOf } from '../../../src/cluster/rolling/settings.js'
+import type { RollNode, Standing } from '../../../src/cluster/rolling/standing.js'
+import { describeRoll, nextStep, type Position, wholeWay } from '../../../src/cluster/rolling/steps.js'
+import { cannotFollow } from '../../../src/cluster/rolling/upgrade.js'
+import { withoutShardIds } from '../../../src/cluster/shard-ids.js'
+import type { ServerVersion } from '../../../src/cluster/version.js'
+
+const node = (id: string, role: 'master' | 'replica', host = '10.0.0.1'): RollNode => ({
+  id,
+  host,
+  port: 7000,
+  name: id,
+  up: true,
+  role,
+  runId: `run of ${id}`,
+  server: { flavour: 'Redis', version: '7.0.15' },
+  executable: null,
+})
+const [a, b] = [node('a', 'master'), node('b', 'master', '10.0.0.2')]
+const [ra, ra2, rb] = [
+  node('ra', 'replica', '10.0.0.2'),
+  node('ra2', 'replica', '10.0.0.3'),
+  node('rb', 'replica'),
+]
+const none: ReadonlySet<string> = new Set()
+const position = (changes: Partial<Position> = {}): Position => ({
+  shards: [
+    { master: a, replicas: [ra, ra2] },
+    { master: b, replicas: [rb] },
+  ],
+  done: none,
+  down: none,
+  empty: none,
+  ...changes,
+})
+const record: Record = { version: 1, since: '', redisPath: null, before: {}, masters: ['a', 'b'], at: null }
+const way = (from: Position, restoreRoles = false) => wholeWay(from, record, restoreRoles).map(describeRoll)
+
+describe('the next step', () => {
+  it('replicas of all shards, then each master, handed over to where the fewest masters are', () => {
+    expect(way(position())).toEqual([
+      'restart replica ra',
+      'restart replica ra2',
+      'restart replica rb',
+      'ra2 takes over from a',
+      'restart replica a',
+      'rb takes over from b',
+      'restart replica b',
+    ])
+    expect(way(position(), true).slice(7)).toEqual([
+      'a gets its shard back from ra2',
+      'b gets its shard back from rb',
+    ])
+  })
+
+  it('is found from where it is, wherever that is', () => {
+    expect(way(position({ done: new Set(['ra', 'ra2', 'rb', 'a']) }))).toEqual([
+      'rb takes over from b',
+      'restart replica b',
+    ])
+    const down = { ...rb, up: false, runId: null }
+    const shards = [position().shards[0] ?? { master: a, replicas: [] }, { master: b, replicas: [down] }]
+    expect(way(position({ shards, down: new Set(['rb']) }))[0]).toBe('start replica rb')
+    expect(nextStep(position({ done: new Set(['a', 'b', 'ra', 'ra2', 'rb']) }), record, false)).toBeNull()
+  })
+
+  it('a master without slots is nobody’s, and needs no one in its place', () => {
+    const shards = [{ master: a, replicas: [] }]
+    expect(way(position({ shards, empty: new Set(['a']) }))).toEqual(['restart empty master a'])
+  })
+})
+
+test('in a cluster of two versions, those that run the newer one are done', () => {
+  const newer = { ...ra, server: { flavour: 'Valkey', version: '8.0.1' } } as const
+  const standing = { nodes: [a, newer], shards: [{ master: a, replicas: [newer] }] } as unknown as Standing
+  expect(newRecord(standing, null).before).toEqual({ a: 'run of a' })
+})
+
+test.each<[ServerVersion['flavour'], string, ServerVersion['flavour'], string, RegExp | null]>([
+  ['Redis', '7.0.15', 'Valkey', '8.0.1', null],
+  ['Redis', '7.2.4', 'Valkey', '8.0.1', null],
+  ['Redis', '7.0.15', 'Redis', '7.10.0', null],
+  ['Valkey', '8.0.1', 'Valkey', '8.0.1', null],
+  ['Valkey', '8.1.0', 'Valkey', '8.0.1', /downgrade/],
+  ['Redis', '7.4.0', 'Valkey', '8.0.1', /up to 7\.2/],
+  ['Valkey', '8.0.1', 'Redis', '8.0.0', /what Valkey has written/],
+])('from %s %s to %s %s: %s', (oldFlavour, oldVersion, flavour, version, problem) => {
+  const answer = cannotFollow({ flavour: oldFlavour, version: oldVersion }, { flavour, version })
+  if (problem === null) expect(answer).toBeNull()
+  else expect(answer).toMatch(problem)
+})
+
+test('what was told at run time: not what a new server has another default for', () => {
+  const told = (config: object, users: string[]) => ({ config: new Map(Object.entries(config)), users })
+  const before = told({ maxmemory: '1', timeout: '5', backlog: '1mb', old: 'x' }, [
+    'user default on nopass ~* &* +@all',
+    'user x on #1 ~* +@all',
+  ])
+  const after = told({ maxmemory: '2', timeout: '5', backlog: '10mb' }, [
+    'user default on nopass sanitize-payload ~* &* +@all',
+  ])
+  expect(namesOf(lostBy(before, after, null))).toEqual(['maxmemory', 'backlog', 'user x'])
+  const defaults = new Map([['backlog', '1mb']])
+  expect(namesOf(lostBy(before, after, { defaults }))).toEqual(['maxmemory', 'user x'])
+  expect(namesOf(lostBy(before, after, { defaults: null }))).toEqual(['user x'])
+})
+
+test('nodes.conf without ids of shards is otherwise the same', () => {
+  const line =
+    'a1 10.0.0.1:7000@17000,host,tls-port=0,shard-id=07fb master - 0 1 1 connected 0-5460\nvars currentEpoch 6'
+  expect(withoutShardIds(line)).toBe(line.replace(',shard-id=07fb', ''))
+})
