@@ -58,6 +58,7 @@ export const FORMING = {
     'cluster|set-config-epoch': 'each master begins with an epoch of its own',
     'cluster|addslotsrange': 'deal out slots',
     'cluster|replicate': 'make a replica',
+    'cluster|reset': 'a node that has left, or that could not be made one of a cluster, is empty again',
     'cluster|keyslot': 'a key of each shard, to write to it',
     set: 'whether each shard takes a write',
     wait: 'whether its replicas take it',
@@ -85,7 +86,7 @@ export const BACKING_UP = {
   },
 } satisfies Use
 
-/** `cluster restore`, into the keys of others. */
+/** `cluster restore`, and a move of slots with much in them, into the keys of others. */
 export const RESTORING = {
   commands: {
     scan: 'whether a node is empty',
@@ -95,6 +96,7 @@ export const RESTORING = {
     strlen: 'compare and write big texts in pieces',
     getrange: 'the same',
     setrange: 'the same',
+    append: 'what a move of slots writes big texts with',
     hlen: 'big hashes',
     hscan: 'the same',
     sscan: 'big sets',

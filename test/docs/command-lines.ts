@@ -5,8 +5,11 @@ import { createProgram } from '../../src/cli/program.js'
 /** Takes what stands after `shardq`. @throws when there is no such command or option */
 export function expectCommand(line: string): void {
   let command: Command = createProgram()
+  let options = false
   for (const word of line.split(' ')) {
-    if (/^[a-z]/.test(word) && command.commands.length > 0) {
+    options ||= word.startsWith('--')
+    // What follows an option may be its value.
+    if (/^[a-z]/.test(word) && command.commands.length > 0 && !options) {
       const inner = command.commands.find((one) => one.name() === word)
       if (!inner) throw new Error(`there is no command \`${word}\` in: shardq ${line}`)
       command = inner

@@ -36,8 +36,8 @@ export function judge(
 }
 
 const setting = ({ seen }: Answering, name: string) => seen.config?.get(name) ?? ''
-const cli = ({ address: { host, port } }: Candidate, command: string) =>
-  `redis-cli -h ${host} -p ${port} ${command}`
+const cli = ({ address: { host, port } }: Candidate, ...command: string[]) =>
+  ['redis-cli', '-h', host, '-p', port, ...command].join(' ')
 
 function duplicates(candidates: readonly Candidate[]): string[] {
   const keysOf = (each: Candidate) => [
@@ -84,7 +84,7 @@ function notEmpty(candidate: Answering): string[] {
   return keys === 0
     ? []
     : [
-        `${candidate.name} holds ${keys} ${keys === 1 ? 'key' : 'keys'}; a node has to begin empty: take another server, or if nobody needs them: ${cli(candidate, 'FLUSHALL')}`,
+        `${candidate.name} holds ${keys} ${keys === 1 ? 'key' : 'keys'}; a node has to begin empty: take another server, or if nobody needs them: ${cli(candidate)} FLUSHALL`,
       ]
 }
 

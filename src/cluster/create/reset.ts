@@ -6,8 +6,8 @@ import { parseFields } from '../replies.js'
 /** Longest that nodes are told to forget each other, in ms. */
 const RESET_MS = 5_000
 const POLL_MS = 50
-/** An introduction that was on its way is back by then. */
-const QUIET_LOOKS = 5
+/** An introduction that was on its way is back by then, also where servers have to wait for a processor. */
+const QUIET_LOOKS = 20
 
 /**
  * Makes nodes that hold no keys forget each other and who they are. All at once, and until they stay alone: a packet of an

@@ -9,6 +9,7 @@ import type { RedisServer } from '../find-server.js'
 import { type Address, withLink } from '../link.js'
 import { Observer } from '../observer.js'
 import { withOperation } from '../operation/index.js'
+import { mustPermit } from '../permitted.js'
 import { carryOut } from './carry-out.js'
 import { handsFor, serverFor } from './choose.js'
 import type { RestartHands } from './hands.js'
@@ -34,6 +35,7 @@ export async function planRolling(
   seeds: readonly Address[],
   options: RollingOptions = {},
 ): Promise<PlannedRoll> {
+  await mustPermit(seeds, options, 'cluster rolling-restart', ['CLUSTER FAILOVER'])
   const server = await serverFor(options)
   const roll = new Roll(seeds, options, server, await handsFor(options, server))
   try {
