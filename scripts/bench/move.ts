@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { freePorts, type LocalCluster, nameOf, startCluster } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
+import { takeLead, untilHeard } from '../../src/cluster/move/epoch.js'
 import { moveSlots, Nodes, type Party } from '../../src/cluster/move/index.js'
 import { TaskQueue } from '../../src/index.js'
 import { partitionSlots } from '../../src/keys/partitions.js'
@@ -128,6 +129,7 @@ async function measure(cluster: LocalCluster): Promise<Measured[]> {
       const megabytes = await megabytesAt(from)
       for (let round = 0; round < 2 * rounds; round++) {
         const way: Way = round % 2 === 0 ? 'MIGRATE' : 'shardq'
+        await untilHeard(nodes, to, await takeLead(nodes, to, masters), masters)
         await probed()
         const began = performance.now()
         if (way === 'MIGRATE') await migrate(from, to, masters)

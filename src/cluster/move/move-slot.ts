@@ -1,7 +1,7 @@
 import { claim, claimCopies } from './claim.js'
 import { dropCopies } from './copies.js'
 import { type CopyProgress, copyKeys } from './copy-keys.js'
-import { takeLead } from './epoch.js'
+import { takeLead, untilHeard } from './epoch.js'
 import { restore } from './expect.js'
 import { clearWay, type MigrateOptions, type Move, moveKeys, sizesOf } from './move-keys.js'
 import type { Nodes } from './nodes.js'
@@ -37,7 +37,7 @@ export async function moveSlot(
 ): Promise<'moved' | 'interrupted'> {
   const move: Move = { slot, from, to, serves: 'from' }
   // Which may take a moment, and clients are not to wait for it.
-  await takeLead(nodes, to, masters)
+  await untilHeard(nodes, to, await takeLead(nodes, to, masters), masters)
   const before = await nodes.openSlot(to, slot)
   await nodes.setSlot(to, slot, 'IMPORTING', from.id)
   try {
