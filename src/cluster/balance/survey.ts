@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { InvalidOptionError } from '../../errors.js'
 import { ClusterNotReadyError } from '../errors.js'
 import { type Evidence, type FixStep, type Left, look, type Party, planFrom } from '../fix/index.js'
@@ -12,6 +13,9 @@ import type { Content } from './plan.js'
 
 /** A failover takes up to 9 s with a cluster-node-timeout of 5 s, and the views some more to become one. */
 const PATIENCE_MS = 20_000
+/** For so long one look waits for views to become one. */
+const LOOK_MS = 3_000
+const PAUSE_MS = 500
 
 export interface SurveyOptions extends LinkOptions {
   /** Longest wait for a cluster whose masters do not all answer or do not agree, in ms. Default 20,000. */
@@ -43,11 +47,14 @@ export interface Survey {
  */
 export async function survey(seeds: readonly Address[], options: SurveyOptions): Promise<Survey> {
   const { agreeMs: timeoutMs = PATIENCE_MS, signal } = options
+  // A look counts keys of thousands of slots, so that is not what is waited with.
   const evidence = await poll({ timeoutMs, signal }, async () => {
-    const evidence = await look(seeds, { ...options, agreeMs: 0 })
+    const evidence = await look(seeds, { ...options, agreeMs: LOOK_MS })
     if (witnessesOf(evidence.observation).length === 0) throw noWitness(evidence.observation)
     const missing = missingIn(evidence)
-    return missing.length === 0 ? { done: evidence } : { missing }
+    if (missing.length === 0) return { done: evidence }
+    await sleep(PAUSE_MS)
+    return { missing }
   })
   const { steps, left } = planFrom(evidence)
   const serious = left.filter((each) => isOfSlots(each))
