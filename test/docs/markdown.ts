@@ -15,6 +15,7 @@ export const PAGES = [
   'docs/backup.md',
   'docs/checks.md',
   'docs/failover.md',
+  'docs/growing.md',
   'docs/hosts.md',
   'docs/managed.md',
   'docs/operating.md',

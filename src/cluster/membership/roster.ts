@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Address, LinkOptions } from '../link.js'
 import { nameOf, Observer } from '../observer.js'
 import { poll } from '../ready.js'
@@ -6,6 +7,7 @@ import { campsOf, differencesOf, noWitness, selfOf, type Witness, witnessesOf } 
 
 /** Gossip carries roles and slots with pings; a view is whole within half a cluster-node-timeout, 7.5 s by the server's default. */
 const PATIENCE_MS = 20_000
+const PAUSE_MS = 150
 
 export interface RosterOptions extends LinkOptions {
   /** Longest wait, in ms. Default 20,000. */
@@ -40,7 +42,10 @@ export async function rosterOf(
       const camps = campsOf(observation)
       const roster = { nodes: camps[0]?.view ?? [], witnesses }
       const missing = [...differencesOf(camps), ...(await missingIn(roster))]
-      return missing.length === 0 ? { done: roster } : { missing }
+      if (missing.length === 0) return { done: roster }
+      // Every node is asked for all that it knows: oftener, and queues would feel it.
+      await sleep(PAUSE_MS)
+      return { missing }
     })
   } finally {
     observer.close()
