@@ -2,16 +2,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { StormCluster } from './storm/cluster.js'
 import type { FaultName } from './storm/faults.js'
 import { localStormCluster } from './storm/local-storm-cluster.js'
-import { PROTECTIONS } from './storm/messages.js'
 import { Storm } from './storm/storm.js'
-import { findWithout } from './storm/without.js'
 
 const NODE_TIMEOUT_MS = 1_000
 const SEED = 7
 /** A fault, its drain with all waits at their longest, and what was found written out. */
 const FAULT_MS = 120_000
 
-/** Each a different way to lose a task or to run it twice. All kinds, in any number: npm run chaos. */
+/**
+ * Each a different way to lose a task or to run it twice. All kinds, in any number: npm run chaos. Whether the account would
+ * notice: test/operations/account.test.ts.
+ */
 const SHORT: readonly FaultName[] = [
   'kill-master',
   'freeze-master-short',
@@ -48,19 +49,6 @@ describe('a queue at work in a storm', () => {
         const told = [...steps, ...stories.flat().map((entry) => JSON.stringify(entry))].join('\n')
         expect(violations, `seed ${SEED}\n${told}`).toEqual([])
         expect(findings.acknowledged).toBeGreaterThan(0)
-      },
-      FAULT_MS,
-    )
-  }
-})
-
-describe('the account of the storm', () => {
-  for (const protection of PROTECTIONS) {
-    it(
-      `shows that a protection is off: ${protection}`,
-      async () => {
-        const found = await findWithout(protection, { cluster, nodeTimeoutMs: NODE_TIMEOUT_MS, seed: SEED })
-        expect(found, `nothing shows that ${protection} is off`).toBeDefined()
       },
       FAULT_MS,
     )

@@ -91,8 +91,12 @@ function notEmpty(candidate: Answering): string[] {
 const othersIn = ({ seen }: Answering) =>
   seen.view.filter(({ myself, flags }) => !myself && !flags.includes('handshake'))
 
+/** It has not been told the other's id yet, but knows it all the same, and cannot begin a cluster of its own. */
+const isBeingIntroduced = ({ seen }: Answering) => seen.view.some(({ flags }) => flags.includes('handshake'))
+
 const hasCluster = (each: Answering) =>
   othersIn(each).length > 0 ||
+  isBeingIntroduced(each) ||
   (selfIn(each.seen)?.slots.length ?? 0) > 0 ||
   Number(each.seen.clusterInfo.get('cluster_my_epoch') ?? 0) > 0
 
@@ -111,7 +115,9 @@ function taken(candidate: Answering, leftovers: readonly Answering[], reset: boo
   const state =
     others.length > 0
       ? `is in a cluster already, with ${others.slice(0, 2).map(nameOf).join(', ')}${others.length > 2 ? ` and ${others.length - 2} more` : ''}`
-      : 'has been in a cluster, and still has slots or an epoch of it'
+      : isBeingIntroduced(candidate)
+        ? 'is being introduced to another node'
+        : 'has been in a cluster, and still has slots or an epoch of it'
   const wayOut = isLeftover
     ? 'it holds no keys, and knows nobody but these nodes: to begin anew, --reset'
     : `see it with: shardq cluster status --node ${candidate.name}`
