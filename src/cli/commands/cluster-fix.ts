@@ -2,19 +2,19 @@ import type { Command } from 'commander'
 import {
   type Address,
   commandsOf,
-  DEFAULT_DATA_DIR,
   describeStep,
   type FixPlan,
   type FixProgress,
   type FixReport,
   InterruptedError,
-  type Left,
   planFix,
 } from '../../cluster/index.js'
 import { agree } from '../agree.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { collect, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { printLeft } from '../left-report.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
 interface FixFlags extends CommonOptions {
@@ -42,12 +42,8 @@ export function registerClusterFix(cluster: Command): void {
           'slot. Nothing is ever written over, and what would be a guess is left, named, and said what to do about.',
       ),
   )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option('--dry-run', 'show the plan, change nothing')
     .option('--yes', 'do not ask')
     .option('--forget <node>', 'a node that is gone for good, by id or host:port; may be repeated', collect)
@@ -72,8 +68,6 @@ Examples:
     )
     .action((flags: FixFlags) => runAction(flags, clusterFix))
 }
-
-const collect = (value: string, before: readonly string[] = []) => [...before, value]
 
 async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal): Promise<void> {
   const { seeds, access } = seedsOf(await findNodes(flags))
@@ -130,14 +124,6 @@ function printPlan({ steps, left }: FixPlan, output: Output): void {
   if (steps.length > MOST_SHOWN)
     output.line(`  ... and ${steps.length - MOST_SHOWN} more of these kinds; all of them: --dry-run --json`)
   printLeft(left, output)
-}
-
-function printLeft(left: readonly Left[], output: Output): void {
-  for (const { what, why, remedy } of left) {
-    output.line(`${output.colors.red('✗ left:')} ${what}`)
-    output.line(`    ${why}`)
-    output.line(`    → ${remedy}`)
-  }
 }
 
 function printProgress(progress: FixProgress, output: Output): void {

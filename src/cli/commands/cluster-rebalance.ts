@@ -1,16 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import {
-  type Address,
-  DEFAULT_DATA_DIR,
-  InterruptedError,
-  nameOf,
-  planRebalance,
-} from '../../cluster/index.js'
+import { type Address, InterruptedError, nameOf, planRebalance } from '../../cluster/index.js'
 import { agree } from '../agree.js'
 import { hostPort, wholeNumber } from '../arguments.js'
 import { printPlan, printRebalanced, progressLine } from '../balance-report.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { Ticker } from '../ticker.js'
 
@@ -35,12 +30,8 @@ export function registerClusterRebalance(cluster: Command): void {
           'Shows the plan and asks. Queues run on meanwhile. May be stopped at any moment, or killed: the same command goes on.',
       ),
   )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option(
       '--weight <host:port=n>',
       'share of a master in proportion to the others, which have 1; 0 empties it; may be repeated',

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import {
   type Address,
-  DEFAULT_DATA_DIR,
   InterruptedError,
   type PlannedRemoval,
   planLocalRemoval,
@@ -10,11 +9,13 @@ import {
   type RemoveStep,
 } from '../../cluster/index.js'
 import { agree } from '../agree.js'
-import { hostPort, wholeNumber } from '../arguments.js'
-import { printLeft, printPlan, progressLine } from '../balance-report.js'
+import { wholeNumber } from '../arguments.js'
+import { printPlan, progressLine } from '../balance-report.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { isLocal } from '../find-local.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { printLeft } from '../left-report.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { Ticker } from '../ticker.js'
 
@@ -42,12 +43,8 @@ export function registerClusterRemoveNode(cluster: Command): void {
       ),
   )
     .argument('<host:port>', 'the node to remove, or its id')
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option('--with-replicas', 'remove its replicas too')
     .option('--leave-unprotected', 'also where a master is left without a replica')
     .option('--dry-run', 'show what would be done, change nothing')
