@@ -1,8 +1,7 @@
 import { ClusterNotReadyError } from './errors.js'
 import type { ClusterStatus } from './inspect.js'
-import type { NodeLink } from './link.js'
+import { type NodeLink, nameOf } from './link.js'
 import { type MeetingPoint, meetAll, waitUntilMet } from './meet.js'
-import { nameOf } from './observer.js'
 import { BUS_OFFSET } from './ports.js'
 import { type ReadyOptions, waitUntilAgreed, waitUntilReady } from './ready.js'
 

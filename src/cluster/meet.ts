@@ -1,5 +1,4 @@
-import type { Address, NodeLink } from './link.js'
-import { nameOf } from './observer.js'
+import { type Address, type NodeLink, nameOf } from './link.js'
 import { poll, type ReadyOptions } from './ready.js'
 import { parseClusterNodes } from './replies.js'
 

@@ -1,5 +1,5 @@
 import { NodeUnreachableError } from './errors.js'
-import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, NodeLink } from './link.js'
+import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, NodeLink, nameOf } from './link.js'
 import { isForbidden, type NodeView, parseClusterNodes, parseFields } from './replies.js'
 
 /** What one node said when it was asked, or why it said nothing. */
@@ -163,8 +163,6 @@ function listedBy(nodes: readonly NodeObservation[]): Address[] {
   }
   return [...byName.values()]
 }
-
-export const nameOf = ({ host, port }: Address) => `${host}:${port}`
 
 async function unlessNoCluster(reply: Promise<string>): Promise<string> {
   try {

@@ -1,6 +1,5 @@
 import { AdministrationRefusedError, NodeUnreachableError } from './errors.js'
-import { type Address, type LinkOptions, withLink } from './link.js'
-import { nameOf } from './observer.js'
+import { type Address, type LinkOptions, nameOf, withLink } from './link.js'
 import { isForbidden } from './replies.js'
 
 /**

@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions } from '../link.js'
-import { type NodeObservation, nameOf, Observer } from '../observer.js'
+import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, nameOf } from '../link.js'
+import { type NodeObservation, Observer } from '../observer.js'
 import { BUS_OFFSET, isListening } from '../ports.js'
 
 /** A server that is to become a node. */

@@ -1,5 +1,5 @@
 import { AuthenticationError } from '../../errors.js'
-import { nameOf } from '../observer.js'
+import { nameOf } from '../link.js'
 import { isNewEnough, versionOf } from '../version.js'
 import { type Answering, answers, type Candidate, isLoopback, selfIn } from './candidates.js'
 

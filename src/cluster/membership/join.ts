@@ -1,7 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { type Address, type LinkOptions, withLink } from '../link.js'
-import { nameOf } from '../observer.js'
+import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import type { NodeView } from '../replies.js'
 import { findNode, type Roster, type RosterOptions, rosterOf, witnessFor } from './roster.js'
 

@@ -1,7 +1,6 @@
 import { WrongModeError } from '../../errors.js'
 import { NodeRefusedError } from '../errors.js'
-import { type Address, type LinkOptions, type NodeLink, withLink } from '../link.js'
-import { nameOf } from '../observer.js'
+import { type Address, type LinkOptions, type NodeLink, nameOf, withLink } from '../link.js'
 import { type NodeView, parseClusterNodes, parseFields } from '../replies.js'
 import { isNewEnough, type ServerVersion, versionOf } from '../version.js'
 import { findNode, type Roster, witnessFor } from './roster.js'
