@@ -149,6 +149,19 @@ export class Observer {
   }
 }
 
+/** One look, for those who need no more. @throws as `Observer.observe` */
+export async function observe(
+  seeds: readonly Address[],
+  options: ObserverOptions = {},
+): Promise<Observation> {
+  const observer = new Observer(seeds, options)
+  try {
+    return await observer.observe()
+  } finally {
+    observer.close()
+  }
+}
+
 /** Another one for each process: two servers may have the same node id, where one was started on a copy of nodes.conf. */
 const runOf = (node: NodeObservation | undefined) => (node?.up ? node.info.get('run_id') : undefined)
 
@@ -173,8 +186,8 @@ async function unlessNoCluster(reply: Promise<string>): Promise<string> {
   }
 }
 
-/** Hosted servers have no CONFIG, and users with few rights may not use it. */
-async function settingsOf(link: NodeLink): Promise<ReadonlyMap<string, string> | undefined> {
+/** CONFIG GET *; undefined where there is none, as on hosted servers, or a user with few rights may not use it. */
+export async function settingsOf(link: NodeLink): Promise<ReadonlyMap<string, string> | undefined> {
   try {
     const pairs = (await link.reply('CONFIG', 'GET', '*')) as string[]
     const settings = new Map<string, string>()
