@@ -16,7 +16,7 @@ import { isLocal } from '../find-local.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
-import { Ticker } from '../ticker.js'
+import { ProgressLine } from '../progress-line.js'
 
 interface AddFlags extends CommonOptions {
   readonly node?: Address
@@ -88,17 +88,17 @@ async function clusterAddNode(
   output: Output,
   signal: AbortSignal,
 ): Promise<void> {
-  const ticker = new Ticker(output)
+  const line = new ProgressLine(output, true)
   const options: AddOptions = {
     signal,
     onStep: (step) => output.line(describe(step, output)),
     ...(flags.waitMs === undefined ? {} : { agreeMs: flags.waitMs }),
     ...(flags.rebalance
-      ? { rebalance: { onProgress: (progress) => ticker.show(progressLine(progress)) } }
+      ? { rebalance: { onProgress: (progress) => line.show(progressLine(progress)) } }
       : {}),
   }
   const adding = addresses.length > 0 ? addThese(addresses, flags, options) : addNew(flags, options)
-  printReport(await adding.finally(() => ticker.done()), output)
+  printReport(await adding.finally(() => line.keep()), output)
 }
 
 async function addThese(names: readonly string[], flags: AddFlags, options: AddOptions): Promise<AddReport> {

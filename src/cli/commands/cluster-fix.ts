@@ -11,20 +11,19 @@ import {
 } from '../../cluster/index.js'
 import { agree } from '../agree.js'
 import { collect, wholeNumber } from '../arguments.js'
+import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../big-keys.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import { printLeft } from '../left-report.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
-interface FixFlags extends CommonOptions {
+interface FixFlags extends CommonOptions, BigKeyFlags {
   readonly node?: Address
   readonly dataDir?: string
   readonly dryRun?: boolean
   readonly yes?: boolean
   readonly forget?: readonly string[]
-  readonly bigKeys?: boolean
-  readonly bigKeyMb?: number
   readonly waitMs?: number
 }
 
@@ -47,8 +46,8 @@ export function registerClusterFix(cluster: Command): void {
     .option('--dry-run', 'show the plan, change nothing')
     .option('--yes', 'do not ask')
     .option('--forget <node>', 'a node that is gone for good, by id or host:port; may be repeated', collect)
-    .option('--big-keys', 'move keys of any size; both nodes stand still meanwhile')
-    .option('--big-key-mb <n>', 'size from which a key is not moved without it (default: 32)', wholeNumber(1))
+    .addOption(bigKeysOption())
+    .addOption(bigKeyMbOption())
     .option(
       '--wait-ms <ms>',
       'longest wait for views that differ to become one (default: 10000)',
@@ -71,15 +70,14 @@ Examples:
 
 async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal): Promise<void> {
   const { seeds, access } = seedsOf(await findNodes(flags))
-  const { forget, bigKeys, bigKeyMb, waitMs } = flags
+  const { forget, waitMs } = flags
   const plan = await planFix(seeds, {
     ...access,
     signal,
     onProgress: (progress) => printProgress(progress, output),
     onUnlocked: ({ message }) => output.line(`${output.colors.red('!')} going on without a lock: ${message}`),
     ...(forget === undefined ? {} : { forget }),
-    ...(bigKeys === undefined ? {} : { bigKeys }),
-    ...(bigKeyMb === undefined ? {} : { bigKeyBytes: bigKeyMb * 1024 * 1024 }),
+    ...bigKeysOf(flags),
     ...(waitMs === undefined ? {} : { agreeMs: waitMs }),
   })
   if (signal.aborted) throw new InterruptedError('the look')
