@@ -4,6 +4,7 @@ import { type NodeLink, nameOf } from './link.js'
 import { type MeetingPoint, meetAll, waitUntilMet } from './meet.js'
 import { BUS_OFFSET } from './ports.js'
 import { type ReadyOptions, waitUntilAgreed, waitUntilReady } from './ready.js'
+import { settingOf } from './settings-read.js'
 
 /** While it forms, gossip carries roles and slots as often as this time-out demands. */
 const FORMING_TIMEOUT_MS = 1000
@@ -127,7 +128,4 @@ export async function restoreNodeTimeout(
 const setNodeTimeout = (link: NodeLink, timeoutMs: number) =>
   link.text('CONFIG', 'SET', 'cluster-node-timeout', timeoutMs)
 
-async function readNodeTimeout(link: NodeLink): Promise<number> {
-  const [, value = ''] = (await link.text('CONFIG', 'GET', 'cluster-node-timeout')).split(',')
-  return Number(value)
-}
+const readNodeTimeout = async (link: NodeLink) => Number(await settingOf(link, 'cluster-node-timeout'))

@@ -1,6 +1,7 @@
 import { NodeUnreachableError } from './errors.js'
 import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, NodeLink, nameOf } from './link.js'
-import { isForbidden, type NodeView, parseClusterNodes, parseFields } from './replies.js'
+import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
+import { settingsOf } from './settings-read.js'
 
 /** What one node said when it was asked, or why it said nothing. */
 export type NodeObservation =
@@ -182,19 +183,6 @@ async function unlessNoCluster(reply: Promise<string>): Promise<string> {
     return await reply
   } catch (error) {
     if ((error as Error).message.includes('cluster support disabled')) return ''
-    throw error
-  }
-}
-
-/** CONFIG GET *; undefined where there is none, as on hosted servers, or a user with few rights may not use it. */
-export async function settingsOf(link: NodeLink): Promise<ReadonlyMap<string, string> | undefined> {
-  try {
-    const pairs = (await link.reply('CONFIG', 'GET', '*')) as string[]
-    const settings = new Map<string, string>()
-    for (let i = 0; i + 1 < pairs.length; i += 2) settings.set(pairs[i] as string, pairs[i + 1] as string)
-    return settings
-  } catch (error) {
-    if (isForbidden(error as Error)) return undefined
     throw error
   }
 }

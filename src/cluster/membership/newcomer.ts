@@ -1,8 +1,8 @@
 import { WrongModeError } from '../../errors.js'
 import { NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
-import { settingsOf } from '../observer.js'
 import { keysIn, type NodeView, parseClusterNodes, parseFields } from '../replies.js'
+import { settingsOf } from '../settings-read.js'
 import { type ServerVersion, tooOld, versionOf } from '../version.js'
 import { findNode, type Roster, witnessFor } from './roster.js'
 

@@ -3,6 +3,7 @@ import { ClusterNotReadyError, InterruptedError } from '../errors.js'
 import type { Left } from '../fix/index.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import type { NodeView } from '../replies.js'
+import { settingOf } from '../settings-read.js'
 import { forgetEverywhere, resetNode } from './forget.js'
 import { neediestMaster } from './homes.js'
 import { follow } from './join.js'
@@ -127,8 +128,6 @@ async function rehome(
 
 /** As the others have it: what the replica itself had may have been set by a removal that was cut off. */
 async function migrationOf(master: Address, options: LinkOptions): Promise<string> {
-  const pair = withLink(master, options, (link) =>
-    link.reply('CONFIG', 'GET', 'cluster-allow-replica-migration'),
-  )
-  return String(((await pair.catch(() => [])) as string[])[1] ?? 'yes')
+  const own = withLink(master, options, (link) => settingOf(link, 'cluster-allow-replica-migration'))
+  return (await own.catch(() => '')) || 'yes'
 }

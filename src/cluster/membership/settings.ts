@@ -1,6 +1,6 @@
 import { NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, withLink } from '../link.js'
-import { settingsOf } from '../observer.js'
+import { settingsOf } from '../settings-read.js'
 import type { Candidate } from './newcomer.js'
 
 /** Settings that should be the same on all nodes, since any of them may take the place of any other. */
