@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { Queue, Worker } from 'bullmq'
 import { Cluster } from 'ioredis'
+import { nameOf } from '../../src/cluster/index.js'
 import { Complaints } from '../../src/drill/complaints.js'
 import type { ConsumerEvents, QueueUnderTest } from '../../src/drill/queue-under-test.js'
 import { unlinkSlots } from '../../src/drill/remove-keys.js'
-import { nameOf, type Target } from '../../src/drill/target.js'
+import type { Target } from '../../src/drill/target.js'
 import { slotOf } from '../../src/keys/slots.js'
 
 export const PREFIX = '{bull}'

@@ -1,4 +1,5 @@
-import { type NodeObservation, nameOf, type Observation } from '../cluster/observer.js'
+import { nameOf } from '../cluster/link.js'
+import type { NodeObservation, Observation } from '../cluster/observer.js'
 import type { NodeView } from '../cluster/replies.js'
 import { selfOf, witnessesOf } from '../cluster/views.js'
 import type { Place } from './check.js'

@@ -31,3 +31,6 @@ export function nodeList(text: string, before: readonly NewNode[] = []): NewNode
   })
   return [...before, ...nodes]
 }
+
+/** For an option that may be repeated. */
+export const collect = (value: string, before: readonly string[] = []) => [...before, value]

@@ -2,15 +2,15 @@ import {
   type BalancePlan,
   describeStep,
   type FixStep,
-  type Left,
   type RebalanceProgress,
   type RebalanceReport,
   type Share,
 } from '../cluster/index.js'
 import { rangeText } from '../cluster/slots.js'
+import { bytes, seconds } from './figures.js'
+import { printLeft } from './left-report.js'
 import type { Output } from './output.js'
 import { plainTable } from './plain-table.js'
-import { bytes } from './status-report.js'
 
 /** More queues than that are told of as a sum. */
 const MOST_QUEUES = 3
@@ -31,7 +31,7 @@ export function printPlan(plan: BalancePlan & { readonly mends: readonly FixStep
 }
 
 /** Each master's slots and partitions, now and then; with one column, when there is nothing to move. */
-export function shareTable(shares: readonly Share[]): string {
+function shareTable(shares: readonly Share[]): string {
   const groups = [...new Set(shares.flatMap(({ groups }) => Object.keys(groups)))].sort()
   const columns =
     groups.length <= MOST_QUEUES
@@ -69,19 +69,9 @@ export function printRebalanced(report: RebalanceReport, output: Output): void {
   const { slots, keys, ms, interrupted, left, shares } = report
   output.line()
   output.line(shareTable(shares))
-  output.line(
-    `moved ${slots} slots, ${keys} keys, about ${bytes(report.bytes)}, in ${(ms / 1_000).toFixed(1)} s`,
-  )
+  output.line(`moved ${slots} slots, ${keys} keys, about ${bytes(report.bytes)}, in ${seconds(ms)}`)
   printLeft(left, output)
   if (interrupted)
     output.line('stopped; what was moved stays moved, nothing is half way, and the same command goes on')
   else if (left.length === 0) output.line(output.colors.green('✅ balanced'))
-}
-
-export function printLeft(left: readonly Left[], output: Output): void {
-  for (const { what, why, remedy } of left) {
-    output.line(`${output.colors.red('✗ left:')} ${what}`)
-    output.line(`    ${why}`)
-    output.line(`    → ${remedy}`)
-  }
 }

@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
-import { type Address, DEFAULT_DATA_DIR } from '../cluster/index.js'
+import type { Address } from '../cluster/index.js'
 import type { TaskQueue } from '../queue/task-queue.js'
-import { hostPort } from './arguments.js'
 import { type CommonOptions, withCommonOptions } from './command.js'
 import { findNodes } from './find-nodes.js'
+import { dataDirOption, nodeOption } from './node-options.js'
 
 export interface QueueFlags extends CommonOptions {
   readonly node?: Address
@@ -13,12 +13,8 @@ export interface QueueFlags extends CommonOptions {
 /** Adds what every command takes that looks at queues. */
 export function withQueueOptions(command: Command): Command {
   return withCommonOptions(command)
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`cluster up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption('the data folder given to `cluster up`'))
 }
 
 /** Longest wait of a command for a shard that is down, in ms; a program has more patience. */

@@ -3,6 +3,7 @@ import type { DeadLetter } from '../queue/dead-letters.js'
 import type { Depths, QueueDepth } from '../queue/depths.js'
 import type { Depth } from '../queue/inspection.js'
 import type { Task } from '../queue/task-view.js'
+import { age, count } from './figures.js'
 import { plainTable } from './plain-table.js'
 
 const DEPTH = ['ready', 'active', 'scheduled', 'dead']
@@ -87,14 +88,4 @@ export function renderDead(items: readonly DeadLetter[], nowMs: number): string 
 function oneLine(value: unknown): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
   return text.slice(0, 1_000).replaceAll(/\p{Cc}+/gu, ' ')
-}
-
-const count = (value: number) => value.toLocaleString('en-US')
-
-export function age(ms: number): string {
-  const seconds = Math.max(0, ms) / 1_000
-  if (seconds < 100) return `${seconds.toFixed(1)} s`
-  if (seconds < 6_000) return `${Math.round(seconds / 60)} min`
-  if (seconds < 172_800) return `${Math.round(seconds / 3_600)} h`
-  return `${Math.round(seconds / 86_400)} d`
 }

@@ -1,6 +1,7 @@
 import type { Colors } from 'picocolors/types.js'
 import { type ClusterPicture, type NodePicture, nameOf, shardsOf } from '../cluster/index.js'
 import { countIn, rangesOf, rangeText } from '../cluster/slots.js'
+import { bytes } from './figures.js'
 import { plainTable } from './plain-table.js'
 
 /** The picture of `shardq cluster status`, for people. */
@@ -94,10 +95,3 @@ function remarks(picture: ClusterPicture, colors: Colors): string[] {
 
 /** The message of an unreachable node repeats its name and gives advice that is right for a lone server. */
 const brief = (message: string) => /\((.+)\); is it running/.exec(message)?.[1] ?? message
-
-export function bytes(value: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  const step = value < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(value) / 10))
-  const scaled = value / 1024 ** step
-  return `${step === 0 || scaled >= 100 ? Math.round(scaled) : scaled.toFixed(1)} ${units[step]}`
-}

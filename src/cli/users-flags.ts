@@ -1,14 +1,9 @@
 import type { Command } from 'commander'
-import {
-  type Account,
-  type Address,
-  DEFAULT_DATA_DIR,
-  parseAccount,
-  usualAccounts,
-} from '../cluster/index.js'
+import { type Account, type Address, parseAccount, usualAccounts } from '../cluster/index.js'
 import { ROLES } from '../rights/roles.js'
-import { hostPort } from './arguments.js'
+import { collect } from './arguments.js'
 import { type CommonOptions, withCommonOptions } from './command.js'
+import { dataDirOption, nodeOption } from './node-options.js'
 
 export interface WhoFlags extends CommonOptions {
   readonly user?: readonly string[]
@@ -30,8 +25,6 @@ ${ROLES_HELP}
 Without --user: producer, worker, operator and metrics, each named after its role. What each may do, and why, is told in
 docs/users.md.`
 
-export const collect = (value: string, before: readonly string[] = []) => [...before, value]
-
 export const withWho = (command: Command) =>
   withCommonOptions(command)
     .option(
@@ -41,14 +34,7 @@ export const withWho = (command: Command) =>
     )
     .option('--queue <name>', 'limit producers, workers and managers to this queue; may be repeated', collect)
 
-export const withNodes = (command: Command) =>
-  command
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+export const withNodes = (command: Command) => command.addOption(nodeOption()).addOption(dataDirOption())
 
 export const accountsOf = ({ user, queue }: WhoFlags): Account[] =>
   user?.map((text) => parseAccount(text, queue)) ?? usualAccounts(queue)

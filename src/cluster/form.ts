@@ -1,10 +1,10 @@
 import { ClusterNotReadyError } from './errors.js'
 import type { ClusterStatus } from './inspect.js'
-import type { NodeLink } from './link.js'
+import { type NodeLink, nameOf } from './link.js'
 import { type MeetingPoint, meetAll, waitUntilMet } from './meet.js'
-import { nameOf } from './observer.js'
 import { BUS_OFFSET } from './ports.js'
 import { type ReadyOptions, waitUntilAgreed, waitUntilReady } from './ready.js'
+import { settingOf } from './settings-read.js'
 
 /** While it forms, gossip carries roles and slots as often as this time-out demands. */
 const FORMING_TIMEOUT_MS = 1000
@@ -128,7 +128,4 @@ export async function restoreNodeTimeout(
 const setNodeTimeout = (link: NodeLink, timeoutMs: number) =>
   link.text('CONFIG', 'SET', 'cluster-node-timeout', timeoutMs)
 
-async function readNodeTimeout(link: NodeLink): Promise<number> {
-  const [, value = ''] = (await link.text('CONFIG', 'GET', 'cluster-node-timeout')).split(',')
-  return Number(value)
-}
+const readNodeTimeout = async (link: NodeLink) => Number(await settingOf(link, 'cluster-node-timeout'))

@@ -67,7 +67,7 @@ export {
   planFix,
 } from './fix/index.js'
 export { type ClusterStatus, inspect, inspectAny } from './inspect.js'
-export type { Address, LinkOptions } from './link.js'
+export { type Address, type LinkOptions, nameOf } from './link.js'
 export { LocalCluster, type LocalNode } from './local-cluster.js'
 export {
   type AddLocalOptions,
@@ -90,7 +90,6 @@ export { type MoveOptions, type MoveProgress, moveSlots, type Party, type SlotMo
 export { PROFILES, type Profile, type Settings } from './node-config.js'
 export {
   type NodeObservation,
-  nameOf,
   type Observation,
   Observer,
   type ObserverOptions,

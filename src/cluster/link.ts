@@ -11,6 +11,9 @@ export interface Address {
   readonly port: number
 }
 
+/** `host:port`, by which a node is called. */
+export const nameOf = ({ host, port }: Address) => `${host}:${port}`
+
 export interface LinkOptions {
   /** Longest wait for the connection and for each command, milliseconds. Default 1000. */
   readonly timeoutMs?: number
@@ -132,8 +135,6 @@ export class NodeLink {
     return fault ?? explain(this.address, error)
   }
 }
-
-const nameOf = ({ host, port }: Address) => `${host}:${port}`
 
 const unreachable = (address: Address, cause: Error) => new NodeUnreachableError(nameOf(address), { cause })
 

@@ -1,6 +1,7 @@
 import { NodeUnreachableError } from './errors.js'
-import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, NodeLink } from './link.js'
-import { isForbidden, type NodeView, parseClusterNodes, parseFields } from './replies.js'
+import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, NodeLink, nameOf } from './link.js'
+import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
+import { settingsOf } from './settings-read.js'
 
 /** What one node said when it was asked, or why it said nothing. */
 export type NodeObservation =
@@ -149,6 +150,19 @@ export class Observer {
   }
 }
 
+/** One look, for those who need no more. @throws as `Observer.observe` */
+export async function observe(
+  seeds: readonly Address[],
+  options: ObserverOptions = {},
+): Promise<Observation> {
+  const observer = new Observer(seeds, options)
+  try {
+    return await observer.observe()
+  } finally {
+    observer.close()
+  }
+}
+
 /** Another one for each process: two servers may have the same node id, where one was started on a copy of nodes.conf. */
 const runOf = (node: NodeObservation | undefined) => (node?.up ? node.info.get('run_id') : undefined)
 
@@ -164,26 +178,11 @@ function listedBy(nodes: readonly NodeObservation[]): Address[] {
   return [...byName.values()]
 }
 
-export const nameOf = ({ host, port }: Address) => `${host}:${port}`
-
 async function unlessNoCluster(reply: Promise<string>): Promise<string> {
   try {
     return await reply
   } catch (error) {
     if ((error as Error).message.includes('cluster support disabled')) return ''
-    throw error
-  }
-}
-
-/** Hosted servers have no CONFIG, and users with few rights may not use it. */
-async function settingsOf(link: NodeLink): Promise<ReadonlyMap<string, string> | undefined> {
-  try {
-    const pairs = (await link.reply('CONFIG', 'GET', '*')) as string[]
-    const settings = new Map<string, string>()
-    for (let i = 0; i + 1 < pairs.length; i += 2) settings.set(pairs[i] as string, pairs[i + 1] as string)
-    return settings
-  } catch (error) {
-    if (isForbidden(error as Error)) return undefined
     throw error
   }
 }

@@ -1,6 +1,5 @@
 import { AdministrationRefusedError, NodeUnreachableError } from './errors.js'
-import { type Address, type LinkOptions, withLink } from './link.js'
-import { nameOf } from './observer.js'
+import { type Address, type LinkOptions, nameOf, withLink } from './link.js'
 import { isForbidden } from './replies.js'
 
 /**
@@ -13,12 +12,10 @@ const HARMLESS = {
   'CLUSTER FAILOVER': ['CLUSTER', 'FAILOVER', 'NOTHING'],
   'CLUSTER COUNTKEYSINSLOT': ['CLUSTER', 'COUNTKEYSINSLOT', '16384'],
   MIGRATE: ['MIGRATE', 'nowhere', '0', '', '0', 'never'],
-  'CONFIG GET': ['CONFIG', 'GET', 'cluster-node-timeout'],
   SHUTDOWN: ['SHUTDOWN', 'NOTHING'],
-  BGSAVE: ['BGSAVE', 'NOTHING'],
 } as const
 
-export type AdminCommand = keyof typeof HARMLESS
+type AdminCommand = keyof typeof HARMLESS
 
 /**
  * Whether servers let us use what a command of ours cannot do without: asked early, since half of a repair is worse than

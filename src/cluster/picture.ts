@@ -1,5 +1,6 @@
 import type { ClusterStatus } from './inspect.js'
-import { type NodeObservation, nameOf, type Observation } from './observer.js'
+import { nameOf } from './link.js'
+import type { NodeObservation, Observation } from './observer.js'
 import { type NodeView, parseFields } from './replies.js'
 import { type OpenSlot, parseOpenSlots } from './slots.js'
 import { campsOf, differencesOf, noWitness, selfOf, type Witness, witnessesOf } from './views.js'

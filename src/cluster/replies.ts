@@ -32,6 +32,12 @@ export function parseFields(text: string): ReadonlyMap<string, string> {
   return fields
 }
 
+/** Keys of all databases, by INFO. */
+export const keysIn = (info: ReadonlyMap<string, string>) =>
+  [...info]
+    .filter(([field]) => /^db\d+$/.test(field))
+    .reduce((sum, [, text]) => sum + Number(/keys=(\d+)/.exec(text)?.[1] ?? 0), 0)
+
 /**
  * Parses CLUSTER NODES.
  * @param askedHost fills in the host of a node that does not yet know its own (it writes `:7000`).

@@ -2,7 +2,7 @@ import { NodeUnreachableError } from './errors.js'
 import { type Address, type LinkOptions, withLink } from './link.js'
 
 /** SHUTDOWN waits 10 s for replicas by default (shutdown-timeout). */
-export const SHUTDOWN_MS = 15_000
+const SHUTDOWN_MS = 15_000
 
 /**
  * Asks a server to end. Its connection breaks when it obeys; an answer is a refusal.

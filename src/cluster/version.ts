@@ -21,3 +21,9 @@ export function isNewEnough({ flavour, version }: ServerVersion): boolean {
   const [oldestMajor, oldestMinor] = OLDEST[flavour]
   return major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)
 }
+
+/** Why it cannot be one of a cluster of ours, to be said of it; null: it can. */
+export const tooOld = (server: ServerVersion) =>
+  isNewEnough(server)
+    ? null
+    : `runs ${server.flavour} ${server.version}; it takes Redis >= 7.0 or Valkey >= 8.0`

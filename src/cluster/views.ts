@@ -1,5 +1,6 @@
 import { WrongModeError } from '../errors.js'
-import { type NodeObservation, nameOf, type Observation } from './observer.js'
+import { nameOf } from './link.js'
+import type { NodeObservation, Observation } from './observer.js'
 import type { NodeView } from './replies.js'
 import { rangeText } from './slots.js'
 

@@ -1,6 +1,5 @@
 import { type CheckReport, checkCluster } from '../check/run.js'
-import type { Address } from '../cluster/link.js'
-import { nameOf } from '../cluster/observer.js'
+import { type Address, nameOf } from '../cluster/link.js'
 import { type Explanation, explain } from './symptoms/index.js'
 import { type Where, type WhereOptions, whereToLook } from './where.js'
 

@@ -1,4 +1,4 @@
-import type { ClusterStatus } from '../cluster/index.js'
+import { type ClusterStatus, nameOf } from '../cluster/index.js'
 import { check, type Entry, type Reason } from '../ledger/index.js'
 import { FAULTS } from './faults.js'
 import {
@@ -14,7 +14,7 @@ import type { ResolvedDrillOptions } from './options.js'
 import type { QueueUnderTest } from './queue-under-test.js'
 import type { DrillReport } from './report.js'
 import type { ServerSightings } from './server-log.js'
-import { nameOf, type Target } from './target.js'
+import type { Target } from './target.js'
 import { stallLimitMs, verdict } from './verdict.js'
 
 /** All that is known when a drill is over. */

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ClusterNotReadyError, type NodeView } from '../cluster/index.js'
+import { ClusterNotReadyError, type NodeView, nameOf } from '../cluster/index.js'
 import { takeOver, windowMs } from '../cluster/take-over.js'
 import { waitUntilWhole } from '../cluster/whole.js'
 import { blockedForMs, cutReplicas } from './failover.js'
 import type { Hands } from './hands.js'
 import type { DrillKind } from './options.js'
-import { nameOf, type Shard, type Target } from './target.js'
+import type { Shard, Target } from './target.js'
 import { seenBy, type Watch } from './watch.js'
 
 /** What a fault has at hand while it runs. */

@@ -1,7 +1,6 @@
-import type { LocalCluster, NodeView } from '../cluster/index.js'
+import { type LocalCluster, type NodeView, nameOf } from '../cluster/index.js'
 import type { Hands } from './hands.js'
 import type { Repairs } from './repairs.js'
-import { nameOf } from './target.js'
 
 /** Signals to processes of our own, each named by its pid and the time at which it started. */
 export class LocalHands implements Hands {

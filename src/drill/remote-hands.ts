@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { NodeUnreachableError, type NodeView } from '../cluster/index.js'
+import { NodeUnreachableError, type NodeView, nameOf } from '../cluster/index.js'
 import { NodeLink, withLink } from '../cluster/link.js'
 import { mustPermit } from '../cluster/permitted.js'
 import { askToEnd } from '../cluster/shutdown.js'
@@ -7,7 +7,7 @@ import { DrillNotPermittedError } from './errors.js'
 import type { Hands } from './hands.js'
 import type { DrillKind } from './options.js'
 import type { Repairs } from './repairs.js'
-import { nameOf, type Target } from './target.js'
+import type { Target } from './target.js'
 
 /** How long a node that was shut down is given to come back; systemd's usual delay is 0.1 s, many set 5 to 10 s. */
 const COME_BACK_MS = 30_000

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ClusterNotReadyError, type ClusterStatus, InterruptedError } from '../cluster/index.js'
+import { ClusterNotReadyError, type ClusterStatus, InterruptedError, nameOf } from '../cluster/index.js'
 import { waitUntilWhole } from '../cluster/whole.js'
 import { ledgerNow, MemoryBook } from '../ledger/index.js'
 import { account } from './account.js'
@@ -13,7 +13,7 @@ import type { QueueFactory, QueueUnderTest } from './queue-under-test.js'
 import type { Repairs } from './repairs.js'
 import type { DrillReport } from './report.js'
 import { ServerLogs } from './server-log.js'
-import { nameOf, type Target } from './target.js'
+import type { Target } from './target.js'
 import { seenBy, Watch } from './watch.js'
 
 /** Until workers and replicas have settled; what happens before is not in the rate before the strike. */

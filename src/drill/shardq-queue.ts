@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { NodeView } from '../cluster/index.js'
+import { type NodeView, nameOf } from '../cluster/index.js'
 import { ShardqError } from '../errors.js'
 import { makePartitions, type Partition, partitionOfKey } from '../keys/partitions.js'
 import { TaskQueue } from '../queue/task-queue.js'
@@ -8,7 +8,7 @@ import { Complaints } from './complaints.js'
 import { ClusterNotWholeError } from './errors.js'
 import type { ConsumerEvents, QueueUnderTest } from './queue-under-test.js'
 import { removeQueue } from './remove-keys.js'
-import { nameOf, type Target } from './target.js'
+import type { Target } from './target.js'
 
 type Tasks = { drill: string }
 

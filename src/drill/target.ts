@@ -6,6 +6,7 @@ import {
   type LinkOptions,
   LocalCluster,
   type NodeView,
+  nameOf,
 } from '../cluster/index.js'
 import { withLink } from '../cluster/link.js'
 import { waitUntilWhole } from '../cluster/whole.js'
@@ -37,8 +38,6 @@ export interface Target {
   /** Where we reach a node; differs from what the cluster announces where there is a natMap. */
   addressOf(node: Address): Address
 }
-
-export const nameOf = ({ host, port }: Address) => `${host}:${port}`
 
 /**
  * @throws ClusterNotWholeError, InvalidOptionError (`shard`), NodeUnreachableError, AuthenticationError, WrongModeError

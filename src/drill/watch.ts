@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { NodeView } from '../cluster/index.js'
+import { type NodeView, nameOf } from '../cluster/index.js'
 import { NodeLink } from '../cluster/link.js'
 import { parseClusterNodes } from '../cluster/replies.js'
 import { ledgerNow } from '../ledger/index.js'
-import { nameOf, type Target } from './target.js'
+import type { Target } from './target.js'
 
 /** So the times below are late by this much at most, and a round trip. */
 const POLL_MS = 20

@@ -96,7 +96,6 @@ export const RESTORING = {
     strlen: 'compare and write big texts in pieces',
     getrange: 'the same',
     setrange: 'the same',
-    append: 'what a move of slots writes big texts with',
     hlen: 'big hashes',
     hscan: 'the same',
     sscan: 'big sets',

@@ -1,6 +1,7 @@
 import pc from 'picocolors'
 import { expect, test } from 'vitest'
-import { age, renderDepths, renderTasks } from '../../src/cli/queue-report.js'
+import { age } from '../../src/cli/figures.js'
+import { renderDepths, renderTasks } from '../../src/cli/queue-report.js'
 import { depthsOf } from '../../src/queue/depths.js'
 import { mergeNext } from '../../src/queue/peek.js'
 import type { PartitionAnswer } from '../../src/queue/surveyor.js'

@@ -1,4 +1,4 @@
-import { nameOf } from '../../cluster/observer.js'
+import { nameOf } from '../../cluster/link.js'
 import { ALL_SLOTS, countIn } from '../../cluster/slots.js'
 import { campsOf, differencesOf } from '../../cluster/views.js'
 import { alike, type Check, each, groupBy, listed, plural, type Sighting } from '../check.js'

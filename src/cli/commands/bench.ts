@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
-import { type Address, DEFAULT_DATA_DIR, LocalCluster } from '../../cluster/index.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { type Address, LocalCluster } from '../../cluster/index.js'
+import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { count } from '../figures.js'
 import { findCluster } from '../find-cluster.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
 interface BenchFlags extends CommonOptions {
@@ -25,12 +27,8 @@ export function registerBench(program: Command): void {
           'of all rounds, with the least and the most, and what a task costs the client and the servers in CPU time.',
       ),
   )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option('--tasks <n>', 'tasks in each reading (default: 100000)', wholeNumber(10_000))
     .option('--bytes <n>', "size of a task's data (default: 100)", wholeNumber(10))
     .option('--concurrency <n>', 'handlers at once (default: 500)', wholeNumber(1))
@@ -58,7 +56,7 @@ async function runBench(flags: BenchFlags, output: Output, signal: AbortSignal):
     signal,
     onReading: ({ measure, contender, round, reading }) =>
       output.line(
-        `  ${titleOf(measure)}: ${contender}, round ${round + 1}, ${Math.round(reading.perSecond).toLocaleString('en')}/s`,
+        `  ${titleOf(measure)}: ${contender}, round ${round + 1}, ${count(Math.round(reading.perSecond))}/s`,
       ),
     ...(tasks === undefined ? {} : { tasks }),
     ...(bytes === undefined ? {} : { bytes }),

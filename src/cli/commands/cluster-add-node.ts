@@ -6,7 +6,6 @@ import {
   type AddStep,
   addLocalNodes,
   addNodes,
-  DEFAULT_DATA_DIR,
   rolesFor,
 } from '../../cluster/index.js'
 import { InvalidOptionError } from '../../errors.js'
@@ -15,8 +14,9 @@ import { printRebalanced, progressLine } from '../balance-report.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { isLocal } from '../find-local.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
-import { Ticker } from '../ticker.js'
+import { ProgressLine } from '../progress-line.js'
 
 interface AddFlags extends CommonOptions {
   readonly node?: Address
@@ -42,12 +42,8 @@ export function registerClusterAddNode(cluster: Command): void {
       ),
   )
     .argument('[host:port...]', 'servers that run, are empty and have cluster-enabled yes')
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option('--masters <n>', 'how many masters to start (default: 1)', wholeNumber(1))
     .option(
       '--replicas-per-master <n>',
@@ -92,17 +88,17 @@ async function clusterAddNode(
   output: Output,
   signal: AbortSignal,
 ): Promise<void> {
-  const ticker = new Ticker(output)
+  const line = new ProgressLine(output, true)
   const options: AddOptions = {
     signal,
     onStep: (step) => output.line(describe(step, output)),
     ...(flags.waitMs === undefined ? {} : { agreeMs: flags.waitMs }),
     ...(flags.rebalance
-      ? { rebalance: { onProgress: (progress) => ticker.show(progressLine(progress)) } }
+      ? { rebalance: { onProgress: (progress) => line.show(progressLine(progress)) } }
       : {}),
   }
   const adding = addresses.length > 0 ? addThese(addresses, flags, options) : addNew(flags, options)
-  printReport(await adding.finally(() => ticker.done()), output)
+  printReport(await adding.finally(() => line.keep()), output)
 }
 
 async function addThese(names: readonly string[], flags: AddFlags, options: AddOptions): Promise<AddReport> {

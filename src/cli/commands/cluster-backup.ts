@@ -4,18 +4,19 @@ import {
   type BackupProgress,
   type BackupReport,
   backupCluster,
-  DEFAULT_DATA_DIR,
   type VerifyReport,
   verifyBackup,
 } from '../../cluster/index.js'
+import { countIn } from '../../cluster/slots.js'
 import { InvalidOptionError } from '../../errors.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { bytes, count } from '../figures.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { dataDirOption, nodeOption, redisPathOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { plainTable } from '../plain-table.js'
 import { ProgressLine } from '../progress-line.js'
-import { bytes } from '../status-report.js'
 
 interface BackupFlags extends CommonOptions {
   readonly to?: string
@@ -41,12 +42,8 @@ export function registerClusterBackup(cluster: Command): void {
       ),
   )
     .option('--to <dir>', 'a new folder, or an empty one')
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option('--wait-ms <ms>', 'longest wait for a cluster that is not sound (default: 10000)', wholeNumber(0))
     .addHelpText(
       'after',
@@ -73,7 +70,7 @@ function registerVerify(backup: Command): void {
       ),
   )
     .option('--no-load', 'leave out the server: only files and checksums')
-    .option('--redis-path <path>', 'server binary, or its folder (default: SHARDQ_REDIS_PATH, then PATH)')
+    .addOption(redisPathOption())
     .addHelpText(
       'after',
       `
@@ -122,21 +119,13 @@ function printBackup({ folder, manifest, ms }: BackupReport, output: Output): vo
   const table = plainTable(['master', 'slots', 'keys', 'with TTL', 'bytes', 'file'], { right: [1, 2, 3, 4] })
   const { shards, warnings, server, epoch } = manifest
   for (const { node, slots, keys, expiring, bytes: size, file } of shards) {
-    const count = slots.reduce((sum, [first, last]) => sum + last - first + 1, 0)
-    table.push([
-      `${node.host}:${node.port}`,
-      count,
-      keys.toLocaleString('en'),
-      expiring.toLocaleString('en'),
-      bytes(size),
-      file,
-    ])
+    table.push([`${node.host}:${node.port}`, countIn(slots), count(keys), count(expiring), bytes(size), file])
   }
   output.line(table.toString())
   for (const warning of warnings) output.line(output.colors.yellow(`⚠ ${warning}`))
   const total = shards.reduce((sum, { keys }) => sum + keys, 0)
   output.line(
-    output.colors.green(`✅ ${total.toLocaleString('en')} keys of ${server.flavour} ${server.version}, `) +
+    output.colors.green(`✅ ${count(total)} keys of ${server.flavour} ${server.version}, `) +
       `epoch ${epoch.before} before and after, in ${(ms / 1000).toFixed(2)} s: ${folder}`,
   )
   output.line(`Verify it with: shardq cluster backup verify ${JSON.stringify(folder)}`)
@@ -149,8 +138,8 @@ async function verify(dir: string, flags: VerifyFlags, output: Output, signal: A
     ...(flags.redisPath === undefined ? {} : { redisPath: flags.redisPath }),
     onFile: ({ file, keys, expired }) =>
       output.line(
-        `${output.colors.green('✓')} ${file}: ${keys.toLocaleString('en')} keys` +
-          (expired > 0 ? `, and ${expired.toLocaleString('en')} whose time is over` : ''),
+        `${output.colors.green('✓')} ${file}: ${count(keys)} keys` +
+          (expired > 0 ? `, and ${count(expired)} whose time is over` : ''),
       ),
   })
   const { folder, faults, files, manifest } = report

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { makeCertificates } from '../../cluster/index.js'
-import { wholeNumber } from '../arguments.js'
+import { collect, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import type { Output } from '../output.js'
 
@@ -42,8 +42,6 @@ Examples:
     )
     .action((flags: CertificatesFlags) => runAction(flags, clusterCertificates))
 }
-
-const collect = (value: string, before: readonly string[] = []) => [...before, value]
 
 async function clusterCertificates(flags: CertificatesFlags, output: Output): Promise<void> {
   const { to, host, days, ca } = flags

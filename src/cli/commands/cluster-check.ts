@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
 import { CHECKS, type CheckReport, checkCluster } from '../../check/index.js'
-import { type Address, DEFAULT_DATA_DIR } from '../../cluster/index.js'
+import type { Address } from '../../cluster/index.js'
 import { whereToLook } from '../../doctor/where.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { wholeNumber } from '../arguments.js'
 import { exitCodeOf, renderFindings, renderLookedAt, renderVerdict, wrapped } from '../check-report.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
 interface CheckFlags extends CommonOptions {
@@ -25,12 +26,8 @@ export function registerClusterCheck(cluster: Command): void {
           'so that what passes by itself is not reported.',
       ),
   )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option('--timeout-ms <ms>', 'longest wait for an answer of a node (default: 1000)', wholeNumber(50))
     .option('--strict', 'let warnings count as errors do')
     .addHelpText('after', helpText)

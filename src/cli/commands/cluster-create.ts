@@ -12,6 +12,7 @@ import { accessOf } from '../../connection/target.js'
 import { agree } from '../agree.js'
 import { nodeList, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { seconds } from '../figures.js'
 import type { Output } from '../output.js'
 import { plainTable } from '../plain-table.js'
 
@@ -134,7 +135,7 @@ function printCreated({ status, readyMs }: CreatedCluster, output: Output): void
   output.line()
   output.line(
     output.colors.green(
-      `✅ ready in ${(readyMs / 1000).toFixed(1)} s: ${status.nodes.length} nodes agree, every shard has taken a write`,
+      `✅ ready in ${seconds(readyMs)}: ${status.nodes.length} nodes agree, every shard has taken a write`,
     ),
   )
   const [first] = status.nodes

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { type Address, DEFAULT_DATA_DIR, type LocalCluster } from '../../cluster/index.js'
+import type { Address, LocalCluster } from '../../cluster/index.js'
 import type { ClusterConnectionOptions } from '../../connection/options.js'
 import type { DrillOptions, DrillPlan, DrillReport } from '../../drill/index.js'
 import { DRILL_KINDS, type DrillKind } from '../../drill/options.js'
@@ -7,6 +7,7 @@ import { agree } from '../agree.js'
 import { hostPort, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findCluster } from '../find-cluster.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
 interface DrillFlags extends CommonOptions {
@@ -37,12 +38,8 @@ export function registerClusterDrill(cluster: Command): void {
         .choices([...DRILL_KINDS, 'all'])
         .makeOptionMandatory(),
     )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option(
       '--shard <host:port>',
       'the master to strike (default: the first with slots and a linked replica)',

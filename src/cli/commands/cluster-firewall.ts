@@ -1,15 +1,8 @@
 import { type Command, Option } from 'commander'
-import {
-  type Address,
-  DEFAULT_DATA_DIR,
-  FIREWALLS,
-  type Firewall,
-  firewallRules,
-  inspectAny,
-} from '../../cluster/index.js'
-import { hostPort } from '../arguments.js'
+import { type Address, FIREWALLS, type Firewall, firewallRules, inspectAny } from '../../cluster/index.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
 interface FirewallFlags extends CommonOptions {
@@ -39,12 +32,8 @@ export function registerClusterFirewall(cluster: Command): void {
       'networks of the clients, such as 10.1.0.0/16; may be repeated',
       networks,
     )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .addHelpText(
       'after',
       `

@@ -2,29 +2,28 @@ import type { Command } from 'commander'
 import {
   type Address,
   commandsOf,
-  DEFAULT_DATA_DIR,
   describeStep,
   type FixPlan,
   type FixProgress,
   type FixReport,
   InterruptedError,
-  type Left,
   planFix,
 } from '../../cluster/index.js'
 import { agree } from '../agree.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { collect, wholeNumber } from '../arguments.js'
+import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../big-keys.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { printLeft } from '../left-report.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
-interface FixFlags extends CommonOptions {
+interface FixFlags extends CommonOptions, BigKeyFlags {
   readonly node?: Address
   readonly dataDir?: string
   readonly dryRun?: boolean
   readonly yes?: boolean
   readonly forget?: readonly string[]
-  readonly bigKeys?: boolean
-  readonly bigKeyMb?: number
   readonly waitMs?: number
 }
 
@@ -42,17 +41,13 @@ export function registerClusterFix(cluster: Command): void {
           'slot. Nothing is ever written over, and what would be a guess is left, named, and said what to do about.',
       ),
   )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option('--dry-run', 'show the plan, change nothing')
     .option('--yes', 'do not ask')
     .option('--forget <node>', 'a node that is gone for good, by id or host:port; may be repeated', collect)
-    .option('--big-keys', 'move keys of any size; both nodes stand still meanwhile')
-    .option('--big-key-mb <n>', 'size from which a key is not moved without it (default: 32)', wholeNumber(1))
+    .addOption(bigKeysOption())
+    .addOption(bigKeyMbOption())
     .option(
       '--wait-ms <ms>',
       'longest wait for views that differ to become one (default: 10000)',
@@ -73,19 +68,16 @@ Examples:
     .action((flags: FixFlags) => runAction(flags, clusterFix))
 }
 
-const collect = (value: string, before: readonly string[] = []) => [...before, value]
-
 async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal): Promise<void> {
   const { seeds, access } = seedsOf(await findNodes(flags))
-  const { forget, bigKeys, bigKeyMb, waitMs } = flags
+  const { forget, waitMs } = flags
   const plan = await planFix(seeds, {
     ...access,
     signal,
     onProgress: (progress) => printProgress(progress, output),
     onUnlocked: ({ message }) => output.line(`${output.colors.red('!')} going on without a lock: ${message}`),
     ...(forget === undefined ? {} : { forget }),
-    ...(bigKeys === undefined ? {} : { bigKeys }),
-    ...(bigKeyMb === undefined ? {} : { bigKeyBytes: bigKeyMb * 1024 * 1024 }),
+    ...bigKeysOf(flags),
     ...(waitMs === undefined ? {} : { agreeMs: waitMs }),
   })
   if (signal.aborted) throw new InterruptedError('the look')
@@ -130,14 +122,6 @@ function printPlan({ steps, left }: FixPlan, output: Output): void {
   if (steps.length > MOST_SHOWN)
     output.line(`  ... and ${steps.length - MOST_SHOWN} more of these kinds; all of them: --dry-run --json`)
   printLeft(left, output)
-}
-
-function printLeft(left: readonly Left[], output: Output): void {
-  for (const { what, why, remedy } of left) {
-    output.line(`${output.colors.red('✗ left:')} ${what}`)
-    output.line(`    ${why}`)
-    output.line(`    → ${remedy}`)
-  }
 }
 
 function printProgress(progress: FixProgress, output: Output): void {

@@ -1,27 +1,21 @@
 import { type Command, InvalidArgumentError } from 'commander'
-import {
-  type Address,
-  DEFAULT_DATA_DIR,
-  InterruptedError,
-  nameOf,
-  planRebalance,
-} from '../../cluster/index.js'
+import { type Address, InterruptedError, nameOf, planRebalance } from '../../cluster/index.js'
 import { agree } from '../agree.js'
 import { hostPort, wholeNumber } from '../arguments.js'
 import { printPlan, printRebalanced, progressLine } from '../balance-report.js'
+import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../big-keys.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
-import { Ticker } from '../ticker.js'
+import { ProgressLine } from '../progress-line.js'
 
-interface RebalanceFlags extends CommonOptions {
+interface RebalanceFlags extends CommonOptions, BigKeyFlags {
   readonly node?: Address
   readonly dataDir?: string
   readonly weight?: Readonly<Record<string, number>>
   readonly dryRun?: boolean
   readonly yes?: boolean
-  readonly bigKeys?: boolean
-  readonly bigKeyMb?: number
   readonly waitMs?: number
 }
 
@@ -35,12 +29,8 @@ export function registerClusterRebalance(cluster: Command): void {
           'Shows the plan and asks. Queues run on meanwhile. May be stopped at any moment, or killed: the same command goes on.',
       ),
   )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option(
       '--weight <host:port=n>',
       'share of a master in proportion to the others, which have 1; 0 empties it; may be repeated',
@@ -48,8 +38,8 @@ export function registerClusterRebalance(cluster: Command): void {
     )
     .option('--dry-run', 'show the plan, change nothing')
     .option('--yes', 'do not ask')
-    .option('--big-keys', 'move keys of any size; both nodes stand still meanwhile')
-    .option('--big-key-mb <n>', 'size from which a key is not moved without it (default: 32)', wholeNumber(1))
+    .addOption(bigKeysOption())
+    .addOption(bigKeyMbOption())
     .option(
       '--wait-ms <ms>',
       'longest wait for masters to answer and nodes to agree (default: 20000)',
@@ -79,15 +69,14 @@ function weight(text: string, before: Readonly<Record<string, number>> = {}): Re
 
 async function clusterRebalance(flags: RebalanceFlags, output: Output, signal: AbortSignal): Promise<void> {
   const { seeds, access } = seedsOf(await findNodes(flags))
-  const { weight, bigKeys, bigKeyMb, waitMs } = flags
-  const ticker = new Ticker(output)
+  const { weight, waitMs } = flags
+  const line = new ProgressLine(output, true)
   const plan = await planRebalance(seeds, {
     ...access,
     signal,
-    onProgress: (progress) => ticker.show(progressLine(progress), progress.state !== 'moving'),
+    onProgress: (progress) => line.show(progressLine(progress), progress.state !== 'moving'),
     ...(weight === undefined ? {} : { weights: weight }),
-    ...(bigKeys === undefined ? {} : { bigKeys }),
-    ...(bigKeyMb === undefined ? {} : { bigKeyBytes: bigKeyMb * 1024 * 1024 }),
+    ...bigKeysOf(flags),
     ...(waitMs === undefined ? {} : { agreeMs: waitMs }),
   })
   if (signal.aborted) throw new InterruptedError('the look')
@@ -105,7 +94,7 @@ async function clusterRebalance(flags: RebalanceFlags, output: Output, signal: A
     signal,
   )
   output.line()
-  const report = await run().finally(() => ticker.done())
+  const report = await run().finally(() => line.keep())
   printRebalanced(report, output)
   output.document({ ...shown, ...report })
   process.exitCode = report.interrupted || report.left.length > 0 ? 1 : 0

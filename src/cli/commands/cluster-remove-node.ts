@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import {
   type Address,
-  DEFAULT_DATA_DIR,
   InterruptedError,
   type PlannedRemoval,
   planLocalRemoval,
@@ -10,23 +9,24 @@ import {
   type RemoveStep,
 } from '../../cluster/index.js'
 import { agree } from '../agree.js'
-import { hostPort, wholeNumber } from '../arguments.js'
-import { printLeft, printPlan, progressLine } from '../balance-report.js'
+import { wholeNumber } from '../arguments.js'
+import { printPlan, progressLine } from '../balance-report.js'
+import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../big-keys.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { isLocal } from '../find-local.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { printLeft } from '../left-report.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
-import { Ticker } from '../ticker.js'
+import { ProgressLine } from '../progress-line.js'
 
-interface RemoveFlags extends CommonOptions {
+interface RemoveFlags extends CommonOptions, BigKeyFlags {
   readonly node?: Address
   readonly dataDir?: string
   readonly withReplicas?: boolean
   readonly leaveUnprotected?: boolean
   readonly dryRun?: boolean
   readonly yes?: boolean
-  readonly bigKeys?: boolean
-  readonly bigKeyMb?: number
   readonly waitMs?: number
 }
 
@@ -42,18 +42,14 @@ export function registerClusterRemoveNode(cluster: Command): void {
       ),
   )
     .argument('<host:port>', 'the node to remove, or its id')
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option('--with-replicas', 'remove its replicas too')
     .option('--leave-unprotected', 'also where a master is left without a replica')
     .option('--dry-run', 'show what would be done, change nothing')
     .option('--yes', 'do not ask')
-    .option('--big-keys', 'move keys of any size; both nodes stand still meanwhile')
-    .option('--big-key-mb <n>', 'size from which a key is not moved without it (default: 32)', wholeNumber(1))
+    .addOption(bigKeysOption())
+    .addOption(bigKeyMbOption())
     .option('--wait-ms <ms>', 'longest wait for nodes to agree (default: 20000)', wholeNumber(0))
     .addHelpText(
       'after',
@@ -79,19 +75,18 @@ async function clusterRemoveNode(
   output: Output,
   signal: AbortSignal,
 ): Promise<void> {
-  const ticker = new Ticker(output)
-  const { withReplicas, leaveUnprotected, bigKeys, bigKeyMb, waitMs } = flags
+  const line = new ProgressLine(output, true)
+  const { withReplicas, leaveUnprotected, waitMs } = flags
   const plan = await planFor(name, flags, {
     signal,
-    onProgress: (progress) => ticker.show(progressLine(progress)),
+    onProgress: (progress) => line.show(progressLine(progress)),
     onStep: (step) => {
-      ticker.done()
+      line.keep()
       output.line(describe(step, output))
     },
     ...(withReplicas === undefined ? {} : { withReplicas }),
     ...(leaveUnprotected === undefined ? {} : { leaveUnprotected }),
-    ...(bigKeys === undefined ? {} : { bigKeys }),
-    ...(bigKeyMb === undefined ? {} : { bigKeyBytes: bigKeyMb * 1024 * 1024 }),
+    ...bigKeysOf(flags),
     ...(waitMs === undefined ? {} : { agreeMs: waitMs }),
   })
   if (signal.aborted) throw new InterruptedError('the look')
@@ -108,7 +103,7 @@ async function clusterRemoveNode(
     signal,
   )
   output.line()
-  const report = await run().finally(() => ticker.done())
+  const report = await run().finally(() => line.keep())
   output.document({ ...shown, ...report })
   printLeft(report.left, output)
   if (report.left.length > 0) process.exitCode = 1

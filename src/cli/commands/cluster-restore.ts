@@ -2,7 +2,6 @@ import { type Command, Option } from 'commander'
 import {
   type Address,
   BackupFolderError,
-  DEFAULT_DATA_DIR,
   type LinkOptions,
   PROFILES,
   type Profile,
@@ -12,9 +11,11 @@ import {
   startCluster,
   verifyBackup,
 } from '../../cluster/index.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { count, seconds } from '../figures.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { dataDirOption, nodeOption, redisPathOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { ProgressLine } from '../progress-line.js'
 
@@ -41,17 +42,13 @@ export function registerClusterRestore(cluster: Command): void {
       ),
   )
     .requiredOption('--from <dir>', 'the folder of the backup')
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder of a local cluster (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption('the data folder of a local cluster'))
     .option('--masters <n>', 'make a new local cluster of so many masters, at least 3', wholeNumber(1))
     .option('--replicas-per-master <n>', 'of the new cluster (default: 1)', wholeNumber(0))
     .option('--base-port <port>', 'of the new cluster (default: 7000)', wholeNumber(1))
     .addOption(new Option('--profile <name>', 'of the new cluster (default: queue)').choices(PROFILES))
-    .option('--redis-path <path>', 'server binary, or its folder (default: SHARDQ_REDIS_PATH, then PATH)')
+    .addOption(redisPathOption())
     .addHelpText(
       'after',
       `
@@ -108,23 +105,23 @@ function textOf(progress: RestoreProgress, { colors }: Output): string {
     case 'checked': {
       const { shards, endedAt } = progress.manifest
       const keys = shards.reduce((sum, shard) => sum + shard.keys, 0)
-      return `a backup of ${endedAt}: ${shards.length} files, ${keys.toLocaleString('en')} keys`
+      return `a backup of ${endedAt}: ${shards.length} files, ${count(keys)} keys`
     }
     case 'resumed':
       return `a restore that was begun ${progress.begunAt} goes on`
     case 'copying':
     case 'comparing': {
       const { state, file, keys, of } = progress
-      return `${file}: ${state} ${keys.toLocaleString('en')} of ${of.toLocaleString('en')} keys`
+      return `${file}: ${state} ${count(keys)} of ${count(of)} keys`
     }
     case 'restored': {
       const { file, keys, found, expired, copyMs, compareMs } = progress.file
       const beside = [
-        ...(found > 0 ? [`${found.toLocaleString('en')} were there`] : []),
-        ...(expired > 0 ? [`${expired.toLocaleString('en')} have expired`] : []),
+        ...(found > 0 ? [`${count(found)} were there`] : []),
+        ...(expired > 0 ? [`${count(expired)} have expired`] : []),
       ]
       return (
-        `${colors.green('✓')} ${file}: ${keys.toLocaleString('en')} keys, each compared` +
+        `${colors.green('✓')} ${file}: ${count(keys)} keys, each compared` +
         `${beside.length > 0 ? ` (${beside.join(', ')})` : ''}; copied in ${copyMs} ms, compared in ${compareMs} ms`
       )
     }
@@ -133,8 +130,8 @@ function textOf(progress: RestoreProgress, { colors }: Output): string {
 
 function printReport({ keys, expired, masters, ms }: RestoreReport, output: Output): void {
   output.line(
-    output.colors.green(`✅ restored: ${keys.toLocaleString('en')} keys on ${masters} masters`) +
-      `${expired > 0 ? `, ${expired.toLocaleString('en')} had expired` : ''}, in ${(ms / 1000).toFixed(1)} s`,
+    output.colors.green(`✅ restored: ${count(keys)} keys on ${masters} masters`) +
+      `${expired > 0 ? `, ${count(expired)} had expired` : ''}, in ${seconds(ms)}`,
   )
   output.line('Tasks that were active are given out again when their lease is over. Now workers may start;')
   output.line('look before with: shardq cluster check, and: shardq queue stats')

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import {
   type Address,
-  DEFAULT_DATA_DIR,
   describeRoll,
   type PlannedRoll,
   planRolling,
@@ -11,10 +10,12 @@ import {
   type RollStep,
 } from '../../cluster/index.js'
 import { agree } from '../agree.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { seconds } from '../figures.js'
 import { localDirOf } from '../find-cluster.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
 interface RollingFlags extends CommonOptions {
@@ -42,12 +43,8 @@ export function registerClusterRollingRestart(cluster: Command): void {
           'write; where that is not so it stops and says why. Broken off at any moment, it goes on when it is run again.',
       ),
   )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption())
+    .addOption(dataDirOption())
     .option('--redis-path <path>', 'server to restart to, or its folder: an upgrade of a local cluster')
     .option(
       '--restart-command <command>',
@@ -142,9 +139,7 @@ function printPlan({ steps, nodes, server, continues }: PlannedRoll, output: Out
 function printProgress(progress: RollProgress, output: Output): void {
   if (progress.state === 'note') output.line(`  ${progress.text}`)
   if (progress.state === 'done')
-    output.line(
-      `${output.colors.green('✓')} ${describeRoll(progress.step)} (${(progress.ms / 1000).toFixed(1)} s)`,
-    )
+    output.line(`${output.colors.green('✓')} ${describeRoll(progress.step)} (${seconds(progress.ms)})`)
 }
 
 function printReport({ done, left, interrupted }: RollReport, output: Output): void {

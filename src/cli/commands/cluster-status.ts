@@ -2,19 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { createLogUpdate } from 'log-update'
 import type { Colors } from 'picocolors/types.js'
-import {
-  type Address,
-  type ClusterPicture,
-  DEFAULT_DATA_DIR,
-  inspect,
-  Observer,
-  pictureOf,
-} from '../../cluster/index.js'
+import { type Address, type ClusterPicture, inspect, Observer, pictureOf } from '../../cluster/index.js'
 import { type Depths, depthsOf } from '../../queue/depths.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { fitToScreen } from '../cut.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { renderDepths } from '../queue-report.js'
 import { renderStatus } from '../status-report.js'
@@ -43,12 +37,8 @@ export function registerClusterStatus(cluster: Command): void {
           'clients, load, links. A node that does not answer costs the time-out and is shown as down.',
       ),
   )
-    .option(
-      '--node <host:port>',
-      'take this node’s view, and find the others by it (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption('take this node’s view, and find the others by it'))
+    .addOption(dataDirOption())
     .option('--watch [seconds]', `again every so many seconds (default: ${DEFAULT_WATCH_S})`, wholeNumber(1))
     .option('--no-queues', 'leave out how many tasks the queues have')
     .option('--timeout-ms <ms>', 'longest wait for a node (default: 1000)', wholeNumber(10))

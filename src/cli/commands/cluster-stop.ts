@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
-import { DEFAULT_DATA_DIR, type StoppedNode, stopCluster } from '../../cluster/index.js'
+import { type StoppedNode, stopCluster } from '../../cluster/index.js'
 import { loadConfig } from '../../config/index.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { dataDirOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
 interface StopFlags extends CommonOptions {
@@ -18,7 +19,7 @@ export function registerClusterStop(cluster: Command): void {
           'who it is. The data stays, and `shardq cluster up` brings it back.',
       ),
   )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(dataDirOption())
     .addHelpText(
       'after',
       `

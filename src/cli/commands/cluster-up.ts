@@ -1,16 +1,11 @@
 import { type Command, Option } from 'commander'
-import {
-  DEFAULT_DATA_DIR,
-  LOOPBACK_HOSTS,
-  PROFILES,
-  type Profile,
-  startCluster,
-  type UpStep,
-} from '../../cluster/index.js'
+import { LOOPBACK_HOSTS, PROFILES, type Profile, startCluster, type UpStep } from '../../cluster/index.js'
 import { loadConfig } from '../../config/index.js'
 import { InvalidOptionError } from '../../errors.js'
 import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { seconds } from '../figures.js'
+import { dataDirOption, redisPathOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { type SecurityFlags, securityOptions, withSecurityOptions } from '../security-flags.js'
 
@@ -42,8 +37,8 @@ export function registerClusterUp(cluster: Command): void {
     )
     .option('--masters <n>', 'masters, at least 3 (default: 3)', wholeNumber(1))
     .option('--replicas-per-master <n>', 'replicas of each master (default: 1)', wholeNumber(0))
-    .option('--data-dir <dir>', `where the nodes keep their data (default: ${DEFAULT_DATA_DIR})`)
-    .option('--redis-path <path>', 'server binary, or its folder (default: SHARDQ_REDIS_PATH, then PATH)')
+    .addOption(dataDirOption('where the nodes keep their data'))
+    .addOption(redisPathOption())
     .addOption(
       new Option(
         '--profile <name>',
@@ -100,7 +95,7 @@ async function clusterUp(flags: UpFlags, output: Output, signal: AbortSignal): P
     running: 'running already; nothing was changed',
   }
   output.line()
-  output.title(`✅ Cluster ${outcome[cluster.outcome]} (${(cluster.readyMs / 1000).toFixed(1)} s)`)
+  output.title(`✅ Cluster ${outcome[cluster.outcome]} (${seconds(cluster.readyMs)})`)
   output.line()
   output.line('Connection Endpoints:')
   cluster.nodes.forEach(({ host, port, role, masterPort }, index) => {

@@ -15,10 +15,11 @@ import {
 } from '../../cluster/index.js'
 import { InvalidOptionError } from '../../errors.js'
 import { agree } from '../agree.js'
+import { collect } from '../arguments.js'
 import { runAction } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import type { Output } from '../output.js'
-import { accountsOf, collect, type UsersFlags, WHO_HELP, withNodes, withWho } from '../users-flags.js'
+import { accountsOf, type UsersFlags, WHO_HELP, withNodes, withWho } from '../users-flags.js'
 import { renderApplied, renderPlan } from '../users-report.js'
 
 interface ApplyFlags extends UsersFlags {

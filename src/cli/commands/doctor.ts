@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import type { Colors } from 'picocolors/types.js'
-import { type Address, DEFAULT_DATA_DIR } from '../../cluster/index.js'
+import type { Address } from '../../cluster/index.js'
 import { type DoctorReport, diagnose, type Explanation } from '../../doctor/index.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { wholeNumber } from '../arguments.js'
 import {
   exitCodeOf,
   plainTable,
@@ -12,6 +12,7 @@ import {
   wrapped,
 } from '../check-report.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
 interface DoctorFlags extends CommonOptions {
@@ -34,12 +35,8 @@ export function registerDoctor(program: Command): void {
       ),
   )
     .option('--error <text>', 'the error message, in place of the argument')
-    .option(
-      '--node <host:port>',
-      'a node to look at (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption('a node to look at'))
+    .addOption(dataDirOption())
     .option('--timeout-ms <ms>', 'longest wait for an answer of a node (default: 1000)', wholeNumber(50))
     .addHelpText(
       'after',

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import type { Command } from 'commander'
-import { type Address, DEFAULT_DATA_DIR } from '../../cluster/index.js'
+import type { Address } from '../../cluster/index.js'
 import { startEndpoint } from '../../metrics/index.js'
-import { hostPort, wholeNumber } from '../arguments.js'
+import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes } from '../find-nodes.js'
+import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
 interface MetricsFlags extends CommonOptions {
@@ -26,12 +27,8 @@ export function registerMetrics(program: Command): void {
           'whether any node answers. Nodes are found from any one of them, and asked at each scrape.',
       ),
   )
-    .option(
-      '--node <host:port>',
-      'a node of the cluster, or a single server (default: the nodes of --config, or of the data folder)',
-      hostPort,
-    )
-    .option('--data-dir <dir>', `the data folder given to \`up\` (default: ${DEFAULT_DATA_DIR})`)
+    .addOption(nodeOption('a node of the cluster, or a single server'))
+    .addOption(dataDirOption())
     .option('--port <n>', 'where to listen; 0 for any that is free (default: 9121)', wholeNumber(0))
     .option('--host <address>', 'where to listen (default: 127.0.0.1, which nobody else reaches)')
     .option('--timeout-ms <n>', 'longest wait for a node (default: 1000)', wholeNumber(50))

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { BackupRefusedError, InterruptedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
-import { Observer } from '../observer.js'
+import { observe } from '../observer.js'
 import { versionOf } from '../version.js'
 import { BackupFolder } from './folder.js'
 import { type BackupManifest, madeBy, type ShardFile, VERSION } from './manifest.js'
@@ -155,16 +155,9 @@ async function lookAgain(
   before: Standing,
   options: BackupOptions,
 ): Promise<string | { readonly after: Standing['observation'] }> {
-  const observer = new Observer(
-    before.nodes.map(({ host, port }) => ({ host, port })),
-    { ...options, config: true },
-  )
-  try {
-    const after = await observer.observe()
-    return changeBetween(before, after) ?? { after }
-  } finally {
-    observer.close()
-  }
+  const addresses = before.nodes.map(({ host, port }) => ({ host, port }))
+  const after = await observe(addresses, { ...options, config: true })
+  return changeBetween(before, after) ?? { after }
 }
 
 async function describe(

@@ -1,9 +1,12 @@
 import { RestoreIncompleteError } from '../errors.js'
 import type { NodeLink } from '../link.js'
+import { type DivisibleType, isDivisible, lengthOf, type Piece, piecesOf } from '../pieces.js'
 import type { Marker } from './marker.js'
 import { FOOTER_BYTES, type SourceKey, SUM } from './pages.js'
-import { isDivisible, lengthOf, piecesOf } from './pieces.js'
 import type { Target, TargetNode } from './target.js'
+
+/** For no more than that does a server stand still. */
+const PIECE = { bytes: 1024 * 1024, elements: 2_000 }
 
 /** How a key of the backup stands in the cluster that is filled. */
 export type KeyState = 'same' | 'missing' | 'expired' | 'different'
@@ -94,9 +97,11 @@ function groupByNode(target: Target, keys: readonly SourceKey[]): Map<TargetNode
 
 /** Tables have their elements in another order on every server, so an unequal DUMP need not mean an unequal value. */
 async function isSameInPieces(source: NodeLink, target: NodeLink, key: Buffer): Promise<boolean> {
-  const [type, typeThere] = await Promise.all([source.bytes('TYPE', key), target.bytes('TYPE', key)])
-  if (String(type) !== String(typeThere)) return false
-  if (!isDivisible(String(type))) {
+  const [type, typeThere] = (await Promise.all([source.bytes('TYPE', key), target.bytes('TYPE', key)])).map(
+    String,
+  )
+  if (type === undefined || type !== typeThere) return false
+  if (!isDivisible(type)) {
     const [dump, dumpThere] = await Promise.all([source.bytes('DUMP', key), target.bytes('DUMP', key)])
     return (
       Buffer.isBuffer(dump) &&
@@ -105,15 +110,26 @@ async function isSameInPieces(source: NodeLink, target: NodeLink, key: Buffer): 
     )
   }
   const [length, lengthThere] = await Promise.all([
-    lengthOf(source, String(type), key),
-    lengthOf(target, String(type), key),
+    lengthOf(plain(source), type, key),
+    lengthOf(plain(target), type, key),
   ])
   if (length !== lengthThere) return false
-  for await (const piece of piecesOf(source, String(type), key)) {
+  for await (const piece of inPieces(source, type, key)) {
     const [command, ...args] = piece.ask
     if (!piece.isSame(await target.bytes(command, ...args))) return false
   }
   return true
+}
+
+/** Our servers answer for every key of theirs, as no slot of them is on its way. */
+const plain = (link: NodeLink) => ({ link, asking: false })
+
+async function* inPieces(source: NodeLink, type: DivisibleType, name: Buffer): AsyncGenerator<Piece> {
+  const [length, bytes] = await Promise.all([
+    lengthOf(plain(source), type, name),
+    source.bytes('MEMORY', 'USAGE', name).then(Number),
+  ])
+  yield* piecesOf(plain(source), { name, type, length, bytes }, PIECE)
 }
 
 const withoutFooter = (dump: Buffer) => dump.subarray(0, -FOOTER_BYTES)
@@ -168,7 +184,7 @@ async function copyBig(source: NodeLink, node: TargetNode, marker: Marker, key: 
     return
   }
   await marker.beginKey(key.name)
-  for await (const piece of piecesOf(source, type, key.name)) {
+  for await (const piece of inPieces(source, type, key.name)) {
     const [command, ...args] = piece.write
     await node.link.bytes(command, ...args)
     await node.written(args.reduce((sum: number, arg) => sum + (Buffer.isBuffer(arg) ? arg.length : 8), 0))

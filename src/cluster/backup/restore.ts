@@ -4,10 +4,11 @@ import { findServer } from '../find-server.js'
 import type { Address } from '../link.js'
 import { withOperation } from '../operation/index.js'
 import { checkFiles } from './check-files.js'
-import { Filling, type RestoredFile, type RestoreOptions } from './filling.js'
+import { Filling } from './filling.js'
 import { sweepLeftovers } from './load-server.js'
 import { type BackupManifest, readBackup } from './manifest.js'
 import { type Begun, Marker } from './marker.js'
+import type { RestoredFile, RestoreOptions } from './restore-options.js'
 import { Target } from './target.js'
 
 export interface RestoreReport {

@@ -3,8 +3,7 @@ import { connect as connectTls } from 'node:tls'
 import { ShardqError } from '../../errors.js'
 import { isRefusal, refusalOf } from '../../rights/refusal.js'
 import { BackupRefusedError, InterruptedError } from '../errors.js'
-import { type Address, type LinkOptions, reachedAt } from '../link.js'
-import { nameOf } from '../observer.js'
+import { type Address, type LinkOptions, nameOf, reachedAt } from '../link.js'
 
 /** Why a node did not give us its snapshot, or not all of it. */
 export class SnapshotFault extends Error {}

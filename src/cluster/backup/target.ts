@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import keySlot from 'cluster-key-slot'
 import { RestoreIncompleteError, RestoreRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, NodeLink } from '../link.js'
-import { Observer } from '../observer.js'
+import { observe } from '../observer.js'
 import { OPERATION_KEY } from '../operation/index.js'
 import { parseFields } from '../replies.js'
 import { slotsIn } from '../slots.js'
@@ -115,24 +115,19 @@ export class Target {
    * @throws RestoreRefusedError with all that is wrong; what no node answers with; AuthenticationError
    */
   static async open(seeds: readonly Address[], access: LinkOptions): Promise<Target> {
-    const observer = new Observer(seeds, access)
-    try {
-      const observation = await observer.observe()
-      const found = judge(observation)
-      if ('faults' in found) throw new RestoreRefusedError(found.faults.join('; '))
-      const unlinked = observation.nodes.flatMap((node) =>
-        node.up && node.info.get('role') === 'slave' && node.info.get('master_link_status') !== 'up'
-          ? [`replica ${node.name} is not linked to its master`]
-          : [],
-      )
-      const faults = [...found.silent.map((name) => `${name} does not answer`), ...unlinked]
-      if (faults.length > 0)
-        throw new RestoreRefusedError(`${faults.join('; ')}; look at it with: shardq cluster check`)
-      const replicasOf = ({ id }: Owner) => found.nodes.filter(({ masterId }) => masterId === id).length
-      return await Target.#connect(found.owners, replicasOf, access)
-    } finally {
-      observer.close()
-    }
+    const observation = await observe(seeds, access)
+    const found = judge(observation)
+    if ('faults' in found) throw new RestoreRefusedError(found.faults.join('; '))
+    const unlinked = observation.nodes.flatMap((node) =>
+      node.up && node.info.get('role') === 'slave' && node.info.get('master_link_status') !== 'up'
+        ? [`replica ${node.name} is not linked to its master`]
+        : [],
+    )
+    const faults = [...found.silent.map((name) => `${name} does not answer`), ...unlinked]
+    if (faults.length > 0)
+      throw new RestoreRefusedError(`${faults.join('; ')}; look at it with: shardq cluster check`)
+    const replicasOf = ({ id }: Owner) => found.nodes.filter(({ masterId }) => masterId === id).length
+    return await Target.#connect(found.owners, replicasOf, access)
   }
 
   static async #connect(

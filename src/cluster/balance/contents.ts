@@ -13,7 +13,7 @@ const SAMPLE_OF_MANY = 3
 /** Keys of a queue's partition are `shardq:<queue>:{<tag>}:<name>` (docs/architecture.md). */
 const QUEUE_KEY = /^shardq:(.+?):\{/
 /** All that is in no queue. Shared out only where there is more of it than a few keys that happen to be somewhere. */
-export const OTHER_KEYS = 'other keys'
+const OTHER_KEYS = 'other keys'
 const FEW_PER_MASTER = 4
 
 /** What is in the slots of these masters that are not empty. Reads a few keys of each slot, and changes nothing. */

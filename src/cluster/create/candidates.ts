@@ -1,7 +1,6 @@
-import { lookup } from 'node:dns/promises'
-import { isIP } from 'node:net'
-import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions } from '../link.js'
-import { type NodeObservation, nameOf, Observer } from '../observer.js'
+import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, nameOf } from '../link.js'
+import { numbersOf } from '../meet.js'
+import { type NodeObservation, Observer } from '../observer.js'
 import { BUS_OFFSET, isListening } from '../ports.js'
 
 /** A server that is to become a node. */
@@ -28,7 +27,7 @@ export async function lookAt(nodes: readonly NewNode[], options: LinkOptions): P
   const observer = new Observer(nodes, { ...options, config: true })
   try {
     const [ips, { nodes: seen }] = await Promise.all([
-      Promise.all(nodes.map(({ host }) => resolve(host))),
+      Promise.all(nodes.map(({ host }) => numbersOf(host))),
       observer.observe(),
     ])
     return await Promise.all(
@@ -48,13 +47,6 @@ export async function lookAt(nodes: readonly NewNode[], options: LinkOptions): P
 }
 
 const timeoutOf = ({ timeoutMs = DEFAULT_TIMEOUT_MS }: LinkOptions) => timeoutMs
-
-/** The address of numbers, the older kind first, as for connections. */
-async function resolve(host: string): Promise<string | null> {
-  if (isIP(host) !== 0) return host
-  const found = await lookup(host, { all: true }).catch(() => [])
-  return (found.find(({ family }) => family === 4) ?? found[0])?.address ?? null
-}
 
 /** It went by another name in the cluster that it is in, and was left out under this one. */
 const unseen = (name: string, address: Address): NodeObservation => ({

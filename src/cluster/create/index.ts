@@ -2,7 +2,7 @@
 import { InvalidOptionError } from '../../errors.js'
 import { CreateRefusedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
-import { Observer } from '../observer.js'
+import { observe } from '../observer.js'
 import { ALL_SLOTS, countIn } from '../slots.js'
 import { spread } from '../spread.js'
 import { campsOf, witnessesOf } from '../views.js'
@@ -79,13 +79,8 @@ export async function createCluster(options: CreateOptions): Promise<CreatedClus
  * create, and nothing was done. False where one does not answer.
  */
 export async function isOneCluster(nodes: readonly Address[], options: LinkOptions = {}): Promise<boolean> {
-  const observer = new Observer(nodes, options)
-  try {
-    const observation = await observer.observe()
-    const [camp, ...others] = campsOf(observation)
-    const all = witnessesOf(observation).length === nodes.length && camp?.view.length === nodes.length
-    return all && others.length === 0 && countIn(camp.view.flatMap(({ slots }) => slots)) === ALL_SLOTS
-  } finally {
-    observer.close()
-  }
+  const observation = await observe(nodes, options)
+  const [camp, ...others] = campsOf(observation)
+  const all = witnessesOf(observation).length === nodes.length && camp?.view.length === nodes.length
+  return all && others.length === 0 && countIn(camp.view.flatMap(({ slots }) => slots)) === ALL_SLOTS
 }

@@ -1,6 +1,7 @@
 import { AuthenticationError } from '../../errors.js'
-import { nameOf } from '../observer.js'
-import { isNewEnough, versionOf } from '../version.js'
+import { nameOf } from '../link.js'
+import { keysIn } from '../replies.js'
+import { tooOld, versionOf } from '../version.js'
 import { type Answering, answers, type Candidate, isLoopback, selfIn } from './candidates.js'
 
 /** What keeps these servers from becoming a cluster, each with the way out; what will be a nuisance later; whom to empty first. */
@@ -21,7 +22,7 @@ export function judge(
     ...duplicates(candidates),
     ...candidates.flatMap(unreachable),
     ...live.flatMap((each) => (each.seen.view.length === 0 ? [notClustered(each)] : [])),
-    ...live.flatMap(tooOld),
+    ...live.flatMap(outdated),
     ...live.flatMap(notEmpty),
     ...live.flatMap((each) => taken(each, leftovers, reset)),
     ...copies(live),
@@ -67,20 +68,13 @@ function unreachable({ name, ip, seen }: Candidate): string[] {
 const notClustered = ({ name }: Answering) =>
   `${name} has cluster-enabled no; set \`cluster-enabled yes\` in its redis.conf and restart it (it cannot be changed while it runs)`
 
-function tooOld({ name, seen }: Answering): string[] {
-  const server = versionOf(seen.info)
-  return isNewEnough(server)
-    ? []
-    : [`${name} runs ${server.flavour} ${server.version}; it takes Redis >= 7.0 or Valkey >= 8.0`]
-}
-
-function keysOf({ seen }: Answering): number {
-  const databases = [...seen.info].filter(([field]) => /^db\d+$/.test(field))
-  return databases.reduce((sum, [, text]) => sum + Number(/keys=(\d+)/.exec(text)?.[1] ?? 0), 0)
+function outdated({ name, seen }: Answering): string[] {
+  const problem = tooOld(versionOf(seen.info))
+  return problem === null ? [] : [`${name} ${problem}`]
 }
 
 function notEmpty(candidate: Answering): string[] {
-  const keys = keysOf(candidate)
+  const keys = keysIn(candidate.seen.info)
   return keys === 0
     ? []
     : [
@@ -103,7 +97,8 @@ const hasCluster = (each: Answering) =>
 function leftoversOf(live: readonly Answering[]): Answering[] {
   const own = new Set(live.map(({ seen }) => selfIn(seen)?.id))
   return live.filter(
-    (each) => hasCluster(each) && keysOf(each) === 0 && othersIn(each).every(({ id }) => own.has(id)),
+    (each) =>
+      hasCluster(each) && keysIn(each.seen.info) === 0 && othersIn(each).every(({ id }) => own.has(id)),
   )
 }
 

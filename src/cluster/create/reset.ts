@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Address, type LinkOptions, NodeLink } from '../link.js'
-import { nameOf } from '../observer.js'
+import { type Address, type LinkOptions, NodeLink, nameOf } from '../link.js'
 import { parseFields } from '../replies.js'
 
 /** Longest that nodes are told to forget each other, in ms. */

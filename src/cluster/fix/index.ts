@@ -3,9 +3,8 @@
  * in each case and after each failure, stands in docs/operating.md.
  */
 import { InterruptedError } from '../errors.js'
-import type { Address, LinkOptions } from '../link.js'
+import { type Address, type LinkOptions, nameOf } from '../link.js'
 import { Nodes } from '../move/nodes.js'
-import { nameOf } from '../observer.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { parseOpenSlots } from '../slots.js'

@@ -1,4 +1,4 @@
-import { nameOf } from '../observer.js'
+import { nameOf } from '../link.js'
 import type { NodeView } from '../replies.js'
 import { ALL_SLOTS, countIn, type OpenSlot, parseOpenSlots } from '../slots.js'
 import { campsOf, selfOf, type Witness, witnessesOf } from '../views.js'

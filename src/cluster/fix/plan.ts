@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../../errors.js'
-import { nameOf } from '../observer.js'
+import { nameOf } from '../link.js'
 import type { NodeView } from '../replies.js'
 import { campsOf, differencesOf, selfOf, witnessesOf } from '../views.js'
 import type { Evidence } from './evidence.js'

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Address, type LinkOptions, withLink } from '../link.js'
-import { nameOf } from '../observer.js'
+import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import { type NodeView, parseFields } from '../replies.js'
 import { type RosterOptions, rosterOf } from './roster.js'
 

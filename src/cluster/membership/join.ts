@@ -1,12 +1,7 @@
-import { lookup } from 'node:dns/promises'
-import { isIP } from 'node:net'
-import { type Address, type LinkOptions, withLink } from '../link.js'
-import { nameOf } from '../observer.js'
+import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
+import { hasMet, INTRODUCTION_MS, notThrough, numbersOf } from '../meet.js'
 import type { NodeView } from '../replies.js'
 import { findNode, type Roster, type RosterOptions, rosterOf, witnessFor } from './roster.js'
-
-/** A node gives up an introduction after a while, and has to be told again. */
-const INTRODUCTION_MS = 1_000
 
 export interface Newcomer extends Address {
   readonly id: string
@@ -23,7 +18,7 @@ export async function join(
   options: RosterOptions,
 ): Promise<Roster> {
   const before = await rosterOf(seeds, options)
-  const address = { ...newcomer, host: await numbersOf(newcomer.host) }
+  const address = { ...newcomer, host: (await numbersOf(newcomer.host)) ?? newcomer.host }
   const introduce = () => meetAll(address, before, options)
   await introduce()
   let metAtMs = performance.now()
@@ -57,8 +52,7 @@ async function meetAll(
 function strangersTo(newcomer: Newcomer, { nodes, witnesses }: Roster): string[] {
   const missing = witnesses.flatMap(({ name, view }) => {
     const line = view.find(({ id }) => id === newcomer.id)
-    if (line?.linkState === 'connected' && !line.flags.includes('handshake')) return []
-    return [`${name} does not get through to the bus port of ${nameOf(newcomer)}, ${newcomer.busPort}`]
+    return hasMet(line) ? [] : [notThrough(name, newcomer)]
   })
   const own = witnessFor({ nodes, witnesses }, newcomer.id)
   if (!own) return [...missing, `${nameOf(newcomer)} does not answer`]
@@ -84,9 +78,4 @@ export async function follow(
       missing.push(`${nameOf(replica)} has no link to its master ${nameOf(master)}`)
     return missing
   })
-}
-
-/** MEET takes an address of numbers, and looks up no names. */
-async function numbersOf(host: string): Promise<string> {
-  return isIP(host) ? host : (await lookup(host, { family: 4 }).catch(() => lookup(host))).address
 }

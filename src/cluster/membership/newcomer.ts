@@ -1,9 +1,9 @@
 import { WrongModeError } from '../../errors.js'
 import { NodeRefusedError } from '../errors.js'
-import { type Address, type LinkOptions, type NodeLink, withLink } from '../link.js'
-import { nameOf } from '../observer.js'
-import { type NodeView, parseClusterNodes, parseFields } from '../replies.js'
-import { isNewEnough, type ServerVersion, versionOf } from '../version.js'
+import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
+import { keysIn, type NodeView, parseClusterNodes, parseFields } from '../replies.js'
+import { settingsOf } from '../settings-read.js'
+import { type ServerVersion, tooOld, versionOf } from '../version.js'
 import { findNode, type Roster, witnessFor } from './roster.js'
 
 /** A server that is to become a node, as it was found. */
@@ -42,24 +42,9 @@ export async function lookAt(address: Address, options: LinkOptions): Promise<Ca
       keys: keysIn(info),
       runId: info.get('run_id') ?? '',
       server: versionOf(info),
-      config: await configOf(link),
+      config: await settingsOf(link),
     }
   })
-}
-
-const keysIn = (info: ReadonlyMap<string, string>) =>
-  [...info]
-    .filter(([field]) => /^db\d+$/.test(field))
-    .reduce((sum, [, text]) => sum + Number(/keys=(\d+)/.exec(text)?.[1] ?? 0), 0)
-
-export async function configOf(link: NodeLink): Promise<ReadonlyMap<string, string> | undefined> {
-  try {
-    const pairs = (await link.reply('CONFIG', 'GET', '*')) as string[]
-    return new Map(pairs.flatMap((name, i) => (i % 2 === 0 ? [[name, pairs[i + 1] ?? ''] as const] : [])))
-  } catch {
-    // Hosted servers have none, and users with few rights may not use it: then nothing is compared.
-    return undefined
-  }
 }
 
 /**
@@ -91,8 +76,8 @@ export function judge(candidate: Candidate, roster: Roster): 'new' | 'joined' {
       `it has ${keys} keys, which nobody would find any more; move them elsewhere, or if they are of no use: ` +
         `redis-cli -h ${candidate.address.host} -p ${candidate.address.port} FLUSHALL`,
     )
-  if (!isNewEnough(server))
-    problems.push(`it runs ${server.flavour} ${server.version}; it takes Redis >= 7.0 or Valkey >= 8.0`)
+  const outdated = tooOld(server)
+  if (outdated) problems.push(`it ${outdated}`)
   if (problems.length > 0) throw new NodeRefusedError(name, 'added', problems)
   return 'new'
 }

@@ -5,7 +5,8 @@ import type { Address } from '../link.js'
 import { openCluster } from '../open.js'
 import { withOperation } from '../operation/index.js'
 import { HOST } from '../ports.js'
-import { type PlannedRemoval, planRemoval, type RemoveOptions } from './remove.js'
+import { planRemoval } from './plan-removal.js'
+import type { PlannedRemoval, RemoveOptions } from './remove.js'
 import { clearUnsettled, discard, markUnsettled } from './unsettled.js'
 
 export interface RemoveLocalOptions extends RemoveOptions {

@@ -1,17 +1,13 @@
-import { InvalidOptionError } from '../../errors.js'
-import { type BalancePlan, planRebalance, type RebalanceOptions, rebalance } from '../balance/index.js'
-import { ClusterNotReadyError, InterruptedError, NodeRefusedError } from '../errors.js'
+import { type BalancePlan, type RebalanceOptions, rebalance } from '../balance/index.js'
+import { ClusterNotReadyError, InterruptedError } from '../errors.js'
 import type { Left } from '../fix/index.js'
-import { type Address, type LinkOptions, withLink } from '../link.js'
-import { nameOf } from '../observer.js'
-import { withOperation } from '../operation/index.js'
-import { mustPermit } from '../permitted.js'
+import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import type { NodeView } from '../replies.js'
+import { settingOf } from '../settings-read.js'
 import { forgetEverywhere, resetNode } from './forget.js'
 import { neediestMaster } from './homes.js'
 import { follow } from './join.js'
-import { lookAt } from './newcomer.js'
-import { findNode, type Roster, replicasOf, rosterOf, silentIn } from './roster.js'
+import { findNode, replicasOf, rosterOf } from './roster.js'
 
 export interface RemoveOptions
   extends Pick<
@@ -54,122 +50,8 @@ export interface PlannedRemoval {
   run(): Promise<RemoveReport>
 }
 
-/** Fewer can neither elect nor outvote. */
-const FEWEST_MASTERS = 3
-
-/**
- * What it takes to remove a node. Changes nothing until `run`, which may be done again after it was cut off at any place.
- * @param name `host:port` or id
- * @throws NodeRefusedError with each thing that is against it; InvalidOptionError when there is no such node; ClusterNotReadyError
- */
-export async function planRemoval(
-  seeds: readonly Address[],
-  name: string,
-  options: RemoveOptions = {},
-): Promise<PlannedRemoval> {
-  await mustPermit(seeds, options, 'cluster remove-node', ['CLUSTER FORGET'])
-  const roster = await rosterOf(seeds, options)
-  const node = findNode(roster, name)
-  if (!node) return finishing(roster, name, options)
-  const going = [...(options.withReplicas ? replicasOf(roster, node.id) : []), node]
-  refuseUnless(roster, node, going, options)
-  const everywhere = roster.nodes.map(({ host, port }) => ({ host, port }))
-  const moves =
-    node.slots.length === 0
-      ? null
-      : await planRebalance(everywhere, { ...options, weights: { [node.id]: 0 } })
-  const run = () =>
-    withOperation(everywhere, options, { name: 'remove-node' }, options.signal, (signal) =>
-      remove(everywhere, node, going, { ...options, signal }),
-    )
-  return {
-    node: nameOf(node),
-    role: node.role,
-    removes: going.map(nameOf),
-    rehomes: rehomes(roster, node, going),
-    moves: moves && { ...moves },
-    run,
-  }
-}
-
-/**
- * Forgotten by all, but not reset: what a removal leaves that was cut off between the two.
- * @throws InvalidOptionError when it is not that
- */
-async function finishing(roster: Roster, name: string, options: RemoveOptions): Promise<PlannedRemoval> {
-  const unknown = new InvalidOptionError('node', `the cluster has no node ${name}`)
-  const [, host, port] = /^(.+):(\d+)$/.exec(name) ?? []
-  if (host === undefined) throw unknown
-  const address = { host, port: Number(port) }
-  const candidate = await lookAt(address, options).catch(() => {
-    throw unknown
-  })
-  if (!candidate.view.some(({ id, myself }) => !myself && findNode(roster, id))) throw unknown
-  const seeds = roster.nodes.map(({ host, port }) => ({ host, port }))
-  const run = () =>
-    withOperation(seeds, options, { name: 'remove-node' }, options.signal, async () => {
-      await resetNode(address, options)
-      options.onStep?.({ step: 'reset', node: name })
-      return { removed: [name], left: [] }
-    })
-  return { node: name, role: candidate.self.role, removes: [name], rehomes: [], moves: null, run }
-}
-
-function refuseUnless(
-  roster: Roster,
-  node: NodeView,
-  going: readonly NodeView[],
-  { leaveUnprotected }: RemoveOptions,
-): void {
-  const { nodes } = roster
-  const gone = new Set(going.map(({ id }) => id))
-  const staying = nodes.filter(({ id }) => !gone.has(id))
-  const problems: string[] = []
-  for (const silent of silentIn(roster))
-    problems.push(
-      silent.id === node.id
-        ? `it does not answer; if it is gone for good: shardq cluster fix --forget ${nameOf(node)}`
-        : `${nameOf(silent)} does not answer, and would make it known again when it is back; start it, or if it is gone ` +
-            `for good: shardq cluster fix --forget ${nameOf(silent)}`,
-    )
-  const masters = staying.filter(({ role, slots }) => role === 'master' && slots.length > 0)
-  if (node.slots.length > 0 && masters.length < FEWEST_MASTERS)
-    problems.push(
-      `${masters.length} masters would be left, and fewer than 3 can neither elect nor outvote; add one first: shardq cluster add-node`,
-    )
-  if (!leaveUnprotected)
-    for (const master of staying.filter(({ role, slots }) => role === 'master' && slots.length > 0)) {
-      const replicas = replicasOf(roster, master.id)
-      const loses = replicas.some(({ id }) => gone.has(id))
-      if (loses && replicas.every(({ id }) => gone.has(id)))
-        problems.push(
-          `it is the only replica of ${nameOf(master)}; give that another first: shardq cluster add-node --replica-of ` +
-            `${nameOf(master)} - or if it may be without: --leave-unprotected`,
-        )
-      else if (replicas.length === 0 && going.length > 1)
-        problems.push(
-          `${nameOf(master)} has no replica and could have one of those that are to go; leave out --with-replicas - or if it may ` +
-            'be without: --leave-unprotected',
-        )
-    }
-  if (problems.length > 0) throw new NodeRefusedError(nameOf(node), 'removed', problems)
-}
-
-function rehomes(roster: Roster, node: NodeView, going: readonly NodeView[]) {
-  const gone = new Set(going.map(({ id }) => id))
-  let nodes = roster.nodes
-  return replicasOf(roster, node.id)
-    .filter(({ id }) => !gone.has(id))
-    .flatMap((replica) => {
-      const master = neediestMaster(nodes, replica, gone)
-      if (!master) return []
-      nodes = nodes.map((each) => (each.id === replica.id ? { ...each, masterId: master.id } : each))
-      return [{ replica: nameOf(replica), master: nameOf(master) }]
-    })
-}
-
 /** Each step is what a look calls for, so that it can be cut off anywhere and begun again. */
-async function remove(
+export async function remove(
   everywhere: readonly Address[],
   node: NodeView,
   going: readonly NodeView[],
@@ -246,8 +128,6 @@ async function rehome(
 
 /** As the others have it: what the replica itself had may have been set by a removal that was cut off. */
 async function migrationOf(master: Address, options: LinkOptions): Promise<string> {
-  const pair = withLink(master, options, (link) =>
-    link.reply('CONFIG', 'GET', 'cluster-allow-replica-migration'),
-  )
-  return String(((await pair.catch(() => [])) as string[])[1] ?? 'yes')
+  const own = withLink(master, options, (link) => settingOf(link, 'cluster-allow-replica-migration'))
+  return (await own.catch(() => '')) || 'yes'
 }

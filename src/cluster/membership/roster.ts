@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Address, LinkOptions } from '../link.js'
-import { nameOf, Observer } from '../observer.js'
+import { type Address, type LinkOptions, nameOf } from '../link.js'
+import { Observer } from '../observer.js'
 import { poll } from '../ready.js'
 import type { NodeView } from '../replies.js'
 import { campsOf, differencesOf, noWitness, selfOf, type Witness, witnessesOf } from '../views.js'

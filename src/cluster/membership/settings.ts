@@ -1,6 +1,7 @@
 import { NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, withLink } from '../link.js'
-import { type Candidate, configOf } from './newcomer.js'
+import { settingsOf } from '../settings-read.js'
+import type { Candidate } from './newcomer.js'
 
 /** Settings that should be the same on all nodes, since any of them may take the place of any other. */
 const SHARED = [
@@ -25,7 +26,7 @@ export async function compareSettings(
   member: Address,
   options: LinkOptions,
 ): Promise<SettingsReport> {
-  const theirs = await withLink(member, options, configOf)
+  const theirs = await withLink(member, options, settingsOf)
   const toSet = new Map<string, string>()
   if (!config || !theirs)
     return {

@@ -1,7 +1,7 @@
 import { type Manifest, nodePlaces, readManifest, removeNodeDir, writeManifest } from '../data-dir.js'
 import type { Address, LinkOptions } from '../link.js'
 import { linkOptions, probeNode, stopNode } from '../node.js'
-import { Observer } from '../observer.js'
+import { observe } from '../observer.js'
 import { HOST } from '../ports.js'
 import { isAlive, processStamp } from '../processes.js'
 import { witnessesOf } from '../views.js'
@@ -69,16 +69,11 @@ export async function discard(
 
 /** Everybody whom some node lists, also such as only half of them know yet. */
 async function listedBy(seeds: readonly Address[], access: LinkOptions) {
-  const observer = new Observer(seeds, access)
-  try {
-    const all = witnessesOf(await observer.observe()).flatMap(({ view }) => view)
-    const isUsed = (id: string) =>
-      all.some((node) => node.masterId === id || (node.id === id && node.slots.length > 0))
-    const nodes = new Map(all.map((node) => [node.id, node]))
-    return [...nodes.values()].map((node) => ({ ...node, isUsed: isUsed(node.id) }))
-  } finally {
-    observer.close()
-  }
+  const all = witnessesOf(await observe(seeds, access)).flatMap(({ view }) => view)
+  const isUsed = (id: string) =>
+    all.some((node) => node.masterId === id || (node.id === id && node.slots.length > 0))
+  const nodes = new Map(all.map((node) => [node.id, node]))
+  return [...nodes.values()].map((node) => ({ ...node, isUsed: isUsed(node.id) }))
 }
 
 /** Ends the process of one node and removes its folder, and whatever is in it. */

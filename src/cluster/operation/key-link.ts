@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthenticationError } from '../../errors.js'
 import { NodeUnreachableError } from '../errors.js'
-import { type Address, type LinkOptions, NodeLink } from '../link.js'
-import { nameOf } from '../observer.js'
+import { type Address, type LinkOptions, NodeLink, nameOf } from '../link.js'
 import { parseClusterNodes } from '../replies.js'
 
 const RETRY_MS = 100

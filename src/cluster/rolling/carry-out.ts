@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InterruptedError, NodeUnreachableError } from '../errors.js'
-import { type LinkOptions, NodeLink, withLink } from '../link.js'
+import { type LinkOptions, withLink } from '../link.js'
 import { parseFields } from '../replies.js'
+import { settingOf } from '../settings-read.js'
 import { takeOver, windowMs } from '../take-over.js'
 import { versionOf } from '../version.js'
 import { waitUntilWhole } from '../whole.js'
@@ -117,14 +118,12 @@ async function handOver(to: RollNode, { nodes }: Standing, options: CarryOutOpti
 const DEFAULT_NODE_TIMEOUT_MS = 15_000
 
 async function nodeTimeoutMs(node: RollNode, access: LinkOptions): Promise<number> {
-  const link = await NodeLink.open(node, access)
-  try {
-    const [, value] = (await link.text('CONFIG', 'GET', 'cluster-node-timeout')).split(',')
-    return Number(value) || DEFAULT_NODE_TIMEOUT_MS
-  } catch (error) {
-    if (error instanceof NodeUnreachableError) throw error
-    return DEFAULT_NODE_TIMEOUT_MS
-  } finally {
-    link.close()
-  }
+  return withLink(node, access, async (link) => {
+    try {
+      return Number(await settingOf(link, 'cluster-node-timeout')) || DEFAULT_NODE_TIMEOUT_MS
+    } catch (error) {
+      if (error instanceof NodeUnreachableError) throw error
+      return DEFAULT_NODE_TIMEOUT_MS
+    }
+  })
 }

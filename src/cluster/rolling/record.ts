@@ -3,7 +3,7 @@ import { KeyLink } from '../operation/key-link.js'
 import type { Standing } from './standing.js'
 import { byAge } from './upgrade.js'
 
-export const ROLLING_KEY = 'shardq:rolling-restart'
+const ROLLING_KEY = 'shardq:rolling-restart'
 
 /** One that nobody has taken up again for a week is not the one that is meant by the next. */
 const KEPT_MS = 7 * 24 * 3600 * 1000

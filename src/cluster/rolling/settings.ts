@@ -1,4 +1,5 @@
 import type { NodeLink } from '../link.js'
+import { settingOf } from '../settings-read.js'
 
 /** What a server was told at run time, and has forgotten by its restart unless it was written down. */
 export interface Told {
@@ -73,8 +74,7 @@ export async function tellAgain(link: NodeLink, { settings, users }: Lost): Prom
 export async function writeDown(link: NodeLink): Promise<void> {
   await link.text('CONFIG', 'REWRITE')
   // Users are part of that file, unless they have one of their own.
-  const aclFile = (await link.reply('CONFIG', 'GET', 'aclfile')) as string[]
-  if (aclFile[1]) await link.text('ACL', 'SAVE')
+  if (await settingOf(link, 'aclfile')) await link.text('ACL', 'SAVE')
 }
 
 /** What holds anyhow, and stands there only after the user has been read from a file. */

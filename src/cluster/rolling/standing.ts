@@ -1,4 +1,5 @@
-import { nameOf, type Observation } from '../observer.js'
+import { nameOf } from '../link.js'
+import type { Observation } from '../observer.js'
 import { type ClusterPicture, type NodePicture, pictureOf, shardsOf } from '../picture.js'
 import { ALL_SLOTS } from '../slots.js'
 import { type ServerVersion, versionOf } from '../version.js'

@@ -1,5 +1,5 @@
 import { type Address, type LinkOptions, NodeLink } from '../link.js'
-import { type Observation, Observer } from '../observer.js'
+import { observe } from '../observer.js'
 import { versionOf } from '../version.js'
 import { noWitness } from '../views.js'
 import { categoriesIn, parseUsers, type StoredUser } from './stored.js'
@@ -52,15 +52,6 @@ export async function withNodes<T>(
     return await use({ nodes, silent, version: oldest(versions.map(({ version }) => version)) })
   } finally {
     for (const link of links) link.close()
-  }
-}
-
-async function observe(seeds: readonly Address[], access: LinkOptions): Promise<Observation> {
-  const observer = new Observer(seeds, access)
-  try {
-    return await observer.observe()
-  } finally {
-    observer.close()
   }
 }
 

@@ -1,4 +1,5 @@
 import type { NodeLink } from '../link.js'
+import { settingOf } from '../settings-read.js'
 
 /** `aclfile`: by ACL SAVE; `config`: in its redis.conf, by CONFIG REWRITE. */
 export type Persisted = 'aclfile' | 'config'
@@ -9,7 +10,7 @@ export type Persisted = 'aclfile' | 'config'
  * @throws where it cannot: a server without a configuration file, a folder that may not be written
  */
 export async function persist(link: NodeLink, settings: boolean): Promise<Persisted> {
-  const [, file = ''] = (await link.reply('CONFIG', 'GET', 'aclfile')) as string[]
+  const file = await settingOf(link, 'aclfile')
   try {
     if (file !== '') await link.text('ACL', 'SAVE')
     if (file === '' || settings) await link.text('CONFIG', 'REWRITE')

@@ -1,3 +1,4 @@
+import { settingOf } from '../settings-read.js'
 import type { UserNode } from './nodes.js'
 import type { UsersOptions } from './plan.js'
 
@@ -25,6 +26,6 @@ export async function replicateAs({ link }: UserNode, { username, password }: Re
 
 /** The user's name; '' for the default user. */
 export async function replicatesAs({ link }: Pick<UserNode, 'link'>): Promise<string> {
-  const [, username = ''] = (await link.reply('CONFIG', 'GET', 'masteruser')) as string[]
+  const username = await settingOf(link, 'masteruser')
   return username === 'default' ? '' : username
 }

@@ -1,7 +1,8 @@
 import pc from 'picocolors'
 import { describe, expect, test } from 'vitest'
 import { cutLine, fitToScreen } from '../../../src/cli/cut.js'
-import { bytes, renderStatus } from '../../../src/cli/status-report.js'
+import { bytes } from '../../../src/cli/figures.js'
+import { renderStatus } from '../../../src/cli/status-report.js'
 import { pictureOf, shardsOf } from '../../../src/cluster/index.js'
 import { observationOf, WHOLE, withNode } from '../../helpers/observations.js'
 

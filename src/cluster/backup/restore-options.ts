@@ -1,0 +1,36 @@
+import type { LinkOptions } from '../link.js'
+import type { BackupManifest } from './manifest.js'
+
+export interface RestoreOptions extends LinkOptions {
+  /** The server that reads the files: a binary, or the folder that holds one. Default: SHARDQ_REDIS_PATH, then PATH. */
+  readonly redisPath?: string
+  /** Size by MEMORY USAGE from which a key is copied in pieces. Default 1 MB. */
+  readonly bigKeyBytes?: number
+  /** Ends it after the keys that are under way; the same call goes on from there. */
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: RestoreProgress) => void
+}
+
+export type RestoreProgress =
+  | { readonly state: 'checked'; readonly manifest: BackupManifest }
+  /** An earlier restore of the same backup was broken off. */
+  | { readonly state: 'resumed'; readonly begunAt: string }
+  | {
+      readonly state: 'copying' | 'comparing'
+      readonly file: string
+      readonly keys: number
+      readonly of: number
+    }
+  | { readonly state: 'restored'; readonly file: RestoredFile }
+
+export interface RestoredFile {
+  readonly file: string
+  /** Keys that are in the cluster, the same as in the backup, each with its time to live. */
+  readonly keys: number
+  /** Of these, keys that were there already. */
+  readonly found: number
+  /** Keys whose time was over, before or meanwhile. */
+  readonly expired: number
+  readonly copyMs: number
+  readonly compareMs: number
+}

@@ -1,0 +1,68 @@
+import { InvalidOptionError } from '../../errors.js'
+import { planRebalance } from '../balance/index.js'
+import { type Address, nameOf } from '../link.js'
+import { withOperation } from '../operation/index.js'
+import { mustPermit } from '../permitted.js'
+import { resetNode } from './forget.js'
+import { lookAt } from './newcomer.js'
+import { refuseUnless, rehomes } from './removable.js'
+import { type PlannedRemoval, type RemoveOptions, remove } from './remove.js'
+import { findNode, type Roster, replicasOf, rosterOf } from './roster.js'
+
+/**
+ * What it takes to remove a node. Changes nothing until `run`, which may be done again after it was cut off at any place.
+ * @param name `host:port` or id
+ * @throws NodeRefusedError with each thing that is against it; InvalidOptionError when there is no such node; ClusterNotReadyError
+ */
+export async function planRemoval(
+  seeds: readonly Address[],
+  name: string,
+  options: RemoveOptions = {},
+): Promise<PlannedRemoval> {
+  await mustPermit(seeds, options, 'cluster remove-node', ['CLUSTER FORGET'])
+  const roster = await rosterOf(seeds, options)
+  const node = findNode(roster, name)
+  if (!node) return finishing(roster, name, options)
+  const going = [...(options.withReplicas ? replicasOf(roster, node.id) : []), node]
+  refuseUnless(roster, node, going, options)
+  const everywhere = roster.nodes.map(({ host, port }) => ({ host, port }))
+  const moves =
+    node.slots.length === 0
+      ? null
+      : await planRebalance(everywhere, { ...options, weights: { [node.id]: 0 } })
+  const run = () =>
+    withOperation(everywhere, options, { name: 'remove-node' }, options.signal, (signal) =>
+      remove(everywhere, node, going, { ...options, signal }),
+    )
+  return {
+    node: nameOf(node),
+    role: node.role,
+    removes: going.map(nameOf),
+    rehomes: rehomes(roster, node, going),
+    moves: moves && { ...moves },
+    run,
+  }
+}
+
+/**
+ * Forgotten by all, but not reset: what a removal leaves that was cut off between the two.
+ * @throws InvalidOptionError when it is not that
+ */
+async function finishing(roster: Roster, name: string, options: RemoveOptions): Promise<PlannedRemoval> {
+  const unknown = new InvalidOptionError('node', `the cluster has no node ${name}`)
+  const [, host, port] = /^(.+):(\d+)$/.exec(name) ?? []
+  if (host === undefined) throw unknown
+  const address = { host, port: Number(port) }
+  const candidate = await lookAt(address, options).catch(() => {
+    throw unknown
+  })
+  if (!candidate.view.some(({ id, myself }) => !myself && findNode(roster, id))) throw unknown
+  const seeds = roster.nodes.map(({ host, port }) => ({ host, port }))
+  const run = () =>
+    withOperation(seeds, options, { name: 'remove-node' }, options.signal, async () => {
+      await resetNode(address, options)
+      options.onStep?.({ step: 'reset', node: name })
+      return { removed: [name], left: [] }
+    })
+  return { node: name, role: candidate.self.role, removes: [name], rehomes: [], moves: null, run }
+}
