@@ -40,8 +40,10 @@ export async function steadyLoad(
   { queue = 'steady', rate = 5_000 }: { queue?: string; rate?: number } = {},
 ): Promise<SteadyLoad> {
   const script = fileURLToPath(new URL('processes/steady-load.ts', import.meta.url))
-  const child = fork(script, [JSON.stringify(connection), queue, String(rate)], {
+  const child = fork(script, [queue, String(rate)], {
     execArgv: ['--import', 'tsx'],
+    // Not as an argument: it may have a password, and the list of processes shows those.
+    env: { ...process.env, CONNECTION: JSON.stringify(connection) },
   })
   onTestFinished(() => void child.kill('SIGKILL'))
   // One answer for each question, in order. A child that ends has none, and the test is not to wait for it.

@@ -17,8 +17,9 @@ import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import type { Output } from '../output.js'
 import { ProgressLine } from '../progress-line.js'
+import { type SecurityFlags, securityOptions, withSecurityOptions } from '../security-flags.js'
 
-interface RestoreFlags extends CommonOptions {
+interface RestoreFlags extends CommonOptions, SecurityFlags {
   readonly from: string
   readonly node?: Address
   readonly dataDir?: string
