@@ -108,7 +108,7 @@ export const RESTORING = {
 
 export const GIVING_RIGHTS = {
   commands: {
-    'acl|setuser': 'users apply',
+    'acl|setuser': 'users apply; add-node: a new node gets the users that the others have',
     'acl|cat': 'users: which commands a node means that tells them by their category',
     'acl|save': 'users apply: where there is an aclfile',
     'acl|dryrun': 'users apply: whether the operator could switch the default user on again',
