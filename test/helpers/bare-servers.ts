@@ -13,8 +13,8 @@ export interface BareOptions {
   readonly password?: string
   /** A folder of certificates, as `cluster certificates` makes it: speaks TLS and nothing else, and wants one of clients. */
   readonly tlsDir?: string
-  /** Lines of users (ACL) for each redis.conf: `user operator on ...`. */
-  readonly users?: readonly string[]
+  /** More lines for each redis.conf: `masterauth ...`, `user operator on ...`. */
+  readonly lines?: readonly string[]
 }
 
 export interface BareServers {
@@ -34,14 +34,14 @@ export async function bareServers(count: number, options: BareOptions = {}): Pro
 /** As `bareServers`, for use in `beforeAll`: the caller disposes of them in `afterAll`. */
 export async function openBareServers(
   count: number,
-  { settings = {}, password, tlsDir, users = [] }: BareOptions = {},
+  { settings = {}, password, tlsDir, lines = [] }: BareOptions = {},
 ): Promise<BareServers> {
   const [server, ports] = await Promise.all([ensureServer(), freePorts(count)])
   const folder = await mkdtemp(join(tmpdir(), 'shardq-bare-'))
   const tls = tlsDir === undefined ? {} : { tls: { dir: tlsDir, authClients: true } }
   const access = accessTo(folder, { ...tls, ...(password === undefined ? {} : { password }) })
   // Without masterauth, as somebody forgets it who sets a password by hand.
-  const lines = [...(password === undefined ? [] : [`requirepass ${password}`]), ...users]
+  const own = [...(password === undefined ? [] : [`requirepass ${password}`]), ...lines]
   const places = ports.map((port) => ({ port, dir: join(folder, `node_${port}`), access }))
   const dispose = async () => {
     for (const { dir } of places) await endServerOf(dir)
@@ -53,7 +53,7 @@ export async function openBareServers(
         const { port, dir } = place
         await mkdir(dir)
         const config = clusterNodeConfig({ port, dir, profile: 'queue', settings, security: tls })
-        await writeFile(join(dir, CONFIG_FILE), config + lines.map((line) => `${line}\n`).join(''))
+        await writeFile(join(dir, CONFIG_FILE), config + own.map((line) => `${line}\n`).join(''))
         await startNode(server, place)
       }),
     )

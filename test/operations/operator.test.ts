@@ -15,6 +15,7 @@ import { refusalsOn } from '../helpers/users.js'
  * docs/users.md has it.
  */
 const SECRET = 'the-secret-of-this-test'
+const MASTERAUTH = `masterauth ${SECRET}`
 const RATE = 500
 
 let folder: string
@@ -24,7 +25,7 @@ const more: BareServers[] = []
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'shardq-operator-'))
   expect((await shardq(['cluster', 'certificates', '--to', 'tls'], { cwd: folder })).code).toBe(0)
-  servers = await openBareServers(6, { password: SECRET, tlsDir: join(folder, 'tls') })
+  servers = await openBareServers(6, { password: SECRET, tlsDir: join(folder, 'tls'), lines: [MASTERAUTH] })
 })
 
 afterAll(async () => {
@@ -56,8 +57,8 @@ const operate = async (...args: readonly string[]) =>
   document(await run(asOperator, [...args, '--node', first()]))
 
 /** With the users that the nodes have, in its redis.conf before it starts. */
-async function another(count: number, users: readonly string[]): Promise<BareServers> {
-  const opened = await openBareServers(count, { password: SECRET, tlsDir: join(folder, 'tls'), users })
+async function another(count: number, lines: readonly string[]): Promise<BareServers> {
+  const opened = await openBareServers(count, { password: SECRET, tlsDir: join(folder, 'tls'), lines })
   more.push(opened)
   return opened
 }
@@ -89,6 +90,7 @@ it('the operator adds, moves, restarts, saves and removes, while tasks go throug
     const strange = await another(1, [])
     const refused = await run(asOperator, ['add-node', first(strange), '--node', first()])
     console.log(refused.stdout)
+    expect(refused.stdout).toContain(first(strange))
     expect(refused.code).toBe(1)
 
     const users = await usersOf(servers)
@@ -113,7 +115,7 @@ it('the operator adds, moves, restarts, saves and removes, while tasks go throug
     expect({ done: rolled.done.length, left: rolled.left }).toEqual({ done: 9, left: [] })
 
     await operate('backup', '--to', 'backup')
-    const empty = await another(3, users)
+    const empty = await another(3, [MASTERAUTH, ...users])
     const make = ['create', '--nodes', listed(empty.nodes), '--replicas-per-master', '0', '--yes']
     document(await run(asOperator, make))
     document(await run(asOperator, ['restore', '--from', 'backup', '--node', first(empty)]))
