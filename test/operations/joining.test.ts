@@ -50,7 +50,11 @@ it('servers that run elsewhere: who joins as what, who is refused, and where rep
 
   const [full] = (await bareServers(1)) as [Address]
   await tell(full.port, 'CLUSTER', 'ADDSLOTSRANGE', 0, 16_383)
-  await expect.poll(() => tell(full.port, 'CLUSTER', 'INFO')).toContain('cluster_state:ok')
+  await until(
+    'it serves',
+    () => tell(full.port, 'CLUSTER', 'INFO'),
+    (info) => info.includes('cluster_state:ok'),
+  )
   await tell(full.port, 'SET', 'a', 1)
   await expect(add(full)).rejects.toThrow(/owns slots.*has 1 key/s)
   const [locked] = (await bareServers(1, { password: 'wonderland' })) as [Address]

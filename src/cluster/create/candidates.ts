@@ -1,5 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions } from '../link.js'
 import { type NodeObservation, nameOf, Observer } from '../observer.js'
 import { BUS_OFFSET, isListening } from '../ports.js'
@@ -21,10 +22,12 @@ export interface Candidate {
   readonly seen: NodeObservation
   /** Whether its bus port takes connections from here; null where it was not tried. */
   readonly busOpen: boolean | null
+  readonly tls?: boolean | TlsOptions
 }
 
 /** Asks every server for all that decides about it. Changes nothing. */
 export async function lookAt(nodes: readonly NewNode[], options: LinkOptions): Promise<Candidate[]> {
+  const { tls } = options
   const observer = new Observer(nodes, { ...options, config: true })
   try {
     const [ips, { nodes: seen }] = await Promise.all([
@@ -39,7 +42,7 @@ export async function lookAt(nodes: readonly NewNode[], options: LinkOptions): P
         const ip = ips[index] ?? null
         const busPort = node.busPort ?? selfIn(found)?.busPort ?? port + BUS_OFFSET
         const busOpen = found.up && ip !== null ? await isListening(busPort, ip, timeoutOf(options)) : null
-        return { name, address: { host, port }, ip, busPort, seen: found, busOpen }
+        return { name, address: { host, port }, ip, busPort, seen: found, busOpen, ...(tls ? { tls } : {}) }
       }),
     )
   } finally {

@@ -131,7 +131,7 @@ async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: Ad
   return Promise.all(
     nodes.map(async (node) => {
       const candidate = await lookAt(node, options)
-      judge(candidate, roster)
+      judge(candidate, roster, options)
       if (node.replicaOf !== undefined && node.replicaOf !== 'auto' && !names.includes(node.replicaOf)) {
         const master = findNode(roster, node.replicaOf)
         if (master?.role !== 'master')

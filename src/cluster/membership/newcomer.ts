@@ -2,6 +2,7 @@ import { WrongModeError } from '../../errors.js'
 import { NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, type NodeLink, withLink } from '../link.js'
 import { nameOf } from '../observer.js'
+import { redisCli } from '../redis-cli.js'
 import { type NodeView, parseClusterNodes, parseFields } from '../replies.js'
 import { isNewEnough, type ServerVersion, versionOf } from '../version.js'
 import { findNode, type Roster, witnessFor } from './roster.js'
@@ -66,12 +67,13 @@ export async function configOf(link: NodeLink): Promise<ReadonlyMap<string, stri
  * Whether a server may join, or has joined already, as after an add-node that was cut off.
  * @throws NodeRefusedError with each thing that is against it, and the way out
  */
-export function judge(candidate: Candidate, roster: Roster): 'new' | 'joined' {
+export function judge(candidate: Candidate, roster: Roster, options: LinkOptions): 'new' | 'joined' {
   const { name, self, view, keys, server } = candidate
   const others = view.length - 1
   const known = findNode(roster, self.id)
   const problems: string[] = []
-  const reset = `redis-cli -h ${candidate.address.host} -p ${candidate.address.port} CLUSTER RESET HARD`
+  const type = (command: string) => redisCli(candidate.address, options, command)
+  const reset = type('CLUSTER RESET HARD')
   if (known) {
     const witness = witnessFor(roster, self.id)
     if (witness?.info.get('run_id') === candidate.runId) return 'joined'
@@ -89,7 +91,7 @@ export function judge(candidate: Candidate, roster: Roster): 'new' | 'joined' {
   if (keys > 0)
     problems.push(
       `it has ${keys} keys, which nobody would find any more; move them elsewhere, or if they are of no use: ` +
-        `redis-cli -h ${candidate.address.host} -p ${candidate.address.port} FLUSHALL`,
+        type('FLUSHALL'),
     )
   if (!isNewEnough(server))
     problems.push(`it runs ${server.flavour} ${server.version}; it takes Redis >= 7.0 or Valkey >= 8.0`)
