@@ -72,8 +72,8 @@ export function judge(candidate: Candidate, roster: Roster, options: LinkOptions
   const others = view.length - 1
   const known = findNode(roster, self.id)
   const problems: string[] = []
-  const type = (command: string) => redisCli(candidate.address, options, command)
-  const reset = type('CLUSTER RESET HARD')
+  const cli = redisCli(candidate.address, options)
+  const reset = `${cli} CLUSTER RESET HARD`
   if (known) {
     const witness = witnessFor(roster, self.id)
     if (witness?.info.get('run_id') === candidate.runId) return 'joined'
@@ -90,8 +90,7 @@ export function judge(candidate: Candidate, roster: Roster, options: LinkOptions
   }
   if (keys > 0)
     problems.push(
-      `it has ${keys} keys, which nobody would find any more; move them elsewhere, or if they are of no use: ` +
-        type('FLUSHALL'),
+      `it has ${keys} keys, which nobody would find any more; move them elsewhere, or if they are of no use: ${cli} FLUSHALL`,
     )
   if (!isNewEnough(server))
     problems.push(`it runs ${server.flavour} ${server.version}; it takes Redis >= 7.0 or Valkey >= 8.0`)
