@@ -54,7 +54,7 @@ export const ROLES = {
       ...[...OPEN, queue.ENQUEUEING, queue.WORKING, queue.CONFIRMING],
       ...[queue.MANAGING, queue.REGISTERING, queue.SURVEYING],
       ...[tools.OBSERVING, tools.CHECKING, tools.FORMING, tools.MENDING, tools.DRILLING, tools.GIVING_RIGHTS],
-      ...[tools.BACKING_UP, tools.RESTORING],
+      ...[tools.OPERATING, tools.BACKING_UP, tools.RESTORING],
     ],
     keys: 'all',
     channels: true,

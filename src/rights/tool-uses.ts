@@ -50,6 +50,20 @@ export const MENDING = {
   },
 } satisfies Use
 
+/** What an operation writes into the cluster of itself: the lock `shardq:operation`, `shardq:rolling-restart`, `shardq:restore`. */
+export const OPERATING = {
+  commands: {
+    eval: 'every operation: hold the lock, and let go of it',
+    get: 'what the lock is held by; a rolling restart that was broken off',
+    set: 'hold it; where a rolling restart is',
+    del: 'let go of it; a rolling restart, or a restore, that is at its end',
+    wait: 'whether a replica has it, before anything is done',
+    hgetall: 'a restore that was broken off',
+    hset: 'where a restore is',
+    hdel: 'a key that was copied in pieces is whole',
+  },
+} satisfies Use
+
 /** Bringing nodes together, and waiting until they are ready. */
 export const FORMING = {
   commands: {
@@ -107,7 +121,7 @@ export const RESTORING = {
 
 export const GIVING_RIGHTS = {
   commands: {
-    'acl|setuser': 'users apply',
+    'acl|setuser': 'users apply; add-node: a new node gets the users that the others have',
     'acl|cat': 'users: which commands a node means that tells them by their category',
     'acl|save': 'users apply: where there is an aclfile',
     'acl|dryrun': 'users apply: whether the operator could switch the default user on again',

@@ -1,9 +1,10 @@
-import { mkdir, readdir } from 'node:fs/promises'
+import { mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { readManifest, writeManifest } from '../../src/cluster/data-dir.js'
 import {
   addNodes,
+  compareUsers,
   freePorts,
   type LocalCluster,
   planLocalRemoval,
@@ -48,6 +49,8 @@ const expectAllKeys = async () => {
 
 it('a fourth master gets its share, and gives it back', async () => {
   for (const key of KEYS) await tell((await ownerOf(key)).port, 'SET', key, key)
+  const rules = ['on', '>secret', '~a', '~b', '-@all', '+get', '+set', '(~c -@all +info +time)']
+  for (const { port } of cluster.seeds) await tell(port, 'ACL', 'SETUSER', 'reporter', ...rules)
   const [port] = await freePorts(1)
   const added = await local('add-node', '--port', `${port}`, '--rebalance')
   expect(added.code).toBe(0)
@@ -57,6 +60,14 @@ it('a fourth master gets its share, and gives it back', async () => {
   expect(shares.map(({ groups }) => groups.q)).toEqual([3, 3, 3, 3])
   await expectAllKeys()
   expect((await readManifest(cluster.dataDir))?.ports).toContain(port)
+  expect(await compareUsers(cluster.seeds)).toMatchObject({
+    ok: true,
+    nodes: { length: 4 },
+    users: { length: 2 },
+  })
+  expect(await readFile(join(cluster.dataDir, `node_${port}`, 'redis.conf'), 'utf8')).toMatch(
+    /^user reporter /m,
+  )
 
   const removed = await local('remove-node', `127.0.0.1:${port}`, '--yes')
   expect(removed).toMatchObject({ code: 0, document: { removed: [`127.0.0.1:${port}`], left: [] } })

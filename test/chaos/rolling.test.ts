@@ -10,6 +10,7 @@ import {
 } from '../../src/cluster/index.js'
 import { withOperation } from '../../src/cluster/operation/index.js'
 import { TaskQueue, Worker } from '../../src/index.js'
+import { RESTART } from '../helpers/bare-servers.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { shardq } from '../helpers/cli.js'
 import { tell } from '../helpers/nodes.js'
@@ -185,11 +186,3 @@ describe('a rolling restart', () => {
     for (const port of ports) expect(await toldTo(port)).toMatch(/77.*user reporter/s)
   })
 })
-
-/** What a service manager does: ends the server of a folder in good order, and starts it again. */
-const RESTART = `pid=$(head -1 "$2/redis.pid")
-kill "$pid"
-while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
-cd "$2" && "$1" "$2/redis.conf" >/dev/null 2>&1 &
-echo $! > "$2/redis.pid"
-`

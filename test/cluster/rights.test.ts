@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 /**
  * Commands that stand in the sources of these folders, where a call or a command begins: `link.text('CLUSTER', 'NODES')`,
- * `read(node, 'TYPE', key)`, `['TIME']`.
+ * `read(node, 'TYPE', key)`, `call({ timeoutMs: 0 }, 'WAIT', 1)`, `['TIME']`.
  */
 function commandsIn(...folders: readonly string[]): Map<string, string> {
   const found = new Map<string, string>()
@@ -29,7 +29,7 @@ function commandsIn(...folders: readonly string[]): Map<string, string> {
     for (const file of readdirSync(path, { recursive: true, encoding: 'utf8' })) {
       if (!file.endsWith('.ts')) continue
       const source = readFileSync(join(path, file), 'utf8')
-      const calls = /[([?:]\s*(?:\w+,\s*)?'([A-Z][A-Z-]*)'(?:,\s*'([A-Z][A-Z-]*)')?/g
+      const calls = /[([?:]\s*(?:(?:\w+|\{[^{}]*\}),\s*)?'([A-Z][A-Z-]*)'(?:,\s*'([A-Z][A-Z-]*)')?/g
       for (const [, name = '', second = ''] of source.matchAll(calls)) {
         const [command, sub] = [name.toLowerCase(), `${name}|${second}`.toLowerCase()]
         // DEBUG has no subcommands; its first argument may be a right all the same.
@@ -63,7 +63,8 @@ describe('the operator', () => {
     const used = commandsIn('cluster', 'check', 'drill')
     const uses = [
       ...[tools.OBSERVING, tools.CHECKING, tools.FORMING, tools.MENDING],
-      ...[tools.DRILLING, tools.GIVING_RIGHTS, tools.BACKING_UP, tools.RESTORING],
+      ...[tools.DRILLING, tools.GIVING_RIGHTS, tools.OPERATING],
+      ...[tools.BACKING_UP, tools.RESTORING],
     ]
     const idle = commandsOf(uses).filter(
       (command) => !used.has(command) && !SENT_BY_SERVERS.includes(command),

@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
@@ -34,16 +34,33 @@ export interface SteadyLoad {
   stop(): Promise<LoadReport>
 }
 
+export interface LoadOptions {
+  readonly queue?: string
+  /** Tasks per second. */
+  readonly rate?: number
+}
+
 /** A producer and a worker in a process of their own, so that what the test does takes no time from them. */
 export async function steadyLoad(
   connection: ConnectionOptions,
-  { queue = 'steady', rate = 5_000 }: { queue?: string; rate?: number } = {},
+  options: LoadOptions = {},
 ): Promise<SteadyLoad> {
-  const script = fileURLToPath(new URL('processes/steady-load.ts', import.meta.url))
-  const child = fork(script, [JSON.stringify(connection), queue, String(rate)], {
-    execArgv: ['--import', 'tsx'],
-  })
+  const { child, load } = await openLoad(connection, options)
   onTestFinished(() => void child.kill('SIGKILL'))
+  return load
+}
+
+/** As `steadyLoad`, for use in `beforeAll`: the caller ends the process in `afterAll`. */
+export async function openLoad(
+  connection: ConnectionOptions,
+  { queue = 'steady', rate = 5_000 }: LoadOptions = {},
+): Promise<{ child: ChildProcess; load: SteadyLoad }> {
+  const script = fileURLToPath(new URL('processes/steady-load.ts', import.meta.url))
+  const child = fork(script, [queue, String(rate)], {
+    execArgv: ['--import', 'tsx'],
+    // Not as an argument: it may have a password, and the list of processes shows those.
+    env: { ...process.env, CONNECTION: JSON.stringify(connection) },
+  })
   // One answer for each question, in order. A child that ends has none, and the test is not to wait for it.
   const ended = once(child, 'exit').then(([code]) => {
     throw new Error(`the load ended with exit code ${code}`)
@@ -59,7 +76,7 @@ export async function steadyLoad(
     }
   }
   await answer<{ ready: true }>()
-  return {
+  const load: SteadyLoad = {
     async phase(name) {
       child.send({ phase: name })
       return (await answer<{ phase: PhaseReport }>()).phase
@@ -69,4 +86,5 @@ export async function steadyLoad(
       return (await answer<{ report: LoadReport }>()).report
     },
   }
+  return { child, load }
 }

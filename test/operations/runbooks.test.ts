@@ -22,6 +22,9 @@ const OF_THE_HOST =
 /** They go on until they are interrupted; that they have begun is what is to be seen. */
 const ENDLESS = [/^metrics\b/, /--watch\b/]
 
+/** What leaves another cluster behind than was there. */
+const CHANGES = /\b(add-node|remove-node|users apply|restore)\b/
+
 const pages = await Promise.all(RUNBOOKS.map(async (name) => ({ name, text: await page(name) })))
 const books = pages
   .map(({ name, text }) => ({
@@ -41,7 +44,11 @@ describe('runbooks', () => {
   let cluster: LocalCluster
   let folder: string
 
-  beforeAll(async () => {
+  const dispose = async () => {
+    await cluster?.stop({ remove: true })
+    if (folder) await rm(folder, { recursive: true, force: true })
+  }
+  const begin = async () => {
     folder = await mkdtemp(join(tmpdir(), 'shardq-runbooks-'))
     cluster = await startCluster({
       ports: await freePorts(6),
@@ -52,15 +59,24 @@ describe('runbooks', () => {
     await queue.connect()
     await queue.enqueueMany(Array.from({ length: 20 }, () => ({ type: 'backtest', data: {} })))
     await queue.disconnect()
-  })
-  afterAll(async () => {
-    await cluster?.stop({ remove: true })
-    await rm(folder, { recursive: true, force: true })
-  })
+  }
+  beforeAll(begin)
+  afterAll(dispose)
 
   describe.each(books)('$name', ({ commands }) => {
+    // A page that grows, shrinks, locks or copies the cluster has it to itself.
+    beforeAll(async () => {
+      if (!commands.some((line) => CHANGES.test(line))) return cluster.waitUntilReady().then(() => {})
+      await dispose()
+      await begin()
+    })
+    afterAll(async () => {
+      if (!commands.some((line) => CHANGES.test(line))) return
+      await dispose()
+      await begin()
+    })
+
     it.each(commands)('%s', async (line) => {
-      await cluster.waitUntilReady()
       const typed = onOurs(line, cluster)
       if (typed.startsWith('npx shardq ')) await expectShardq(typed.slice('npx shardq '.length), folder)
       else await expectShell(typed)

@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { freePorts, type LocalCluster, openCluster as openLocal } from '../../src/cluster/index.js'
+import { type LocalCluster, openCluster as openLocal } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
-import { isPortFree } from '../../src/cluster/ports.js'
 import { AuthenticationError, TaskQueue } from '../../src/index.js'
 import { bundleBehaviour } from '../helpers/behaviour/bundles.js'
 import { lostWorkerBehaviour } from '../helpers/behaviour/lost-worker.js'
@@ -16,6 +15,7 @@ import { queueBehaviour } from '../helpers/behaviour/queue.js'
 import { workerBehaviour } from '../helpers/behaviour/worker.js'
 import { MAIN, shardq } from '../helpers/cli.js'
 import { Exposition } from '../helpers/exposition.js'
+import { commandLines, consecutivePorts } from '../helpers/machine.js'
 import { openCluster } from '../helpers/own-cluster.js'
 
 /** All that a queue does, over TLS, with a password and a certificate of the client. */
@@ -165,17 +165,3 @@ describe('the commands, on a cluster with TLS and a password', () => {
     expect((await run('cluster', 'check')).code).toBe(0)
   })
 })
-
-async function consecutivePorts(count: number): Promise<number> {
-  for (;;) {
-    const [base = 0] = await freePorts(1)
-    const next = await Promise.all(Array.from({ length: count }, (_, i) => isPortFree(base + i)))
-    if (next.every(Boolean)) return base
-  }
-}
-
-/** Of every process that there is; none where the system does not tell. */
-async function commandLines(): Promise<string[]> {
-  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
-  return Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
-}

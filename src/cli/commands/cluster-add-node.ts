@@ -143,6 +143,8 @@ function describe(step: AddStep, { colors }: Output): string {
       return `${done} ${step.node} started (pid ${step.pid})`
     case 'set':
       return `${done} ${step.node} has ${step.settings.join(' and ')} as the others have`
+    case 'users':
+      return `${done} ${step.node} has the users that the others have: ${step.users.join(', ')}`
     case 'joined':
       return `${done} ${step.node} is known to all`
     case 'follows':

@@ -11,6 +11,9 @@ import {
   startCluster,
   verifyBackup,
 } from '../../cluster/index.js'
+import { loadConfig } from '../../config/index.js'
+import { accessOf } from '../../connection/target.js'
+import { InvalidOptionError } from '../../errors.js'
 import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { count, seconds } from '../figures.js'
@@ -18,8 +21,9 @@ import { findNodes, seedsOf } from '../find-nodes.js'
 import { dataDirOption, nodeOption, redisPathOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { ProgressLine } from '../progress-line.js'
+import { type SecurityFlags, securityOptions, withSecurityOptions } from '../security-flags.js'
 
-interface RestoreFlags extends CommonOptions {
+interface RestoreFlags extends CommonOptions, SecurityFlags {
   readonly from: string
   readonly node?: Address
   readonly dataDir?: string
@@ -31,7 +35,7 @@ interface RestoreFlags extends CommonOptions {
 }
 
 export function registerClusterRestore(cluster: Command): void {
-  withCommonOptions(
+  const command = withCommonOptions(
     cluster
       .command('restore')
       .summary('restore a backup into an empty cluster of any number of masters')
@@ -49,20 +53,24 @@ export function registerClusterRestore(cluster: Command): void {
     .option('--base-port <port>', 'of the new cluster (default: 7000)', wholeNumber(1))
     .addOption(new Option('--profile <name>', 'of the new cluster (default: queue)').choices(PROFILES))
     .addOption(redisPathOption())
+  withSecurityOptions(command)
     .addHelpText(
       'after',
       `
+A backup has neither password nor certificates: a new cluster gets what is asked for here, as by \`cluster up\`.
 Exit codes: 0 every key is there; 1 not, and it says why; 2 wrong usage.
 
 Examples:
   $ shardq cluster restore --from /var/backups/monday --node 10.0.0.5:7000
   $ shardq cluster restore --from /var/backups/monday --masters 5 --data-dir ./restored
+  $ shardq cluster restore --from /var/backups/monday --masters 3 --data-dir ./restored --tls --password
   $ shardq cluster restore --from /var/backups/monday --json | jq .keys`,
     )
     .action((flags: RestoreFlags) => runAction(flags, clusterRestore))
 }
 
 async function clusterRestore(flags: RestoreFlags, output: Output, signal: AbortSignal): Promise<void> {
+  refuseIdle(flags)
   const { seeds, access } =
     flags.masters === undefined ? seedsOf(await findNodes(flags)) : await makeNew(flags, output, signal)
   const line = new ProgressLine(output)
@@ -77,6 +85,20 @@ async function clusterRestore(flags: RestoreFlags, output: Output, signal: Abort
   printReport(report, output)
 }
 
+/** A cluster that is there keeps what it has; whoever asks for TLS is not to believe that it got any. */
+function refuseIdle(flags: RestoreFlags): void {
+  if (flags.masters !== undefined) return
+  const asked = {
+    '--password': flags.password,
+    '--password-file': flags.passwordFile,
+    '--tls': flags.tls,
+    '--tls-dir': flags.tlsDir,
+    '--tls-auth-clients': flags.tlsAuthClients,
+  }
+  const [idle] = Object.entries(asked).find(([, value]) => value !== undefined) ?? []
+  if (idle !== undefined) throw new InvalidOptionError(idle, 'it is for a new cluster, made with --masters')
+}
+
 /** The backup is looked at first: for one that is damaged no cluster is made. */
 async function makeNew(
   flags: RestoreFlags,
@@ -88,9 +110,13 @@ async function makeNew(
   const { dataDir, masters, replicasPerMaster, basePort, profile, redisPath } = flags
   const given = { dataDir, masters, replicasPerMaster, basePort, profile, redisPath }
   const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
-  const cluster = await startCluster({ ...options, signal })
-  const { nodes, outcome } = cluster
+  const configured = flags.config === undefined ? undefined : accessOf((await loadConfig(flags.config)).redis)
+  const security = await securityOptions(flags, configured?.password)
+  const cluster = await startCluster({ ...options, ...security, signal })
+  const { nodes, outcome, passwordFile, tlsDir } = cluster
   output.line(`cluster ${outcome}: ${nodes.map(({ host, port }) => `${host}:${port}`).join(', ')}`)
+  if (passwordFile) output.line(`Password: the first line of ${passwordFile}`)
+  if (tlsDir) output.line(`TLS alone, with the certificates in ${tlsDir}`)
   return { seeds: cluster.seeds, access: cluster.access }
 }
 

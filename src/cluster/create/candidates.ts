@@ -1,3 +1,4 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, nameOf } from '../link.js'
 import { numbersOf } from '../meet.js'
 import { type NodeObservation, Observer } from '../observer.js'
@@ -20,10 +21,12 @@ export interface Candidate {
   readonly seen: NodeObservation
   /** Whether its bus port takes connections from here; null where it was not tried. */
   readonly busOpen: boolean | null
+  readonly tls?: boolean | TlsOptions
 }
 
 /** Asks every server for all that decides about it. Changes nothing. */
 export async function lookAt(nodes: readonly NewNode[], options: LinkOptions): Promise<Candidate[]> {
+  const { tls } = options
   const observer = new Observer(nodes, { ...options, config: true })
   try {
     const [ips, { nodes: seen }] = await Promise.all([
@@ -38,7 +41,7 @@ export async function lookAt(nodes: readonly NewNode[], options: LinkOptions): P
         const ip = ips[index] ?? null
         const busPort = node.busPort ?? selfIn(found)?.busPort ?? port + BUS_OFFSET
         const busOpen = found.up && ip !== null ? await isListening(busPort, ip, timeoutOf(options)) : null
-        return { name, address: { host, port }, ip, busPort, seen: found, busOpen }
+        return { name, address: { host, port }, ip, busPort, seen: found, busOpen, ...(tls ? { tls } : {}) }
       }),
     )
   } finally {

@@ -1,5 +1,6 @@
 import { AuthenticationError } from '../../errors.js'
 import { nameOf } from '../link.js'
+import { redisCli } from '../redis-cli.js'
 import { keysIn } from '../replies.js'
 import { tooOld, versionOf } from '../version.js'
 import { type Answering, answers, type Candidate, isLoopback, selfIn } from './candidates.js'
@@ -37,8 +38,7 @@ export function judge(
 }
 
 const setting = ({ seen }: Answering, name: string) => seen.config?.get(name) ?? ''
-const cli = ({ address: { host, port } }: Candidate, ...command: string[]) =>
-  ['redis-cli', '-h', host, '-p', port, ...command].join(' ')
+const cli = ({ address, ...access }: Candidate, command?: string) => redisCli(address, access, command)
 
 function duplicates(candidates: readonly Candidate[]): string[] {
   const keysOf = (each: Candidate) => [

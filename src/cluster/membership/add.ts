@@ -9,6 +9,7 @@ import { follow, join } from './join.js'
 import { judge, lookAt } from './newcomer.js'
 import { findNode, type Roster, type RosterOptions, replicasOf, rosterOf, silentIn } from './roster.js'
 import { applySettings, compareSettings } from './settings.js'
+import { giveUsers } from './users.js'
 
 /** A server that runs, is empty, and is to become a node. */
 export interface NodeToAdd extends Address {
@@ -27,6 +28,8 @@ export type AddStep =
   | { readonly step: 'joined'; readonly node: string }
   /** The names of settings, since some have secrets for values. */
   | { readonly step: 'set'; readonly node: string; readonly settings: readonly string[] }
+  /** Users (ACL) that it has as the others only now. */
+  | { readonly step: 'users'; readonly node: string; readonly users: readonly string[] }
   | { readonly step: 'follows'; readonly node: string; readonly master: string }
 
 export interface AddReport {
@@ -91,7 +94,7 @@ export async function admit(
   const warnings = judged.flatMap(({ warnings }) => warnings)
   const added: AddReport['added'][number][] = []
   // Masters first, so that there is whom to follow.
-  for (const { node, self, toSet } of [...judged].sort(
+  for (const { node, self, member, toSet } of [...judged].sort(
     (a, b) => Number(isReplica(a)) - Number(isReplica(b)),
   )) {
     const name = nameOf(node)
@@ -99,6 +102,9 @@ export async function admit(
       await applySettings(node, toSet, options)
       options.onStep?.({ step: 'set', node: name, settings: [...toSet.keys()] })
     }
+    const users = await giveUsers(node, member, options)
+    warnings.push(...users.warnings)
+    if (users.given.length > 0) options.onStep?.({ step: 'users', node: name, users: users.given })
     const now = await join(seeds, { ...node, id: self.id, busPort: self.busPort }, options)
     options.onStep?.({ step: 'joined', node: name })
     const master = masterFor(node, self, now)
@@ -124,14 +130,14 @@ async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: Ad
   return Promise.all(
     nodes.map(async (node) => {
       const candidate = await lookAt(node, options)
-      judge(candidate, roster)
+      judge(candidate, roster, options)
       if (node.replicaOf !== undefined && node.replicaOf !== 'auto' && !names.includes(node.replicaOf)) {
         const master = findNode(roster, node.replicaOf)
         if (master?.role !== 'master')
           throw new InvalidOptionError('replicaOf', `the cluster has no master ${node.replicaOf}`)
       }
       const member = roster.witnesses.find(({ address }) => nameOf(address) !== nameOf(node))?.address ?? node
-      return { node, self: candidate.self, ...(await compareSettings(candidate, member, options)) }
+      return { node, self: candidate.self, member, ...(await compareSettings(candidate, member, options)) }
     }),
   )
 }

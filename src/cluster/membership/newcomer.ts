@@ -1,6 +1,7 @@
 import { WrongModeError } from '../../errors.js'
 import { NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
+import { redisCli } from '../redis-cli.js'
 import { keysIn, type NodeView, parseClusterNodes, parseFields } from '../replies.js'
 import { settingsOf } from '../settings-read.js'
 import { type ServerVersion, tooOld, versionOf } from '../version.js'
@@ -51,12 +52,13 @@ export async function lookAt(address: Address, options: LinkOptions): Promise<Ca
  * Whether a server may join, or has joined already, as after an add-node that was cut off.
  * @throws NodeRefusedError with each thing that is against it, and the way out
  */
-export function judge(candidate: Candidate, roster: Roster): 'new' | 'joined' {
+export function judge(candidate: Candidate, roster: Roster, options: LinkOptions): 'new' | 'joined' {
   const { name, self, view, keys, server } = candidate
   const others = view.length - 1
   const known = findNode(roster, self.id)
   const problems: string[] = []
-  const reset = `redis-cli -h ${candidate.address.host} -p ${candidate.address.port} CLUSTER RESET HARD`
+  const cli = redisCli(candidate.address, options)
+  const reset = `${cli} CLUSTER RESET HARD`
   if (known) {
     const witness = witnessFor(roster, self.id)
     if (witness?.info.get('run_id') === candidate.runId) return 'joined'
@@ -73,8 +75,7 @@ export function judge(candidate: Candidate, roster: Roster): 'new' | 'joined' {
   }
   if (keys > 0)
     problems.push(
-      `it has ${keys} keys, which nobody would find any more; move them elsewhere, or if they are of no use: ` +
-        `redis-cli -h ${candidate.address.host} -p ${candidate.address.port} FLUSHALL`,
+      `it has ${keys} keys, which nobody would find any more; move them elsewhere, or if they are of no use: ${cli} FLUSHALL`,
     )
   const outdated = tooOld(server)
   if (outdated) problems.push(`it ${outdated}`)

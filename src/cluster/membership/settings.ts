@@ -1,5 +1,6 @@
 import { NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, withLink } from '../link.js'
+import { redisCli } from '../redis-cli.js'
 import { settingsOf } from '../settings-read.js'
 import type { Candidate } from './newcomer.js'
 
@@ -47,7 +48,7 @@ export async function compareSettings(
   const warnings = SHARED.flatMap((setting) => {
     const [own, other] = [config.get(setting), theirs.get(setting)]
     if (own === undefined || other === undefined || own === other) return []
-    const command = `redis-cli -h ${address.host} -p ${address.port} CONFIG SET ${setting} ${quoted(other)}`
+    const command = redisCli(address, options, `CONFIG SET ${setting} ${quoted(other)}`)
     return [
       `${name} has ${setting} ${quoted(own)}, the others ${quoted(other)}; to make it the same: ${command}`,
     ]

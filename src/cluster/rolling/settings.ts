@@ -1,5 +1,7 @@
 import type { NodeLink } from '../link.js'
 import { settingOf } from '../settings-read.js'
+import { categoriesOf } from '../users/nodes.js'
+import { type Categories, parseUsers, textOf, wordsOf } from '../users/stored.js'
 
 /** What a server was told at run time, and has forgotten by its restart unless it was written down. */
 export interface Told {
@@ -7,6 +9,8 @@ export interface Told {
   readonly config: ReadonlyMap<string, string> | null
   /** ACL LIST; null where it may not be asked. */
   readonly users: readonly string[] | null
+  /** Those that are named in it. */
+  readonly categories: Categories
 }
 
 /** Kept by the server itself, and never the same after a restart; or given by whoever starts it. */
@@ -18,13 +22,16 @@ export async function toldTo(link: NodeLink): Promise<Told> {
     link.reply('ACL', 'LIST').catch(() => null),
   ])
   const pairs = config as string[] | null
+  const lines = users as string[] | null
+  const categories = await categoriesOf(link, lines ?? []).catch(() => new Map())
   return {
     config:
       pairs &&
       new Map(
         pairs.flatMap((name, i) => (i % 2 === 0 ? [[name, pairs[i + 1] ?? ''] as [string, string]] : [])),
       ),
-    users: users as string[] | null,
+    users: lines,
+    categories,
   }
 }
 
@@ -51,9 +58,14 @@ export function lostBy(
     if (upgrade && (upgrade.defaults === null || upgrade.defaults.get(name) === value)) continue
     settings.set(name, value)
   }
-  const key = upgrade ? nameOfUser : withoutDefaults
-  const known = new Set((after.users ?? before.users ?? []).map(key))
-  return { settings, users: (before.users ?? []).filter((user) => !known.has(key(user))) }
+  // A server that reads users from a file tells of the same rules in another order, and of what holds anyhow.
+  const keyIn = ({ categories }: Told) => {
+    if (upgrade) return nameOfUser
+    return (line: string) =>
+      [...parseUsers([line], categories)].map(([name, user]) => name + textOf(user)).join()
+  }
+  const known = new Set((after.users ?? before.users ?? []).map(keyIn(after)))
+  return { settings, users: (before.users ?? []).filter((user) => !known.has(keyIn(before)(user))) }
 }
 
 export const namesOf = ({ settings, users }: Lost) => [
@@ -65,7 +77,7 @@ export const namesOf = ({ settings, users }: Lost) => [
 export async function tellAgain(link: NodeLink, { settings, users }: Lost): Promise<void> {
   for (const [name, value] of settings) await link.text('CONFIG', 'SET', name, value).catch(() => {})
   for (const line of users) {
-    const [, name = '', ...rules] = line.split(' ')
+    const [, name = '', ...rules] = wordsOf(line)
     await link.text('ACL', 'SETUSER', name, 'reset', ...rules).catch(() => {})
   }
 }
@@ -76,9 +88,6 @@ export async function writeDown(link: NodeLink): Promise<void> {
   // Users are part of that file, unless they have one of their own.
   if (await settingOf(link, 'aclfile')) await link.text('ACL', 'SAVE')
 }
-
-/** What holds anyhow, and stands there only after the user has been read from a file. */
-const withoutDefaults = (line: string) => line.replace(' sanitize-payload', '')
 
 /** `user alice on #... ~* &* +@all` */
 const nameOfUser = (line: string) => line.split(' ')[1] ?? '?'

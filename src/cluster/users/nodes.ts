@@ -2,7 +2,7 @@ import { type Address, type LinkOptions, NodeLink } from '../link.js'
 import { observe } from '../observer.js'
 import { versionOf } from '../version.js'
 import { noWitness } from '../views.js'
-import { categoriesIn, parseUsers, type StoredUser } from './stored.js'
+import { type Categories, categoriesIn, parseUsers, type StoredUser } from './stored.js'
 
 /** A node that answers, with a link that stays open: who we are may change while we work. */
 export interface UserNode {
@@ -68,8 +68,13 @@ function oldest(versions: readonly string[]): string {
 /** @throws NotPermittedError, NodeUnreachableError */
 export async function usersOf({ link }: Pick<UserNode, 'link'>): Promise<ReadonlyMap<string, StoredUser>> {
   const lines = (await link.reply('ACL', 'LIST')) as string[]
+  return parseUsers(lines, await categoriesOf(link, lines))
+}
+
+/** What the categories in lines of ACL LIST mean on this node. */
+export async function categoriesOf(link: NodeLink, lines: readonly string[]): Promise<Categories> {
   const categories = categoriesIn(lines).map(
     async (name) => [name, (await link.reply('ACL', 'CAT', name)) as string[]] as const,
   )
-  return parseUsers(lines, new Map(await Promise.all(categories)))
+  return new Map(await Promise.all(categories))
 }

@@ -73,7 +73,7 @@ export function normalRules(rules: readonly string[]): ReadonlySet<string> {
 }
 
 /** Split at spaces, but not within a selector. */
-const wordsOf = (line: string) => line.match(/\([^)]*\)|[^\s()]+/g) ?? []
+export const wordsOf = (line: string) => line.match(/\([^)]*\)|[^\s()]+/g) ?? []
 
 /** How rules differ from those that are wanted; undefined where they do not. */
 export function differenceOf(

@@ -18,8 +18,9 @@ export function lostWorkerBehaviour(connection: () => ConnectionOptions): void {
 
   async function holder(queue: string): Promise<ChildProcess> {
     const script = new URL('../processes/holder.ts', import.meta.url)
-    const args = [queue, JSON.stringify(connection()), String(TASKS), String(LEASE_MS)]
-    const child = fork(script, args, {
+    const child = fork(script, [queue, String(TASKS), String(LEASE_MS)], {
+      // Not as an argument: it may have a password, and the list of processes shows those.
+      env: { ...process.env, CONNECTION: JSON.stringify(connection()) },
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       execArgv: ['--import', 'tsx'],
     })

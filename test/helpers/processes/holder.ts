@@ -1,12 +1,13 @@
 /**
- * A process of its own that takes tasks and holds them: `holder.ts QUEUE CONNECTION_JSON COUNT LEASE_MS`. Says `held N`;
- * told `complete` (or once it runs again after a SIGSTOP), tries to complete them and says what came of it.
+ * A process of its own that takes tasks and holds them: `holder.ts QUEUE COUNT LEASE_MS`, with the connection as JSON
+ * in CONNECTION. Says `held N`; told `complete` (or once it runs again after a SIGSTOP), tries to complete them and says what came of it.
  */
 import type { ConnectionOptions } from '../../../src/connection/options.js'
 import { LeaseLostError, TaskQueue } from '../../../src/index.js'
 
-const [name, connectionJson, countText, leaseText] = process.argv.slice(2) as [string, string, string, string]
-const queue = new TaskQueue(name, { connection: JSON.parse(connectionJson) as ConnectionOptions })
+const [name, countText, leaseText] = process.argv.slice(2) as [string, string, string]
+const connection = JSON.parse(process.env.CONNECTION ?? '') as ConnectionOptions
+const queue = new TaskQueue(name, { connection })
 await queue.connect()
 const count = Number(countText)
 const held: Awaited<ReturnType<typeof queue.dequeue>> = []

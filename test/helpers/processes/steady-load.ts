@@ -1,7 +1,7 @@
 /**
- * A process of its own that keeps a queue at work: `steady-load.ts CONNECTION_JSON QUEUE RATE`. Told `{ phase }`, it answers
- * with what enqueues took since the last phase began; told `{ stop }`, it stops enqueueing, lets the queue run dry, and
- * answers with the account of every task.
+ * A process of its own that keeps a queue at work: `steady-load.ts QUEUE RATE`, with the connection as JSON in CONNECTION. Told
+ * `{ phase }`, it answers with what enqueues took since the last phase began; told `{ stop }`, it stops enqueueing, lets the
+ * queue run dry, and answers with the account of every task.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConnectionOptions } from '../../../src/connection/options.js'
@@ -14,8 +14,8 @@ const DRAIN_MS = 60_000
 const KEYED_EACH = 5
 const KEYS = 200
 
-const [connectionJson, name, rateText] = process.argv.slice(2) as [string, string, string]
-const connection = JSON.parse(connectionJson) as ConnectionOptions
+const [name, rateText] = process.argv.slice(2) as [string, string]
+const connection = JSON.parse(process.env.CONNECTION ?? '') as ConnectionOptions
 const rate = Number(rateText)
 const queue = new TaskQueue<{ job: { n: number } }>(name, { connection })
 const runs = new Map<number, number>()

@@ -93,13 +93,18 @@ test.each<[ServerVersion['flavour'], string, ServerVersion['flavour'], string, R
 })
 
 test('what was told at run time: not what a new server has another default for', () => {
-  const told = (config: object, users: string[]) => ({ config: new Map(Object.entries(config)), users })
+  const told = (config: object, users: string[]) => {
+    const categories = new Map([['fast', ['get', 'ping']]])
+    return { config: new Map(Object.entries(config)), users, categories }
+  }
   const before = told({ maxmemory: '1', timeout: '5', backlog: '1mb', old: 'x' }, [
     'user default on nopass ~* &* +@all',
     'user x on #1 ~* +@all',
+    'user y on #1 ~a ~b -@all +get +ping +set (~c -@all +info +time)',
   ])
   const after = told({ maxmemory: '2', timeout: '5', backlog: '10mb' }, [
     'user default on nopass sanitize-payload ~* &* +@all',
+    'user y on sanitize-payload #1 ~b ~a -@all +set +@fast (~c -@all +time +info)',
   ])
   expect(namesOf(lostBy(before, after, null))).toEqual(['maxmemory', 'backlog', 'user x'])
   const defaults = new Map([['backlog', '1mb']])
