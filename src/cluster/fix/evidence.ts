@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { keyCounts } from '../key-counts.js'
 import type { Address } from '../link.js'
 import { type LinkOptions, withLink } from '../link.js'
 import { type Observation, Observer } from '../observer.js'
@@ -19,8 +20,6 @@ export interface LookOptions extends LinkOptions {
 }
 
 const POLL_MS = 100
-/** Each question of a flight has the whole time-out for itself, so there must not be too many in front of it. */
-const FLIGHT = 2_000
 
 /** Looks, and where views differ looks again until they are one, or the time is over. Changes nothing. */
 export async function look(seeds: readonly Address[], options: LookOptions): Promise<Evidence> {
@@ -58,27 +57,11 @@ async function countKeys(
       const asked = Array.from({ length: ALL_SLOTS }, (_, slot) => slot).filter(
         (slot) => open.has(slot) || !own.has(slot),
       )
-      return [self?.id ?? '', await countIn(master.address, asked, options)] as const
+      return [
+        self?.id ?? '',
+        await withLink(master.address, options, (link) => keyCounts(link, asked)),
+      ] as const
     }),
   )
   return new Map(counted)
-}
-
-async function countIn(
-  address: Address,
-  slots: readonly number[],
-  options: LinkOptions,
-): Promise<ReadonlyMap<number, number>> {
-  const found = new Map<number, number>()
-  await withLink(address, options, async (link) => {
-    if (Number(await link.text('DBSIZE')) === 0) return
-    for (let at = 0; at < slots.length; at += FLIGHT) {
-      const flight = slots.slice(at, at + FLIGHT)
-      const counts = await Promise.all(flight.map((slot) => link.reply('CLUSTER', 'COUNTKEYSINSLOT', slot)))
-      counts.forEach((count, i) => {
-        if (Number(count) > 0) found.set(flight[i] as number, Number(count))
-      })
-    }
-  })
-  return found
 }
