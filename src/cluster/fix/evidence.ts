@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { keyCounts } from '../key-counts.js'
 import type { Address } from '../link.js'
 import { type LinkOptions, withLink } from '../link.js'
 import { type Observation, Observer } from '../observer.js'
+import { keyCounts } from '../slot-keys.js'
 import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../slots.js'
 import { campsOf, selfOf, type Witness, witnessesOf } from '../views.js'
 

@@ -1,9 +1,10 @@
+import { keyCounts, type SlotSample, sampleKeys } from '../slot-keys.js'
 import { tell } from './claim.js'
 import { takeLead } from './epoch.js'
 import { expectNoneOpen, expectOwner } from './expect.js'
 import { inFlights } from './flights.js'
 import { migrate } from './migrate.js'
-import { BATCH_BYTES, BATCH_KEYS, sizesOf } from './move-keys.js'
+import { BATCH_BYTES, BATCH_KEYS } from './move-keys.js'
 import type { Nodes } from './nodes.js'
 import { others, type Party } from './party.js'
 import { isCopiesKey, partitionTag } from './queue-keys.js'
@@ -17,13 +18,6 @@ const SLOT_BYTES = 1024 * 1024
 interface Ends {
   readonly from: Party
   readonly to: Party
-}
-
-/** What a slot has, as a small one. */
-interface Small {
-  readonly slot: number
-  readonly names: readonly Buffer[]
-  readonly bytes: number
 }
 
 /**
@@ -58,68 +52,56 @@ export async function moveSmallSlots(
   return { rest, interrupted: false }
 }
 
-/** Looks, and changes nothing. */
-async function smallOf(nodes: Nodes, { from, to }: Ends, slots: readonly number[]): Promise<Small[]> {
-  const [found, there] = await Promise.all([
-    namesIn(nodes, from, slots),
-    inFlights(slots, (slot) => nodes.countKeys(to, slot)),
-  ])
-  const few = found.filter(({ names }, i) => there[i] === 0 && areFew(names))
-  const source = { link: await nodes.link(from), asking: false }
-  const sizes = await Promise.all(few.map(({ names }) => sizesOf(source, names)))
-  return few
-    .map((each, i) => ({ ...each, bytes: (sizes[i] ?? []).reduce((sum, size) => sum + size, 0) }))
-    .filter(({ bytes }) => bytes <= SLOT_BYTES)
+/** Looks, and changes nothing. @returns slots that are small, and nothing of them at the other end */
+async function smallOf(nodes: Nodes, { from, to }: Ends, slots: readonly number[]): Promise<number[]> {
+  const [samples, there] = await Promise.all([samplesOf(nodes, from, slots), countsOn(nodes, to, slots)])
+  return samples.flatMap((sample) => (isSmall(sample) && !there.has(sample.slot) ? [sample.slot] : []))
 }
 
-const namesIn = (nodes: Nodes, party: Party, slots: readonly number[]) =>
-  inFlights(slots, async (slot) => ({ slot, names: await nodes.keyNames(party, slot, BATCH_KEYS + 1) }))
+const samplesOf = async (nodes: Nodes, party: Party, slots: readonly number[]) =>
+  sampleKeys(await nodes.link(party), slots, BATCH_KEYS + 1)
 
-const areFew = (names: readonly Buffer[]) =>
-  names.length <= BATCH_KEYS && !names.some((name) => partitionTag(name) !== undefined || isCopiesKey(name))
+const countsOn = async (nodes: Nodes, party: Party, slots: readonly number[]) =>
+  keyCounts(await nodes.link(party), slots)
 
-/** @returns those that have arrived */
+const isSmall = ({ names, bytes }: SlotSample) =>
+  bytes <= SLOT_BYTES &&
+  names.length <= BATCH_KEYS &&
+  !names.some((name) => partitionTag(name) !== undefined || isCopiesKey(name))
+
+/** @returns those that have arrived, with what they had */
 async function moveBatch(
   nodes: Nodes,
   ends: Ends,
-  batch: readonly Small[],
+  slots: readonly number[],
   masters: readonly Party[],
-): Promise<Small[]> {
-  if (batch.length === 0) return []
+): Promise<SlotSample[]> {
+  if (slots.length === 0) return []
   const { from, to } = ends
-  const slots = batch.map(({ slot }) => slot)
   // Before it claims anything: a claim with an older epoch is corrected by the others.
   await takeLead(nodes, to, masters)
-  let claimed: readonly Small[] = []
+  const open = new Set(slots)
   try {
     await inFlights(slots, (slot) => nodes.setSlot(to, slot, 'IMPORTING', from.id))
     await inFlights(slots, (slot) => nodes.setSlot(from, slot, 'MIGRATING', to.id))
     // What has come to be since it was looked at, too; from now on no more.
-    const found = await namesIn(nodes, from, slots)
-    const ready = batch.flatMap((each, i) => {
-      const names = found[i]?.names ?? []
-      return areFew(names) ? [{ ...each, names }] : []
-    })
+    const ready = (await samplesOf(nodes, from, slots)).filter(isSmall)
     for (const flight of flightsOf(ready)) await migrate(nodes, ends, flight)
-    const left = await inFlights(ready, ({ slot }) => nodes.countKeys(from, slot))
-    const emptied = ready.filter((_, i) => left[i] === 0)
-    await claimAll(
-      nodes,
-      ends,
-      emptied.map(({ slot }) => slot),
-      masters,
-    )
-    claimed = emptied
+    const left = await countsOn(nodes, from, slots)
+    const emptied = ready.filter(({ slot }) => !left.has(slot))
+    const claimed = emptied.map(({ slot }) => slot)
+    await claimAll(nodes, ends, claimed, masters)
+    for (const slot of claimed) open.delete(slot)
     return emptied
   } finally {
-    const open = batch.filter(({ slot }) => !claimed.some((each) => each.slot === slot))
-    for (const { slot } of open) await takeBack(nodes, { slot, ...ends }).catch(() => {})
+    // All at once: each may take as long as a node that is frozen is waited for.
+    await Promise.allSettled([...open].map((slot) => takeBack(nodes, { slot, ...ends })))
   }
 }
 
 /** A server does all that one flight brings before it turns to others: no more than of one MIGRATE. */
-function* flightsOf(slots: readonly Small[]): Generator<Small[]> {
-  let flight: Small[] = []
+function* flightsOf(slots: readonly SlotSample[]): Generator<SlotSample[]> {
+  let flight: SlotSample[] = []
   let [count, bytes] = [0, 0]
   for (const each of slots) {
     if (flight.length > 0 && (count + each.names.length > BATCH_KEYS || bytes + each.bytes > BATCH_BYTES)) {
