@@ -1,14 +1,16 @@
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { type LocalCluster, nameOf, planFix } from '../../src/cluster/index.js'
-import { moveSlots, Nodes, type Party } from '../../src/cluster/move/index.js'
+import { moveSlots, Nodes, type Party, type SlotMove } from '../../src/cluster/move/index.js'
+import { slotsIn } from '../../src/cluster/slots.js'
 import { TaskQueue, Worker } from '../../src/index.js'
 import { partitionSlots } from '../../src/keys/partitions.js'
+import { tagForSlot } from '../../src/keys/slots.js'
 import { eventually } from '../helpers/behaviour/harness.js'
-import { tell } from '../helpers/nodes.js'
+import { tell, tellAll } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'
 import { slotContent } from '../helpers/slot-content.js'
 
@@ -86,6 +88,11 @@ async function fill(queue: TaskQueue<Tasks>, count: number): Promise<void> {
       },
     })),
   )
+}
+
+function forkMover(move: SlotMove, masters: readonly Party[]): ChildProcess {
+  const script = fileURLToPath(new URL('../helpers/processes/mover.ts', import.meta.url))
+  return fork(script, [JSON.stringify(move), JSON.stringify(masters)], { execArgv: ['--import', 'tsx'] })
 }
 
 it('moves all that a partition has there and back, each time to the same', async () => {
@@ -174,10 +181,7 @@ it.each(['moveSlots', 'fix'] as const)('after kill -9 in the middle, %s goes on'
   await fill(queue, 20_000)
   await queue.disconnect()
   const before = await slotContent(from.port, slot)
-  const script = fileURLToPath(new URL('../helpers/processes/mover.ts', import.meta.url))
-  const mover = fork(script, [JSON.stringify({ slots: [slot], from, to }), JSON.stringify(masters)], {
-    execArgv: ['--import', 'tsx'],
-  })
+  const mover = forkMover({ slots: [slot], from, to }, masters)
   await once(mover, 'message')
   mover.kill('SIGKILL')
   await once(mover, 'exit')
@@ -190,6 +194,47 @@ it.each(['moveSlots', 'fix'] as const)('after kill -9 in the middle, %s goes on'
   const other = owner?.port === from.port ? to : from
   expect(await slotContent(owner?.port ?? 0, slot)).toEqual(before)
   expect(await tell(other.port, 'CLUSTER', 'COUNTKEYSINSLOT', slot)).toBe('0')
+  expect((await planFix(cluster.seeds)).steps).toEqual([])
+})
+
+it.each(['moveSlots', 'fix'] as const)('killed with many slots open at once, %s goes on', async (who) => {
+  const { nodes, masters, from, to } = await stage(`opened-${who}`)
+  const view = (await cluster.status()).nodes.find(({ id }) => id === from.id)
+  const slots = slotsIn(view?.slots ?? []).slice(-100)
+  const keys = slots.flatMap((slot) => [1, 2, 3].map((n) => `{${tagForSlot(slot)}}${who}:${n}`))
+  await tellAll(
+    from.port,
+    keys.map((key) => ['SET', key, key]),
+  )
+  // So that it comes no further than to the first keys.
+  await tell(to.port, 'CLIENT', 'PAUSE', 60_000, 'WRITE')
+  const mover = forkMover({ slots, from, to }, masters)
+  await eventually(async () => expect((await nodes.self(to)).open).toHaveLength(64))
+  mover.kill('SIGKILL')
+  await once(mover, 'exit')
+  await tell(to.port, 'CLIENT', 'UNPAUSE')
+  if (who === 'fix')
+    expect(await (await planFix(cluster.seeds)).run()).toMatchObject({ left: [], openSlots: 0 })
+  else expect(await moveSlots(nodes, { slots, from, to }, masters)).toBe('moved')
+  const there = new Set(slotsIn((await nodes.self(to)).slots))
+  if (who === 'moveSlots') expect(slots.every((slot) => there.has(slot))).toBe(true)
+  for (const [port, owned] of [
+    [from.port, slots.filter((slot) => !there.has(slot))],
+    [to.port, slots.filter((slot) => there.has(slot))],
+  ] as const) {
+    const mine = keys.filter((_, i) => owned.includes(slots[Math.floor(i / 3)] ?? -1))
+    expect(
+      await tellAll(
+        port,
+        mine.map((key) => ['GET', key]),
+      ),
+    ).toEqual(mine)
+    const counts = await tellAll(
+      port,
+      slots.map((slot) => ['CLUSTER', 'COUNTKEYSINSLOT', slot]),
+    )
+    expect(counts).toEqual(slots.map((slot) => (owned.includes(slot) ? '3' : '0')))
+  }
   expect((await planFix(cluster.seeds)).steps).toEqual([])
 })
 

@@ -1,10 +1,8 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
-import { Cluster } from 'ioredis'
 import { expect, it } from 'vitest'
-import { type LocalCluster, Observer, planRebalance } from '../../src/cluster/index.js'
+import { type LocalCluster, Observer } from '../../src/cluster/index.js'
 import { selfOf, witnessesOf } from '../../src/cluster/views.js'
 import { TaskQueue } from '../../src/index.js'
 import { partitionSlots } from '../../src/keys/partitions.js'
@@ -140,29 +138,4 @@ it('a rebalance that is killed ten times is resumed each time, under load', asyn
   console.log(`${rows.join('\n')}\n`, phase, report)
   expectEqual(await sharesOf(cluster), 3)
   expect(report).toMatchObject({ rejected: 0, lost: 0 })
-})
-
-it('how long redis-cli takes for the same slots', async () => {
-  const cluster = await ownCluster({ replicasPerMaster: 0 })
-  const { nodes } = await cluster.status()
-  const [a, b] = nodes
-  if (!a || !b) throw new Error('no nodes')
-  const client = new Cluster(cluster.seeds.map(({ host, port }) => ({ host, port })))
-  for (let at = 0; at < 50_000; at += 1_000)
-    await Promise.all(Array.from({ length: 1_000 }, (_, n) => client.set(`key:${at + n}`, 'x'.repeat(100))))
-  client.disconnect()
-  const reshard = ['--cluster-from', a.id, '--cluster-to', b.id, '--cluster-slots', '1000', '--cluster-yes']
-  const began = performance.now()
-  await promisify(execFile)('redis-cli', ['--cluster', 'reshard', `127.0.0.1:${a.port}`, ...reshard], {
-    maxBuffer: 64 * 1024 * 1024,
-  })
-  const theirMs = performance.now() - began
-  await cluster.waitUntilReady({ writes: false })
-  const back = performance.now()
-  const { slots, keys } = await (await planRebalance(cluster.seeds)).run()
-  const ourMs = performance.now() - back
-  console.log(
-    `1000 slots of 50,000 keys: redis-cli reshard ${theirMs.toFixed(0)} ms; rebalance, plan and all, ${ourMs.toFixed(0)} ms for ${slots} slots, ${keys} keys`,
-  )
-  expect(slots).toBeGreaterThanOrEqual(999)
 })

@@ -1,10 +1,9 @@
 import type { Party } from '../fix/index.js'
 import { type LinkOptions, type NodeLink, withLink } from '../link.js'
-import { read } from '../move/content.js'
-import { inFlights } from '../move/flights.js'
+import { keyCounts, type SlotSample, sampleKeys } from '../slot-keys.js'
 import type { Content } from './plan.js'
 
-/** Longer than for a look: thousands of questions are on the way at once. */
+/** Longer than for a look: much is read at once. */
 const COMMAND_MS = 10_000
 /** Keys of a slot that are looked at: a partition has about 15. Where nearly every slot has keys they are no partitions. */
 const SAMPLE = 20
@@ -37,22 +36,16 @@ export async function contentsOf(
 }
 
 async function contentsOn(link: NodeLink, slots: readonly number[]): Promise<[number, Content][]> {
-  if (Number(await link.text('DBSIZE')) === 0) return []
-  const counts = await inFlights(slots, (slot) => link.reply('CLUSTER', 'COUNTKEYSINSLOT', slot))
-  const occupied = slots.flatMap((slot, i) =>
-    Number(counts[i]) > 0 ? [{ slot, keys: Number(counts[i]) }] : [],
-  )
-  const most = occupied.length > MANY_SLOTS ? SAMPLE_OF_MANY : SAMPLE
-  return inFlights(occupied, async ({ slot, keys }) => [slot, await contentOf(link, slot, keys, most)])
+  const counts = await keyCounts(link, slots)
+  const most = counts.size > MANY_SLOTS ? SAMPLE_OF_MANY : SAMPLE
+  const samples = await sampleKeys(link, [...counts.keys()], most)
+  return samples.map((sample) => [sample.slot, contentOf(counts.get(sample.slot) ?? 0, sample)])
 }
 
-async function contentOf(link: NodeLink, slot: number, keys: number, most: number): Promise<Content> {
-  const names = (await link.bytes('CLUSTER', 'GETKEYSINSLOT', slot, most)) as Buffer[]
-  const sizes = await Promise.all(names.map((name) => read({ link, asking: false }, 'MEMORY', 'USAGE', name)))
-  const sampled = sizes.reduce<number>((sum, size) => sum + Number(size ?? 0), 0)
+function contentOf(keys: number, { names, bytes }: SlotSample): Content {
   return {
     keys,
-    bytes: names.length === 0 ? 0 : Math.round((sampled * keys) / names.length),
+    bytes: names.length === 0 ? 0 : Math.round((bytes * keys) / names.length),
     groups: [...new Set(names.map((name) => QUEUE_KEY.exec(String(name))?.[1] ?? OTHER_KEYS))],
   }
 }

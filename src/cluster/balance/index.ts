@@ -93,10 +93,13 @@ export async function rebalance(
   const tally = new Tally(options.onProgress)
   const refused: Refused = new Map()
   let weights: Weights | undefined
+  // For the look that ends it, right after all is moved; after a failure they are read again.
+  let contents: Survey['contents'] | undefined
   for (let failures = 0; ; ) {
     const interrupted = signal?.aborted === true
     // What it has come to is told also of one that was stopped.
-    const found = await survey(seeds, interrupted ? { ...options, signal: undefined } : options)
+    const found = await survey(seeds, interrupted ? { ...options, signal: undefined } : options, contents)
+    contents = undefined
     weights ??= weightsFor(found, options.weights)
     const plan = makePlan(found, weights, new Set(refused.keys()))
     if (interrupted || (plan.slots === 0 && found.mends.length === 0)) {
@@ -109,6 +112,7 @@ export async function rebalance(
     try {
       await step(nodes, found, plan, { bigKeys, bigKeyBytes, signal }, tally, refused)
       failures = 0
+      if (found.mends.length === 0) contents = found.contents
     } catch (error) {
       failures = tally.done.slots > before ? 1 : failures + 1
       if (isFinal(error) || failures >= MOST_FAILURES) throw error

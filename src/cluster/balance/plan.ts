@@ -144,10 +144,7 @@ class Group {
 
 /** @returns whether anything was moved. Each move makes the whole better, so this ends. */
 function shareOut(map: SlotMap, group: Group): boolean {
-  const slots = [...group.slots].sort(
-    (a, b) =>
-      map.groupsOf(a).length - map.groupsOf(b).length || sizeClass(map, a) - sizeClass(map, b) || b - a,
-  )
+  const slots = inOrder(map, group.slots, (slot) => sizeClass(map, slot))
   let moved = false
   for (const slot of slots) {
     const from = map.owner(slot)
@@ -158,6 +155,14 @@ function shareOut(map: SlotMap, group: Group): boolean {
     moved = true
   }
   return moved
+}
+
+/** Those of the fewest groups first, then the smallest, then the highest. What they are compared by is looked up once for each. */
+function inOrder(map: SlotMap, slots: readonly number[], sizeOf: (slot: number) => number): number[] {
+  return slots
+    .map((slot) => ({ slot, groups: map.groupsOf(slot).length, size: sizeOf(slot) }))
+    .sort((a, b) => a.groups - b.groups || a.size - b.size || b.slot - a.slot)
+    .map(({ slot }) => slot)
 }
 
 /** Of two slots about as large, the higher one goes: what is moved lies together then, as empty slots do. */
@@ -178,9 +183,8 @@ function fillUp(map: SlotMap): void {
   const counts = map.counts()
   const shares = sharesOf(map.weights, counts)
   const excess = counts.map((count, i) => count - (shares[i] ?? 0))
-  const slots = [...Array(ALL_SLOTS).keys()]
-    .filter((slot) => map.owner(slot) >= 0 && !map.fixed.has(slot))
-    .sort((a, b) => map.groupsOf(a).length - map.groupsOf(b).length || map.bytes(a) - map.bytes(b) || b - a)
+  const movable = [...Array(ALL_SLOTS).keys()].filter((slot) => map.owner(slot) >= 0 && !map.fixed.has(slot))
+  const slots = inOrder(map, movable, (slot) => map.bytes(slot))
   for (const slot of slots) {
     const from = map.owner(slot)
     if ((excess[from] ?? 0) <= 0) continue

@@ -41,10 +41,15 @@ export interface Survey {
 
 /**
  * Looks until every master answers and all that answer agree.
+ * @param known what is in the slots, if that was read a moment ago: it stays the same, whoever owns them
  * @throws ClusterNotReadyError with what was missing in the end; NodeUnreachableError, AuthenticationError, WrongModeError when no
  *   node can be asked
  */
-export async function survey(seeds: readonly Address[], options: SurveyOptions): Promise<Survey> {
+export async function survey(
+  seeds: readonly Address[],
+  options: SurveyOptions,
+  known?: Survey['contents'],
+): Promise<Survey> {
   const { agreeMs: timeoutMs = PATIENCE_MS, signal } = options
   // A look counts keys of thousands of slots, so that is not what is waited with.
   const evidence = await poll({ timeoutMs, signal }, async () => {
@@ -62,7 +67,7 @@ export async function survey(seeds: readonly Address[], options: SurveyOptions):
       0,
       serious.map(({ what, remedy }) => `${what}: ${remedy}`),
     )
-  return { ...(await shared(evidence, options)), mends: steps }
+  return { ...(await shared(evidence, options, known)), mends: steps }
 }
 
 /** A replica that is down is no reason not to move slots between masters. */
@@ -79,7 +84,11 @@ function missingIn(evidence: Evidence): string[] {
   return planFrom(evidence).steps.length > 0 ? [] : differencesOf(camps)
 }
 
-async function shared({ observation }: Evidence, options: SurveyOptions): Promise<Omit<Survey, 'mends'>> {
+async function shared(
+  { observation }: Evidence,
+  options: SurveyOptions,
+  known: Survey['contents'] | undefined,
+): Promise<Omit<Survey, 'mends'>> {
   const view = campsOf(observation)[0]?.view ?? []
   const masters = view
     .filter(({ role }) => role === 'master')
@@ -90,7 +99,7 @@ async function shared({ observation }: Evidence, options: SurveyOptions): Promis
     }))
   return {
     masters,
-    contents: await contentsOf(masters, options),
+    contents: known ?? (await contentsOf(masters, options)),
     nodes: new Map(view.map((node) => [node.id, node])),
   }
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Address } from '../link.js'
 import { type LinkOptions, withLink } from '../link.js'
-import { inFlights } from '../move/flights.js'
 import { type Observation, Observer } from '../observer.js'
+import { keyCounts } from '../slot-keys.js'
 import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../slots.js'
 import { campsOf, selfOf, type Witness, witnessesOf } from '../views.js'
 
@@ -57,24 +57,11 @@ async function countKeys(
       const asked = Array.from({ length: ALL_SLOTS }, (_, slot) => slot).filter(
         (slot) => open.has(slot) || !own.has(slot),
       )
-      return [self?.id ?? '', await countIn(master.address, asked, options)] as const
+      return [
+        self?.id ?? '',
+        await withLink(master.address, options, (link) => keyCounts(link, asked)),
+      ] as const
     }),
   )
   return new Map(counted)
-}
-
-async function countIn(
-  address: Address,
-  slots: readonly number[],
-  options: LinkOptions,
-): Promise<ReadonlyMap<number, number>> {
-  const found = new Map<number, number>()
-  await withLink(address, options, async (link) => {
-    if (Number(await link.text('DBSIZE')) === 0) return
-    const counts = await inFlights(slots, (slot) => link.reply('CLUSTER', 'COUNTKEYSINSLOT', slot))
-    counts.forEach((count, i) => {
-      if (Number(count) > 0) found.set(slots[i] as number, Number(count))
-    })
-  })
-  return found
 }

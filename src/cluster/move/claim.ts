@@ -87,7 +87,7 @@ async function dropLazily(nodes: Nodes, from: Party): Promise<string | undefined
 }
 
 /** One that has given its last slot away has become a replica, and is told nothing any more. */
-async function tell(nodes: Nodes, node: Party, slot: number, owner: Party): Promise<void> {
+export async function tell(nodes: Nodes, node: Party, slot: number, owner: Party): Promise<void> {
   try {
     await nodes.setSlot(node, slot, 'NODE', owner.id)
   } catch (error) {

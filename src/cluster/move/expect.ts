@@ -14,9 +14,12 @@ export async function restore(
   await nodes.setSlot(node, slot, ...(before ? [before.direction.toUpperCase(), before.peer] : ['STABLE']))
 }
 
-export async function expectClosed(nodes: Nodes, node: Party, slot: number): Promise<void> {
-  const open = await nodes.openSlot(node, slot)
-  if (open) throw new StepRefused(`${node.name} still has it open (${open.direction})`)
+export const expectClosed = (nodes: Nodes, node: Party, slot: number) => expectNoneOpen(nodes, node, [slot])
+
+export async function expectNoneOpen(nodes: Nodes, node: Party, slots: readonly number[]): Promise<void> {
+  const { open } = await nodes.self(node)
+  const still = open.find(({ slot }) => slots.includes(slot))
+  if (still) throw new StepRefused(`${node.name} still has slot ${still.slot} open (${still.direction})`)
 }
 
 export async function expectOwner(nodes: Nodes, owner: Party, slots: readonly number[]): Promise<void> {

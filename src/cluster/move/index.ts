@@ -10,6 +10,7 @@ import { moveSlot } from './move-slot.js'
 import type { Nodes } from './nodes.js'
 import { type Party, StepRefused } from './party.js'
 import { partitionTag } from './queue-keys.js'
+import { moveSmallSlots } from './small-slots.js'
 import { type MoveProgress, Tally } from './tally.js'
 
 export { Nodes } from './nodes.js'
@@ -32,7 +33,7 @@ export interface MoveOptions {
   /** Move such keys all the same. Default false. */
   readonly bigKeys?: boolean
   /**
-   * Ends it where it leaves things whole: after some slots without keys, a hundred keys, or, of a partition that is being
+   * Ends it where it leaves things whole: after some slots without keys or with few, a hundred keys, or, of a partition that is being
    * copied, at once. What is done stays done.
    */
   readonly signal?: AbortSignal | undefined
@@ -40,13 +41,13 @@ export interface MoveOptions {
 }
 
 export const BIG_KEY_BYTES = 32 * 1024 * 1024
-/** Slots with keys that are open at once: so many a crash leaves open. */
+/** Slots with many or big keys that are open at once. */
 const OPEN_AT_ONCE = 8
 /** Keys of a slot that are looked at to tell whether a partition is in it. */
 const SAMPLE = 10
 
 /**
- * Moves all slots, first those without keys. Broken off at any place, by `signal`, a failure or the end of this process, it may
+ * Moves all slots, first those without keys, then those with few. Broken off at any place, by `signal`, a failure or the end of this process, it may
  * be called again with the same slots.
  * @param masters all masters, which are told at once
  * @throws StepRefused with a way out, for instance when a slot is neither node's; NodeUnreachableError; what a node fails with
@@ -72,7 +73,15 @@ export async function moveSlots(
     if (end === 'moved') tally.slotsArrived(1)
     return end
   }
-  const [partitions, plain] = await apart(nodes, from, [...left.occupied, ...occupied])
+  const small = await moveSmallSlots(nodes, { slots: [...left.occupied, ...occupied], from, to }, masters, {
+    signal,
+    onSlots: (moved, keys) => {
+      tally.forSlot().onKeys(keys)
+      tally.slotsArrived(moved)
+    },
+  })
+  if (small.interrupted) return 'interrupted'
+  const [partitions, plain] = await apart(nodes, from, small.rest)
   // A partition is closed while it is on its way: not several at once.
   const done = (await atOnce(OPEN_AT_ONCE, plain, move)) && (await atOnce(1, partitions, move))
   return done ? 'moved' : 'interrupted'

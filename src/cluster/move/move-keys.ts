@@ -1,7 +1,8 @@
 import { isSame, type Reader, read } from './content.js'
 import { inFlights } from './flights.js'
+import { type Batch, migrate } from './migrate.js'
 import type { Nodes } from './nodes.js'
-import { keys, type Party, StepRefused } from './party.js'
+import { type Party, StepRefused } from './party.js'
 
 export interface MigrateOptions {
   /** MIGRATE blocks both nodes for as long as the largest key takes. Above so many bytes it is refused... */
@@ -21,12 +22,9 @@ export interface Move {
   readonly serves: 'from' | 'to'
 }
 
-/** Keys and bytes of one MIGRATE, for which others wait. */
-const BATCH_KEYS = 100
-const BATCH_BYTES = 4 * 1024 * 1024
-/** For a MIGRATE of nothing; and bytes that a ms is allowed for, a tenth of what is usual on a local network. */
-const MIGRATE_MS = 5_000
-const BYTES_PER_MS = 10_000
+/** Keys and bytes of one MIGRATE, or of those that are sent together, for which others wait. */
+export const BATCH_KEYS = 100
+export const BATCH_BYTES = 4 * 1024 * 1024
 /** Times in a row that keys may turn up at the other end before we give in. */
 const MOST_BUSY = 3
 
@@ -75,7 +73,7 @@ export async function moveKeys(
     const sizes = await sizesOf(source, names)
     refuseBigKeys(names, sizes, move, options)
     const batch = takeBatch(names, sizes)
-    if ((await migrate(nodes, move, batch)) === 'busy') {
+    if ((await migrate(nodes, move, [batch])) === 'busy') {
       if (++busy > MOST_BUSY) throw new StepRefused(`keys of it appear on ${move.to.name} again and again`)
       await clearWay(nodes, move, options, batch.names)
       continue
@@ -84,11 +82,6 @@ export async function moveKeys(
     moved += batch.names.length
     options.onKeys?.(moved)
   }
-}
-
-interface Batch {
-  readonly names: readonly Buffer[]
-  readonly bytes: number
 }
 
 function takeBatch(names: readonly Buffer[], sizes: readonly number[]): Batch {
@@ -100,23 +93,6 @@ function takeBatch(names: readonly Buffer[], sizes: readonly number[]): Batch {
     bytes += size
   }
   return { names: names.slice(0, count), bytes }
-}
-
-/** One at a time, so that others have their turn in between. */
-async function migrate(nodes: Nodes, { from, to }: Move, { names, bytes }: Batch): Promise<'moved' | 'busy'> {
-  const { username, password } = nodes.access
-  const auth =
-    password === undefined ? [] : username === undefined ? ['AUTH', password] : ['AUTH2', username, password]
-  const timeoutMs = MIGRATE_MS + Math.ceil(bytes / BYTES_PER_MS)
-  const args = [to.host, to.port, '', 0, timeoutMs, ...auth, 'KEYS', ...names]
-  try {
-    await nodes.patiently(from, timeoutMs + MIGRATE_MS, (link) => link.bytes('MIGRATE', ...args))
-    return 'moved'
-  } catch (error) {
-    const { message } = error as Error
-    if (message.includes('BUSYKEY')) return 'busy'
-    throw new StepRefused(`${from.name} could not hand ${keys(names.length)} to ${to.name}: ${message}`)
-  }
 }
 
 export async function sizesOf(reader: Reader, names: readonly Buffer[]): Promise<number[]> {

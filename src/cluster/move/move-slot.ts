@@ -8,6 +8,7 @@ import type { Nodes } from './nodes.js'
 import type { Party } from './party.js'
 import type { KeyToCopy } from './pieces.js'
 import { isCopiesKey, partitionTag } from './queue-keys.js'
+import { takeBack } from './take-back.js'
 
 export interface MoveSlotOptions extends MigrateOptions {
   /** Told as keys of the queue are copied; `onKeys` of all others. */
@@ -104,20 +105,4 @@ async function copy(
 ): Promise<'copied' | 'interrupted'> {
   if (keys.length === 0) return 'copied'
   return copyKeys(nodes, move, keys, { signal, ...(onCopied ? { onProgress: onCopied } : {}) })
-}
-
-/**
- * Closes the slot again, if the owner has all of it: the partitions in it work on at once. Not if keys have moved already, or
- * if the other node owns it by now.
- */
-async function takeBack(nodes: Nodes, { slot, from, to }: Move): Promise<void> {
-  if (await nodes.owns(to, slot)) return
-  await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot))
-  // The end that imports first, as in `fix`: from then on no key can come to be there.
-  await nodes.setSlot(to, slot, 'STABLE')
-  if ((await nodes.countKeys(to, slot)) > 0) {
-    await nodes.setSlot(to, slot, 'IMPORTING', from.id)
-    return
-  }
-  await nodes.setSlot(from, slot, 'STABLE')
 }

@@ -6,6 +6,7 @@ import {
   OperationLostError,
 } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
+import { parseFields } from '../replies.js'
 import { isLeftBehind, makeNote, readNote } from './holder.js'
 import type { OperationOptions } from './index.js'
 import { KeyLink } from './key-link.js'
@@ -61,7 +62,7 @@ export class OperationLock {
       let held = await this.#hold('', { timeoutMs, signal })
       if (held !== null && (await isLeftBehind(held))) held = await this.#hold(held, { timeoutMs, signal })
       if (held !== null) throw new OperationInProgressError(this.options.name, readNote(held), this.#leaseMs)
-      await this.#link.call({ timeoutMs: 0, signal }, 'WAIT', 1, CONFIRM_MS).catch(() => {})
+      await this.#confirm(signal).catch(() => {})
     } catch (error) {
       if (error instanceof OperationInProgressError || error instanceof AuthenticationError) throw error
       if (signal?.aborted) throw new InterruptedError(this.options.name, { cause: error })
@@ -71,6 +72,15 @@ export class OperationLock {
       return
     }
     this.#timer = setInterval(() => this.#tick(), this.#leaseMs / RENEWALS)
+  }
+
+  /** Without any replica, WAIT would wait in vain for all of its time. */
+  async #confirm(signal: AbortSignal | undefined): Promise<void> {
+    const replication = parseFields(
+      String(await this.#link.call({ timeoutMs: 0, signal }, 'INFO', 'replication')),
+    )
+    if (replication.get('connected_slaves') !== '0')
+      await this.#link.call({ timeoutMs: 0, signal }, 'WAIT', 1, CONFIRM_MS)
   }
 
   /** @throws OperationLostError if it is */
