@@ -43,7 +43,9 @@ async function expectWell(cluster: LocalCluster, nodes: number): Promise<void> {
 
 it('servers that run elsewhere: who joins as what, who is refused, and where replicas go when their master leaves', async () => {
   const cluster = await ownCluster()
-  const [master, replica, second] = (await bareServers(3)) as [Address, Address, Address]
+  const [master, replica, second] = (await bareServers(3, {
+    settings: { 'cluster-node-timeout': '1000' },
+  })) as [Address, Address, Address]
   const add = (node: Address, replicaOf?: string) =>
     addNodes(cluster.seeds, [{ ...node, ...(replicaOf === undefined ? {} : { replicaOf }) }])
 
