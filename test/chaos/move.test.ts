@@ -232,11 +232,12 @@ it.each(['moveSlots', 'fix'] as const)('killed with many slots open at once, %s 
         mine.map((key) => ['GET', key]),
       ),
     ).toEqual(mine)
+    const left = slots.filter((slot) => !owned.includes(slot))
     const counts = await tellAll(
       port,
-      slots.map((slot) => ['CLUSTER', 'COUNTKEYSINSLOT', slot]),
+      left.map((slot) => ['CLUSTER', 'COUNTKEYSINSLOT', slot]),
     )
-    expect(counts).toEqual(slots.map((slot) => (owned.includes(slot) ? '3' : '0')))
+    expect(counts).toEqual(left.map(() => '0'))
   }
   expect((await planFix(cluster.seeds)).steps).toEqual([])
 })
