@@ -2,7 +2,7 @@ import type { NodeLink } from './link.js'
 
 /**
  * What is in slots, asked for by scripts: slot by slot, sixteen thousand answers take us longer than a thousand slots take to move.
- * A server stands still for a millisecond or two for each call.
+ * A server stands still for a millisecond or two for each call. Read-only ones, since others wait while writes are paused.
  */
 const SLOTS_PER_CALL = 2_000
 const KEYS_PER_CALL = 2_000
@@ -25,7 +25,7 @@ export async function keyCounts(
   if (Number(await link.text('DBSIZE')) === 0) return counts
   for (let at = 0; at < slots.length; at += SLOTS_PER_CALL) {
     const some = slots.slice(at, at + SLOTS_PER_CALL)
-    const found = (await link.reply('EVAL', COUNT, 0, ...some)) as number[]
+    const found = (await link.reply('EVAL_RO', COUNT, 0, ...some)) as number[]
     for (let i = 0; i + 1 < found.length; i += 2) counts.set(Number(found[i]), Number(found[i + 1]))
   }
   return counts
@@ -61,7 +61,7 @@ export async function sampleKeys(
   const atOnce = Math.max(1, Math.floor(KEYS_PER_CALL / most))
   for (let at = 0; at < slots.length; at += atOnce) {
     const some = slots.slice(at, at + atOnce)
-    const found = (await link.bytes('EVAL', SAMPLE, 0, most, ...some)) as [number, Buffer[]][]
+    const found = (await link.bytes('EVAL_RO', SAMPLE, 0, most, ...some)) as [number, Buffer[]][]
     samples.push(
       ...found.map(([bytes, names], i) => ({ slot: some[i] as number, names, bytes: Number(bytes) })),
     )
