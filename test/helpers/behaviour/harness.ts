@@ -3,7 +3,7 @@ import { Redis } from 'ioredis'
 import { afterAll, afterEach, expect } from 'vitest'
 import { parseClusterNodes } from '../../../src/connection/cluster-view.js'
 import type { ConnectionOptions, NodeAddress } from '../../../src/connection/options.js'
-import { accessOf, resolveTarget } from '../../../src/connection/target.js'
+import { type Access, accessOf, resolveTarget } from '../../../src/connection/target.js'
 import {
   type Handlers,
   type QueueOptions,
@@ -83,9 +83,15 @@ export function makeHarness(connection: () => ConnectionOptions): Harness {
   }
 }
 
+/** What a test does beside the queue needs rights that a user who was made for the queue has not: then, as the default user. */
+function accessOfTests(connection: ConnectionOptions): Access {
+  const { username, password, ...rest } = accessOf(connection)
+  return username === undefined && password !== undefined ? { password, ...rest } : rest
+}
+
 async function connectMasters(connection: ConnectionOptions): Promise<Redis[]> {
   const open = ({ host, port }: NodeAddress) =>
-    new Redis({ host, port, protocol: 2, ...accessOf(connection) })
+    new Redis({ host, port, protocol: 2, ...accessOfTests(connection) })
   const [seed] = resolveTarget(connection).seeds
   if (!seed) return []
   const first = open(seed)
