@@ -2,7 +2,8 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    include: ['test/{unit,fake,single,cluster,chaos,deploy,docs}/**/*.test.ts'],
+    include: ['test/{unit,fake,single,cluster,regressions,chaos,deploy,docs}/**/*.test.ts'],
+    exclude: ['test/regressions/long/**'],
     globalSetup: ['test/setup/servers.ts'],
     // The tests share one cluster and often wait for servers; more workers would only slow each other down.
     maxWorkers: 2,

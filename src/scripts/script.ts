@@ -9,11 +9,19 @@ export interface Script {
 
 const read = (path: string) => readFileSync(new URL(`./${path}.lua`, import.meta.url), 'utf8')
 
-/** Reads `<name>.lua` from beside this file, and before it what its header says it uses of `shared/`. */
+/**
+ * Reads `<name>.lua` from beside this file, and before it what its header says it uses of `shared/`.
+ *
+ * A header line `-- Flags allow-oom` becomes the shebang `#!lua flags=allow-oom`: the server then runs the script while it is out
+ * of memory (https://redis.io/docs/latest/develop/programmability/lua-api/#script_flags). It is for scripts that free memory, or
+ * without which nothing could be freed; one that stores new tasks must not have it.
+ */
 export function loadScript(name: string): Script {
   const own = read(name)
   const uses = /^-- Uses +(.+)$/m.exec(own)?.[1]?.split(', ') ?? []
-  const source = [...uses.map((part) => read(`shared/${part}`)), own].join('')
+  const flags = /^-- Flags +(.+)$/m.exec(own)?.[1]
+  const shebang = flags === undefined ? '' : `#!lua flags=${flags}\n`
+  const source = [shebang, ...uses.map((part) => read(`shared/${part}`)), own].join('')
   return { name, source, sha: createHash('sha1').update(source).digest('hex') }
 }
 
