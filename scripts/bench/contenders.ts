@@ -1,4 +1,6 @@
 /** Who takes part, each with what suits it best. */
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import type { Contender } from '../../src/bench/index.js'
 
 const here = (path: string) => new URL(path, import.meta.url).href
@@ -10,6 +12,13 @@ export const SHARDQ: Contender = {
   scale: 1,
   concurrency: 1_000,
 }
+
+/** The shardq of another checkout, built, so that two commits can be compared in one run. */
+export const checkoutAt = (dir: string): Contender => ({
+  ...SHARDQ,
+  name: 'checkout',
+  module: pathToFileURL(resolve(dir, 'dist/bench/shardq-client.js')).href,
+})
 
 const FLOOR: Contender = {
   name: 'floor',

@@ -23,7 +23,7 @@ process.once('SIGINT', () => interrupt.abort()).once('SIGTERM', () => interrupt.
 
 const rows: [what: string, figure: string][] = []
 
-const servers = await startServers(3, interrupt.signal)
+const servers = await startServers(3, 1, interrupt.signal)
 try {
   rows.push(...(await distribution(servers)))
   rows.push(...(await replicaReads(servers)))

@@ -1,13 +1,14 @@
 /**
  * `npm run bench -- [--part peers|single|growth|depth|memory] [--rounds 5] [--quick] [--only kind,...]
- * [--contenders name,...] [--out FILE]`: on local servers of its own, contenders in turn, each reading in a process of its
- * own. Prints tables; with --out, writes all readings as JSON (`ResultFile`).
+ * [--contenders name,...] [--beside DIR] [--out FILE]`: on local servers of its own, contenders in turn, each reading in a
+ * process of its own. `--beside` adds the shardq of another checkout, which has been built there, for comparison. Prints
+ * tables; with --out, writes all readings as JSON (`ResultFile`).
  */
 import { parseArgs } from 'node:util'
 import { type BenchRow, bench, renderBench, titleOf } from '../../src/bench/index.js'
 import { withLink } from '../../src/cluster/link.js'
 import { startServers } from './own-servers.js'
-import { choose, isPartName, PART_NAMES, type Part, partsOf } from './parts.js'
+import { choose, isPartName, PART_NAMES, type Part, partsOf, withCheckout } from './parts.js'
 import { type PartResult, thisMachine, writeResults } from './result-file.js'
 
 const { values: flags } = parseArgs({
@@ -17,6 +18,7 @@ const { values: flags } = parseArgs({
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
     contenders: { type: 'string' },
+    beside: { type: 'string' },
     out: { type: 'string' },
   },
 })
@@ -25,7 +27,8 @@ if (!isPartName(flags.part))
 const rounds = Number(flags.rounds)
 if (!Number.isInteger(rounds) || rounds < 1)
   throw new Error(`--rounds: expected 1, 2, ..., got ${flags.rounds}`)
-const parts = choose(partsOf(flags.part, flags.quick ? 60_000 : 200_000), {
+const tasks = flags.quick ? 60_000 : 200_000
+const parts = choose(withCheckout(partsOf(flags.part, tasks), flags.beside), {
   kinds: flags.only?.split(','),
   // Some names have a comma in them, with a space after it.
   contenders: flags.contenders?.split(/,(?! )/),
@@ -35,8 +38,15 @@ if (parts.length === 0) throw new Error('--only and --contenders leave nothing t
 const interrupt = new AbortController()
 process.once('SIGINT', () => interrupt.abort()).once('SIGTERM', () => interrupt.abort())
 
-async function run({ title, masters, contenders, measures, figures }: Part): Promise<BenchRow[]> {
-  const servers = await startServers(masters, interrupt.signal)
+async function run({
+  title,
+  masters,
+  replicas = 1,
+  contenders,
+  measures,
+  figures,
+}: Part): Promise<BenchRow[]> {
+  const servers = await startServers(masters, replicas, interrupt.signal)
   try {
     const rows = await bench({
       connection: servers.connection,

@@ -41,7 +41,7 @@ const tasks = Number(process.argv[3] ?? 500_000)
 const interrupt = new AbortController()
 process.once('SIGINT', () => interrupt.abort()).once('SIGTERM', () => interrupt.abort())
 
-const servers = await startServers(3, interrupt.signal)
+const servers = await startServers(3, 1, interrupt.signal)
 const table = new Table({
   head: ['what', 'median', 'least', 'most'],
   style: { head: [], border: [], compact: true },

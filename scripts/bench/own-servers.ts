@@ -16,10 +16,14 @@ export interface OwnServers {
 const MASTERS_MB = 768
 
 /**
- * A single server for one master, a cluster with a replica each for more; all with an AOF, everysec. Interrupted, it
+ * A single server for one master, a cluster with so many replicas of each for more; all with an AOF, everysec. Interrupted, it
  * leaves nothing behind. @throws what `startSingle` and `startCluster` throw
  */
-export async function startServers(masters: number, signal: AbortSignal): Promise<OwnServers> {
+export async function startServers(
+  masters: number,
+  replicasPerMaster: number,
+  signal: AbortSignal,
+): Promise<OwnServers> {
   if (masters === 1) {
     const { host, port, url, stop } = await startSingle({ signal })
     return { connection: { mode: 'single', url }, masters: [{ host, port }], stop }
@@ -28,8 +32,9 @@ export async function startServers(masters: number, signal: AbortSignal): Promis
   const removeFolder = () => rm(folder, { recursive: true, force: true })
   try {
     const cluster = await startCluster({
-      ports: await freePorts(masters * 2),
+      ports: await freePorts(masters * (1 + replicasPerMaster)),
       masters,
+      replicasPerMaster,
       dataDir: join(folder, 'cluster'),
       settings: { maxmemory: `${Math.floor(MASTERS_MB / masters)}mb` },
       signal,

@@ -1,12 +1,14 @@
 /** What `--part` chooses from: contenders, measures, and the servers that they need. */
 import type { Contender, Figure, Measure } from '../../src/bench/index.js'
-import { ON_A_CLUSTER, ON_ONE_SERVER, SHARDQ, withPartitions } from './contenders.js'
+import { checkoutAt, ON_A_CLUSTER, ON_ONE_SERVER, SHARDQ, withPartitions } from './contenders.js'
 
 /** What is measured on servers of its own, in one table. */
 export interface Part {
   readonly title: string
   /** 1 for a single server; otherwise of a cluster, a replica for each. */
   readonly masters: number
+  /** Of each master of a cluster. Default 1. */
+  readonly replicas?: number
   readonly contenders: readonly Contender[]
   readonly measures: readonly Measure[]
   /** Default: what tells queues apart. */
@@ -88,6 +90,12 @@ export function partsOf(name: PartName, tasks: number): readonly Part[] {
         })),
       ]
   }
+}
+
+/** With the shardq of another checkout as one more contender; `dir` undefined: without. */
+export function withCheckout(parts: readonly Part[], dir: string | undefined): readonly Part[] {
+  if (dir === undefined) return parts
+  return parts.map((part) => ({ ...part, contenders: [...part.contenders, checkoutAt(dir)] }))
 }
 
 export interface Choice {
