@@ -1,4 +1,10 @@
-import { InvalidOptionError, LeaseLostError, PayloadTooLargeError, TaskNotFoundError } from '../errors.js'
+import {
+  InvalidOptionError,
+  LeaseLostError,
+  PayloadTooLargeError,
+  QueueFullError,
+  TaskNotFoundError,
+} from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
 import type { Bundle, Named } from '../scripts/bundles.js'
 import { checkpointCall } from '../scripts/checkpoint.js'
@@ -181,7 +187,7 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
   }
 }
 
-/** @throws LeaseLostError, TaskNotFoundError, PayloadTooLargeError, InvalidDataError, InvalidOptionError */
+/** @throws LeaseLostError, TaskNotFoundError, PayloadTooLargeError, QueueFullError, InvalidDataError, InvalidOptionError */
 export async function saveCheckpoint(
   host: Pick<DeliveryHost, 'name' | 'durability' | 'options'>,
   partition: Partition,
@@ -216,6 +222,13 @@ export async function saveCheckpoint(
       throw input.leaseId === undefined
         ? new TaskNotFoundError(host.name, input.id)
         : new LeaseLostError(input.id)
+    case 'memory': {
+      const why = `its shard is out of memory, and ${what} would take ${value.bytes} bytes with those before it`
+      throw new QueueFullError(
+        host.name,
+        `${why}; until tasks have been completed, only small ones are saved`,
+      )
+    }
     case 'full':
       throw new PayloadTooLargeError(`${what}, with those before it,`, value.bytes, maxPayloadBytes)
   }

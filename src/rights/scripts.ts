@@ -4,14 +4,14 @@
  * text and compares, so that it cannot be wrong for long.
  */
 export const SCRIPTS = {
-  checkpoint: 'hexists hget hset smismember time',
+  checkpoint: 'del hexists hget hset set smismember time',
   'dead-list': 'hget zrevrangebyscore',
-  'dead-remove': 'hdel zrem',
+  'dead-remove': 'hdel hincrby zrem',
   'dead-retry': 'hdel hget rpush spublish zrem',
   enqueue: 'get hincrby hset pexpire rpush set spublish time zadd zrange',
   exchange:
-    'del exists hdel hexists hget hincrby hmget hset lpop lpush lrange ltrim sadd scard sismember smismember srem time zadd ' +
-    'zrange zrem',
+    'del exists hdel hexists hget hincrby hmget hset hstrlen lpop lpush lrange ltrim sadd set sismember smismember srem time ' +
+    'zadd zrange zrem zscore',
   extend: 'exists hdel hexists hget hincrby hset sadd sismember srem time zadd zrem',
   fail: 'exists hdel hexists hget hincrby hset rpush sadd sismember spublish srem time zadd zrange zrem',
   inspect: 'hget sismember time zscore',
@@ -19,11 +19,11 @@ export const SCRIPTS = {
   pause: 'del set spublish',
   peek: 'hget lrange',
   recover: 'hdel hexists hget hincrby hset lpush scard spop spublish time zadd zrem zscore',
-  release: 'exists hdel hexists hget hincrby hset lpush sadd sismember spublish srandmember srem zrem',
+  release: 'exists hdel hexists hget hincrby hset lpush sadd sismember smembers spublish srem zrem',
   renew: 'time zadd zscore',
   survey: 'exists hget hgetall hmget llen lrange pubsub|shardnumsub scard time zcard zrange',
   tend: 'exists hdel hmget rpush spublish time zrange zrangebyscore zrem',
-  touch: 'del set',
+  touch: 'set',
   void: 'get hdel hexists hget hset set zrem',
 } as const
 

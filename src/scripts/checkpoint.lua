@@ -1,10 +1,15 @@
 -- Saves a checkpoint of a task; one for the same step is replaced.
--- Uses   bundle
+-- Uses   bundle, memory
 -- KEYS   1 tasks  2 checkpoints  3 set of the lease, only where a delivery saves it  last never
 -- ARGV   1 task id  2 step as JSON  3 data as JSON  4 most bytes that all checkpoints of a task may take
--- Output { 'saved' } | { 'lost' } | { 'gone' } | { 'full', bytes it would take }
+-- Output { 'saved' } | { 'lost' } | { 'gone' } | { 'full' | 'memory', bytes it would take }
+--        full    more than ARGV 4
+--        memory  memory is full, and it is more than is saved then
 --        Stored are lines of "<step> <ms of the server's clock> <data>"; JSON has no line ends of its own.
 -- Atomic Refused where the task is not there or the lease does not hold it (fencing).
+-- Memory Runs while memory is full, since handlers that save their progress would else never end. All checkpoints of a task
+--        may take 4 KiB then.
+local MOST_WHEN_FULL = 4096
 if not exists(KEYS[1], ARGV[1]) then
   return { 'gone' }
 end
@@ -28,6 +33,9 @@ lines[#lines + 1] = ARGV[2] .. ' ' .. string.format('%.0f', time[1] * 1000 + mat
 local text = table.concat(lines, '\n')
 if #text > tonumber(ARGV[4]) then
   return { 'full', #text }
+end
+if memoryIsFull(KEYS[#KEYS]) and #text > MOST_WHEN_FULL then
+  return { 'memory', #text }
 end
 redis.call('HSET', KEYS[2], ARGV[1], text)
 return { 'saved' }

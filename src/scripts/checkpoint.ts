@@ -18,7 +18,8 @@ export type CheckpointResult =
   | { readonly kind: 'saved' }
   | { readonly kind: 'lost' }
   | { readonly kind: 'gone' }
-  | { readonly kind: 'full'; readonly bytes: number }
+  /** More bytes than the limit, or than are saved while memory is full. */
+  | { readonly kind: 'full' | 'memory'; readonly bytes: number }
 
 export function checkpointCall(keys: PartitionKeys, input: CheckpointInput): ScriptCall<CheckpointResult> {
   return {
@@ -32,7 +33,7 @@ export function checkpointCall(keys: PartitionKeys, input: CheckpointInput): Scr
     args: [input.id, JSON.stringify(input.step), input.data, input.limitBytes],
     parse(reply) {
       const [kind, bytes] = reply as [string, number]
-      if (kind === 'full') return { kind, bytes }
+      if (kind === 'full' || kind === 'memory') return { kind, bytes }
       if (kind === 'saved' || kind === 'lost' || kind === 'gone') return { kind }
       throw unexpectedReply(script.name, reply)
     },

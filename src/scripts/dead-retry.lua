@@ -1,9 +1,12 @@
 -- Takes tasks out of the dead letters and makes them ready again, with all their attempts.
 -- Uses   ready
+-- Flags allow-oom
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 dead  7 errors  last never
 -- ARGV   1 wake channel  2.. task ids
 -- Output number of tasks that were dead and are ready now
 -- Atomic A task leaves the dead letters and enters its list in the same step; one that is not dead is left alone.
+--        One that has lost its record leaves the dead letters as well, and is not counted.
+-- Memory Runs while memory is full: it stores nothing new, and frees the error.
 local moved = 0
 for i = 2, #ARGV do
   local id = ARGV[i]

@@ -8,9 +8,10 @@ const removeScript = loadScript('dead-remove')
 export interface DeadTask {
   readonly id: string
   readonly diedAtMs: number
+  /** '' if it is lost. */
   readonly record: string
   readonly attemptsUsed: number
-  /** JSON. */
+  /** JSON; '' if it is lost. */
   readonly error: string
 }
 
@@ -41,7 +42,7 @@ export function deadListCall(
   }
 }
 
-/** How many of the ids were dead and are ready again. */
+/** How many of the ids were dead and are ready again. A dead letter without its record goes, and is not counted. */
 export function deadRetryCall(keys: PartitionKeys, ids: readonly string[]): ScriptCall<number> {
   return {
     script: retryScript,
@@ -51,11 +52,11 @@ export function deadRetryCall(keys: PartitionKeys, ids: readonly string[]): Scri
   }
 }
 
-/** How many of the ids were dead and are removed. */
+/** How many of the ids were dead and are removed, those without a record among them. */
 export function deadRemoveCall(keys: PartitionKeys, ids: readonly string[]): ScriptCall<number> {
   return {
     script: removeScript,
-    keys: [keys.dead, keys.tasks, keys.attempts, keys.errors, keys.checkpoints, keys.never],
+    keys: [keys.dead, keys.tasks, keys.attempts, keys.errors, keys.checkpoints, keys.counters, keys.never],
     args: ids,
     parse: (reply) => reply as number,
   }

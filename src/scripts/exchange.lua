@@ -1,81 +1,143 @@
 -- Acknowledges completed tasks and hands out the next ones, in one call.
--- Uses   bundle, outlook, strings
+-- Uses   bundle, memory, outlook, strings
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 scheduled  7 leases  8 paused  9 counters
 --        10 checkpoints  11 results  12 result expiry  13 bundled  14 set of the new lease
 --        15.. sets of the leases that tasks are acknowledged under  last never
 -- ARGV   1 new lease id  2 lease in ms  3 tasks wanted  4 levels to take from, as '0', '01', '12', ...
 --        5 tasks for which bundles are taken apart, if there is no other way to hand out so many
---        6 ms to keep results, 0 for not at all  7 bytes of records after which no more are handed out
+--        6 ms to keep results, 0 for not at all  7 most bytes of records that are handed out; the first one goes in any case
 --        8 counters that grow, and by how much: 'wait:3 12 wait:sum 40'
 --        then for each acknowledged lease: its id, how many ids and names of bundles, these, and the results (read only
 --        if results are kept); each of the two as one argument, every string of it ended by a NUL (strings.ts)
+--        A name may stand twice in all of these, and a task beside its bundle.
 -- Output { acknowledgements, names, records, attempts, outlook }
---        acknowledgements  a digit each: 1 completed, 0 held by someone else, 2 no longer there, 3 a bundle that is not
---                          held as a whole: its tasks are to be acknowledged one by one
---        names, records    of the tasks and bundles that are handed out; the record of a bundle has a line for each task
+--        acknowledgements  a digit each: 1 completed by this call, 0 held by someone else, 2 no longer there, 3 a bundle that
+--                          is not held as a whole: its tasks are to be acknowledged one by one
+--        names, records    of the tasks and bundles that are handed out; the record of a bundle has a line for each task.
+--                          None if there is a lease of this id already: two processes of one snapshot may choose the same
 --        attempts          that each has used up, or nil; empty if none has
 --        outlook           see shared/outlook.lua
 -- Atomic A task leaves its lease and its record in the same step; a task that leaves a ready list is in the new
 --        lease in the same step. Only the holder of the lease can acknowledge (fencing).
+-- Memory Runs while memory is full: the first write to each key that grows comes after one that frees. What is handed out only
+--        changes places. A result takes the place of its record; if it has more than 1 KiB, it is not kept then.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local keep = tonumber(ARGV[6])
+local mostResult = keep > 0 and #KEYS > 15 and memoryIsFull(KEYS[#KEYS]) and 1024 or math.huge
 
 local function keepResult(id, result)
-  local record = redis.call('HGET', KEYS[4], id)
-  if record then
-    local attempts = redis.call('HGET', KEYS[5], id) or '0'
-    local kept = string.format('%.0f %s %d ', now, attempts, #result) .. result .. record
-    redis.call('HSET', KEYS[11], id, kept)
-    redis.call('ZADD', KEYS[12], string.format('%.0f', now + keep), id)
+  if #result > mostResult then
+    return
   end
+  local attempts = redis.call('HGET', KEYS[5], id) or '0'
+  local kept = string.format('%.0f %s %d ', now, attempts, #result) .. result .. redis.call('HGET', KEYS[4], id)
+  redis.call('HSET', KEYS[11], id, kept)
+  redis.call('ZADD', KEYS[12], string.format('%.0f', now + keep), id)
 end
 
-local acknowledgements, settled = {}, 0
+local acknowledgements, entries = {}, 0
+-- Name -> the set that it was completed under, of all that this call has completed.
+local done = {}
 local completed = 0
-for group = 1, #KEYS - 15 do
-  local at = 5 + 4 * group
-  local leaseId, total, set = ARGV[at], tonumber(ARGV[at + 1]), KEYS[14 + group]
-  local names = strings(ARGV[at + 2], total)
-  local results = keep > 0 and strings(ARGV[at + 3], total)
-  local held = redis.call('SMISMEMBER', set, unpack(names))
-  local mine, count, tasks = {}, 0, 0
-  for i = 1, total do
-    local name, size = names[i], sizeOf(names[i])
-    settled = settled + 1
-    if size > 1 and (held[i] == 0 or results or redis.call('HEXISTS', KEYS[4], name) == 0) then
-      acknowledgements[settled] = '3'
-    elseif held[i] == 1 or holds(set, name, KEYS[4], KEYS[13]) then
-      count = count + 1
-      mine[count] = name
-      tasks = tasks + size
-      acknowledgements[settled] = '1'
-      if results then
-        keepResult(name, results[i])
-      end
-    else
-      acknowledgements[settled] = exists(KEYS[4], name) and '0' or '2'
-    end
-  end
+
+-- Ends what was found to be held; `tasks` is how many tasks these names stand for. Each name stands here once.
+local function finish(group, names, count, tasks)
+  local set = KEYS[14 + group]
   if count > 0 then
-    redis.call('HDEL', KEYS[4], unpack(mine))
+    redis.call('HDEL', KEYS[4], unpack(names))
     for _, key in ipairs({ KEYS[5], KEYS[10] }) do
       if redis.call('EXISTS', key) == 1 then
-        redis.call('HDEL', key, unpack(idsOf(mine)))
+        redis.call('HDEL', key, unpack(idsOf(names)))
       end
     end
-    -- Mostly all tasks of a lease are completed together.
-    if redis.call('SCARD', set) == count then
-      redis.call('DEL', set)
-      redis.call('ZREM', KEYS[7], leaseId)
-    else
-      redis.call('SREM', set, unpack(mine))
-    end
+    redis.call('SREM', set, unpack(names))
     if tasks > count then
       redis.call('HINCRBY', KEYS[13], 'active', count - tasks)
     end
     completed = completed + tasks
   end
+  if redis.call('EXISTS', set) == 0 then
+    redis.call('ZREM', KEYS[7], ARGV[5 + 4 * group])
+  end
+end
+
+-- Tasks that may be held as one of a bundle. They come last, since they take it apart; were it acknowledged as well, it would
+-- not be there as a whole any more.
+local later = {}
+for group = 1, #KEYS - 15 do
+  local at = 5 + 4 * group
+  local total, set = tonumber(ARGV[at + 1]), KEYS[14 + group]
+  local names = strings(ARGV[at + 2], total)
+  local results = keep > 0 and strings(ARGV[at + 3], total)
+  local held = redis.call('SMISMEMBER', set, unpack(names))
+  local mine, count, tasks = {}, 0, 0
+  local rest = nil
+  for i = 1, total do
+    local name = names[i]
+    local size = sizeOf(name)
+    entries = entries + 1
+    if done[name] then
+      acknowledgements[entries] = '1'
+      -- It was handed out twice; the other lease has nothing more to wait for.
+      if held[i] == 1 and done[name] ~= set and redis.call('SREM', set, name) == 1 and size > 1 then
+        redis.call('HINCRBY', KEYS[13], 'active', 1 - size)
+      end
+    elseif size > 1 and (held[i] == 0 or results) then
+      acknowledgements[entries] = '3'
+    elseif held[i] == 0 then
+      rest = rest or { group = group, names = {}, entries = {}, results = {} }
+      local place = #rest.names + 1
+      rest.names[place], rest.entries[place], rest.results[place] = name, entries, results and results[i]
+    elseif redis.call('HEXISTS', KEYS[4], name) == 1 then
+      acknowledgements[entries] = '1'
+      done[name] = set
+      count = count + 1
+      mine[count] = name
+      tasks = tasks + size
+      if results then
+        keepResult(name, results[i])
+      end
+    elseif size > 1 then
+      -- Taken apart by void.lua, which leaves the name here for those that stay.
+      acknowledgements[entries] = '3'
+    else
+      redis.call('SREM', set, name)
+      acknowledgements[entries] = '2'
+    end
+  end
+  finish(group, mine, count, tasks)
+  if rest then
+    later[#later + 1] = rest
+  end
+end
+
+for _, rest in ipairs(later) do
+  local set = KEYS[14 + rest.group]
+  local mine, count = {}, 0
+  for i, name in ipairs(rest.names) do
+    local bundle = bundleOf(name)
+    local answer = '1'
+    if done[name] or (bundle and done[bundle]) then
+      answer = '1'
+    elseif holds(set, name, KEYS[4], KEYS[13]) then
+      if redis.call('HEXISTS', KEYS[4], name) == 1 then
+        done[name] = set
+        count = count + 1
+        mine[count] = name
+        if rest.results[i] then
+          keepResult(name, rest.results[i])
+        end
+      else
+        redis.call('SREM', set, name)
+        answer = '2'
+      end
+    else
+      answer = exists(KEYS[4], name) and '0' or '2'
+    end
+    acknowledgements[rest.entries[i]] = answer
+  end
+  finish(rest.group, mine, count, count)
 end
 if completed > 0 then
   redis.call('HINCRBY', KEYS[9], 'completed', completed)
@@ -83,79 +145,97 @@ end
 
 local wanted, least, room = tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[7])
 local taken, records, attempts = {}, {}, {}
+local seen = {}
 local count, delivered, bytes = 0, 0, 0
-
-local function take(name, record)
-  count = count + 1
-  taken[count] = name
-  records[count] = record
-  delivered = delivered + sizeOf(name)
-  bytes = bytes + #record
-end
-
--- One without a record was voided or removed after it became ready: dropped here, where it costs O(1). Of a bundle some may
--- be left.
-local function takeAll(names)
-  local found = redis.call('HMGET', KEYS[4], unpack(names))
-  for i, name in ipairs(names) do
-    if found[i] then
-      take(name, found[i])
-    elseif sizeOf(name) > 1 then
-      for _, id in ipairs(takeApart(KEYS[4], name)) do
-        take(id, redis.call('HGET', KEYS[4], id))
-      end
-    end
-  end
-end
-
--- How many to read next so that `room` is not much exceeded, by the size of those before.
-local function entriesWithin()
-  return count == 0 and 8 or math.max(1, math.floor((room - bytes) / (bytes / count)))
-end
-
+-- Tasks handed out and names dropped: so a list of names without records does not hold the master for long either.
 local asked = 0
+
+-- Puts the tasks of a bundle in its place at the head of a list.
+local function openHead(list, level, name)
+  redis.call('LPOP', list)
+  redis.call('HINCRBY', KEYS[13], level, 1 - sizeOf(name))
+  local ids = takeApart(KEYS[4], name)
+  local backwards = {}
+  for i = #ids, 1, -1 do
+    backwards[#backwards + 1] = ids[i]
+  end
+  if #ids > 0 then
+    redis.call('LPUSH', list, unpack(backwards))
+  end
+  return #ids
+end
+
 -- Takes from the head of a list; true if the next one has to stay there.
 local function pop(level)
   local list = KEYS[level + 1]
+  local read = 16
   while asked < wanted do
-    local left = wanted - asked
-    local some = redis.call('LRANGE', list, 0, math.min(left, entriesWithin()) - 1)
-    local head = some[1]
-    if not head then
+    local names = redis.call('LRANGE', list, 0, math.min(wanted - asked, read) - 1)
+    -- As many as make a full fetch of bundles, then more.
+    read = 128
+    if not names[1] then
       return false
     end
-    local size = sizeOf(head)
-    if bytes >= room then
+    local passed, beyond, first = 0, 0, count + 1
+    local open, stays = nil, false
+    for _, name in ipairs(names) do
+      local size = sizeOf(name)
+      -- Known before it is taken: the one after a small record may be a thousand times larger.
+      local length = seen[name] and 0 or redis.call('HSTRLEN', KEYS[4], name)
+      if length == 0 then
+        -- It stands here for the second time, or was voided or removed after it became ready: dropped here, where it costs O(1).
+        if size > 1 and not seen[name] then
+          -- Of a bundle that was taken apart elsewhere some may be left.
+          open = name
+          break
+        end
+        asked = asked + 1
+      elseif count > 0 and bytes + length > room then
+        stays = true
+        break
+      elseif size > wanted - asked then
+        if asked < least then
+          open = name
+        else
+          stays = true
+        end
+        break
+      else
+        seen[name] = true
+        count = count + 1
+        taken[count] = name
+        bytes = bytes + length
+        delivered = delivered + size
+        asked = asked + size
+      end
+      passed = passed + 1
+      beyond = beyond + size - 1
+      if asked >= wanted then
+        break
+      end
+    end
+    if passed > 0 then
+      redis.call('LTRIM', list, passed, -1)
+    end
+    if beyond > 0 then
+      redis.call('HINCRBY', KEYS[13], level, -beyond)
+    end
+    if count >= first then
+      local found = redis.call('HMGET', KEYS[4], unpack(taken, first))
+      for i = first, count do
+        records[i] = found[i - first + 1]
+      end
+    end
+    if stays then
       return true
-    elseif size <= left then
-      local same = 1
-      while some[same + 1] and sizeOf(some[same + 1]) == size and (same + 1) * size <= left do
-        same = same + 1
-      end
-      for i = #some, same + 1, -1 do
-        some[i] = nil
-      end
-      redis.call('LTRIM', list, same, -1)
-      asked = asked + same * size
-      if size > 1 then
-        redis.call('HINCRBY', KEYS[13], level, same * (1 - size))
-      end
-      takeAll(some)
-    elseif asked < least then
-      redis.call('LPOP', list)
-      redis.call('HINCRBY', KEYS[13], level, 1 - size)
-      local ids = takeApart(KEYS[4], head)
-      for i = #ids, 1, -1 do
-        redis.call('LPUSH', list, ids[i])
-      end
-    else
-      return true
+    elseif open and openHead(list, level, open) == 0 then
+      asked = asked + 1
     end
   end
   return false
 end
 
-if wanted > 0 and redis.call('EXISTS', KEYS[8]) == 0 then
+if wanted > 0 and redis.call('EXISTS', KEYS[8]) == 0 and not redis.call('ZSCORE', KEYS[7], ARGV[1]) then
   for level in string.gmatch(ARGV[4], '%d') do
     if pop(level) then
       break

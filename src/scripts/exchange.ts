@@ -7,7 +7,10 @@ import { pack } from './strings.js'
 
 const script = loadScript('exchange')
 
-/** Bytes of records after which a fetch ends: a reply that takes a master a millisecond or two, and not much longer. */
+/**
+ * Most bytes of records in one reply: a millisecond or two of the master's time, and of a slow link's not much more than its
+ * share of a time-out. A task that is larger goes alone.
+ */
 const FETCH_BYTES = 512 * 1024
 
 export interface AcknowledgedLease {

@@ -1,20 +1,29 @@
 -- Ends a delivery without success: schedules the task again, or moves it to the dead letters.
 -- Uses   bundle, ready
+-- Flags allow-oom
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 scheduled  7 leases  8 counters  9 dead
 --        10 errors  11 set of the lease  12 bundled  last never
 -- ARGV   1 wake channel  2 lease id  3 task id  4 'retry' | 'die'  5 ms until the retry  6 error as JSON
 -- Output 'done' | 'lost' (the lease does not hold the task) | 'gone' (nor is it there any more)
--- Atomic The task leaves the lease and enters its next place in the same step, one attempt used up.
+-- Atomic The task leaves the lease and enters its next place in the same step, one attempt used up. One without a record (it
+--        was voided while it was run) leaves the lease, is gone, and is not counted.
+-- Memory Runs while memory is full, since a task that fails would else be run again for ever. A dead task takes its error
+--        more: message and stack have 10,000 characters at most (queue/task.ts).
+local function endIfEmpty()
+  if redis.call('EXISTS', KEYS[11]) == 0 then
+    redis.call('ZREM', KEYS[7], ARGV[2])
+  end
+end
+
 if not holds(KEYS[11], ARGV[3], KEYS[4], KEYS[12]) then
+  endIfEmpty()
   return exists(KEYS[4], ARGV[3]) and 'lost' or 'gone'
 end
 redis.call('SREM', KEYS[11], ARGV[3])
-if redis.call('EXISTS', KEYS[11]) == 0 then
-  redis.call('ZREM', KEYS[7], ARGV[2])
-end
+endIfEmpty()
 local record = redis.call('HGET', KEYS[4], ARGV[3])
 if not record then
-  return 'done'
+  return 'gone'
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -5,9 +5,11 @@
 -- ARGV   1 task id
 -- Output {} | { state, record, attempts, time, error, result, checkpoints }
 --        state  'ready' | 'active' | 'scheduled' | 'dead' | 'completed'
+--        record '' of a dead task that has lost it, and of a completed one
 --        time   when it is due (scheduled), died (dead) or was completed, in ms; '' otherwise
 --        result 'completed' only: "<ms> <attempts> <length> <result><record>", as exchange.lua stores it
 -- Atomic One consistent look.
+-- Memory Reads only.
 local id = ARGV[1]
 local name = bundleOf(id)
 local record = redis.call('HGET', KEYS[1], id) or (name and recordIn(KEYS[1], name, id))
@@ -15,6 +17,12 @@ if not record then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local result = redis.call('HGET', KEYS[6], id)
+  -- A dead letter that has lost its record: it can be seen, and so removed.
+  local died = redis.call('ZSCORE', KEYS[4], id)
+  if died then
+    local attempts = redis.call('HGET', KEYS[2], id) or '0'
+    return { 'dead', '', attempts, died, redis.call('HGET', KEYS[5], id) or '', '', redis.call('HGET', KEYS[7], id) or '' }
+  end
   -- tend.lua removes it in its own time; it is forgotten from the ms that was promised.
   if result and tonumber(redis.call('ZSCORE', KEYS[8], id) or '0') > now then
     return { 'completed', '', '0', '', '', result, '' }

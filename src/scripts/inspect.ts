@@ -3,6 +3,9 @@ import { loadScript, type ScriptCall, unexpectedReply } from './script.js'
 
 const script = loadScript('inspect')
 
+/** Of a dead letter whose own is lost. */
+const UNKNOWN_ERROR = JSON.stringify({ name: 'Error', message: 'unknown' })
+
 export type StoredTask =
   | {
       readonly state: 'ready' | 'active'
@@ -17,7 +20,7 @@ export type StoredTask =
       readonly checkpoints: string
       /** When it is due, or died. */
       readonly atMs: number
-      /** JSON; '' unless dead. */
+      /** JSON. */
       readonly error: string
     }
   | {
@@ -58,7 +61,12 @@ export function inspectCall(
           return { state, ...common }
         case 'scheduled':
         case 'dead':
-          return { state, ...common, atMs: Number(time), error: error ?? '' }
+          return {
+            state,
+            ...common,
+            atMs: Number(time),
+            error: state === 'dead' ? error || UNKNOWN_ERROR : '',
+          }
         case 'completed':
           return parseKept(kept ?? '')
         default:

@@ -4,11 +4,16 @@
 -- ARGV   1 most tasks  2 priorities to look at, as '0', '12', ...
 -- Output id, record, attempts, ...
 -- Atomic One consistent look.
+-- Memory Reads only.
 local most = tonumber(ARGV[1])
 local out = {}
 
+local shown = {}
+
 local function show(id, record)
-  if record and #out < 3 * most then
+  -- A name may stand in a list twice.
+  if record and not shown[id] and #out < 3 * most then
+    shown[id] = true
     out[#out + 1] = id
     out[#out + 1] = record
     out[#out + 1] = redis.call('HGET', KEYS[5], id) or '0'

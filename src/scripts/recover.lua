@@ -1,5 +1,6 @@
 -- Puts the tasks of a lease that has run out back at the head of their lists, counting an attempt.
 -- Uses   bundle, ready
+-- Flags allow-oom
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 leases  7 counters  8 dead  9 errors
 --        10 set of the lease  11 bundled  last never
 -- ARGV   1 wake channel  2 lease id  3 most tasks to move  4 error for tasks without attempts left, as JSON

@@ -10,6 +10,7 @@
 --        consumers  who listens to the wake channel
 --        counters   name, value, ...
 -- Atomic One consistent look.
+-- Memory Reads only.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local beyond = redis.call('HMGET', KEYS[8], '0', '1', '2', 'active')

@@ -1,5 +1,6 @@
 -- Removes copies of tasks that are, or are to be, elsewhere.
 -- Uses   bundle
+-- Flags allow-oom
 -- KEYS   1 tasks  2 attempts  3 checkpoints  4 scheduled  5 dead  6 errors  7 producer  last never
 -- ARGV   1 batch number  2 ms to remember it  3.. task ids
 -- Output the producer's batch number before (0: none is remembered), then the ids of the copies that were there and are
