@@ -53,20 +53,23 @@ describe.each([
   ['BUSY', 'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.'],
   ['TRYAGAIN', 'TRYAGAIN Multiple keys request during rehashing of slot'],
 ])('one master refuses for a while: %s', (_, text) => {
-  it.each([false, true])('tasks without a key go on at the pace of the others; some with a key wait: %s', async (keyed) => {
-    const { cluster, queue, doneIn } = await busyQueue()
-    const usual = await doneIn(WINDOW_MS * 2)
-    let refusing = true
-    cluster.a.script = ({ script }) => (refusing && script === 'enqueue' ? new FakeError(text) : undefined)
-    const waiting = (keyed ? keysOfFirstMaster() : []).map((partitionKey) =>
-      queue.enqueue('note', 2, { partitionKey }),
-    )
-    const windows: number[] = []
-    for (let i = 0; i < REFUSED_MS / WINDOW_MS; i++) windows.push(await doneIn(WINDOW_MS))
-    refusing = false
-    await Promise.all(waiting)
-    // Half as many masters, half as many tasks; the rest is for a machine that has other things to do.
-    expect(Math.min(...windows)).toBeGreaterThan(usual / 2 / 10)
-    expect(windows.reduce((sum, count) => sum + count, 0) / windows.length).toBeGreaterThan(usual / 2 / 4)
-  })
+  it.each([false, true])(
+    'tasks without a key go on at the pace of the others; some with a key wait: %s',
+    async (keyed) => {
+      const { cluster, queue, doneIn } = await busyQueue()
+      const usual = await doneIn(WINDOW_MS * 2)
+      let refusing = true
+      cluster.a.script = ({ script }) => (refusing && script === 'enqueue' ? new FakeError(text) : undefined)
+      const waiting = (keyed ? keysOfFirstMaster() : []).map((partitionKey) =>
+        queue.enqueue('note', 2, { partitionKey }),
+      )
+      const windows: number[] = []
+      for (let i = 0; i < REFUSED_MS / WINDOW_MS; i++) windows.push(await doneIn(WINDOW_MS))
+      refusing = false
+      await Promise.all(waiting)
+      // Half as many masters, half as many tasks; the rest is for a machine that has other things to do.
+      expect(Math.min(...windows)).toBeGreaterThan(usual / 2 / 10)
+      expect(windows.reduce((sum, count) => sum + count, 0) / windows.length).toBeGreaterThan(usual / 2 / 4)
+    },
+  )
 })

@@ -23,7 +23,7 @@ async function queueWithoutA(options: object = {}) {
   const queue = new TaskQueue<{ note: unknown }>('many', {
     connection,
     partitions: 2,
-    enqueueTimeoutMs: 3_000,
+    enqueueTimeoutMs: 1_500,
     ...options,
   })
   await queue.connect()
