@@ -47,20 +47,14 @@ if seq <= last or seq == 0 then
   return out
 end
 
--- The names of all tasks. One that stands twice in these arguments is stored once.
-local names, seen, twice = {}, {}, false
+local names, lists = {}, {}
 local function note(entries, step)
+  local count = #names
   for i = 1, #entries, step do
-    local name = entries[i]
-    if seen[name] then
-      twice = true
-    else
-      seen[name] = true
-      names[#names + 1] = name
-    end
+    count = count + 1
+    names[count] = entries[i]
   end
 end
-local lists = {}
 for level = 1, 3 do
   local at = 3 + 2 * level
   if ARGV[at] ~= '' then
@@ -104,37 +98,54 @@ for i, id in ipairs(once) do
   end
 end
 
--- Without those that are not to be stored, or not again. `seen` has each name that has not had its turn yet.
-local function toStore(entries, step)
-  if not skip and not twice then
-    return entries
-  end
-  local kept = {}
-  for i = 1, #entries, step do
-    local name = entries[i]
-    if seen[name] and not (skip and skip[name]) then
-      for j = i, i + step - 1 do
-        kept[#kept + 1] = entries[j]
+if skip then
+  for level = 1, 3 do
+    local kept = {}
+    for i = 1, #(lists[level] or kept), 2 do
+      if not skip[lists[level][i]] then
+        kept[#kept + 1] = lists[level][i]
+        kept[#kept + 1] = lists[level][i + 1]
       end
     end
-    seen[name] = nil
+    lists[level] = kept
   end
-  return kept
+end
+
+-- Of the names for a list, those that have not stood before in these arguments.
+local function firstOf(level)
+  local seen, out = {}, {}
+  for before = 1, level do
+    for i = 1, #(lists[before] or out), 2 do
+      local name = lists[before][i]
+      if before == level and not seen[name] then
+        out[#out + 1] = name
+      end
+      seen[name] = true
+    end
+  end
+  return out
 end
 
 local stored = 0
 local woken = ''
 for level = 1, 3 do
-  if lists[level] then
-    local records = toStore(lists[level], 2)
-    local ids, count, tasks = {}, 0, 0
+  local records = lists[level]
+  if records and #records > 0 then
+    local ids, count = {}, 0
     for i = 1, #records, 2 do
       count = count + 1
       ids[count] = records[i]
-      tasks = tasks + sizeOf(records[i])
+    end
+    -- None was there, so fewer new ones than names tell of one that stands twice. It is stored once.
+    if redis.call('HSET', KEYS[4], unpack(records)) < count then
+      ids = firstOf(level)
+      count = #ids
     end
     if count > 0 then
-      redis.call('HSET', KEYS[4], unpack(records))
+      local tasks = 0
+      for i = 1, count do
+        tasks = tasks + sizeOf(ids[i])
+      end
       if redis.call('RPUSH', KEYS[level], unpack(ids)) == count then
         woken = woken .. (level - 1)
       end
@@ -147,16 +158,17 @@ for level = 1, 3 do
 end
 
 if scheduled then
-  local entries = toStore(scheduled, 3)
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local earliest = nil
-  for i = 1, #entries, 3 do
-    local due = now + tonumber(entries[i + 2])
-    redis.call('HSET', KEYS[4], entries[i], entries[i + 1])
-    redis.call('ZADD', KEYS[5], string.format('%.0f', due), entries[i])
-    earliest = math.min(earliest or due, due)
-    stored = stored + 1
+  for i = 1, #scheduled, 3 do
+    local id = scheduled[i]
+    if not (skip and skip[id]) and redis.call('HSET', KEYS[4], id, scheduled[i + 1]) == 1 then
+      local due = now + tonumber(scheduled[i + 2])
+      redis.call('ZADD', KEYS[5], string.format('%.0f', due), id)
+      earliest = math.min(earliest or due, due)
+      stored = stored + 1
+    end
   end
   local head = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
   if earliest and tonumber(head[2]) >= earliest then
