@@ -69,7 +69,7 @@ export class QueueUnavailableError extends ShardqError {
 }
 
 /**
- * A master has (or may have) the task, but the chosen durability was not confirmed in time.
+ * A master has, may have or had the task, but the chosen durability was not confirmed in time. A worker may run it, or have run it.
  * Decision: accept the risk, or enqueue again with the same idempotencyKey.
  */
 export class NotReplicatedError extends ShardqError {
@@ -79,7 +79,10 @@ export class NotReplicatedError extends ShardqError {
     problem: string,
     options?: ErrorOptions,
   ) {
-    super(`task ${taskId} of queue ${queue} is stored but unconfirmed: ${problem}`, options)
+    super(
+      `task ${taskId} of queue ${queue} is unconfirmed, and may be stored or have run: ${problem}`,
+      options,
+    )
   }
 }
 

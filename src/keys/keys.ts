@@ -46,7 +46,7 @@ export interface PartitionKeys {
   readonly wake: string
   /** SET of the task ids and names of bundles held under one lease. */
   lease(leaseId: string): string
-  /** STRING, the last batch number that this producer stored here; expires. */
+  /** STRING, the number and the stamp of the last batch that this producer stored here; expires. */
   producer(producerId: string): string
   /** STRING, the id of the task that was stored under an idempotency key; expires. */
   once(idempotencyKey: string): string

@@ -48,21 +48,29 @@ export class Dealer {
   deal(
     loose: Backlog,
     mayTake: (lane: ProducerLane) => boolean,
-    send: (lane: ProducerLane, items: Item[]) => void,
+    send: (lane: ProducerLane, items: Item[], node: Node) => void,
   ): void {
     const busy = new Set(this.#confirming.keys())
+    // Asked for again and again, and the same for all of this round.
+    const known = new Map<Node, boolean>()
+    const takesNone = (node: Node): boolean => {
+      const answer = known.get(node) ?? this.#takesNone(node, mayTake)
+      known.set(node, answer)
+      return answer
+    }
     const free = this.connection.topology.masters().filter((node) => !busy.has(node))
     if (free.length === 0) return
     const size = Math.min(Math.ceil(loose.size / free.length), BATCH_TASKS)
     const dealTo = (lane: ProducerLane): number => {
       if (lane.paused || lane.hasResend || !mayTake(lane)) return 0
       const node = this.connection.topology.ownerOf(lane.partition.slot)
-      if (!node || busy.has(node) || !this.#balance.allows(node, (other) => this.#isStuck(other))) return 0
+      if (!node || busy.has(node) || !this.#balance.allows(node, takesNone)) return 0
       const { index } = lane.partition
-      const items = loose.take(size, BATCH_BYTES, (item) => !item.copies?.includes(index))
+      const items = loose.take(size, BATCH_BYTES, (item) => item.mayVisit(index))
       if (items.length === 0) return 0
       this.#balance.add(node, items.length)
-      send(lane, items)
+      known.delete(node)
+      send(lane, items, node)
       return items.length
     }
     // One task after the other is best off with a server and a socket that are warm (Kafka's sticky partitioner, KIP-480).
@@ -92,13 +100,20 @@ export class Dealer {
     }
   }
 
-  #isStuck(node: Node): boolean {
+  /** The master has not taken what was dealt to it. */
+  giveBack(node: Node, tasks: number): void {
+    this.#balance.giveBack(node, tasks)
+  }
+
+  /** The others must not wait for it: it keeps a batch waiting, or none of its lanes can take tasks without a key. */
+  #takesNone(node: Node, mayTake: (lane: ProducerLane) => boolean): boolean {
     const latestMs = performance.now() - STUCK_MS
-    return this.lanes.some(
-      (lane) =>
-        lane.sending &&
-        lane.sentAtMs < latestMs &&
-        this.connection.topology.ownerOf(lane.partition.slot) === node,
-    )
+    let takes = false
+    for (const lane of this.lanes) {
+      if (this.connection.topology.ownerOf(lane.partition.slot) !== node) continue
+      if (lane.sending && lane.sentAtMs < latestMs) return true
+      takes ||= !lane.refused && !lane.paused && !lane.hasResend && mayTake(lane)
+    }
+    return !takes
   }
 }

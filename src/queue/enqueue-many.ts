@@ -1,4 +1,4 @@
-import { EnqueueManyError } from '../errors.js'
+import { EnqueueManyError, NotConnectedError } from '../errors.js'
 import type { Encoder } from './encoder.js'
 import type { EnqueueOptions } from './enqueue-options.js'
 import { type EncodedTask, ManyReceiver } from './item.js'
@@ -48,15 +48,27 @@ async function addArray(
     if (bytes < ENCODE_AHEAD_BYTES) encoded.push(task)
     bytes += task.record.length
   }
+  let closed: NotConnectedError | undefined
   for (let index = 0; index < items.length; index++) {
-    if (producer.crowded) await producer.room()
-    producer.add(encoded[index] ?? encoder.item(items[index] as NewTask, index), receiver, receiver.expect())
+    if (producer.closed) {
+      // One error for all: they are of the same kind and moment, and an array may be long.
+      closed ??= new NotConnectedError(producer.queue)
+      receiver.failed(receiver.expect(), closed)
+      continue
+    }
+    const task = encoded[index] ?? encoder.item(items[index] as NewTask, index)
+    const home = producer.homeOf(task)
+    if (producer.crowded(task, home)) await producer.room(task, home)
+    producer.add(task, receiver, receiver.expect(), home)
     // Whatever lives until all are stored is copied by the garbage collector again and again.
     encoded[index] = undefined
   }
 }
 
-/** The first item that is bad, or that the source fails to give, is the last that is taken. */
+/**
+ * The first item that is bad, or that the source fails to give, is the last that is taken; so is the first one after the queue was
+ * disconnected: the source may have no end, and an error would be kept for each that it still gives.
+ */
 async function addEach(
   producer: Producer,
   encoder: Encoder,
@@ -64,18 +76,30 @@ async function addEach(
   receiver: ManyReceiver,
 ): Promise<void> {
   let index = 0
+  /** @returns whether the next one is to be taken; a promise only where there is something to wait for, since it costs a turn */
+  const add = (item: NewTask): boolean | Promise<boolean> => {
+    if (producer.closed) {
+      receiver.failed(receiver.expect(), new NotConnectedError(producer.queue))
+      return false
+    }
+    const task = encoder.item(item, index++)
+    const home = producer.homeOf(task)
+    const enqueue = () => {
+      producer.add(task, receiver, receiver.expect(), home)
+      return true
+    }
+    return producer.crowded(task, home) ? producer.room(task, home).then(enqueue) : enqueue()
+  }
   try {
-    const add = (item: NewTask) => producer.add(encoder.item(item, index++), receiver, receiver.expect())
     if (Symbol.asyncIterator in items) {
       for await (const item of items) {
-        if (producer.crowded) await producer.room()
-        add(item)
+        const more = add(item)
+        if (!(typeof more === 'boolean' ? more : await more)) break
       }
     } else {
-      // `for await` would cost each of them a turn of the event loop's queue.
       for (const item of items) {
-        if (producer.crowded) await producer.room()
-        add(item)
+        const more = add(item)
+        if (!(typeof more === 'boolean' ? more : await more)) break
       }
     }
   } catch (error) {

@@ -109,13 +109,15 @@ export class Inspection {
     >
     const rows = await Promise.all(
       this.partitions.map((partition) =>
-        this.#commands(partition, [['HMGET', partition.keys.counters, ...COUNTERS]]),
+        this.#commands(partition, [['HMGET', partition.keys.counters, ...COUNTERS, 'voided']]),
       ),
     )
     for (const [values] of rows) {
       COUNTERS.forEach((name, i) => {
         totals[name] += Number((values as (string | null)[])[i] ?? 0)
       })
+      // Copies of tasks that are elsewhere, and counted there.
+      totals.enqueued -= Number((values as (string | null)[])[COUNTERS.length] ?? 0)
     }
     return totals
   }

@@ -17,21 +17,26 @@ export interface Receiver {
 /** What an item takes of the memory beside its record, until it is stored: about so much, measured by heap snapshots. */
 const OVERHEAD_BYTES = 500
 
+/** From so many bytes of its record on, a task is not sent to one partition after the other (see producer.ts). */
+const LARGE_BYTES = 1024 * 1024
+
 /** A task on its way into the cluster. */
 export class Item implements NewTask {
   readonly record: string
   readonly level: 0 | 1 | 2
   readonly delayMs: number
   readonly idempotencyKey: string | undefined
-  /** May only go to the partition of its key. */
-  readonly keyed: boolean
   readonly bytes: number
-  /** Given when the task first joins a batch, and kept from then on; '' before. */
+  /** Given when the task first joins a batch; '' before. Another one only if no partition can have it under this one. */
   id = ''
   bundle: Bundle | undefined = undefined
   place = 0
   /** Partitions that have, or may have, a copy that no replica has confirmed. */
   copies: number[] | undefined = undefined
+  /** Partitions that have, may have, or had the task under its present id: none of them gets it a second time. */
+  #visited: number[] | undefined = undefined
+  /** The last id under which it was stored and taken back again, by when a worker may have run it; '' for never. */
+  formerId = ''
   /** Why the last try did not work. */
   fault: Fault | undefined = undefined
 
@@ -41,6 +46,8 @@ export class Item implements NewTask {
     private readonly index: number,
     /** performance.now() at which the receiver is told that it did not work. */
     readonly deadlineMs: number,
+    /** The only partition that it may go to; undefined: any will do. */
+    readonly home: number | undefined = undefined,
     /** How often it was stored again after its master had lost it (see recent.ts). */
     readonly restores = 0,
   ) {
@@ -48,14 +55,70 @@ export class Item implements NewTask {
     this.level = task.level
     this.delayMs = task.delayMs
     this.idempotencyKey = task.idempotencyKey
-    this.keyed = task.key !== undefined
     this.bytes = bytesOf(task)
+  }
+
+  get keyed(): boolean {
+    return this.home !== undefined
+  }
+
+  get large(): boolean {
+    return this.record.length > LARGE_BYTES
   }
 
   join(bundle: Bundle, place: number): void {
     this.bundle = bundle
     this.place = place
     this.id = memberId(bundle.name, place)
+  }
+
+  /** Whether it may be stored in this partition, for the first time. */
+  mayVisit(partition: number): boolean {
+    return this.#visited === undefined || !this.#visited.includes(partition)
+  }
+
+  /** Of so many partitions, whether there is one, beside this one, that it may be stored in. */
+  hasPlaceBeside(partition: number, partitions: number): boolean {
+    if (this.#visited === undefined) return partitions > 1
+    return this.#visited.length + (this.mayVisit(partition) ? 1 : 0) < partitions
+  }
+
+  hasCopyIn(partition: number): boolean {
+    return this.copies?.includes(partition) ?? false
+  }
+
+  hasCopyBeside(partition: number): boolean {
+    return this.copies?.some((index) => index !== partition) ?? false
+  }
+
+  /** The partition has a copy, or may have one. */
+  addCopy(partition: number): void {
+    if (this.mayVisit(partition)) this.#visited = [...(this.#visited ?? []), partition]
+    if (!this.hasCopyIn(partition)) this.copies = [...(this.copies ?? []), partition]
+  }
+
+  /**
+   * It was stored in this partition, and is no longer there. With no copy anywhere it gets another id: the old one may stand in
+   * the partition's ready list, and a second record under it would be handed out twice.
+   */
+  takenBackFrom(partition: number): void {
+    this.formerId = this.id
+    const left = this.copies?.filter((index) => index !== partition) ?? []
+    if (left.length === 0) {
+      this.forgetId()
+    } else {
+      this.addCopy(partition)
+      this.copies = left
+    }
+  }
+
+  /** The next batch names it anew. */
+  forgetId(): void {
+    this.id = ''
+    this.bundle = undefined
+    this.place = 0
+    this.copies = undefined
+    this.#visited = undefined
   }
 
   resolve(id: string): void {

@@ -4,11 +4,14 @@ import { isCertain } from '../connection/replies.js'
 import type { Partition } from '../keys/partitions.js'
 import { type EnqueueResult, enqueueCall } from '../scripts/enqueue.js'
 import { batchOf, type TaskBatch } from '../scripts/task-batch.js'
-import { type VoidResult, voidCall } from '../scripts/void.js'
+import { type Copy, type VoidResult, voidCall } from '../scripts/void.js'
 import { Backlog } from './backlog.js'
+import { newIdentity } from './identity.js'
 import type { Item } from './item.js'
+import { nameTasks } from './naming.js'
 import { REMEMBER_BATCH_MS, type ResolvedQueueOptions } from './queue-options.js'
 import { Recent, type RecentBatch } from './recent.js'
+import { namesFor, type Stamps } from './stamps.js'
 import type { Untold } from './untold.js'
 
 /** Ms before something that must go to this partition is sent again. */
@@ -27,7 +30,15 @@ interface Master {
 
 export interface Batch {
   readonly number: number
+  /** Sent along with the number: only the same batch has both (enqueue.lua). */
+  readonly stamp: string
   readonly items: Item[]
+  /** How often its number or its names turned out to be those of somebody else. */
+  readonly clashes: number
+  /** It may be stored and is large: the number is asked for before the tasks are sent again. */
+  readonly askFirst?: boolean
+  /** It is stored, and this is the master that said so, in which of its lives (see node.ts). */
+  readonly storedAt?: { readonly node: Node; readonly generation: number }
 }
 
 /**
@@ -38,12 +49,14 @@ export class ProducerLane {
   readonly keyed = new Backlog()
   sending = false
   sentAtMs = 0
+  /** The last call was not carried out, or its reply did not come. */
+  refused = false
   /** A batch whose fate is open and that may only go to this partition. */
   #resend: Batch | undefined
   #pausedUntilMs = 0
   #nextNumber = 1
   /** Copies that were confirmed elsewhere and are to be removed here. */
-  #voids: string[] = []
+  #voids: Copy[] = []
   readonly #recent: Recent
   readonly #reserve = (bytes: number) => this.#recent.reserve(bytes)
   /** A break was noticed, and it is not known yet what it cost. */
@@ -53,7 +66,9 @@ export class ProducerLane {
 
   constructor(
     readonly partition: Partition,
-    private readonly producerId: string,
+    /** What the partition knows the producer by; all lanes begin with the same. */
+    private producerId: string,
+    private readonly stamps: Stamps,
     private readonly connection: Connection,
     private readonly options: ResolvedQueueOptions,
     private readonly untold: Untold,
@@ -70,6 +85,13 @@ export class ProducerLane {
 
   get hasResend(): boolean {
     return this.#resend !== undefined
+  }
+
+  /** What is to be sent again is stored here, and may be confirmed by any partition. */
+  get resendIsLoose(): boolean {
+    return (
+      this.#resend?.storedAt !== undefined && this.#resend.items.some(({ keyed, large }) => !keyed && !large)
+    )
   }
 
   get hasVoids(): boolean {
@@ -94,8 +116,22 @@ export class ProducerLane {
     return !this.#recent.isEmpty
   }
 
-  newBatch(items: Item[]): Batch {
-    return { number: this.#nextNumber++, items }
+  newBatch(items: Item[], clashes = 0): Batch {
+    const stamp = this.stamps.next()
+    nameTasks(items, namesFor(this.partition.index, stamp, this.producerId))
+    return { number: this.#nextNumber++, stamp, items, clashes }
+  }
+
+  /**
+   * Somebody else is known by the same identity. What was confirmed in the last moments cannot be asked for any more under the
+   * new one, and is not stored again should this master lose it.
+   */
+  takeNewIdentity(): void {
+    this.producerId = newIdentity()
+    this.#nextNumber = 1
+    this.#confirmed = undefined
+    this.#doubted = false
+    this.#recent.forget(-1)
   }
 
   /** Takes the tasks whose time is over. */
@@ -104,7 +140,7 @@ export class ProducerLane {
     const expired = this.#resend?.items.filter((item) => item.deadlineMs <= nowMs)
     if (this.#resend && expired && expired.length > 0) {
       const items = this.#resend.items.filter((item) => item.deadlineMs > nowMs)
-      this.#resend = items.length > 0 ? { number: this.#resend.number, items } : undefined
+      this.#resend = items.length > 0 ? { ...this.#resend, items } : undefined
     }
     return expired ? [...waiting, ...expired] : waiting
   }
@@ -116,19 +152,34 @@ export class ProducerLane {
   }
 
   sendAgain(batch: Batch): void {
-    this.#resend = batch
+    // Only one batch is under way, and it is not sent while another one waits to be sent again.
+    const { number = batch.number, items = [] } = this.#resend ?? {}
+    if (number !== batch.number)
+      throw new Error(`batch ${batch.number} is to be sent again while batch ${number} waits for the same`)
+    this.#resend = { ...batch, items: [...items, ...batch.items] }
   }
 
-  voidLater(id: string): void {
-    if (this.#voids.length < MOST_VOIDS) this.#voids.push(id)
+  voidLater({ id, bundle, place, level }: Copy): void {
+    if (this.#voids.length < MOST_VOIDS) this.#voids.push({ id, bundle, place, level })
   }
 
   async send(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
     const before = this.#master
+    if (batch.askFirst) {
+      const asked = await this.#call(0, '', batchOf([]), confirm)
+      if (!asked.ok) return asked
+      const { previous, previousStamp } = asked.value
+      if (previous === batch.number && previousStamp === batch.stamp) {
+        this.#compare(previous, before)
+        // Too large to be remembered, and so there is nothing else to do.
+        if (asked.confirmed) this.#confirmed = { number: batch.number, ...before }
+        return asked
+      }
+    }
     this.#recent.begin()
     const tasks = batchOf(batch.items, this.#reserve)
-    const outcome = await this.#call(batch.number, tasks, confirm)
-    if (!outcome.ok) return outcome
+    const outcome = await this.#call(batch.number, batch.stamp, tasks, confirm)
+    if (!outcome.ok || outcome.value.kind === 'clash') return outcome
     this.#compare(outcome.value.previous, before)
     if (outcome.confirmed) {
       this.#remember(batch.number, tasks, batch.items)
@@ -140,34 +191,38 @@ export class ProducerLane {
   /** Asks what the partition remembers of us: number 0 is always a repeat. */
   async check(): Promise<void> {
     const before = this.#master
-    const outcome = await this.#call(0, batchOf([]), undefined)
+    const outcome = await this.#call(0, '', batchOf([]), undefined)
     if (outcome.ok) this.#compare(outcome.value.previous, before)
     else this.pause()
   }
 
   /** Removes copies. @returns how many were still there */
   async sendVoids(): Promise<number> {
-    const ids = this.#voids.splice(0, VOIDS_PER_CALL)
-    const outcome = await this.takeBack(ids)
-    if (outcome.ok) return outcome.value.removed.length
-    this.#voids.unshift(...ids)
+    const copies = this.#voids.splice(0, VOIDS_PER_CALL)
+    // Up to the last number that was given out; not that of a batch which must still be taken.
+    const outcome = await this.#void(copies, (this.#resend?.number ?? this.#nextNumber) - 1)
+    if (outcome.ok) return outcome.value.removed.size
+    this.#voids.unshift(...copies)
     this.pause()
     return 0
   }
 
-  /** Removes tasks that were stored here. */
-  async takeBack(ids: readonly string[]): Promise<Outcome<VoidResult>> {
+  /**
+   * Removes tasks of a batch that was stored here. Its number stays as it is: others of the batch may be sent again under it, and a
+   * master that has not heard of it must not take them for a repeat.
+   */
+  takeBack(batch: Batch): Promise<Outcome<VoidResult>> {
+    return this.#void(batch.items, batch.number - 1)
+  }
+
+  async #void(copies: readonly Copy[], batchNumber: number): Promise<Outcome<VoidResult>> {
     const before = this.#master
-    const call = voidCall(this.partition.keys, {
-      producerId: this.producerId,
-      // Up to the last number that was given out; not that of a batch which must still be taken.
-      batchNumber: (this.#resend?.number ?? this.#nextNumber) - 1,
-      rememberBatchMs: REMEMBER_BATCH_MS,
-      ids,
-    })
+    const { producerId } = this
+    const input = { producerId, batchNumber, rememberBatchMs: REMEMBER_BATCH_MS, copies }
     this.#begin()
+    const call = voidCall(this.partition.keys, input)
     const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'write' })
-    this.sending = false
+    this.#end(outcome)
     if (outcome.ok) this.#compare(outcome.value.previous, before)
     return outcome
   }
@@ -180,6 +235,7 @@ export class ProducerLane {
 
   async #call(
     number: number,
+    stamp: string,
     tasks: TaskBatch,
     confirm: Confirmation | undefined,
   ): Promise<Outcome<EnqueueResult>> {
@@ -188,6 +244,7 @@ export class ProducerLane {
     const call = enqueueCall(this.partition.keys, {
       producerId: this.producerId,
       batchNumber: number,
+      stamp,
       rememberBatchMs: REMEMBER_BATCH_MS,
       rememberKeyMs: this.options.idempotencyTtlMs,
       batch: tasks,
@@ -199,7 +256,7 @@ export class ProducerLane {
       socket: this.partition.index % sockets,
       confirm,
     })
-    this.sending = false
+    this.#end(outcome)
     if (!outcome.ok && isCertain(outcome.fault)) this.untold.putBack(tally)
     return outcome
   }
@@ -225,6 +282,11 @@ export class ProducerLane {
   #begin(): void {
     this.sending = true
     this.sentAtMs = performance.now()
+  }
+
+  #end(outcome: Outcome<unknown>): void {
+    this.sending = false
+    this.refused = !outcome.ok
   }
 
   /** Nothing is sent for a moment. */

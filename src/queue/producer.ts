@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { Confirmation, Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
@@ -8,14 +7,16 @@ import { refusalOf } from '../rights/refusal.js'
 import type { EnqueueResult } from '../scripts/enqueue.js'
 import { tasksOf } from '../scripts/task-batch.js'
 import { Backlog } from './backlog.js'
+import { BufferedBytes, type Shortage } from './buffered-bytes.js'
 import { BATCH_BYTES, BATCH_TASKS, Dealer } from './dealer.js'
 import { Faults } from './faults.js'
 import { Gate } from './gate.js'
+import { newIdentity } from './identity.js'
 import { bytesOf, type EncodedTask, Item, OneReceiver, type Receiver } from './item.js'
-import { nameTasks } from './naming.js'
 import { type Batch, ProducerLane } from './producer-lane.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
 import type { RecentBatch } from './recent.js'
+import { Stamps } from './stamps.js'
 import { Untold } from './untold.js'
 
 /** Bytes that enqueueMany keeps waiting at most: some ten ms of work, so that others are not held up and little grows old. */
@@ -26,6 +27,13 @@ const TASKS_PER_BREATH = 1_000
 const LOOK_MS = 50
 /** Most copies of a task whose fate is open, before it stays where it is. */
 const MOST_COPIES = 3
+/**
+ * Of a large task. Each costs its master and its replica what a thousand small ones do, so one that is late is hardly served better by
+ * another: once a master is known to have it, it stays there until a replica has it too.
+ */
+const MOST_LARGE_COPIES = 2
+/** How often a batch may meet numbers or names of somebody else: with a new identity it should not happen twice. */
+const MOST_CLASHES = 5
 /** Ms for which it is tried to store again what a master has lost: longer than a failover. */
 const RESTORE_MS = 60_000
 /** Bytes of confirmed batches that all partitions together remember (see recent.ts). */
@@ -44,24 +52,25 @@ export interface ProducerCounters {
   restored: number
 }
 
+/** Whether a partition has a task of a batch. */
+type Here = 'is' | 'may be' | 'is not'
+
 /** The way of a task into the cluster; the protocol is told in docs/protocol.md. */
 export class Producer {
   readonly gate: Gate
   readonly counters: ProducerCounters = { reroutes: 0, unconfirmed: 0, accepted: 0, voided: 0, restored: 0 }
   readonly #untold = new Untold(this.counters)
-  readonly #aheadBytes: number
-  readonly #id = randomBytes(7).readUIntBE(1, 6).toString(36)
+  readonly #buffered: BufferedBytes
   readonly #lanes: ProducerLane[]
   readonly #dealer: Dealer
   /** Lanes that may have something that goes to their partition alone. */
   readonly #needy = new Set<ProducerLane>()
   readonly #loose = new Backlog()
-  #sequence = 0
   #breathAt = TASKS_PER_BREATH
-  #bufferedBytes = 0
   #flushing = false
   #timer: NodeJS.Timeout | undefined
   #roomWaiters: (() => void)[] = []
+  #callingWaiters = false
   #idleWaiters: (() => void)[] = []
   readonly #faults: Faults
   /** No more is taken from callers. */
@@ -70,6 +79,7 @@ export class Producer {
   #stopped = false
   readonly #onTopology = () => {
     this.gate.review()
+    this.#buffered.regroup(this.#owners())
     this.#dealer.rebalance()
     // What was confirmed before the change may be in doubt.
     for (const lane of this.#lanes) this.#needy.add(lane)
@@ -77,25 +87,28 @@ export class Producer {
   }
 
   constructor(
-    private readonly queue: string,
+    readonly queue: string,
     private readonly connection: Connection,
-    partitions: readonly Partition[],
+    private readonly partitions: readonly Partition[],
     private readonly options: ResolvedQueueOptions,
     private readonly confirmation: Confirmation | undefined,
     onGateChange: () => void,
     private readonly onError: (error: Error) => void,
   ) {
-    this.#aheadBytes = Math.min(AHEAD_BYTES, options.maxBufferedBytes / 2)
+    this.#buffered = new BufferedBytes(options.maxBufferedBytes, this.#owners())
     this.gate = new Gate(connection, confirmation, partitions, () => {
       onGateChange()
       this.#onTopology()
     })
     this.#faults = new Faults(connection, this.gate, partitions)
+    const identity = newIdentity()
+    const stamps = new Stamps()
     this.#lanes = partitions.map(
       (partition) =>
         new ProducerLane(
           partition,
-          this.#id,
+          identity,
+          stamps,
           connection,
           options,
           this.#untold,
@@ -113,50 +126,90 @@ export class Producer {
   }
 
   /** As `enqueue`, for a receiver that waits for many. Never throws. */
-  add(task: EncodedTask, receiver: Receiver, index: number): void {
+  add(task: EncodedTask, receiver: Receiver, index: number, home = this.homeOf(task)): void {
     if (this.#closed) {
       receiver.failed(index, new NotConnectedError(this.queue))
       return
     }
-    if (this.#bufferedBytes + bytesOf(task) > this.options.maxBufferedBytes && this.#bufferedBytes > 0) {
-      const problem = `${this.#bufferedBytes} bytes wait in this process; await earlier enqueues, or raise maxBufferedBytes`
-      receiver.failed(index, new QueueFullError(this.queue, problem))
+    const shortage = this.#buffered.shortage(home, bytesOf(task))
+    if (shortage) {
+      receiver.failed(index, new QueueFullError(this.queue, this.#problemOf(shortage, home)))
       return
     }
-    const item = new Item(task, receiver, index, performance.now() + this.options.enqueueTimeoutMs)
-    this.#bufferedBytes += item.bytes
+    const item = new Item(task, receiver, index, performance.now() + this.options.enqueueTimeoutMs, home)
+    this.#buffered.add(home, item.bytes)
     this.#breathAt--
-    if (task.key === undefined) {
+    if (home === undefined) {
       this.#loose.push(item)
     } else {
-      const lane = this.#lanes[partitionOfKey(task.key, this.#lanes.length)]
+      const lane = this.#lanes[home]
       lane?.keyed.push(item)
       if (lane) this.#needy.add(lane)
     }
     this.#flushSoon()
   }
 
-  /** Whether a caller with many tasks should wait for `room` before it adds the next. */
-  get crowded(): boolean {
-    return this.#breathAt <= 0 || this.#bufferedBytes > this.#aheadBytes
+  /** The only partition that a task may go to; undefined: any will do. */
+  homeOf({ key }: EncodedTask): number | undefined {
+    return key === undefined ? undefined : partitionOfKey(key, this.#lanes.length)
+  }
+
+  /** Nothing is taken any more. */
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** Whether a caller with many tasks should wait for `room` before it adds this one. */
+  crowded(task: EncodedTask, home: number | undefined): boolean {
+    return this.#breathAt <= 0 || this.#isCrowded(task, home)
   }
 
   /**
-   * Resolves when there is room for more of many. Now and then it lets sockets and timers have their turn, so that the first
-   * tasks are under way while the last ones are made.
+   * Resolves when there is room for this task, one of many: what waits for a shard that is down does not hold up what others take.
+   * Now and then it lets sockets and timers have their turn, so that the first tasks are under way while the last ones are made.
    */
-  async room(): Promise<void> {
+  async room(task: EncodedTask, home: number | undefined): Promise<void> {
     this.#breathAt = TASKS_PER_BREATH
     await new Promise((resolve) => setImmediate(resolve))
-    while (this.#bufferedBytes > this.#aheadBytes) {
-      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve))
-    }
+    while (this.#isCrowded(task, home)) await new Promise<void>((go) => this.#roomWaiters.push(go))
+  }
+
+  #isCrowded(task: EncodedTask, home: number | undefined): boolean {
+    return !this.#closed && this.#buffered.isCrowded(home, bytesOf(task), AHEAD_BYTES)
+  }
+
+  /** In the next breath, once for all that makes room now. Each looks again by itself, since those before it may have filled it. */
+  #callWaitersSoon(): void {
+    if (this.#callingWaiters || this.#roomWaiters.length === 0) return
+    this.#callingWaiters = true
+    setImmediate(() => {
+      this.#callingWaiters = false
+      for (const go of this.#roomWaiters.splice(0)) go()
+    })
+  }
+
+  #problemOf(shortage: Shortage, home: number | undefined): string {
+    const wayOut = 'await earlier enqueues, or raise maxBufferedBytes'
+    if (shortage.of === 'all') return `${shortage.bytes} bytes wait in this process; ${wayOut}`
+    if (shortage.of === 'keyed')
+      return `${shortage.bytes} bytes of tasks with a key wait in this process, and the rest is kept for tasks without; ${wayOut}`
+    const why = this.#faults.of(home === undefined ? undefined : this.partitions[home])?.error.message
+    const master = shortage.of === 'shard' ? shortage.master?.name : undefined
+    return (
+      `${shortage.bytes} bytes of tasks with a key wait in this process for the shard of ${master ?? 'no master'}` +
+      `${why === undefined ? '' : ` (${why})`}, and the rest is kept for other shards; ${wayOut}`
+    )
+  }
+
+  #owners(): (Node | undefined)[] {
+    return this.partitions.map(({ slot }) => this.connection.topology.ownerOf(slot))
   }
 
   /** Refuses more, and sends what waits: at most for as long as any of it may take. */
   async close(): Promise<void> {
     this.#closed = true
-    if (this.#bufferedBytes > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
+    this.#callWaitersSoon()
+    if (this.#buffered.total > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
     await Promise.all(
       [...this.#dealer.idle].filter((lane) => lane.hasVoids).map((lane) => this.#sendVoids(lane)),
     )
@@ -207,7 +260,7 @@ export class Producer {
       else if (lane.keyed.size > 0) {
         void this.#send(lane, lane.newBatch(lane.keyed.take(BATCH_TASKS, BATCH_BYTES)))
       }
-    }
+    } else if (lane.hasResend) this.#partFrom(lane)
   }
 
   /** Whether the lane's shard may be sent a task at the moment. */
@@ -224,7 +277,11 @@ export class Producer {
   }
 
   #deal(mayTake: (lane: ProducerLane) => boolean): void {
-    this.#dealer.deal(this.#loose, mayTake, (lane, items) => void this.#send(lane, lane.newBatch(items)))
+    this.#dealer.deal(
+      this.#loose,
+      mayTake,
+      (lane, items, node) => void this.#send(lane, lane.newBatch(items), node),
+    )
   }
 
   /** One call at a time in each lane. */
@@ -237,19 +294,21 @@ export class Producer {
     this.#flushSoon()
   }
 
-  #send(lane: ProducerLane, batch: Batch): Promise<void> {
-    return this.#occupy(lane, () => this.#sendBatch(lane, batch))
+  /** `dealtTo`: the master for whose share of the load its tasks count. */
+  #send(lane: ProducerLane, batch: Batch, dealtTo?: Node): Promise<void> {
+    return this.#occupy(lane, () => this.#sendBatch(lane, batch, dealtTo))
   }
 
-  async #sendBatch(lane: ProducerLane, batch: Batch): Promise<void> {
-    const prefix = `${lane.partition.index.toString(36)}.${this.#id}`
-    nameTasks(batch.items, () => prefix + (this.#sequence++).toString(36))
+  async #sendBatch(lane: ProducerLane, batch: Batch, dealtTo: Node | undefined): Promise<void> {
     const confirmation = this.#confirmationAt(lane)
     const send = () => lane.send(batch, confirmation)
     const outcome = await (confirmation ? this.#dealer.confirming(lane, send) : send())
     if (outcome.ok) this.#faults.note(lane.partition, undefined)
+    if (dealtTo && (!outcome.ok || outcome.value.kind === 'clash'))
+      this.#dealer.giveBack(dealtTo, batch.items.length)
     if (!outcome.ok) this.#refused(lane, batch, outcome.fault, outcome.node)
-    else if (outcome.confirmed) this.#confirmed(lane, batch, outcome.value)
+    else if (outcome.value.kind === 'clash') this.#clashed(lane, batch, outcome.value, outcome.confirmed)
+    else if (outcome.confirmed) this.#confirmed(lane, batch.items, outcome.value)
     else await this.#unconfirmed(lane, batch, outcome.value, outcome.node)
   }
 
@@ -260,21 +319,54 @@ export class Producer {
     return waived ? undefined : this.confirmation
   }
 
-  #confirmed(lane: ProducerLane, batch: Batch, result: EnqueueResult): void {
+  #confirmed(lane: ProducerLane, items: readonly Item[], result: EnqueueResult): void {
     if (this.confirmation && this.gate.stateOfPartition(lane.partition) === 'short')
-      this.counters.accepted += batch.items.length
-    for (const item of batch.items) {
+      this.counters.accepted += items.length
+    for (const item of items) {
       if (item.copies) this.#voidCopies(item, lane.partition.index)
       this.#leave(item)
       item.resolve((result.replaced.size > 0 && result.replaced.get(item.id)) || item.id)
     }
   }
 
+  /**
+   * Nothing was stored. The number is that of another producer, or names stand there already: then tasks that may have been stored
+   * here before are those, and any other gets another name.
+   */
+  #clashed(lane: ProducerLane, batch: Batch, result: EnqueueResult, confirmed: boolean): void {
+    if (batch.clashes >= MOST_CLASHES) {
+      const why = `its tasks met numbers or names of another producer ${batch.clashes + 1} times in a row`
+      for (const item of batch.items) this.#fail(item, new QueueUnavailableError(this.queue, why), why)
+      return
+    }
+    const there = new Set(result.there)
+    const stored: Item[] = []
+    const again: Item[] = []
+    let strange = there.size === 0
+    for (const item of batch.items) {
+      const isThere = there.has(item.id) || (item.bundle !== undefined && there.has(item.bundle.name))
+      if (isThere && (item.restores > 0 || item.hasCopyIn(lane.partition.index))) {
+        // Only what WAIT has covered counts.
+        ;(confirmed ? stored : again).push(item)
+        continue
+      }
+      if (isThere) item.forgetId()
+      strange ||= isThere
+      again.push(item)
+    }
+    this.#confirmed(lane, stored, result)
+    if (strange) lane.takeNewIdentity()
+    if (again.length === 0) return
+    const clashes = batch.clashes + 1
+    lane.sendAgain(strange ? lane.newBatch(again, clashes) : { ...batch, items: again, clashes })
+    if (!confirmed) lane.pause()
+  }
+
   #voidCopies(item: Item, exceptIndex: number): void {
     for (const index of item.copies ?? []) {
       const lane = this.#lanes[index]
       if (!lane || index === exceptIndex) continue
-      lane.voidLater(item.id)
+      lane.voidLater(item)
       this.#needy.add(lane)
     }
   }
@@ -285,38 +377,65 @@ export class Producer {
     const error = new Error(`no replica of ${node.name} confirmed within ${this.options.confirmTimeoutMs} ms`)
     this.#faults.note(lane.partition, { kind: 'noreplicas', error })
     this.gate.reportShort(node, lane.partition)
-    const elsewhere = this.#lanes.some((other) => this.gate.isOpen(other.partition))
-    const moving = batch.items.filter((item) => elsewhere && this.#mayMove(item, true))
-    const staying = batch.items.filter((item) => !moving.includes(item))
-    if (moving.length > 0) await this.#move(lane, { number: batch.number, items: moving }, node)
-    if (this.options.onShortfall === 'accept')
-      this.#confirmed(lane, { number: batch.number, items: staying }, result)
-    else this.#redirect(lane, { number: batch.number, items: staying }, true)
+    const { generation } = node
+    const [moving, staying] = this.#partingFrom(lane, batch.items)
+    if (moving.length > 0) await this.#move(lane, { ...batch, items: moving, storedAt: { node, generation } })
+    if (this.options.onShortfall === 'accept') this.#confirmed(lane, staying, result)
+    else this.#redirect(lane, { ...batch, items: staying, storedAt: { node, generation } }, 'is')
+  }
+
+  /** Of tasks that are stored here, those that can be confirmed elsewhere now, and those that cannot. */
+  #partingFrom(lane: ProducerLane, items: readonly Item[]): [moving: Item[], staying: Item[]] {
+    const open = this.#lanes.filter((other) => this.gate.isOpen(other.partition))
+    const { index } = lane.partition
+    const moving: Item[] = []
+    const staying: Item[] = []
+    for (const item of items) {
+      // With a copy elsewhere it keeps its id, and so must not come to a partition again.
+      const elsewhere = item.hasCopyBeside(index)
+        ? open.some((other) => other !== lane && item.mayVisit(other.partition.index))
+        : open.length > 0
+      ;(elsewhere && this.#mayMove(item, lane, 'is') ? moving : staying).push(item)
+    }
+    return [moving, staying]
+  }
+
+  /** What waits to be confirmed by a shard that is short need not wait for it any longer once another one is open. */
+  #partFrom(lane: ProducerLane): void {
+    if (this.options.onUncertain !== 'move' || this.gate.stateOfPartition(lane.partition) !== 'short') return
+    if (!lane.resendIsLoose || !this.#lanes.some((other) => this.gate.isOpen(other.partition))) return
+    const batch = lane.takeResend()
+    if (!batch) return
+    const [moving, staying] = this.#partingFrom(lane, batch.items)
+    if (staying.length > 0) lane.sendAgain({ ...batch, items: staying })
+    if (moving.length > 0) void this.#occupy(lane, () => this.#move(lane, { ...batch, items: moving }))
   }
 
   /**
    * The master answers, so the tasks are taken back before they go elsewhere. One that is no longer there has been run to
    * its end meanwhile, and nothing can lose it any more.
    */
-  async #move(lane: ProducerLane, batch: Batch, node: Node): Promise<void> {
-    const { generation } = node
-    const outcome = await lane.takeBack(batch.items.map((item) => item.id))
+  async #move(lane: ProducerLane, batch: Batch): Promise<void> {
+    const { node, generation } = batch.storedAt ?? {}
+    const { index } = lane.partition
+    const outcome = await lane.takeBack(batch)
     // Of another master, or one that was restarted meanwhile, "not there" says nothing.
-    if (!outcome.ok || outcome.node !== node || node.generation !== generation) {
-      this.#redirect(lane, batch, true)
-      return
-    }
-    const removed = new Set(outcome.value.removed)
-    this.counters.voided += removed.size
+    const known = outcome.ok && outcome.node === node && node.generation === generation
     for (const item of batch.items) {
-      if (removed.has(item.id)) {
-        this.counters.reroutes++
-        this.#loose.putBack(item)
+      if (!known) {
+        // The call may still be carried out. So they must not stay here, even if there is nowhere else to go before their time is over.
+        item.addCopy(index)
+      } else if (outcome.value.removed.has(item)) {
+        this.counters.voided++
+        item.takenBackFrom(index)
       } else {
-        this.#voidCopies(item, lane.partition.index)
+        this.#voidCopies(item, index)
         this.#leave(item)
         item.resolve(item.id)
+        continue
       }
+      this.counters.reroutes++
+      this.#loose.putBack(item)
     }
   }
 
@@ -342,10 +461,10 @@ export class Producer {
       }
       tasks.forEach((task, at) => {
         // It may only be where it was.
-        const item = new Item({ ...task, key: task.id }, receiver, at, deadlineMs, restores + 1)
+        const item = new Item({ ...task, key: task.id }, receiver, at, deadlineMs, index, restores + 1)
         if (task.bundle) item.join(task.bundle, task.place)
         else item.id = task.id
-        this.#bufferedBytes += item.bytes
+        this.#buffered.add(index, item.bytes)
         lane.keyed.putBack(item)
       })
     }
@@ -360,7 +479,11 @@ export class Producer {
         fault.kind === 'denied'
           ? refusalOf(node?.name ?? this.queue, fault.error)
           : new QueueUnavailableError(this.queue, fault.error.message, { cause: fault.error })
-      for (const item of batch.items) this.#fail(item, error, fault.error.message)
+      for (const item of batch.items) {
+        // A script that ended in an error that nobody knows may have stored it before.
+        if (fault.kind === 'rejected') item.addCopy(lane.partition.index)
+        this.#fail(item, error, fault.error.message)
+      }
       return
     }
     // A shard that refuses is not asked again in the same breath, however fast it is at that.
@@ -368,18 +491,20 @@ export class Producer {
     if (node && (fault.kind === 'oom' || fault.kind === 'noreplicas' || fault.kind === 'misconf'))
       this.gate.reportFull(node)
     for (const item of batch.items) item.fault = fault
-    this.#redirect(lane, batch, !isCertain(fault))
+    this.#redirect(lane, batch, isCertain(fault) ? 'is not' : 'may be')
   }
 
-  /** Sends the tasks of a failed batch elsewhere, except those that may only be here: they are sent here again. */
-  #redirect(lane: ProducerLane, batch: Batch, mayBeHere: boolean): void {
+  /**
+   * Sends the tasks of a failed batch elsewhere, except those that may only be here: they are sent here again. `here`: whether the
+   * batch `is` stored. If it is, its tasks stay until they are confirmed or taken back.
+   */
+  #redirect(lane: ProducerLane, batch: Batch, here: Here): void {
+    const { index } = lane.partition
     const staying: Item[] = []
     for (const item of batch.items) {
-      if (mayBeHere && !item.copies?.includes(lane.partition.index)) {
-        item.copies = [...(item.copies ?? []), lane.partition.index]
-      }
+      if (here !== 'is not') item.addCopy(index)
       // A refusal says nothing of an earlier try without a reply.
-      if (this.#mayMove(item, item.copies?.includes(lane.partition.index) ?? false)) {
+      if (here !== 'is' && this.#mayMove(item, lane, item.hasCopyIn(index) ? 'may be' : 'is not')) {
         this.counters.reroutes++
         this.#loose.putBack(item)
       } else if (item.deadlineMs <= performance.now()) {
@@ -389,19 +514,25 @@ export class Producer {
       }
     }
     if (staying.length === 0) return
-    lane.sendAgain({ number: batch.number, items: staying })
+    const askFirst = staying.some((item) => item.large && item.hasCopyIn(index))
+    lane.sendAgain({ ...batch, items: staying, askFirst })
     lane.pause()
     this.#needy.add(lane)
   }
 
-  #mayMove(item: Item, mayBeHere: boolean): boolean {
+  /** Whether the task may go to another partition. */
+  #mayMove(item: Item, lane: ProducerLane, here: Here): boolean {
     if (item.keyed) return false
-    if (!mayBeHere) return true
+    if (here === 'is not') return true
+    if (item.large && here === 'is') return false
+    const { index } = lane.partition
     const copies = item.copies?.length ?? 0
     return (
       this.options.onUncertain === 'move' &&
       this.connection.topology.masters().length > 1 &&
-      copies < Math.min(MOST_COPIES, this.#lanes.length)
+      copies <
+        (item.large ? MOST_LARGE_COPIES : MOST_COPIES) + (here === 'is' && item.hasCopyIn(index) ? 1 : 0) &&
+      (here === 'is' || item.hasPlaceBeside(index, this.#lanes.length))
     )
   }
 
@@ -421,24 +552,27 @@ export class Producer {
     this.#fail(item, new Refusal(this.queue, problem, { cause: fault?.error }), why)
   }
 
-  /** `error` is what the caller is told if nothing is stored. */
+  /** `error` is what the caller is told if nothing was ever stored. */
   #fail(item: Item, error: Error, why: string): void {
     this.#leave(item)
     const [first] = item.copies ?? []
-    if (first === undefined) {
+    const { cause } = error
+    if (first !== undefined) {
+      // Of several unconfirmed copies one is enough.
+      this.#voidCopies(item, first)
+      item.reject(new NotReplicatedError(this.queue, item.id, why, { cause }))
+    } else if (item.formerId !== '') {
+      const problem = `it was stored and taken back, and a worker may have run it meanwhile; then ${why}`
+      item.reject(new NotReplicatedError(this.queue, item.formerId, problem, { cause }))
+    } else {
       item.reject(error)
-      return
     }
-    // Of several unconfirmed copies one is enough.
-    this.#voidCopies(item, first)
-    item.reject(new NotReplicatedError(this.queue, item.id, why, { cause: error.cause }))
   }
 
   #leave(item: Item): void {
-    this.#bufferedBytes -= item.bytes
-    if (this.#bufferedBytes <= this.#aheadBytes && this.#roomWaiters.length > 0)
-      for (const resolve of this.#roomWaiters.splice(0)) resolve()
-    if (this.#bufferedBytes === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve()
+    this.#buffered.remove(item.home, item.bytes)
+    this.#callWaitersSoon()
+    if (this.#buffered.total === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve()
   }
 
   /** While something waits for a shard or a resend, looks again by itself; replies alone may never come. */

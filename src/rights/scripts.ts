@@ -8,7 +8,7 @@ export const SCRIPTS = {
   'dead-list': 'hget zrevrangebyscore',
   'dead-remove': 'hdel hincrby zrem',
   'dead-retry': 'hdel hget rpush spublish zrem',
-  enqueue: 'get hincrby hset pexpire rpush set spublish time zadd zrange',
+  enqueue: 'get hincrby hmget hset pexpire rpush set spublish time zadd zrange',
   exchange:
     'del exists hdel hexists hget hincrby hmget hset hstrlen lpop lpush lrange ltrim sadd set sismember smismember srem time ' +
     'zadd zrange zrem zscore',
@@ -24,7 +24,7 @@ export const SCRIPTS = {
   survey: 'exists hget hgetall hmget llen lrange pubsub|shardnumsub scard time zcard zrange',
   tend: 'exists hdel hmget rpush spublish time zrange zrangebyscore zrem',
   touch: 'set',
-  void: 'get hdel hexists hget hset set zrem',
+  void: 'exists get hdel hexists hget hincrby hset llen lpos lrem set zrem',
 } as const
 
 export type ScriptName = keyof typeof SCRIPTS

@@ -16,18 +16,27 @@ export interface NewTask extends Named {
 }
 
 export interface EnqueueResult {
-  /** `repeat`: this batch was stored before, and nothing was changed. Either way it is there now. */
-  readonly kind: 'stored' | 'repeat'
-  /** The number that the partition remembered of this producer before; 0 for none. */
+  /**
+   * - `stored`: the batch is new, and is there now
+   * - `repeat`: it was stored before, and nothing was changed
+   * - `clash`: nothing was stored. Somebody else has used the number, or, where `there` has names, names of these tasks
+   */
+  readonly kind: 'stored' | 'repeat' | 'clash'
+  /** The number that the partition remembered of this producer before, and the stamp of that batch; 0 and '' for none. */
   readonly previous: number
+  readonly previousStamp: string
   /** Tasks that were not stored because their idempotency key is known: id asked -> id of the first one. */
   readonly replaced: ReadonlyMap<string, string>
+  /** Of a clash: ids and names of bundles that have a record there already. */
+  readonly there: readonly string[]
 }
 
 export interface EnqueueInput {
   readonly producerId: string
-  /** Above that of every batch stored before by this producer in this partition. */
+  /** Above that of every batch stored before by this producer in this partition; 0 to ask only. */
   readonly batchNumber: number
+  /** Tells this batch from one with the same number of a producer that believes to be this one. */
+  readonly stamp: string
   readonly rememberBatchMs: number
   readonly rememberKeyMs: number
   readonly batch: TaskBatch
@@ -56,15 +65,17 @@ export function enqueueCall(keys: PartitionKeys, input: EnqueueInput): ScriptCal
       input.rememberBatchMs,
       input.rememberKeyMs,
       ...[...ready, scheduled, onceIds].flatMap(({ text, count }) => [text, count]),
+      input.stamp,
       ...(tally ? [tally.rerouted, tally.unconfirmed] : []),
     ],
     parse(reply) {
-      const [kind, previous, ...pairs] = reply as [unknown, unknown, ...string[]]
-      if ((kind !== 'stored' && kind !== 'repeat') || typeof previous !== 'number')
+      const [kind, previous, previousStamp = '', ...rest] = reply as [unknown, unknown, string?, ...string[]]
+      if ((kind !== 'stored' && kind !== 'repeat' && kind !== 'clash') || typeof previous !== 'number')
         throw unexpectedReply(script.name, reply)
       const replaced = new Map<string, string>()
-      for (let i = 0; i + 1 < pairs.length; i += 2) replaced.set(pairs[i] as string, pairs[i + 1] as string)
-      return { kind, previous, replaced }
+      if (kind === 'clash') return { kind, previous, previousStamp, replaced, there: rest }
+      for (let i = 0; i + 1 < rest.length; i += 2) replaced.set(rest[i] as string, rest[i + 1] as string)
+      return { kind, previous, previousStamp, replaced, there: [] }
     },
   }
 }

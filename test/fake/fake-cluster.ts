@@ -49,8 +49,8 @@ export class FakeNode {
   /** Nothing is answered at all, whatever comes. */
   frozen = false
   readonly #sockets = new Set<Socket>()
-  /** The last batch number of each producer, as enqueue.lua remembers it. */
-  readonly #numbers = new Map<string, number>()
+  /** The last batch of each producer, as enqueue.lua remembers it. */
+  readonly #last = new Map<string, { readonly number: number; readonly stamp: string }>()
 
   private constructor(
     readonly id: string,
@@ -124,12 +124,15 @@ export class FakeNode {
   /** What a script answers that is carried out; for a test that loses the reply. */
   carryOut({ script, keys, args }: Received): Reply {
     if (script !== 'enqueue' && script !== 'void') return defaultOf(script, args)
-    const producer = keys[script === 'enqueue' ? 5 : 6] ?? ''
+    const producer = keys[script === 'enqueue' ? 5 : 11] ?? ''
     const number = Number(args[script === 'enqueue' ? 1 : 0])
-    const last = this.#numbers.get(producer) ?? 0
-    this.#numbers.set(producer, Math.max(last, number))
-    if (script === 'void') return [last, ...args.slice(2)]
-    return [last >= number ? 'repeat' : 'stored', last]
+    const last = this.#last.get(producer) ?? { number: 0, stamp: '' }
+    const stamp = script === 'enqueue' ? (args[14] ?? '') : ''
+    const known = last.number >= number
+    if (!known) this.#last.set(producer, { number, stamp })
+    if (script === 'void') return [last.number, ...args.slice(3)]
+    const repeat = number === 0 || (last.number === number && last.stamp === stamp)
+    return [repeat ? 'repeat' : known ? 'clash' : 'stored', last.number, last.stamp]
   }
 
   #default(received: Received): Reply {

@@ -93,7 +93,7 @@ function idsOf(name: string): string[] {
 
 /** Ids whose copies a node was told to remove (layout: void.lua). */
 export function voidedAt(node: FakeNode): string[] {
-  return node.calls('void').flatMap(({ args }) => args.slice(2))
+  return node.calls('void').flatMap(({ args }) => args.slice(3).flatMap(idsOf))
 }
 
 /** All ids that a node has been sent at least once. */

@@ -104,15 +104,15 @@ describe('what will not pass by itself', () => {
     )
   })
 
-  it('an error that nobody knows is told at once, with its words', async () => {
+  it('an error that nobody knows is told at once, with its words, and not that nothing is stored', async () => {
     const cluster = await fakeCluster()
     const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
     for (const node of [cluster.a, cluster.b]) refuse(node, 'ERR something else')
     const startedMs = performance.now()
-    await expect(queue.enqueue('note', 1)).rejects.toThrow('ERR something else')
+    await expect(queue.enqueue('note', 1)).rejects.toThrow(/may be stored.*ERR something else/)
     const keyed = queue.enqueue('note', 1, { partitionKey: keyFor(0) })
     await expect(keyed).rejects.toThrow('ERR something else')
-    await expect(keyed).rejects.toBeInstanceOf(QueueUnavailableError)
+    await expect(keyed).rejects.toBeInstanceOf(NotReplicatedError)
     // After enqueueTimeoutMs the caller would get the same words.
     expect(performance.now() - startedMs).toBeLessThan(5_000)
   })
@@ -155,9 +155,9 @@ describe('stored, and no replica confirms it', () => {
     expect(copies.length).toBeGreaterThan(0)
     expect([...idsAt(cluster.b)].sort()).toEqual([...ids].sort())
     await eventually(() => expect(voidedAt(cluster.a).sort()).toEqual(copies.sort()))
-    // What may still lie in its socket must not bring them back.
+    // A new master that does not know the batch has to take what is left of it, and not for a repeat.
     const last = Math.max(...batchesAt(cluster.a).map(({ number }) => number))
-    expect(Number(cluster.a.calls('void').at(-1)?.args[0])).toBe(last)
+    expect(Number(cluster.a.calls('void').at(-1)?.args[0])).toBe(last - 1)
   })
 
   it('a task with a key waits for the replica, as the same batch', async () => {

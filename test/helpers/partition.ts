@@ -51,6 +51,8 @@ export class OwnPartition {
   /** Tasks that were voided, as their callers were told. */
   voided = 0
   #batchNumber = 0
+  /** Of each task, the list that it was stored in. */
+  readonly #levels = new Map<string, 0 | 1 | 2>()
 
   constructor(
     private readonly redis: Redis,
@@ -82,9 +84,9 @@ export class OwnPartition {
         ...options,
       }),
     )
-    return this.run(
-      enqueueCall(this.keys, { ...this.#asProducer(), rememberKeyMs: 60_000, batch: batchOf(tasks) }),
-    )
+    for (const { id } of tasks) this.#levels.set(id, level)
+    const input = { ...this.#asProducer(), stamp: `s${this.#batchNumber}`, rememberKeyMs: 60_000 }
+    return this.run(enqueueCall(this.keys, { ...input, batch: batchOf(tasks) }))
   }
 
   #asProducer() {
@@ -131,10 +133,13 @@ export class OwnPartition {
     return this.run(extendCall(this.keys, { id, leaseId, newLeaseId, leaseMs: 60_000 }))
   }
 
+  /** @returns those that were removed, each once */
   async void(ids: readonly string[]): Promise<readonly string[]> {
-    const { removed } = await this.run(voidCall(this.keys, { ...this.#asProducer(), ids }))
-    this.voided += removed.length
-    return removed
+    const copies = ids.map((id) => ({ id, bundle: undefined, place: 0, level: this.#levels.get(id) ?? 1 }))
+    const { removed } = await this.run(voidCall(this.keys, { ...this.#asProducer(), copies }))
+    const gone = [...new Set([...removed].map(({ id }) => id))]
+    this.voided += gone.length
+    return gone
   }
 
   async contents(): Promise<Contents> {

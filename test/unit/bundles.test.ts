@@ -18,6 +18,7 @@ const item = (changes: Partial<ConstructorParameters<typeof Item>[0]> = {}) =>
     RECEIVER,
     0,
     0,
+    changes.key === undefined ? undefined : 0,
   )
 
 function named(items: readonly Item[]): string[] {

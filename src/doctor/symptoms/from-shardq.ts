@@ -17,7 +17,7 @@ export const FROM_SHARDQ = {
     ],
   },
   'not-replicated': {
-    pattern: /NotReplicatedError|is stored but unconfirmed/,
+    pattern: /NotReplicatedError|is stored but unconfirmed|is unconfirmed, and may be stored/,
     means: () => 'a master has the task, and no replica has confirmed it in time',
     why: 'The shard has no replica that is linked, or it lags. Enqueue it again with the same idempotencyKey, or accept the master’s word with onShortfall.',
     mend: ['shardq cluster check'],

@@ -19,11 +19,15 @@ export function weaken(protection: Protection | undefined): void {
     const input = {
       producerId: 'p',
       batchNumber: 1,
+      stamp: 's',
       rememberBatchMs: 1,
       rememberKeyMs: 1,
       batch: batchOf([]),
     }
-    replace(enqueueCall(keys, input).script, 'if last >= seq then', 'if false then')
+    const { script } = enqueueCall(keys, input)
+    replace(script, 'if seq <= last or seq == 0 then', 'if seq == 0 then')
+    // Else the names of a batch that is still there would tell as much as its number.
+    replace(script, 'if #there > 0 then', 'if false then')
   }
   if (protection === 'fencing') {
     const fetch = { leaseId: 'l', leaseMs: 1, count: 0, least: 0, levels: [] }

@@ -170,7 +170,7 @@ export function bundleBehaviour(connection: () => ConnectionOptions): void {
         producerId: 'p',
         batchNumber: 1,
         rememberBatchMs: 1_000,
-        ids: [ids[2] ?? '', ids[7] ?? ''],
+        copies: [ids[2], ids[7]].map((id = '') => ({ id, bundle: undefined, place: 0, level: 1 })),
       })
       await onOwner((node) => node.eval(script.source, keys.length, ...keys, ...args))
       const left = ids.filter((_, i) => i !== 2 && i !== 7)

@@ -1,0 +1,84 @@
+import { expect, it } from 'vitest'
+import { eventually } from '../helpers/behaviour/harness.js'
+import { batchesAt, fakeCluster, idsAt, type Notes, queueOn, voidedAt } from './harness.js'
+
+/** Eight tasks without a key in one breath: a batch for each master. */
+const enqueueEight = (queue: Notes) => Array.from({ length: 8 }, (_, i) => queue.enqueue('note', i))
+
+it('a task that was taken back goes elsewhere under another id, and is acknowledged with that one', async () => {
+  const cluster = await fakeCluster()
+  const queue = await queueOn(cluster)
+  cluster.a.script = ({ words }) => (words[0] === 'WAIT' ? 0 : undefined)
+  const ids = await Promise.all(enqueueEight(queue))
+  const copies = [...idsAt(cluster.a)]
+  expect(copies.length).toBeGreaterThan(0)
+  expect(ids.filter((id) => copies.includes(id))).toEqual([])
+  expect([...idsAt(cluster.b)].sort()).toEqual([...ids].sort())
+})
+
+it('a batch that is taken back is not made known to a master that has not heard of it', async () => {
+  const cluster = await fakeCluster()
+  const queue = await queueOn(cluster)
+  cluster.a.script = ({ words }) => (words[0] === 'WAIT' ? 0 : undefined)
+  await Promise.all(enqueueEight(queue))
+  const numbers = batchesAt(cluster.a).map(({ number }) => number)
+  for (const { args } of cluster.a.calls('void')) expect(Number(args[0])).toBeLessThan(Math.max(...numbers))
+})
+
+it('with nowhere to go, tasks stay as the same batch, and are acknowledged once the replica confirms', async () => {
+  const cluster = await fakeCluster()
+  const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
+  let confirming = 0
+  for (const node of [cluster.a, cluster.b])
+    node.script = ({ words }) => (words[0] === 'WAIT' ? confirming : undefined)
+  const enqueued = enqueueEight(queue)
+  await eventually(() => expect(idsAt(cluster.a).size + idsAt(cluster.b).size).toBeGreaterThanOrEqual(8))
+  await eventually(async () => expect((await queue.stats()).unconfirmed).toBeGreaterThanOrEqual(8))
+  confirming = 1
+  const ids = await Promise.all(enqueued)
+  const taken = new Set([...voidedAt(cluster.a), ...voidedAt(cluster.b)])
+  expect(ids.filter((id) => taken.has(id))).toEqual([])
+  for (const node of [cluster.a, cluster.b]) {
+    const stored = batchesAt(node).filter(({ number }) => number > 0)
+    // Each name has come to a partition in one batch alone.
+    const numbers = new Map<string, Set<number>>()
+    for (const { ids: names, number } of stored)
+      for (const name of names) numbers.set(name, (numbers.get(name) ?? new Set()).add(number))
+    expect([...numbers.values()].filter(({ size }) => size > 1)).toEqual([])
+  }
+})
+
+it('tasks that wait for a replica go to another shard as soon as that one is open', async () => {
+  const cluster = await fakeCluster()
+  const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
+  let confirmingAtB = 0
+  cluster.a.script = ({ words }) => (words[0] === 'WAIT' ? 0 : undefined)
+  cluster.b.script = ({ words }) => (words[0] === 'WAIT' ? confirmingAtB : undefined)
+  const enqueued = enqueueEight(queue)
+  // A is the last resort of some of them.
+  await eventually(async () => expect((await queue.stats()).unconfirmed).toBeGreaterThanOrEqual(8))
+  confirmingAtB = 1
+  const ids = await Promise.all(enqueued)
+  for (const id of ids) expect(idsAt(cluster.b).has(id)).toBe(true)
+  const left = [...idsAt(cluster.a)].filter((id) => !voidedAt(cluster.a).includes(id))
+  expect(left).toEqual([])
+})
+
+it('a take-back whose reply does not come is not followed by the same batch: what it removed would be lost', async () => {
+  const cluster = await fakeCluster()
+  const queue = await queueOn(cluster, { enqueueTimeoutMs: 2_000 })
+  let lost = false
+  cluster.a.script = (call) => {
+    if (call.words[0] === 'WAIT') return lost ? undefined : 0
+    if (call.script !== 'void' || lost) return undefined
+    lost = true
+    cluster.a.carryOut(call)
+    return 'hang up'
+  }
+  const ids = await Promise.all(enqueueEight(queue))
+  expect(lost).toBe(true)
+  const first = [...idsAt(cluster.a)]
+  for (const id of ids) expect(idsAt(cluster.b).has(id) || !first.includes(id)).toBe(true)
+  const again = batchesAt(cluster.a).filter(({ number, ids: names }) => number > 0 && names.length > 0)
+  expect(new Set(again.map(({ number }) => number)).size).toBe(again.length)
+})
