@@ -4,8 +4,10 @@
  * text and compares, so that it cannot be wrong for long.
  */
 export const SCRIPTS = {
+  admit: 'get info set time',
   checkpoint: 'hexists hget hset smismember time',
-  'dead-list': 'hget zrevrangebyscore',
+  'dead-ids': 'hget zcount zrevrange',
+  'dead-list': 'hget zcount zrevrange',
   'dead-remove': 'hdel zrem',
   'dead-retry': 'hdel hget rpush spublish zrem',
   enqueue: 'get hincrby hset pexpire rpush set spublish time zadd zrange',
@@ -18,7 +20,8 @@ export const SCRIPTS = {
   open: 'hget hsetnx',
   pause: 'del set spublish',
   peek: 'hget lrange',
-  recover: 'hdel hexists hget hincrby hset lpush scard spop spublish time zadd zrem zscore',
+  reassert: 'hget lrange lrem sadd sismember time zadd',
+  recover: 'hdel hexists hget hincrby hset lpush scard spublish srandmember srem time zadd zrem zscore',
   release: 'exists hdel hexists hget hincrby hset lpush sadd sismember spublish srandmember srem zrem',
   renew: 'time zadd zscore',
   survey: 'exists hget hgetall hmget llen lrange pubsub|shardnumsub scard time zcard zrange',

@@ -1,0 +1,17 @@
+import type { PartitionKeys } from '../keys/keys.js'
+import { loadScript, type ScriptCall, unexpectedReply } from './script.js'
+
+const script = loadScript('admit')
+
+/** Ms until tasks may be taken from the partition; 0 for now. */
+export function admitCall(keys: PartitionKeys, leastUptimeS: number): ScriptCall<number> {
+  return {
+    script,
+    keys: [keys.admitted, keys.never],
+    args: [leastUptimeS],
+    parse(reply) {
+      if (typeof reply !== 'number') throw unexpectedReply(script.name, reply)
+      return Math.max(0, reply)
+    },
+  }
+}
