@@ -24,6 +24,8 @@ export class Admission {
   #answered: Life | undefined
   /** performance.now() until which there is no point in asking. */
   #notBeforeMs = 0
+  /** performance.now() when it last answered that it was loading its data. */
+  #loadingAtMs = Number.NEGATIVE_INFINITY
 
   constructor(
     private readonly connection: Connection,
@@ -47,7 +49,8 @@ export class Admission {
 
   /** Asks; undefined if there was an answer, whatever it was. */
   async ask(): Promise<Fault | undefined> {
-    const call = admitCall(this.partition.keys, LEAST_UPTIME_S)
+    const afterLoadingMs = Math.max(0, this.#loadingAtMs + AFTER_LOADING_MS - performance.now())
+    const call = admitCall(this.partition.keys, LEAST_UPTIME_S, afterLoadingMs)
     // A break after this ends what the answer holds for.
     const owner = this.connection.topology.ownerOf(this.partition.slot)
     const asked = owner && lifeOf(owner)
@@ -63,7 +66,10 @@ export class Admission {
 
   /** A call has failed. */
   failed(fault: Fault): void {
-    if (fault.kind === 'loading') this.#notBeforeMs = performance.now() + AFTER_LOADING_MS
+    if (fault.kind !== 'loading') return
+    this.#loadingAtMs = performance.now()
+    this.#asked = undefined
+    this.#answered = undefined
   }
 }
 

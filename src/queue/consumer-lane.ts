@@ -162,7 +162,6 @@ export class ConsumerLane {
   /** A call to the partition has failed, whoever sent it. */
   failed(fault: Fault): void {
     this.#admission.failed(fault)
-    this.#awaitAdmission()
   }
 
   /** Of leases that the server does not know: those that hold tasks with a key, after all, now that it was told. */
