@@ -3,7 +3,7 @@ import type { Node } from '../connection/node.js'
 /** Ms that holders get to renew a lease which may have run out while nobody could: those that live do it within 50 ms. */
 const GRACE_MS = 2_000
 /** Longest that one lease which has run out is spared, in ms, however often its master goes away meanwhile. */
-const LONGEST_MS = 10_000
+const LONGEST_MS = 5_000
 
 interface RunOut {
   /** When it was first seen, and since when its holder could have renewed it (performance.now()). */

@@ -14,7 +14,11 @@ it('after a burst, results are removed as they expire, and not a portion now and
   const worker = await harness.worker(queue.name, { note: () => 1 }, { ...options, concurrency: 500 })
   worker.on('completed', () => completed++)
   await queue.enqueueMany(Array.from({ length: TASKS }, () => ({ type: 'note' as const, data: 1 })))
-  await until('all are completed', async () => completed, (count) => count === TASKS)
+  await until(
+    'all are completed',
+    async () => completed,
+    (count) => count === TASKS,
+  )
   const [server] = await harness.masters()
   const [partition] = makePartitions(queue.name, 1)
   const stored = async () => server?.hlen(partition?.keys.results ?? '')

@@ -38,7 +38,11 @@ beforeAll(async () => {
   let dead = 0
   worker.on('dead', () => dead++)
   await worker.start()
-  await until('all are dead', async () => dead, (count) => count === DEAD)
+  await until(
+    'all are dead',
+    async () => dead,
+    (count) => count === DEAD,
+  )
   await worker.stop()
 })
 
