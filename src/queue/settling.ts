@@ -45,6 +45,11 @@ export class Settling {
     return this.#count
   }
 
+  /** Price of what is remembered, about. */
+  get rememberedBytes(): number {
+    return this.#rememberedBytes
+  }
+
   /** Resolves callers once their acknowledgement is safe, or hands it back through `again`. */
   async secure(done: readonly Acknowledgement[], node: Node): Promise<void> {
     this.#count += done.length
