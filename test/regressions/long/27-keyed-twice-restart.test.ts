@@ -143,6 +143,40 @@ it.each([
   },
 )
 
+it('a task with a key that was completed is not run again after a restart that forgot all of it', async () => {
+  const server = await forgetfulServer()
+  const queue = new TaskQueue<Tasks>('q', { connection: server.connection, partitions: 2 })
+  await queue.connect()
+  closers.push(() => queue.disconnect())
+  const runs = await twoWorkers(server.connection, 0, 30_000)
+  await queue.enqueueMany(Array.from({ length: 40 }, (_, i) => ({ type: 'plain' as const, data: i })))
+  await until(
+    'tasks without a key were run',
+    async () => runs.plain,
+    (count) => count === 40,
+  )
+  await queue.pause()
+  await queue.enqueue('pay', 1, { partitionKey: 'customer' })
+  await server.save()
+  await queue.resume()
+  await until(
+    'it was completed',
+    async () => runs.completed,
+    (count) => count === 1,
+  )
+  await server.killAndStart()
+  await queue.resume()
+  const empty = { active: 0, dead: 0, scheduled: 0, ready: { high: 0, medium: 0, low: 0 } }
+  await until(
+    'it is gone again',
+    () => queue.depth(),
+    (depth) => JSON.stringify(depth) !== '' && depth.active + depth.ready.medium === 0,
+    8_000,
+  )
+  expect(await queue.depth()).toEqual(empty)
+  expect(runs.starts).toBe(1)
+})
+
 it('nobody waits for a server that has nothing to forget', async () => {
   const server = await forgetfulServer()
   const queue = new TaskQueue<Tasks>('q', { connection: server.connection, partitions: 2 })
