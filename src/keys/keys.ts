@@ -35,6 +35,11 @@ export interface PartitionKeys {
   readonly counters: string
   /** STRING, there while the queue is paused. */
   readonly paused: string
+  /**
+   * STRING, run id of the server in whose present life consumers have been let in (scripts/admit.lua): whether it was restarted since
+   * it last handed out tasks.
+   */
+  readonly admitted: string
   /** STRING written to find out whether a replica confirms. */
   readonly probe: string
   /**
@@ -68,6 +73,7 @@ export function partitionKeys(queue: string, tag: string): PartitionKeys {
     resultExpiry: `${prefix}results:expiry`,
     counters: `${prefix}counters`,
     paused: `${prefix}paused`,
+    admitted: `${prefix}admitted`,
     probe: `${prefix}probe`,
     never: `${prefix}never`,
     wake: `${prefix}wake`,

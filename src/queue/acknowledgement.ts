@@ -21,7 +21,7 @@ export class Acknowledgement {
     readonly result: string,
     /** performance.now() until which it is worth trying. */
     readonly deadlineMs: number,
-    /** performance.now() until which nobody else can have been given the task. */
+    /** leaseNow() until which nobody else can have been given the task. */
     readonly oursUntilMs: number,
     readonly receiver: AcknowledgementReceiver,
   ) {}

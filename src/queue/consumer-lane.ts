@@ -1,4 +1,4 @@
-import type { Connection } from '../connection/connection.js'
+import { type Connection, sleep } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
 import { LeaseLostError, NotConnectedError, QueueUnavailableError } from '../errors.js'
@@ -8,8 +8,11 @@ import { type AcknowledgedLease, type ExchangeResult, exchangeCall } from '../sc
 import { releaseCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
 import { Acknowledgement, type AcknowledgementReceiver } from './acknowledgement.js'
+import { Admission } from './admission.js'
 import type { Durability } from './durability.js'
 import { type HandedBatch, Lease } from './lease.js'
+import { leaseNow } from './lease-clock.js'
+import { Reassertion } from './reassertion.js'
 import { Settling } from './settling.js'
 import { isKeyed } from './task.js'
 import type { Timings } from './timings.js'
@@ -42,7 +45,7 @@ interface Abandoned {
   readonly leaseId: string
   /** Empty: all of the lease, of a fetch whose reply never came. */
   readonly ids: readonly string[]
-  /** performance.now() at which the lease runs out anyway. */
+  /** leaseNow() at which the lease runs out anyway. */
   readonly untilMs: number
 }
 
@@ -78,7 +81,10 @@ export class ConsumerLane {
   /** A task with a key was not handed out, since no replica knew of it: until one does, none is asked for. */
   #replicaLate = false
   readonly #settling: Settling
+  readonly #admission: Admission
+  readonly #reassertion: Reassertion
   #timer: NodeJS.Timeout | undefined
+  #admissionTimer: NodeJS.Timeout | undefined
   #stopped = false
 
   constructor(
@@ -89,11 +95,26 @@ export class ConsumerLane {
       this.#putBack(again)
       this.#pumpSoon()
     })
+    this.#admission = new Admission(host.connection, partition)
+    this.#reassertion = new Reassertion(
+      host.connection,
+      partition,
+      (fault) => host.onFailure(partition, fault),
+      () => this.#pumpSoon(),
+    )
   }
 
-  /** Whether tasks can be had now; false while the partition is out of reach, or its replica too far behind. */
+  /**
+   * Whether tasks can be had now; false while the partition is out of reach, its replica too far behind, or its master has just been
+   * restarted.
+   */
   get reachable(): boolean {
-    return this.#answers && !this.#replicaLate && this.#settling.count < MOST_UNCONFIRMED
+    return (
+      this.#answers &&
+      this.#admission.waitMs === 0 &&
+      !this.#replicaLate &&
+      this.#settling.count < MOST_UNCONFIRMED
+    )
   }
 
   get #answers(): boolean {
@@ -130,10 +151,37 @@ export class ConsumerLane {
   /** The topology changed: what waits for this partition may go through now. */
   wake(): void {
     this.#resumeAtMs = 0
-    const owner = this.host.connection.topology.ownerOf(this.partition.slot)
+    const owner = this.#owner
+    // First, since what is acknowledged again has to be held again before.
+    this.#reassertion.follow(owner)
     this.#settling.followMaster(owner)
     this.#pumpSoon()
     void this.giveBack()
+  }
+
+  /** A call to the partition has failed, whoever sent it. */
+  failed(fault: Fault): void {
+    this.#admission.failed(fault)
+  }
+
+  /** Of leases that the server does not know: those that hold tasks with a key, after all, now that it was told. */
+  rescue(leaseIds: readonly string[]): Promise<ReadonlySet<string>> {
+    return this.#reassertion.rescue(leaseIds)
+  }
+
+  /** The task is no longer ours: it has failed, or was handed back. */
+  settled(leaseId: string, id: string): void {
+    this.#reassertion.drop(leaseId, id)
+  }
+
+  /** The task has got a lease of its own. */
+  extended(leaseId: string, id: string, next: Lease): void {
+    this.#reassertion.moved(leaseId, id, next)
+  }
+
+  /** Forgets what is too old to be of use. */
+  tidy(): void {
+    this.#settling.forget()
   }
 
   /** Gives a batch back that nobody takes, as if it had not been fetched. */
@@ -154,13 +202,23 @@ export class ConsumerLane {
     while (!this.#stopped && this.#answers) {
       const lease = this.#abandoned.shift()
       if (!lease) return
-      if (lease.untilMs <= performance.now()) continue
+      if (lease.untilMs <= leaseNow()) continue
       const call = releaseCall(this.partition.keys, lease)
       const outcome = await this.host.connection.attempt(this.partition.slot, call, { lane: 'consume' })
       if (outcome.ok) continue
       // When the partition answers again; to give back twice does no harm.
       this.#abandoned.push(lease)
       return
+    }
+  }
+
+  /** Gives back all there is, as far as the partition answers within `withinMs`. */
+  async giveBackAll(withinMs: number): Promise<void> {
+    const untilMs = performance.now() + withinMs
+    await this.giveBack()
+    while (this.#abandoned.length > 0 && !this.#stopped && performance.now() < untilMs) {
+      await sleep(RETRY_MS)
+      await this.giveBack()
     }
   }
 
@@ -174,6 +232,8 @@ export class ConsumerLane {
   stop(): void {
     this.#stopped = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#admissionTimer)
+    this.#reassertion.stop()
     for (const want of this.#wants.splice(0)) want.resolve(undefined)
     this.#putBack([])
   }
@@ -212,6 +272,16 @@ export class ConsumerLane {
       if (this.#acknowledgements.length > 0) this.#pumpLater()
       return
     }
+    // What we hold must be known there before anything is said of it. When it is, this is called again.
+    if (this.#reassertion.pending) return
+    if (this.#wants.length > 0 && !this.#admission.isOpenAt(this.#owner)) {
+      this.#sending = true
+      await this.#enter()
+      this.#sending = false
+      this.#pumpSoon()
+      for (const resolve of this.#drainWaiters.splice(0)) resolve()
+      return
+    }
     const want = this.#wants.shift()
     const sent = this.#nextAcknowledgements()
     if (!want && sent.length === 0) return
@@ -220,6 +290,26 @@ export class ConsumerLane {
     this.#sending = false
     if (this.#wants.length > 0 || this.#acknowledgements.length > 0) this.#pumpSoon()
     for (const resolve of this.#drainWaiters.splice(0)) resolve()
+  }
+
+  get #owner(): Node | undefined {
+    return this.host.connection.topology.ownerOf(this.partition.slot)
+  }
+
+  /** Asks to be let in; if we are not, whoever wants tasks gets none for now. */
+  async #enter(): Promise<void> {
+    const fault = await this.#admission.ask()
+    if (fault) this.#failLater(fault)
+    else if (this.#admission.waitMs === 0) return
+    this.#awaitAdmission()
+    for (const want of this.#wants.splice(0)) want.resolve(undefined)
+  }
+
+  #awaitAdmission(): void {
+    const { waitMs } = this.#admission
+    clearTimeout(this.#admissionTimer)
+    if (waitMs === 0 || this.#stopped) return
+    this.#admissionTimer = setTimeout(() => this.host.onReachable(this.partition), waitMs + 1)
   }
 
   /** Cut between bundles, not through one. */
@@ -238,6 +328,7 @@ export class ConsumerLane {
     const leaseId = want ? this.host.nextLeaseId() : ''
     const groups = groupByLease(sent, this.host.keepResultsMs > 0)
     const askedAtMs = performance.now()
+    const leasedAtMs = want ? leaseNow() : 0
     const carried = this.host.timings.take(askedAtMs)
     const call = exchangeCall(this.partition.keys, {
       acknowledge: groups.map(({ lease }) => lease),
@@ -260,7 +351,7 @@ export class ConsumerLane {
       )
       this.host.onOutlook(this.partition, outcome.value.outlook, askedAtMs)
       if (want) {
-        const lease = new Lease(this.partition, leaseId, want.leaseMs, askedAtMs)
+        const lease = new Lease(this.partition, leaseId, want.leaseMs, leasedAtMs)
         await this.#handOut(want, { lease, tasks: outcome.value.fetched }, outcome.node)
       }
       if (this.#abandoned.length > 0) void this.giveBack()
@@ -270,13 +361,17 @@ export class ConsumerLane {
     this.host.timings.failed(carried, fault)
     if (!isCertain(fault)) {
       for (const acknowledgement of sent) acknowledgement.resent = true
-      if (want) this.#abandoned.push({ leaseId, ids: [], untilMs: askedAtMs + want.leaseMs })
+      if (want) this.#abandoned.push({ leaseId, ids: [], untilMs: leasedAtMs + want.leaseMs })
     }
     this.#putBack(sent)
+    want?.resolve(undefined)
+    this.#failLater(fault)
+  }
+
+  #failLater(fault: Fault): void {
     const lasting = fault.kind === 'rejected' || fault.kind === 'denied'
     this.#resumeAtMs = performance.now() + (lasting ? RETRY_REFUSED_MS : RETRY_MS)
     this.#pumpLater()
-    want?.resolve(undefined)
     this.host.onFailure(this.partition, fault)
   }
 
@@ -286,15 +381,22 @@ export class ConsumerLane {
    */
   async #handOut(want: Want, batch: HandedBatch, node: Node): Promise<void> {
     const nowMs = performance.now()
-    const knows =
-      !batch.tasks.some(({ bundle, record }) => bundle === undefined && isKeyed(record)) ||
-      (await this.host.durability.ofPast(node, this.partition, nowMs)) === 'safe'
-    if (knows) {
+    const keyed = batch.tasks.filter(({ bundle, record }) => bundle === undefined && isKeyed(record))
+    if (keyed.length === 0) {
+      want.resolve(batch)
+      return
+    }
+    const known = (await this.host.durability.ofPast(node, this.partition, nowMs)) === 'safe'
+    // Restarted since we were let in, it may have given away what somebody else holds.
+    const lifeIsSame = this.#admission.covers(node)
+    if (known && lifeIsSame) {
+      this.#reassertion.add(batch, keyed, node)
       want.resolve(batch)
       return
     }
     this.abandon(batch)
     want.resolve(undefined)
+    if (!lifeIsSame) return
     this.#replicaLate = true
     const longestMs = nowMs + want.leaseMs
     void this.host.durability.ofPast(node, this.partition, longestMs).then(() => {
@@ -314,10 +416,12 @@ export class ConsumerLane {
         return
       }
       // Sent twice and gone: the first time got through, unless somebody else may have completed the task in between.
-      const first =
-        settled === 'gone' && acknowledgement.resent && performance.now() < acknowledgement.oursUntilMs
+      const first = settled === 'gone' && acknowledgement.resent && leaseNow() < acknowledgement.oursUntilMs
       if (settled === 'done' || first) done.push(acknowledgement)
-      else acknowledgement.receiver.refused(new LeaseLostError(acknowledgement.task.id))
+      else {
+        this.#reassertion.drop(acknowledgement.leaseId, acknowledgement.task.id)
+        acknowledgement.receiver.refused(new LeaseLostError(acknowledgement.task.id))
+      }
     })
     this.#putBack(apart)
     if (done.length > 0) void this.#secure(done, node)
@@ -326,6 +430,8 @@ export class ConsumerLane {
   async #secure(done: readonly Acknowledgement[], node: Node): Promise<void> {
     const wasFull = this.#settling.count + done.length >= MOST_UNCONFIRMED
     await this.#settling.secure(done, node)
+    if (!this.#reassertion.isEmpty)
+      for (const { leaseId, task } of done) this.#reassertion.completed(leaseId, task.id)
     if (wasFull) this.host.onReachable(this.partition)
     for (const resolve of this.#drainWaiters.splice(0)) resolve()
   }

@@ -1,39 +1,27 @@
 import { randomBytes } from 'node:crypto'
 import type { Connection } from '../connection/connection.js'
-import type { Node } from '../connection/node.js'
 import type { Fault } from '../connection/replies.js'
 import { type Partition, visitingOrder } from '../keys/partitions.js'
 import { refusalOf } from '../rights/refusal.js'
 import { renewCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
-import { recoverCall, tendCall } from '../scripts/tend.js'
 import { ConsumerLane, type LaneHost } from './consumer-lane.js'
 import type { Durability } from './durability.js'
 import type { HandedBatch } from './lease.js'
+import { leaseNow, nextStamp } from './lease-clock.js'
+import { Maintenance, type MaintenanceHost } from './maintenance.js'
 import { Timings } from './timings.js'
 import { Unclaimed } from './unclaimed.js'
 import { Wakes } from './wakes.js'
 
-/** Ms until a partition is looked at although nothing called for it: what a lost wake costs at most. */
-const LOOK_IDLE_MS = 15_000
-/** The same while it has tasks that nobody here has room for, whose new leases we would not hear of. */
-const LOOK_BUSY_MS = 1_500
 /** Longest that the first task waits for all partitions to be looked at, in ms. */
 const KNOWN_WITHIN_MS = 1_000
-/**
- * Ms after a change of master, or while a partition is moved, in which no lease is taken for run out: it may have done so while
- * nobody could renew it.
- * Holders that live renew it within this time.
- */
-const RENEW_AGAIN_MS = 2_000
 /** Most tasks that are asked of one partition at once. */
 const MOST_PER_FETCH = 500
 /** Ms for which takes begin with the same partition. */
 const TURN_MS = 50
 /** Ms after which a take no longer waits for a partition that has not answered it. */
 const LATE_MS = 50
-/** Up to so many ms are added to a look at a lease that runs out, so that not every worker comes at once. */
-const LEASE_JITTER_MS = 100
 const LEVELS = [0, 1, 2] as const
 /** setTimeout takes no more. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
@@ -41,24 +29,28 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 /** What we believe of a partition between two replies. */
 interface PartitionState {
   readonly lane: ConsumerLane
+  readonly maintenance: Maintenance
   /** Which ready lists may have tasks. Set by wakes, corrected by every reply. */
   readonly levels: [boolean, boolean, boolean]
   /** performance.now() of the last wake for each list: a reply to something sent before it is older news. */
   readonly wokenAtMs: [number, number, number]
   paused: boolean
-  lookAtMs: number
   /** How it stands has been known since we began to listen. */
   known: boolean
-  looking: boolean
   /** A take has gone on without its answer, and none is asked until it has come. */
   late: boolean
   /** At the last reply it had more than it was asked for. */
   rich: boolean
-  /** Who served it last, in which of its lives, and from when on leases may run out there (performance.now()). */
-  servedBy: { readonly node: Node; readonly generation: number } | undefined
-  leasesCountFromMs: number
-  /** Something was scheduled while a look was under way. */
-  lookAgain: boolean
+}
+
+export interface TakeOptions {
+  readonly count: number
+  readonly blockMs: number
+  readonly leaseMs: number
+  readonly levels: readonly number[]
+  /** Take bundles apart to reach `count`. If not, it may be less than there is, which is for less work on both sides. */
+  readonly fill: boolean
+  readonly signal?: AbortSignal
 }
 
 interface Portion {
@@ -70,7 +62,7 @@ interface Portion {
  * The way of tasks out of the cluster, over all partitions. Nothing is polled: every reply says how its partition
  * stands, a wake says when an empty list gets a task, and a timer is set to the next task or lease that falls due.
  */
-export class Consumer implements LaneHost {
+export class Consumer implements LaneHost, MaintenanceHost {
   readonly #id = randomBytes(7).readUIntBE(1, 6).toString(36)
   readonly #states: readonly PartitionState[]
   readonly #order: readonly number[]
@@ -78,7 +70,6 @@ export class Consumer implements LaneHost {
   readonly timings = new Timings()
   #waiters = new Set<() => void>()
   readonly #unclaimed = new Unclaimed((batch) => this.lane(batch.lease.partition).abandon(batch))
-  #leaseSequence = 0
   /** Consumers begin at different partitions. */
   readonly #offset = Math.floor(Math.random() * 1_024)
   #timer: NodeJS.Timeout | undefined
@@ -86,12 +77,14 @@ export class Consumer implements LaneHost {
   /** performance.now() after which tasks are handed out although some partition has not been looked at yet. */
   #knownBy = 0
   #started = false
+  /** Nothing is handed out any more; what still comes goes back. */
+  #closing = false
   #stopped = false
+  /** Takes and fetches that have not ended. */
+  readonly #underWay = new Set<Promise<unknown>>()
   readonly #onTopology = () => {
-    for (const state of this.#states) {
-      this.#noteMaster(state)
-      state.lane.wake()
-    }
+    this.#followMasters()
+    for (const { lane } of this.#states) lane.wake()
     this.#signal()
   }
 
@@ -106,34 +99,30 @@ export class Consumer implements LaneHost {
     this.#order = visitingOrder(partitions.length)
     this.#states = partitions.map((partition) => ({
       lane: new ConsumerLane(partition, this),
+      maintenance: new Maintenance(partition, this),
       levels: [false, false, false],
       wokenAtMs: [0, 0, 0],
       paused: false,
-      lookAtMs: Number.POSITIVE_INFINITY,
       known: false,
-      looking: false,
       late: false,
       rich: false,
-      servedBy: undefined,
-      leasesCountFromMs: 0,
-      lookAgain: false,
     }))
     this.#wakes = new Wakes(connection, partitions, {
       onWake: (partition, message) => this.#onWake(this.#stateOf(partition), message),
-      onListening: (partition) => void this.#look(this.#stateOf(partition)),
+      onListening: (partition) => void this.#stateOf(partition).maintenance.run(),
       onRefused: (partition, fault) => this.#report(partition, fault),
     })
   }
 
   /** Starts listening; the first consumer call does it. */
   start(): void {
-    if (this.#started || this.#stopped) return
+    if (this.#started || this.#closing) return
     this.#started = true
     this.connection.topology.on('change', this.#onTopology)
-    for (const state of this.#states) this.#noteMaster(state)
+    this.#followMasters()
     this.#wakes.start()
     const latestMs = performance.now() + KNOWN_WITHIN_MS
-    for (const state of this.#states) this.#lookAt(state, latestMs)
+    for (const { maintenance } of this.#states) maintenance.by(latestMs)
     this.#knownBy = latestMs
   }
 
@@ -150,37 +139,50 @@ export class Consumer implements LaneHost {
    * Takes up to `count` tasks, highest priority first over all partitions as far as is known here; resolves as soon
    * as there are any, else with [] after `blockMs` or when `signal` aborts.
    */
-  async take(options: {
-    readonly count: number
-    readonly blockMs: number
-    readonly leaseMs: number
-    readonly levels: readonly number[]
-    /** Take bundles apart to reach `count`. If not, it may be less than there is, which is for less work on both sides. */
-    readonly fill: boolean
-    readonly signal?: AbortSignal
-  }): Promise<HandedBatch[]> {
+  take(options: TakeOptions): Promise<HandedBatch[]> {
+    const taking = this.#take(options)
+    this.#await(taking)
+    return taking
+  }
+
+  async #take(options: TakeOptions): Promise<HandedBatch[]> {
     this.start()
     await this.#allKnown()
     const deadlineMs = performance.now() + options.blockMs
     for (;;) {
       const taken = await this.#takeKnown(options)
-      // A process that stood still meanwhile (SIGSTOP, a suspended machine) may hold tasks that others have by now.
-      const nowMs = performance.now()
-      const fresh = taken.filter(({ lease }) => nowMs - lease.askedAtMs < lease.lengthMs)
-      if (fresh.length > 0) return fresh
+      const usable = taken.filter((batch) => this.#isUsable(batch))
+      if (usable.length > 0) return usable
       // What is on its way to us is waited for, as long as that may take: else a short `blockMs` would never see it.
       const late = this.#states.some((state) => state.late)
-      const leftMs = Math.max(deadlineMs - nowMs, late ? this.connection.commandTimeoutMs : 0)
-      if (leftMs <= 0 || this.#stopped || options.signal?.aborted) return []
+      const leftMs = Math.max(deadlineMs - performance.now(), late ? this.connection.commandTimeoutMs : 0)
+      if (leftMs <= 0 || this.#closing || options.signal?.aborted) return []
       if (!this.#anyReady(options.levels)) await this.#nextSignal(leftMs, options.signal)
     }
+  }
+
+  /**
+   * A process that stood still meanwhile (SIGSTOP, a suspended machine) may hold tasks that others have by now; and who disconnects
+   * could not settle them. They go back, which harms nobody if they are no longer ours.
+   */
+  #isUsable(batch: HandedBatch): boolean {
+    const { lease } = batch
+    if (!this.#closing && leaseNow() - lease.askedAtMs < lease.lengthMs) return true
+    this.lane(lease.partition).abandon(batch)
+    return false
+  }
+
+  #await(work: Promise<unknown>): void {
+    this.#underWay.add(work)
+    const done = () => this.#underWay.delete(work)
+    work.then(done, done)
   }
 
   /** The first task handed out must be the first of all partitions, so all that can be reached are looked at before. */
   async #allKnown(): Promise<void> {
     for (;;) {
       const leftMs = this.#knownBy - performance.now()
-      if (leftMs <= 0 || this.#stopped) return
+      if (leftMs <= 0 || this.#closing) return
       if (this.#states.every((state) => state.known || !state.lane.reachable)) {
         this.#knownBy = 0
         return
@@ -191,7 +193,7 @@ export class Consumer implements LaneHost {
 
   /**
    * Renews leases of one partition; throws while it is out of reach. Returns those that are lost, and the
-   * performance.now() until which the others hold at least.
+   * leaseNow() until which the others hold at least.
    */
   async renew(
     partition: Partition,
@@ -199,16 +201,25 @@ export class Consumer implements LaneHost {
     leaseMs: number,
   ): Promise<{ lost: ReadonlySet<string>; untilMs: number }> {
     const call = renewCall(partition.keys, { leaseIds, leaseMs })
-    const untilMs = performance.now() + leaseMs
+    const untilMs = leaseNow() + leaseMs
     const { value: renewed } = await this.connection.call(this.queue, partition.slot, call, {
       lane: 'consume',
       timeoutMs: leaseMs / 3,
     })
-    return { lost: new Set(leaseIds.filter((_, i) => !renewed[i])), untilMs }
+    const unknown = leaseIds.filter((_, i) => !renewed[i])
+    const lost = new Set(unknown)
+    // A master that was restarted may not know them, and we have not told it yet.
+    if (unknown.length > 0) for (const id of await this.lane(partition).rescue(unknown)) lost.delete(id)
+    return { lost, untilMs }
   }
 
-  /** Waits for what is being acknowledged, at most `timeoutMs`, and stops listening. */
+  /**
+   * Ends takes, gives back what nobody has taken, waits for what is being acknowledged, and stops listening; all of it in
+   * `timeoutMs` at most.
+   */
   async stop(timeoutMs: number): Promise<void> {
+    this.#closing = true
+    this.#signal()
     let timer: NodeJS.Timeout | undefined
     await Promise.race([this.#drain(), new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)))])
     clearTimeout(timer)
@@ -223,15 +234,22 @@ export class Consumer implements LaneHost {
 
   async #drain(): Promise<void> {
     await Promise.all(this.#states.map((state) => state.lane.drained()))
+    // A take is over when its fetches are late, and their tasks may still come.
+    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
     this.#unclaimed.giveBack()
-    await Promise.all(this.#states.map((state) => state.lane.giveBack()))
+    await Promise.all(this.#states.map((state) => state.lane.giveBackAll(this.connection.commandTimeoutMs)))
     const answering = this.#states.find(({ lane }) => lane.reachable)
     if (answering)
       await this.timings.tell(this.connection, answering.lane.partition, Number.POSITIVE_INFINITY)
   }
 
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
+  /** No other lease has it, here or in a process that was cloned from this one. */
   nextLeaseId(): string {
-    return `${this.#id}-${(this.#leaseSequence++).toString(36)}`
+    return `${this.#id}-${nextStamp().toString(36)}`
   }
 
   onOutlook(partition: Partition, outlook: Outlook, askedAtMs: number): void {
@@ -240,34 +258,44 @@ export class Consumer implements LaneHost {
       state.levels[level] = outlook.levels[level] || state.wokenAtMs[level] >= askedAtMs
     }
     state.paused = outlook.paused
-    const nowMs = performance.now()
     state.rich = outlook.levels.some(Boolean)
     const ready = state.levels.some(Boolean) && !state.paused
-    const dueInMs = Math.min(
-      ready ? LOOK_BUSY_MS : LOOK_IDLE_MS,
-      outlook.scheduledInMs ?? Number.POSITIVE_INFINITY,
-      outlook.leaseInMs === undefined
-        ? Number.POSITIVE_INFINITY
-        : outlook.leaseInMs + 5 + Math.random() * LEASE_JITTER_MS,
-    )
-    this.#lookAt(state, nowMs + dueInMs)
+    state.maintenance.heard(outlook, ready)
     // A taker waits only while it knows of nothing within reach, so this wakes nobody for nothing.
     if (ready) this.#signal()
   }
 
+  onLooked(partition: Partition, outlook: Outlook, askedAtMs: number): void {
+    const state = this.#stateOf(partition)
+    void state.lane.giveBack()
+    state.lane.tidy()
+    void this.timings.tell(this.connection, partition, performance.now())
+    this.onOutlook(partition, outlook, askedAtMs)
+    if (state.known || !this.#wakes.hears(partition)) return
+    state.known = true
+    this.#signal()
+  }
+
+  onNearer(atMs: number): void {
+    if (atMs < this.#timerAtMs) this.#setTimer(atMs)
+  }
+
   onReachable(partition: Partition): void {
-    this.#lookAt(this.#stateOf(partition), performance.now())
+    this.#stateOf(partition).maintenance.by(performance.now())
     this.#signal()
   }
 
   onFailure(partition: Partition, fault: Fault): void {
     // What will not pass by itself must be told: a right that is missing, a key of the wrong type.
-    const lasting = fault.kind === 'rejected' || fault.kind === 'denied'
-    if (lasting) this.#report(partition, fault)
+    if (fault.kind === 'rejected' || fault.kind === 'denied') this.#report(partition, fault)
     const state = this.#stateOf(partition)
-    // While it is being moved nobody can renew either, and its master may even stay the same.
-    if (fault.kind === 'tryagain') state.leasesCountFromMs = performance.now() + RENEW_AGAIN_MS
-    this.#lookAt(state, performance.now() + (lasting ? LOOK_BUSY_MS : 100))
+    state.maintenance.failed(fault)
+    state.lane.failed(fault)
+  }
+
+  #followMasters(): void {
+    for (const { lane, maintenance } of this.#states)
+      maintenance.followMaster(this.connection.topology.ownerOf(lane.partition.slot))
   }
 
   #report(partition: Partition, fault: Fault): void {
@@ -284,7 +312,7 @@ export class Consumer implements LaneHost {
     const taken = this.#unclaimed.take(options.count, options.levels)
     let missing = options.count - countOf(taken)
     for (const level of options.levels) {
-      while (missing > 0 && !this.#stopped) {
+      while (missing > 0 && !this.#closing) {
         const portions = this.#portions(level, missing)
         if (portions.length === 0) break
         const levels = options.levels.filter((other) => other <= level)
@@ -317,9 +345,10 @@ export class Consumer implements LaneHost {
         return
       }
       state.late = false
-      if (batch) this.#unclaimed.add(batch)
+      if (batch) this.#keepForNext(batch)
       this.#signal()
     })
+    for (const answer of answers) this.#await(answer)
     let timer: NodeJS.Timeout | undefined
     await Promise.race([
       Promise.all(answers),
@@ -329,6 +358,12 @@ export class Consumer implements LaneHost {
     over = true
     for (const state of pending) state.late = true
     return fetched
+  }
+
+  #keepForNext(batch: HandedBatch): void {
+    if (batch.tasks.length === 0) return
+    if (this.#closing) this.lane(batch.lease.partition).abandon(batch)
+    else this.#unclaimed.add(batch)
   }
 
   /**
@@ -366,81 +401,13 @@ export class Consumer implements LaneHost {
   }
 
   #onWake(state: PartitionState, message: string): void {
-    if (message.includes('s')) void this.#look(state)
+    if (message.includes('s')) void state.maintenance.run()
     for (const level of LEVELS) {
       if (!message.includes(String(level))) continue
       state.levels[level] = true
       state.wokenAtMs[level] = performance.now()
     }
     if (message !== 's') this.#signal()
-  }
-
-  /** Asks a partition how it stands, and has it move what is due. */
-  async #look(state: PartitionState): Promise<void> {
-    if (this.#stopped) return
-    if (state.looking) {
-      state.lookAgain = true
-      state.lookAtMs = Number.POSITIVE_INFINITY
-      return
-    }
-    const { partition } = state.lane
-    const askedAtMs = performance.now()
-    state.looking = true
-    state.lookAgain = false
-    this.#lookAt(state, performance.now() + LOOK_IDLE_MS)
-    const outcome = await this.connection.attempt(partition.slot, tendCall(partition.keys), {
-      lane: 'consume',
-    })
-    state.looking = false
-    if (this.#stopped) return
-    if (!outcome.ok) {
-      this.onFailure(partition, outcome.fault)
-      return
-    }
-    // It may have moved, and we be the first to find out.
-    this.#noteServer(state, outcome.node)
-    void state.lane.giveBack()
-    void this.timings.tell(this.connection, partition, performance.now())
-    this.onOutlook(partition, outcome.value.outlook, askedAtMs)
-    if (!state.known && this.#wakes.hears(partition)) {
-      state.known = true
-      this.#signal()
-    }
-    if (state.lookAgain) this.#lookAt(state, performance.now())
-    if (outcome.value.expiredLeases.length === 0) return
-    if (performance.now() < state.leasesCountFromMs) this.#lookAt(state, state.leasesCountFromMs)
-    else for (const leaseId of outcome.value.expiredLeases) await this.#recover(state, leaseId)
-  }
-
-  #noteMaster(state: PartitionState): void {
-    const owner = this.connection.topology.ownerOf(state.lane.partition.slot)
-    if (owner?.up) this.#noteServer(state, owner)
-  }
-
-  #noteServer(state: PartitionState, node: Node): void {
-    const { servedBy } = state
-    if (servedBy?.node === node && servedBy.generation === node.generation) return
-    if (servedBy) state.leasesCountFromMs = performance.now() + RENEW_AGAIN_MS
-    state.servedBy = { node, generation: node.generation }
-  }
-
-  async #recover(state: PartitionState, leaseId: string): Promise<void> {
-    const { partition } = state.lane
-    for (;;) {
-      const call = recoverCall(partition.keys, leaseId)
-      const outcome = await this.connection.attempt(partition.slot, call, { lane: 'consume' })
-      if (!outcome.ok) {
-        this.onFailure(partition, outcome.fault)
-        return
-      }
-      if (outcome.value.kind === 'alive' || outcome.value.left === 0) break
-    }
-    this.#lookAt(state, performance.now())
-  }
-
-  #lookAt(state: PartitionState, atMs: number): void {
-    state.lookAtMs = atMs
-    if (atMs < this.#timerAtMs) this.#setTimer(atMs)
   }
 
   #setTimer(atMs: number): void {
@@ -450,8 +417,9 @@ export class Consumer implements LaneHost {
     const inMs = Math.min(Math.max(0, atMs - performance.now()), LONGEST_TIMER_MS)
     this.#timer = setTimeout(() => {
       const nowMs = performance.now()
-      for (const state of this.#states) if (state.lookAtMs <= nowMs + 1) void this.#look(state)
-      this.#setTimer(Math.min(...this.#states.map((state) => state.lookAtMs)))
+      for (const { maintenance } of this.#states)
+        if (maintenance.nextAtMs <= nowMs + 1) void maintenance.run()
+      this.#setTimer(Math.min(...this.#states.map(({ maintenance }) => maintenance.nextAtMs)))
     }, inMs)
   }
 

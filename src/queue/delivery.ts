@@ -11,7 +11,6 @@ import { checkpointCall } from '../scripts/checkpoint.js'
 import type { FetchedTask } from '../scripts/exchange.js'
 import { extendCall, failCall, releaseCall } from '../scripts/lease.js'
 import type { ScriptCall } from '../scripts/script.js'
-import type { Settled } from '../scripts/settled.js'
 import type { AcknowledgementReceiver } from './acknowledgement.js'
 import type { Consumer } from './consumer.js'
 import { LEAST_PATIENCE_MS } from './consumer-lane.js'
@@ -19,6 +18,7 @@ import type { Durability } from './durability.js'
 import type { Backoff, Priority } from './enqueue-options.js'
 import { toJson } from './json.js'
 import { Lease } from './lease.js'
+import { leaseNow } from './lease-clock.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
 import { backoffDelayMs, encodeError, type TaskRecord } from './task.js'
 import { checkInteger, checkKeys, checkText } from './validate.js'
@@ -124,22 +124,32 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
   async fail(error: unknown, options: { readonly retry?: boolean } = {}): Promise<'retried' | 'dead'> {
     checkKeys('options', options, ['retry'])
     const dies = options.retry === false || this.attempt >= this.maxAttempts
-    await this.#settle(
-      failCall(this.#lease.partition.keys, {
-        leaseId: this.#lease.id,
-        id: this.id,
-        next: dies ? 'die' : backoffDelayMs(this.#backoff, this.attempt),
-        error: encodeError(error),
-      }),
-    )
+    const lease = this.#lease
+    const call = failCall(lease.partition.keys, {
+      leaseId: lease.id,
+      id: this.id,
+      attempt: this.attempt,
+      next: dies ? 'die' : backoffDelayMs(this.#backoff, this.attempt),
+      error: encodeError(error),
+    })
+    const { value, resent } = await this.#send(call)
+    // To a call that was sent again, the task shows whether the first one got through: this attempt is counted, or it is gone after
+    // others have run it. That it ran out would count the attempt too, and so this holds only while it cannot have.
+    const before = resent && leaseNow() < lease.heldUntilMs && (value === 'counted' || value === 'gone')
+    this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
+    if (value !== 'done' && !before) throw new LeaseLostError(this.id)
     return dies ? 'dead' : 'retried'
   }
 
   /** Hands the task back to the head of its list, without using up an attempt. */
   async release(): Promise<void> {
-    const { partition, id } = this.#lease
-    const call = releaseCall(partition.keys, { leaseId: id, ids: [this.id] })
-    await this.#settle({ ...call, parse: (reply) => call.parse(reply)[0] ?? 'lost' })
+    const lease = this.#lease
+    const call = releaseCall(lease.partition.keys, { leaseId: lease.id, ids: [this.id] })
+    const { value, resent } = await this.#send({ ...call, parse: (reply) => call.parse(reply)[0] ?? 'lost' })
+    // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
+    const before = resent && leaseNow() < lease.heldUntilMs
+    this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
+    if (value !== 'done' && !before) throw new LeaseLostError(this.id)
   }
 
   /** From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day). */
@@ -150,7 +160,7 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
     // It may be extended for the second time, and has a lease of its own already.
     const newLeaseId = leaseId.endsWith(ending) ? leaseId : leaseId + ending
     const call = extendCall(partition.keys, { id: this.id, leaseId, newLeaseId, leaseMs: ms })
-    const next = new Lease(partition, newLeaseId, ms, performance.now())
+    const next = new Lease(partition, newLeaseId, ms, leaseNow())
     this.#nextLease = next
     try {
       const { value } = await this.#send(call)
@@ -159,6 +169,7 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
       this.#nextLease = undefined
     }
     this.#lease = next
+    this.host.consumer.lane(partition).extended(leaseId, this.id, next)
   }
 
   /** Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. */
@@ -172,13 +183,7 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
     return this.host.checkpoints(this.id)
   }
 
-  async #settle(call: ScriptCall<Settled>): Promise<void> {
-    const { value, resent } = await this.#send(call)
-    // Sent twice: the first time may have been the one that worked.
-    if (value !== 'done' && !resent) throw new LeaseLostError(this.id)
-  }
-
-  #send(call: ScriptCall<Settled>): Promise<{ value: Settled; resent: boolean }> {
+  #send<Value>(call: ScriptCall<Value>): Promise<{ value: Value; resent: boolean }> {
     const { partition, lengthMs } = this.#lease
     return this.host.durability.call(partition, this.id, call, {
       lane: 'inspect',

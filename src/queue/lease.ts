@@ -3,14 +3,14 @@ import type { FetchedTask } from '../scripts/exchange.js'
 
 /** A lease that was given to us; one object for all the tasks that are under it. */
 export class Lease {
-  /** performance.now() until which it holds, as far as is known here. */
+  /** leaseNow() until which it holds, as far as is known here. */
   heldUntilMs: number
 
   constructor(
     readonly partition: Partition,
     readonly id: string,
     readonly lengthMs: number,
-    /** performance.now() when it was asked for: it runs out no sooner than `lengthMs` after that. */
+    /** leaseNow() when it was asked for: it runs out no sooner than `lengthMs` after that. */
     readonly askedAtMs: number,
   ) {
     this.heldUntilMs = askedAtMs + lengthMs

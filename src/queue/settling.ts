@@ -45,6 +45,11 @@ export class Settling {
     return this.#count
   }
 
+  /** Price of what is remembered, about. */
+  get rememberedBytes(): number {
+    return this.#rememberedBytes
+  }
+
   /** Resolves callers once their acknowledgement is safe, or hands it back through `again`. */
   async secure(done: readonly Acknowledgement[], node: Node): Promise<void> {
     this.#count += done.length
@@ -74,7 +79,7 @@ export class Settling {
    */
   followMaster(owner: Node | undefined): void {
     if (!this.#by || (this.#by.node === owner && this.#by.generation === owner.generation)) return
-    if (!this.#doubted) this.#forget()
+    this.forget()
     this.#doubted = true
     if (!owner?.up) return
     this.#doubted = false
@@ -114,17 +119,22 @@ export class Settling {
       from = to
     }
     // Now and then, so that the cost of a task does not grow with how many are remembered.
-    if (this.#rememberedBytes > 2 * REMEMBER_BYTES) this.#forget()
+    const oldestMs = this.#remembered[0]?.atMs ?? atMs
+    if (this.#rememberedBytes > 2 * REMEMBER_BYTES || oldestMs < atMs - 2 * REMEMBER_MS) this.forget()
   }
 
-  #forget(): void {
-    const oldestMs = performance.now() - REMEMBER_MS
+  /**
+   * Drops what is too old to be missing anywhere, unless the partition is cut off, and what is too much. To be called now and then
+   * where nothing is acknowledged any more.
+   */
+  forget(): void {
+    const oldestMs = this.#doubted ? Number.NEGATIVE_INFINITY : performance.now() - REMEMBER_MS
     let gone = 0
     for (const each of this.#remembered) {
       if (each.atMs >= oldestMs && this.#rememberedBytes <= REMEMBER_BYTES) break
       this.#rememberedBytes -= each.bytes
       gone++
     }
-    this.#remembered = this.#remembered.slice(gone)
+    if (gone > 0) this.#remembered = this.#remembered.slice(gone)
   }
 }

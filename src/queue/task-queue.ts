@@ -139,7 +139,10 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     await this.#connecting
   }
 
-  /** Sends what is waiting, waits for acknowledgements, closes every socket and timer. Safe to call twice. */
+  /**
+   * Sends what is waiting, waits for acknowledgements, hands back what was fetched and not delivered, and closes every socket and
+   * timer; all of it in `enqueueTimeoutMs` at most. A `dequeue` that waits resolves with []. Safe to call twice.
+   */
   async disconnect(): Promise<void> {
     await this.#connecting?.catch(() => undefined)
     const parts = this.#parts
@@ -192,7 +195,8 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   }
 
   /**
-   * Takes up to `count` tasks, the highest priority first over all partitions; [] after `blockMs` without any.
+   * Takes up to `count` tasks, the highest priority first over all partitions; [] after `blockMs` without any, or when the queue is
+   * disconnected meanwhile.
    * A task whose record cannot be decoded goes to the dead letters and is not delivered.
    */
   async dequeue(options: DequeueOptions = {}): Promise<AnyDelivery<Tasks>[]> {
@@ -208,15 +212,15 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
 
   /** What `dequeue` and the worker share. @internal */
   async take(options: Parameters<Consumer['take']>[0]): Promise<AnyDelivery<Tasks>[]> {
-    const { consumer } = this.#ready()
+    const parts = this.#ready()
     const deadlineMs = performance.now() + options.blockMs
     for (;;) {
       const blockMs = Math.max(0, deadlineMs - performance.now())
-      const handed = await consumer.take({ ...options, blockMs })
+      const handed = await parts.consumer.take({ ...options, blockMs })
       const deliveries: AnyDelivery<Tasks>[] = []
       for (const { lease, tasks } of handed) {
         for (const task of tasks) {
-          const delivery = this.#deliver(lease, task)
+          const delivery = this.#deliver(parts, lease, task)
           if (delivery) deliveries.push(delivery)
         }
       }
@@ -355,7 +359,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
         durability,
         checkpoints: (id) => this.checkpoints(id),
       },
-      deadLetters: new DeadLetters(this.name, connection, partitions, inspection, options),
+      deadLetters: new DeadLetters(this.name, connection, durability, partitions, options),
       registered: this.#register(connection),
     }
   }
@@ -388,27 +392,33 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     }
   }
 
-  #deliver(lease: Lease, task: FetchedTask): AnyDelivery<Tasks> | undefined {
+  /** `parts`: those that it came from; the queue may be disconnected by now. */
+  #deliver(parts: Parts, lease: Lease, task: FetchedTask): AnyDelivery<Tasks> | undefined {
     try {
       const record = decodeRecord(task.id, task.record)
-      return new Delivery(this.#ready().deliveryHost, lease, task, record) as unknown as AnyDelivery<Tasks>
+      return new Delivery(parts.deliveryHost, lease, task, record) as unknown as AnyDelivery<Tasks>
     } catch (error) {
       if (!(error instanceof InvalidDataError)) throw error
-      void this.#bury(lease, task, error)
+      void this.#bury(parts, lease, task, error)
       return undefined
     }
   }
 
   /** Should this fail, the lease runs out and the next consumer comes to the same end. */
-  async #bury({ partition, id: leaseId }: Lease, { id }: FetchedTask, error: Error): Promise<void> {
+  async #bury(
+    { connection }: Parts,
+    { partition, id: leaseId }: Lease,
+    { id }: FetchedTask,
+    error: Error,
+  ): Promise<void> {
     const call = failCall(partition.keys, {
       leaseId,
       id,
       next: 'die',
       error: encodeError(error),
     })
-    const outcome = await this.#parts?.connection.attempt(partition.slot, call, { lane: 'inspect' })
-    this.#report(outcome?.ok ? error : new Error(`task ${id} cannot be decoded nor buried`, { cause: error }))
+    const outcome = await connection.attempt(partition.slot, call, { lane: 'inspect' })
+    this.#report(outcome.ok ? error : new Error(`task ${id} cannot be decoded nor buried`, { cause: error }))
   }
 
   async #setPaused(paused: boolean): Promise<void> {

@@ -51,7 +51,7 @@ export const ENQUEUEING = { scripts: ['enqueue', 'void'], commands: {} } satisfi
 
 export const WORKING = {
   scripts: [
-    ...(['exchange', 'tend', 'recover', 'renew', 'release'] as const),
+    ...(['exchange', 'admit', 'reassert', 'tend', 'recover', 'renew', 'release'] as const),
     ...(['extend', 'fail', 'checkpoint', 'touch'] as const),
   ],
   commands: { ssubscribe: 'be woken when a task becomes ready' },
@@ -71,8 +71,8 @@ export const LOOKING = {
 } satisfies Use
 
 export const MANAGING = {
-  scripts: ['dead-list', 'dead-retry', 'dead-remove', 'pause'],
-  commands: {},
+  scripts: ['dead-ids', 'dead-list', 'dead-retry', 'dead-remove', 'pause'],
+  commands: { zscore: 'in which partition a task is dead' },
 } satisfies Use
 
 export const SURVEYING = {

@@ -4,21 +4,23 @@
  * text and compares, so that it cannot be wrong for long.
  */
 export const SCRIPTS = {
+  admit: 'get info set time',
   checkpoint: 'del hexists hget hset set smismember time',
-  'dead-list': 'hget zrevrangebyscore',
+  'dead-ids': 'hget zcount zrevrange',
+  'dead-list': 'hget zcount zrevrange',
   'dead-remove': 'hdel hincrby zrem',
   'dead-retry': 'hdel hget rpush spublish zrem',
   enqueue: 'get hincrby hmget hset pexpire rpush set spublish time zadd zrange',
   exchange:
-    'del exists hdel hexists hget hincrby hmget hset hstrlen lpop lpush lrange ltrim sadd set sismember smismember srem time ' +
-    'zadd zrange zrem zscore',
+    'del exists hdel hexists hget hincrby hmget hset hstrlen lpop lpush lrange ltrim sadd set sismember smismember srem time zadd zrange zrem zscore',
   extend: 'exists hdel hexists hget hincrby hset sadd sismember srem time zadd zrem',
   fail: 'exists hdel hexists hget hincrby hset rpush sadd sismember spublish srem time zadd zrange zrem',
   inspect: 'hget sismember time zscore',
   open: 'hget hsetnx',
   pause: 'del set spublish',
   peek: 'hget lrange',
-  recover: 'hdel hexists hget hincrby hset lpush scard spop spublish time zadd zrem zscore',
+  reassert: 'hget lrange lrem sadd sismember time zadd',
+  recover: 'hdel hexists hget hincrby hset lpush scard spublish srandmember srem time zadd zrem zscore',
   release: 'exists hdel hexists hget hincrby hset lpush sadd sismember smembers spublish srem zrem',
   renew: 'time zadd zscore',
   survey: 'exists hget hgetall hmget llen lrange pubsub|shardnumsub scard time zcard zrange',

@@ -4,20 +4,18 @@
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 dead  7 errors  last never
 -- ARGV   1 wake channel  2.. task ids
 -- Output number of tasks that were dead and are ready now
--- Atomic A task leaves the dead letters and enters its list in the same step; one that is not dead is left alone.
---        One that has lost its record leaves the dead letters as well, and is not counted.
+-- Atomic A task leaves the dead letters and enters its list in the same step; one that is not dead is left alone, and so is one
+--        whose record is missing: there is nothing to run.
 -- Memory Runs while memory is full: it stores nothing new, and frees the error.
 local moved = 0
 for i = 2, #ARGV do
   local id = ARGV[i]
-  if redis.call('ZREM', KEYS[6], id) == 1 then
+  local record = redis.call('HGET', KEYS[4], id)
+  if record and redis.call('ZREM', KEYS[6], id) == 1 then
     redis.call('HDEL', KEYS[5], id)
     redis.call('HDEL', KEYS[7], id)
-    local record = redis.call('HGET', KEYS[4], id)
-    if record then
-      makeReady('RPUSH', id, record)
-      moved = moved + 1
-    end
+    makeReady('RPUSH', id, record)
+    moved = moved + 1
   end
 end
 wake(ARGV[1])

@@ -266,5 +266,5 @@ return {
   taken,
   records,
   attempts,
-  outlook(KEYS, KEYS[6], KEYS[7], KEYS[8], now),
+  outlook(KEYS, KEYS[6], KEYS[7], KEYS[8], now, KEYS[12]),
 }

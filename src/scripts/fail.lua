@@ -4,7 +4,9 @@
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 scheduled  7 leases  8 counters  9 dead
 --        10 errors  11 set of the lease  12 bundled  last never
 -- ARGV   1 wake channel  2 lease id  3 task id  4 'retry' | 'die'  5 ms until the retry  6 error as JSON
+--        7 number of the attempt that failed, or 0
 -- Output 'done' | 'lost' (the lease does not hold the task) | 'gone' (nor is it there any more)
+--        'counted' (the lease does not hold it, and this attempt has been counted, perhaps by an earlier copy of this call)
 -- Atomic The task leaves the lease and enters its next place in the same step, one attempt used up. One without a record (it
 --        was voided while it was run) leaves the lease, is gone, and is not counted.
 -- Memory Runs while memory is full, since a task that fails would else be run again for ever. A dead task takes its error
@@ -17,7 +19,11 @@ end
 
 if not holds(KEYS[11], ARGV[3], KEYS[4], KEYS[12]) then
   endIfEmpty()
-  return exists(KEYS[4], ARGV[3]) and 'lost' or 'gone'
+  if not exists(KEYS[4], ARGV[3]) then
+    return 'gone'
+  end
+  local counted = tonumber(redis.call('HGET', KEYS[5], ARGV[3]) or '0')
+  return tonumber(ARGV[7]) > 0 and counted >= tonumber(ARGV[7]) and 'counted' or 'lost'
 end
 redis.call('SREM', KEYS[11], ARGV[3])
 endIfEmpty()

@@ -10,12 +10,15 @@ const extendScript = loadScript('extend')
 export interface FailInput {
   readonly leaseId: string
   readonly id: string
+  /** Number of the attempt that failed, 1 for the first; 0 if it does not matter whether it is counted already. */
+  readonly attempt?: number
   /** Ms until the next attempt, or 'die' to move the task to the dead letters. */
   readonly next: number | 'die'
   readonly error: string
 }
 
-export function failCall(keys: PartitionKeys, input: FailInput): ScriptCall<Settled> {
+/** `counted`: the lease does not hold the task, and the attempt is counted already: by a call before, or since the lease ran out. */
+export function failCall(keys: PartitionKeys, input: FailInput): ScriptCall<Settled | 'counted'> {
   const dies = input.next === 'die'
   return {
     script: failScript,
@@ -32,8 +35,16 @@ export function failCall(keys: PartitionKeys, input: FailInput): ScriptCall<Sett
       keys.bundled,
       keys.never,
     ],
-    args: [keys.wake, input.leaseId, input.id, dies ? 'die' : 'retry', dies ? 0 : input.next, input.error],
-    parse: (reply) => settledFromWord(failScript.name, reply),
+    args: [
+      keys.wake,
+      input.leaseId,
+      input.id,
+      dies ? 'die' : 'retry',
+      dies ? 0 : input.next,
+      input.error,
+      input.attempt ?? 0,
+    ],
+    parse: (reply) => (reply === 'counted' ? reply : settledFromWord(failScript.name, reply)),
   }
 }
 

@@ -7,14 +7,23 @@ export interface Outlook {
   readonly scheduledInMs: number | undefined
   /** Ms until the next lease runs out; 0 for now, undefined for none. */
   readonly leaseInMs: number | undefined
+  /** Ms until the next kept result expires; 0 for now, undefined for none. */
+  readonly resultInMs: number | undefined
 }
 
 export function parseOutlook(reply: unknown): Outlook {
-  const [levels, paused, scheduledInMs, leaseInMs] = reply as [string, number, number, number]
+  const [levels, paused, scheduledInMs, leaseInMs, resultInMs = -1] = reply as [
+    string,
+    number,
+    number,
+    number,
+    number | undefined,
+  ]
   return {
     levels: [levels.includes('0'), levels.includes('1'), levels.includes('2')],
     paused: paused === 1,
     scheduledInMs: scheduledInMs < 0 ? undefined : scheduledInMs,
     leaseInMs: leaseInMs < 0 ? undefined : leaseInMs,
+    resultInMs: resultInMs < 0 ? undefined : resultInMs,
   }
 }

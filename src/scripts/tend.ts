@@ -12,6 +12,8 @@ export interface TendResult {
   readonly outlook: Outlook
   /** Leases that have run out and wait for `recoverCall`. */
   readonly expiredLeases: readonly string[]
+  /** More was due than one call moves. */
+  readonly more: boolean
 }
 
 export function tendCall(keys: PartitionKeys): ScriptCall<TendResult> {
@@ -29,8 +31,8 @@ export function tendCall(keys: PartitionKeys): ScriptCall<TendResult> {
     ],
     args: [keys.wake, MOST_PER_CALL],
     parse(reply) {
-      const [outlook, expiredLeases] = reply as [unknown, string[]]
-      return { outlook: parseOutlook(outlook), expiredLeases }
+      const [outlook, expiredLeases, more] = reply as [unknown, string[], number | undefined]
+      return { outlook: parseOutlook(outlook), expiredLeases, more: more === 1 }
     },
   }
 }

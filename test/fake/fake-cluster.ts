@@ -186,6 +186,13 @@ function defaultOf(script: string | undefined, args: readonly string[]): Reply {
       return ['', [], [], [], EMPTY]
     case 'tend':
       return [EMPTY, []]
+    case 'admit':
+      return 0
+    case 'reassert':
+      return args
+        .slice(3)
+        .filter((_, i) => i % 2 === 0)
+        .map(() => 1)
     case 'renew':
       return args.slice(1).map(() => 1)
     case 'release':

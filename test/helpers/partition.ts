@@ -125,7 +125,7 @@ export class OwnPartition {
     return this.raw(releaseCall(this.keys, { leaseId, ids }))
   }
 
-  fail(leaseId: string, id: string, next: number | 'die' = 0): Promise<Settled> {
+  fail(leaseId: string, id: string, next: number | 'die' = 0): Promise<Settled | 'counted'> {
     return this.run(failCall(this.keys, { leaseId, id, next, error: '{"name":"Error","message":"no"}' }))
   }
 

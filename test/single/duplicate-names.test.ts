@@ -258,7 +258,7 @@ describe('a name without a record', () => {
     expect((await expectWhole()).ready[1]).toEqual([])
   })
 
-  it('among the dead can be seen, removed and retried', async () => {
+  it('among the dead can be seen and removed, and is not retried', async () => {
     fresh()
     await partition.enqueue([A, B])
     await partition.exchange([], { leaseId: 'l' })
@@ -266,7 +266,8 @@ describe('a name without a record', () => {
     // As nothing does any more; a queue of an older version may have it.
     await redis.hdel(partition.keys.tasks, A, B)
     partition.voided += 2
-    const list = () => partition.run(deadListCall(partition.keys, { fromMs: undefined, count: 10 }))
+    const list = () =>
+      partition.run(deadListCall(partition.keys, { after: undefined, count: 10, bytes: 1_000 }))
     expect((await list()).map(({ id, record: text }) => [id, text]).sort()).toEqual([
       [A, ''],
       [B, ''],
@@ -275,6 +276,8 @@ describe('a name without a record', () => {
     expect(found).toMatchObject({ state: 'dead', record: '', attemptsUsed: 1 })
     expect(await partition.run(deadRemoveCall(partition.keys, [A]))).toBe(1)
     expect(await partition.run(deadRetryCall(partition.keys, [B]))).toBe(0)
+    expect((await list()).map(({ id }) => id)).toEqual([B])
+    expect(await partition.run(deadRemoveCall(partition.keys, [B]))).toBe(1)
     expect(await list()).toEqual([])
     const { counters, dead, errors } = await expectWhole()
     expect([counters.get('removed'), dead, errors]).toEqual([undefined, [], []])

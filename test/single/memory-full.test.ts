@@ -2,13 +2,15 @@ import { readdirSync } from 'node:fs'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { type SingleServer, startSingle } from '../../src/cluster.js'
+import { admitCall } from '../../src/scripts/admit.js'
 import { bundleName } from '../../src/scripts/bundles.js'
 import { checkpointCall } from '../../src/scripts/checkpoint.js'
-import { deadListCall, deadRemoveCall, deadRetryCall } from '../../src/scripts/dead.js'
+import { deadIdsCall, deadListCall, deadRemoveCall, deadRetryCall } from '../../src/scripts/dead.js'
 import { inspectCall } from '../../src/scripts/inspect.js'
 import { renewCall } from '../../src/scripts/lease.js'
 import { pauseCall } from '../../src/scripts/pause.js'
 import { peekCall } from '../../src/scripts/peek.js'
+import { reassertCall } from '../../src/scripts/reassert.js'
 import { surveyCall } from '../../src/scripts/survey.js'
 import { recoverCall, tendCall } from '../../src/scripts/tend.js'
 import { touchCommand } from '../../src/scripts/touch.js'
@@ -183,8 +185,17 @@ const CASES: Record<string, () => Promise<void>> = {
   async 'dead-list'() {
     await dead([A])
     await memoryFull()
-    const letters = await partition.run(deadListCall(partition.keys, { fromMs: undefined, count: 10 }))
+    const letters = await partition.run(
+      deadListCall(partition.keys, { after: undefined, count: 10, bytes: 1_000 }),
+    )
     expect(letters.map(({ id }) => id)).toEqual([A])
+  },
+
+  async 'dead-ids'() {
+    await dead([A])
+    await memoryFull()
+    const page = { after: undefined, count: 10, bytes: 1_000, type: undefined }
+    expect((await partition.run(deadIdsCall(partition.keys, page)))?.ids).toEqual([A])
   },
 
   async 'dead-remove'() {
@@ -201,6 +212,23 @@ const CASES: Record<string, () => Promise<void>> = {
     expect(await partition.run(deadRetryCall(partition.keys, [A]))).toBe(1)
     const { dead: left, ready, errors, attempts } = await whole()
     expect([left, ready[1], errors, attempts]).toEqual([[B], [A], [B], [B]])
+  },
+
+  async admit() {
+    await memoryFull()
+    expect(await partition.run(admitCall(partition.keys, 3, 0))).toBe(0)
+    expect(await redis.exists(partition.keys.admitted)).toBe(1)
+  },
+
+  async reassert() {
+    await partition.enqueue([A, B])
+    await memoryFull()
+    const tasks = [{ id: B, attemptsUsed: 0 }]
+    expect(
+      await partition.run(reassertCall(partition.keys, { leaseId: 'l', leaseMs: 60_000, tasks })),
+    ).toEqual(['held'])
+    const { ready, leases } = await whole()
+    expect([ready[1], leases.get('l')]).toEqual([[A], [B]])
   },
 
   async inspect() {

@@ -1,0 +1,51 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest'
+import type { Node } from '../../src/connection/node.js'
+import { makePartitions, type Partition } from '../../src/keys/partitions.js'
+import { Acknowledgement } from '../../src/queue/acknowledgement.js'
+import type { Durability } from '../../src/queue/durability.js'
+import { Settling } from '../../src/queue/settling.js'
+
+const [partition] = makePartitions('q', 1) as [Partition]
+const node = { up: true, generation: 1 } as Node
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
+afterEach(() => void vi.useRealTimers())
+
+function settled() {
+  const durability = { ofPast: async () => 'safe' } as unknown as Durability
+  const settling = new Settling('q', partition, durability, () => undefined)
+  let next = 0
+  const secure = async (count: number) => {
+    const done = Array.from({ length: count }, () => {
+      const id = `0.producer${next++}`
+      const receiver = { acknowledged() {}, refused() {} }
+      return new Acknowledgement({ id, bundle: undefined, place: 0 }, 'lease-1', '', 1e9, 1e9, receiver)
+    })
+    await settling.secure(done, node)
+  }
+  return { settling, secure }
+}
+
+it('what was acknowledged is remembered for some seconds, and not until there is too much of it', async () => {
+  const { settling, secure } = settled()
+  let most = 0
+  for (let second = 0; second < 60; second++) {
+    await secure(100)
+    most = Math.max(most, settling.rememberedBytes)
+    vi.advanceTimersByTime(1_000)
+  }
+  expect(most).toBeGreaterThan(0)
+  // Seven seconds of it, each of some 1.6 KB.
+  expect(most).toBeLessThan(7 * 2_000)
+})
+
+it('is forgotten by a partition of which nothing more is acknowledged, when it is looked at', async () => {
+  const { settling, secure } = settled()
+  await secure(100)
+  vi.advanceTimersByTime(2_000)
+  settling.forget()
+  expect(settling.rememberedBytes).toBeGreaterThan(0)
+  vi.advanceTimersByTime(2_000)
+  settling.forget()
+  expect(settling.rememberedBytes).toBe(0)
+})

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest'
+import type { Node } from '../../src/connection/node.js'
+import { RecoveryGrace } from '../../src/queue/recovery-grace.js'
+
+const node = (generation = 1, up = true) => ({ generation, up }) as { generation: number; up: boolean } & Node
+
+/** When, in steps of 100 ms from `fromMs` on, a lease that has run out may be given away; undefined within a minute. */
+function overAt(grace: RecoveryGrace, fromMs: number, before: (atMs: number) => void = () => undefined) {
+  for (let atMs = fromMs; atMs < fromMs + 60_000; atMs += 100) {
+    before(atMs)
+    if (grace.judge(['lease'], atMs).over.length > 0) return atMs
+  }
+  return undefined
+}
+
+describe('a lease that has run out', () => {
+  it('is over at once for who has seen no break', () => {
+    const grace = new RecoveryGrace()
+    grace.follow(node(), 0)
+    expect(overAt(grace, 100)).toBe(100)
+  })
+
+  it('is spared for 2 s after a break, and the time to ask again is told', () => {
+    const grace = new RecoveryGrace()
+    grace.follow(node(1), 0)
+    const same = node(1)
+    grace.follow(same, 0)
+    grace.follow(Object.assign(same, { generation: 2 }), 5_000)
+    expect(grace.judge(['lease'], 5_100)).toEqual({ over: [], againAtMs: 7_000 })
+    expect(overAt(grace, 5_200)).toBe(7_000)
+  })
+
+  it('is over 2 s after it was first seen, where idle sockets break each second', () => {
+    const grace = new RecoveryGrace()
+    const master = node()
+    grace.follow(master, 0)
+    const breaking = (atMs: number) => {
+      if (atMs % 1_000 !== 0) return
+      master.generation++
+      grace.follow(master, atMs)
+    }
+    breaking(10_000)
+    expect(overAt(grace, 10_000, breaking)).toBe(12_000)
+  })
+
+  it('is spared anew when its master was away, but for 5 s at most', () => {
+    const grace = new RecoveryGrace()
+    const master = node()
+    grace.follow(master, 0)
+    const away = (atMs: number) => {
+      if (atMs % 1_000 !== 0) return
+      master.up = false
+      grace.follow(master, atMs)
+      master.up = true
+      grace.follow(master, atMs)
+    }
+    away(10_000)
+    expect(overAt(grace, 10_000, away)).toBe(15_000)
+  })
+
+  it('is spared anew when another master has taken over', () => {
+    const grace = new RecoveryGrace()
+    grace.follow(node(), 0)
+    grace.follow(node(), 1_000)
+    expect(overAt(grace, 1_000)).toBe(3_000)
+    grace.follow(node(), 3_000)
+    grace.judge(['other'], 3_000)
+    grace.follow(node(), 4_500)
+    expect(grace.judge(['other'], 5_500).over).toEqual([])
+    expect(grace.judge(['other'], 6_500).over).toEqual(['other'])
+  })
+})
