@@ -143,6 +143,9 @@ export class FakeNode {
         return 1
       case 'SSUBSCRIBE':
         return ['ssubscribe', words[1] ?? '', 1]
+      case 'HGET':
+        // A queue that is there (harness.ts): opening it writes nothing.
+        return String(this.cluster.partitions)
       case 'HMGET':
         return words.slice(2).map(() => null)
       case 'EVALSHA':
@@ -204,6 +207,8 @@ export class FakeCluster {
   readonly nodes: FakeNode[] = []
   /** What a node says of the others, where a test wants it to be wrong. */
   readonly views = new Map<FakeNode, string>()
+  /** Of every queue. */
+  partitions = 2
 
   static async start(): Promise<FakeCluster> {
     const cluster = new FakeCluster()

@@ -113,6 +113,20 @@ export const FROM_SHARDQ = {
     mend: ['shardq doctor'],
     checks: [],
   },
+  'partition-conflict': {
+    pattern: /PartitionConflictError|has different numbers of partitions in the cluster/,
+    means: () => 'the cluster holds two numbers of partitions for one queue',
+    why: 'A copy was lost with its master, or the queue was made twice. Clients of the one do not see the tasks of the other, so all stop. Keep the number under which the tasks lie; the message names the keys.',
+    mend: ['redis-cli -c DEL KEY'],
+    checks: [],
+  },
+  'operation-not-confirmed': {
+    pattern: /OperationNotConfirmedError|is carried out but unconfirmed/,
+    means: () => 'a queue was paused, resumed or made, and the replicas have not confirmed it in time',
+    why: 'A failover now could undo it. Repeat it when the replicas are back.',
+    mend: ['shardq cluster status'],
+    checks: ['replica-lag', 'master-without-replica'],
+  },
   'program-at-fault': {
     pattern:
       /NotConnectedError|call connect\(\) first|TaskTimeoutError|ran longer than its timeoutMs|UnknownTaskTypeError|has no handler for tasks of type|WorkerStoppedError|the worker of queue \S+ stops|TaskNotFoundError|has no task |QueueNotFoundError|there is no queue /,
