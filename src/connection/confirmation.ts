@@ -31,7 +31,7 @@ const BYTES_PER_MS = 4_000
 
 /** undefined: the master's word is enough. */
 export function confirmationFor(
-  replicas: ReplicaStates,
+  replicas: Pick<ReplicaStates, 'of' | 'look'>,
   options: ConfirmationOptions,
 ): Confirmation | undefined {
   return options.durability === 'async' ? undefined : new Confirmation(replicas, options, options.minReplicas)
@@ -44,7 +44,7 @@ export function confirmationFor(
  */
 export class Confirmation {
   constructor(
-    private readonly replicas: ReplicaStates,
+    private readonly replicas: Pick<ReplicaStates, 'of' | 'look'>,
     private readonly options: ConfirmationOptions,
     private readonly least: number,
   ) {}
