@@ -162,6 +162,8 @@ export class PartitionCount {
   /** Writes the copies that are missing. @throws OperationNotConfirmedError unless more than half are safe in time */
   async #spread(): Promise<void> {
     const missing = this.#copies.filter((copy) => !this.#holders.has(copy))
+    // On a single server there is no other.
+    if (missing.length === 0) return
     let failure: Error | undefined
     await new Promise<void>((resolve, reject) => {
       let left = missing.length
