@@ -95,7 +95,11 @@ export class ReplicaStates {
     )
     // Behind a stranger's address may be a replica that was never seen by its own.
     const hidden = counted.filter((replica) => !byNode.has(replica) && !this.#known.has(replica)).length
-    const foreign = Math.max(0, strangers.filter(({ online }) => online).length - hidden)
+    // One that acknowledges nothing, such as a backup, satisfies no WAIT.
+    const foreign = Math.max(
+      0,
+      strangers.filter(({ online, acknowledged }) => online && acknowledged).length - hidden,
+    )
     this.#reports.set(master, { atMs: performance.now(), syncing, foreign })
     if (foreign !== (before?.foreign ?? 0) || !sameNodes(syncing, before?.syncing)) this.onChange()
   }

@@ -18,8 +18,8 @@ export const FROM_SHARDQ = {
   },
   'not-replicated': {
     pattern: /NotReplicatedError|is stored but unconfirmed/,
-    means: () => 'a master has the task, and no replica has confirmed it in time',
-    why: 'The shard has no replica that is linked, or it lags. Enqueue it again with the same idempotencyKey, or accept the master’s word with onShortfall.',
+    means: () => 'a master has the task, and its replicas have not confirmed it in time',
+    why: 'The shard has no replica that is linked, or one of them lags. Enqueue it again with the same idempotencyKey, or accept the master’s word with onShortfall.',
     mend: ['shardq cluster check'],
     checks: [
       'master-without-replica',

@@ -13,7 +13,13 @@ const FLOWS_MS = 8_000
 
 it('a shard flows on while its only replica is receiving its first copy: completions and hand-outs wait for nobody', async () => {
   const cluster = await ownCluster({
-    settings: { 'cluster-node-timeout': '5000', 'repl-diskless-sync-delay': '0', appendonly: 'no', save: '' },
+    settings: {
+      'cluster-node-timeout': '5000',
+      'repl-diskless-sync-delay': '0',
+      'enable-debug-command': 'yes',
+      appendonly: 'no',
+      save: '',
+    },
   })
   const connection = { mode: 'cluster', nodes: cluster.seeds } as const
   const { nodes } = await cluster.status()
@@ -48,7 +54,6 @@ it('a shard flows on while its only replica is receiving its first copy: complet
     // What it has is worth nothing, and it has to take all anew; slowly.
     await tell(replica.port, 'CONFIG', 'SET', 'key-load-delay', LOAD_DELAY_US)
     await tell(replica.port, 'CONFIG', 'SET', 'loading-process-events-interval-bytes', 1024)
-    await tell(replica.port, 'DEBUG', 'CHANGE-REPL-ID').catch(() => '')
     await tell(master.port, 'DEBUG', 'CHANGE-REPL-ID')
     await tell(master.port, 'CLIENT', 'KILL', 'TYPE', 'replica')
     await until(

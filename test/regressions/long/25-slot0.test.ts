@@ -13,11 +13,11 @@ it('a slot without a master is no reason not to connect, when no key of the queu
   for (const { port } of masters) await tell(port, 'CLUSTER', 'DELSLOTS', 0)
   await until(
     'slot 0 has no master',
-    () => Promise.all(nodes.map(({ port }) => tell(port, 'CLUSTER', 'SLOTS'))),
-    (views) => views.every((view) => !/^0,|\b0,5460/.test(view)),
+    () => Promise.all(masters.map(({ port }) => tell(port, 'CLUSTER', 'SLOTS'))),
+    (views) => views.every((view) => view.startsWith('1,')),
   )
   const queue = new TaskQueue<{ note: number }>('elsewhere', {
-    connection: { mode: 'cluster', nodes: cluster.seeds },
+    connection: { mode: 'cluster', nodes: masters.map(({ host, port }) => ({ host, port })) },
   })
   await queue.connect()
   try {
