@@ -105,17 +105,19 @@ export class ReplicaStates {
   }
 
   async #saysItIsSyncing(replica: Node, attached: boolean): Promise<boolean> {
-    const fields = parseInfo(
-      `${await this.#info(replica, 'persistence')}\r\n${attached ? await this.#info(replica, 'replication') : ''}`,
-    )
-    return fields.get('loading') === '1' || fields.get('master_sync_in_progress') === '1'
+    const fields = parseInfo((await this.#info(replica, 'persistence', 'replication')) ?? '')
+    return fields.get('loading') === '1' || (attached && fields.get('master_sync_in_progress') === '1')
   }
 
-  async #info(node: Node, section: string): Promise<string | undefined> {
+  /** undefined: it does not answer, or will not say. */
+  async #info(node: Node, ...sections: string[]): Promise<string | undefined> {
     if (!node.up) return undefined
-    const outcome = await node.send('probe', 3, [['INFO', section]], this.timeoutMs)
-    const [reply] = outcome.ok ? outcome.replies : []
-    return typeof reply === 'string' ? reply : undefined
+    const questions = sections.map((section) => ['INFO', section] as const)
+    const outcome = await node.send('probe', 3, questions, this.timeoutMs)
+    const replies = outcome.ok ? outcome.replies : []
+    return replies.length > 0 && replies.every((reply) => typeof reply === 'string')
+      ? replies.join('\r\n')
+      : undefined
   }
 }
 

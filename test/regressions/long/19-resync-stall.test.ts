@@ -17,6 +17,8 @@ it('a shard flows on while its only replica is receiving its first copy: complet
       'cluster-node-timeout': '5000',
       'repl-diskless-sync-delay': '0',
       'enable-debug-command': 'yes',
+      // So that as many bytes are loaded as are stored: it looks up from loading by bytes.
+      rdbcompression: 'no',
       appendonly: 'no',
       save: '',
     },
