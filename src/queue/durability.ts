@@ -3,6 +3,7 @@ import type { Lane, Node } from '../connection/node.js'
 import { faultOfReply } from '../connection/replies.js'
 import { NotReplicatedError } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
+import { refusalOf } from '../rights/refusal.js'
 import type { ScriptCall } from '../scripts/script.js'
 import { touch } from './touch.js'
 
@@ -29,6 +30,8 @@ type Answer = 'confirmed' | 'not in time' | 'broken'
  */
 export class Durability {
   readonly #shared = new WeakMap<Node, SharedQuestion>()
+  /** Nodes that did not permit the last question, and what they said. */
+  readonly #denials = new WeakMap<Node, Error>()
   readonly #confirmation: Confirmation | undefined
 
   constructor(
@@ -67,7 +70,8 @@ export class Durability {
   /**
    * Sends a call that may be carried out twice, until what it did is safe. `resent`: an earlier try may have been
    * carried out too.
-   * @throws NotReplicatedError when its replicas have not confirmed it within `timeoutMs`, and what Connection.call throws
+   * @throws NotReplicatedError when its replicas have not confirmed it within `timeoutMs`, and what Connection.call throws;
+   *         NotPermittedError also when the user may not ask them
    */
   async call<Value>(
     partition: Partition,
@@ -97,6 +101,9 @@ export class Durability {
       resent ||= done.resent
       const safety = await this.ofPast(done.node, partition, deadlineMs)
       if (safety === 'safe') return { value: done.value, resent, confirmed: true }
+      // That will be the same the next time.
+      const denial = this.#denials.get(done.node)
+      if (denial) throw refusalOf(done.node.name, denial)
       if (safety === 'late' || performance.now() > deadlineMs)
         return { value: done.value, resent, confirmed: false }
       resent = true
@@ -113,6 +120,9 @@ export class Durability {
     const outcome = await touch(node, [partition, ...others], question, options)
     if (!outcome.ok) return 'broken'
     const [touched, confirmed] = outcome.replies
+    const denial = outcome.replies.find(isDenial)
+    if (denial) this.#denials.set(node, denial)
+    else this.#denials.delete(node)
     if (touched instanceof Error) return passes(touched) ? 'not in time' : 'broken'
     return question.satisfiedBy(confirmed) ? 'confirmed' : 'not in time'
   }
@@ -147,6 +157,10 @@ class SharedQuestion {
     })
     return this.#next
   }
+}
+
+function isDenial(reply: unknown): reply is Error {
+  return reply instanceof Error && faultOfReply(reply).kind === 'denied'
 }
 
 /** Refused, but by the master that we mean: it may be asked again. */

@@ -81,7 +81,8 @@ export class PartitionCount {
     if (asked !== undefined && asked !== count) throw new PartitionMismatchError(this.queue, asked, count)
     this.#count = count
     if (known === undefined) await this.#spread()
-    // Somebody is making it at this moment, or its copies were lost. Tasks are there, and must not wait for this for long.
+    // Somebody is making it at this moment, or its copies were lost. Tasks are there, and must not wait for this for long; what
+    // goes wrong is met again, and told, by `keep`.
     else if (this.#holders.size < this.#majority)
       await Promise.race([this.#spread().catch(() => {}), sleep(this.connection.commandTimeoutMs)])
     return count

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest'
+import { NotPermittedError } from '../../src/errors.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { FakeCluster, FakeNode, Received } from './fake-cluster.js'
 import { batchesAt, fakeCluster, idsAt, keyFor, queueOn, voidedAt } from './harness.js'
+import { FakeError } from './resp.js'
 
 const isWait = ({ words }: Received) => words[0] === 'WAIT'
 const waitsAt = (node: FakeNode) => node.received.filter(isWait)
@@ -119,5 +121,22 @@ describe('a replica that is silent', () => {
     late = true
     const enqueued = queue.enqueue('note', 2, { partitionKey: keyFor(0) })
     await expect(enqueued).rejects.toThrow('fewer than 2 replicas')
+  })
+})
+
+describe('a user who may not ask whether replicas have it', () => {
+  it('is told so at once by pause', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
+    for (const node of [cluster.a, cluster.b])
+      node.script = (received) => {
+        if (received.script === 'pause') return 'OK'
+        return isWait(received)
+          ? new FakeError("NOPERM User m has no permissions to run the 'wait' command")
+          : undefined
+      }
+    const startedMs = performance.now()
+    await expect(queue.pause()).rejects.toBeInstanceOf(NotPermittedError)
+    expect(performance.now() - startedMs).toBeLessThan(5_000)
   })
 })
