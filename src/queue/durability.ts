@@ -44,8 +44,11 @@ export class Durability {
     this.#confirmation = confirmation?.past()
   }
 
-  /** Waits until what `node` did for `partition` before this call is safe, at most until `deadlineMs`. */
-  async ofPast(node: Node, partition: Partition, deadlineMs: number): Promise<Safety> {
+  /**
+   * Waits until what `node` did for `partition` before this call is safe, at most until `deadlineMs`.
+   * @param evenIfDenied whether to wait also for a right that the user lacks: it may be given in time
+   */
+  async ofPast(node: Node, partition: Partition, deadlineMs: number, evenIfDenied = true): Promise<Safety> {
     const confirmation = this.#confirmation
     if (!confirmation) return 'safe'
     let shared = this.#shared.get(node)
@@ -60,7 +63,8 @@ export class Durability {
       if (confirmation.required(node) === 0 && this.connection.options.mode === 'cluster') return 'safe'
       const answer = await shared.ask(partition)
       if (answer === 'confirmed') return 'safe'
-      if (answer === 'not in time' && performance.now() > deadlineMs) return 'late'
+      const hopeless = !evenIfDenied && this.#denials.has(node)
+      if (answer === 'not in time' && (hopeless || performance.now() > deadlineMs)) return 'late'
       // Also when it is broken: whoever asked comes again.
       await Promise.all([sleep(RETRY_MS), confirmation.look(node)])
       if (answer === 'broken' || this.connection.stopped) return 'broken'
@@ -99,7 +103,7 @@ export class Durability {
       const timeoutMs = Math.max(0, deadlineMs - performance.now())
       const done = await this.connection.call(this.queue, partition.slot, call, { ...options, timeoutMs })
       resent ||= done.resent
-      const safety = await this.ofPast(done.node, partition, deadlineMs)
+      const safety = await this.ofPast(done.node, partition, deadlineMs, false)
       if (safety === 'safe') return { value: done.value, resent, confirmed: true }
       // That will be the same the next time.
       const denial = this.#denials.get(done.node)
