@@ -86,6 +86,24 @@ export class NotReplicatedError extends ShardqError {
   }
 }
 
+/**
+ * An operation on the queue was carried out by masters whose replicas have not confirmed it in time: a failover may undo it.
+ * Decision: repeat it, it is safe to do so.
+ */
+export class OperationNotConfirmedError extends ShardqError {
+  constructor(
+    readonly queue: string,
+    /** `pause`, `resume`, `open`. */
+    readonly operation: string,
+    /** Indexes of the partitions where it is not confirmed; none where it is about the queue as a whole. */
+    readonly partitions: readonly number[],
+    problem: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${operation} of queue ${queue} is carried out but unconfirmed: ${problem}; repeat it`, options)
+  }
+}
+
 /** Every shard refused for lack of memory, or the client's own buffer is full. Decision: slow down. */
 export class QueueFullError extends ShardqError {
   constructor(
@@ -248,6 +266,25 @@ export class PartitionMismatchError extends ShardqError {
     super(
       `queue ${queue} has ${stored} partitions in the cluster, and this client asks for ${asked}; ` +
         'leave out partitions to take the stored number',
+    )
+  }
+}
+
+/**
+ * The cluster holds two different numbers of partitions for one queue: a copy was lost with its master, or the queue was made twice.
+ * Clients of the one do not see the tasks of the other, so none goes on. Decision: keep the number under which the tasks
+ * lie, remove the keys that hold the other, and connect again.
+ */
+export class PartitionConflictError extends ShardqError {
+  constructor(
+    readonly queue: string,
+    /** What was found, and where. */
+    readonly found: readonly { readonly partitions: number; readonly key: string; readonly node: string }[],
+  ) {
+    super(
+      `queue ${queue} has different numbers of partitions in the cluster: ` +
+        `${found.map(({ partitions, key, node }) => `${partitions} by ${key} on ${node}`).join(', ')}; ` +
+        'nothing is sent or taken; remove the keys that hold the wrong number (redis-cli -c DEL KEY), and connect again',
     )
   }
 }

@@ -11,7 +11,7 @@ export type { Checkpoint, Delivery } from './queue/delivery.js'
 export type { Backoff, EnqueueOptions, Priority } from './queue/enqueue-options.js'
 export type { ShardState } from './queue/gate.js'
 export type { Depth, Health, ShardHealth } from './queue/inspection.js'
-export type { Durability, QueueOptions } from './queue/queue-options.js'
+export type { Durability, QueueOptions, ReplicationOptions } from './queue/queue-options.js'
 export { listQueues } from './queue/registry.js'
 export {
   type AnyDelivery,

@@ -1,9 +1,12 @@
 import { NotConnectedError, QueueUnavailableError, ServerTooOldError, WrongModeError } from '../errors.js'
 import { refusalOf } from '../rights/refusal.js'
 import type { ScriptCall } from '../scripts/script.js'
+import type { Confirmation } from './confirmation.js'
 import type { ConfirmedReplies } from './convoy.js'
+import { parseInfo } from './info.js'
 import type { Lane, Node } from './node.js'
 import type { ConnectionOptions } from './options.js'
+import { ReplicaStates } from './replica-states.js'
 import { concernsTopology, type Fault, faultOfReply, isCertain } from './replies.js'
 import type { Command } from './socket.js'
 import { resolveTarget } from './target.js'
@@ -14,12 +17,7 @@ export type Outcome<Value> =
   | { readonly ok: true; readonly value: Value; readonly node: Node; readonly confirmed: boolean }
   | { readonly ok: false; readonly fault: Fault; readonly node: Node | undefined }
 
-/** A command that waits for confirmations of what was written before it on the same socket. */
-export interface Confirmation {
-  readonly command: Command
-  readonly timeoutMs: number
-  readonly satisfiedBy: (reply: unknown) => boolean
-}
+export type { Confirmation } from './confirmation.js'
 
 export interface CallOptions {
   readonly lane: Lane
@@ -35,6 +33,7 @@ const RETRY_MS = 50
 /** Sends calls to whichever node serves their slot. The same for a cluster and for a single server. */
 export class Connection {
   readonly topology: Topology
+  readonly replicas: ReplicaStates
   readonly commandTimeoutMs: number
   readonly #connectTimeoutMs: number
   #stopped = false
@@ -55,10 +54,13 @@ export class Connection {
       },
       probeTimeoutMs: this.commandTimeoutMs,
     })
+    this.replicas = new ReplicaStates(this.topology, this.commandTimeoutMs, () =>
+      this.topology.emit('change'),
+    )
   }
 
   /**
-   * Finds the nodes; resolves once a seed has answered and every slot has an owner.
+   * Finds the nodes; resolves once a seed has answered and knows of masters.
    * @throws AuthenticationError, TlsError, ServerTooOldError, WrongModeError as soon as a seed says so
    * @throws QueueUnavailableError if none has answered within `connectTimeoutMs`
    */
@@ -70,12 +72,13 @@ export class Connection {
         const answers = await Promise.all(seeds.map((seed) => this.#greet(seed)))
         const refusal = answers.find((answer) => answer instanceof Error)
         const reached = answers.some((answer) => answer === true)
-        if (reached && this.topology.ownerOf(0)) break
+        // A slot without a master concerns only who has keys in it.
+        if (reached && this.topology.masters().length > 0) break
         if (refusal) throw refusal
         if (performance.now() > deadline) {
           const names = seeds.map((seed) => seed.name).join(', ')
           const problem = reached
-            ? `the cluster at ${names} has slots that no master serves; look with: shardq cluster status`
+            ? `the cluster at ${names} has no master that serves slots; look with: shardq cluster status`
             : `none of ${names} answered within ${this.#connectTimeoutMs} ms; is it running? (shardq cluster status)`
           throw new QueueUnavailableError(queue, problem)
         }
@@ -113,8 +116,7 @@ export class Connection {
     for (let redirects = 0; ; ) {
       if (!node) return { ok: false, fault: noOwner(slot), node: undefined }
       const commands: Command[] = [...(asking ? [['ASKING'] as const] : []), command]
-      const timeoutMs = this.commandTimeoutMs + (options.confirm?.timeoutMs ?? 0)
-      const outcome: ConfirmedReplies = await this.#sendTo(node, commands, timeoutMs, options)
+      const outcome: ConfirmedReplies = await this.#sendTo(node, commands, options)
       if (!outcome.ok) return this.#failed(outcome.fault, node)
       const reply = outcome.replies[asking ? 1 : 0]
       if (!(reply instanceof Error)) {
@@ -199,11 +201,10 @@ export class Connection {
   async #sendTo(
     node: Node,
     commands: readonly Command[],
-    timeoutMs: number,
     { lane, socket = 0, confirm }: CallOptions,
   ): Promise<ConfirmedReplies> {
-    if (confirm) return node.sendConfirmed(lane, socket, commands, confirm, timeoutMs)
-    const outcome = await node.send(lane, socket, commands, timeoutMs)
+    if (confirm) return node.sendConfirmed(lane, socket, commands, confirm, this.commandTimeoutMs)
+    const outcome = await node.send(lane, socket, commands, this.commandTimeoutMs)
     return outcome.ok ? { ...outcome, confirmed: true } : outcome
   }
 
@@ -242,15 +243,6 @@ export class Connection {
     const { tls } = resolveTarget(this.options)
     return tlsBehind({ address: seed.address, tls, timeoutMs: this.commandTimeoutMs }, error)
   }
-}
-
-export function parseInfo(text: string): Map<string, string> {
-  const fields = new Map<string, string>()
-  for (const line of text.split('\r\n')) {
-    const colon = line.indexOf(':')
-    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1))
-  }
-  return fields
 }
 
 /** The server's name and version if it is too old for us. */

@@ -1,4 +1,5 @@
-import type { Confirmation } from './connection.js'
+import type { Confirmation } from './confirmation.js'
+import type { Node } from './node.js'
 import { faultOfReply } from './replies.js'
 import type { Command, Replies } from './socket.js'
 
@@ -13,7 +14,7 @@ interface Passenger {
 }
 
 /**
- * Writes that wait for a replica, on one socket. WAIT holds up all that is sent behind it on its socket, so at most
+ * Writes that wait for replicas, on one socket. WAIT holds up all that is sent behind it on its socket, so at most
  * one is under way: what comes meanwhile travels together behind the next one, and shares its answer. Without this
  * a replica that is gone costs the batches of a shard one time-out after the other; with it, one time-out in all,
  * since those that have not left yet are refused at once.
@@ -23,8 +24,9 @@ export class Convoy {
   #underWay = false
 
   constructor(
-    private readonly node: string,
-    private readonly send: (commands: readonly Command[]) => Promise<Replies>,
+    private readonly node: Node,
+    /** `waitMs`: what the server may take for the WAIT, beside the time for the commands. */
+    private readonly send: (commands: readonly Command[], waitMs: number) => Promise<Replies>,
     private readonly confirmation: Confirmation,
   ) {}
 
@@ -43,13 +45,18 @@ export class Convoy {
       const passengers = this.#waiting
       this.#waiting = []
       const commands = passengers.flatMap((passenger) => passenger.commands)
-      const outcome = await this.send([...commands, this.confirmation.command])
-      this.#arrive(passengers, outcome)
+      const { command, timeoutMs, satisfiedBy } = this.confirmation.ask(this.node, bytesOf(commands))
+      const outcome = await this.send([...commands, command], timeoutMs)
+      this.#arrive(passengers, outcome, satisfiedBy)
     }
     this.#underWay = false
   }
 
-  #arrive(passengers: readonly Passenger[], outcome: Replies): void {
+  #arrive(
+    passengers: readonly Passenger[],
+    outcome: Replies,
+    satisfiedBy: (reply: unknown) => boolean = () => false,
+  ): void {
     if (!outcome.ok) {
       for (const { resolve } of passengers) resolve(outcome)
       return
@@ -60,15 +67,23 @@ export class Convoy {
       this.#arrive(passengers, { ok: false, fault: { kind: 'denied', error: answer } })
       return
     }
-    const confirmed = this.confirmation.satisfiedBy(answer)
+    const confirmed = satisfiedBy(answer)
     let at = 0
     for (const { commands, resolve } of passengers) {
       resolve({ ok: true, replies: outcome.replies.slice(at, at + commands.length), confirmed })
       at += commands.length
     }
     if (confirmed) return
-    const error = new Error(`no replica of ${this.node} confirmed the writes before`)
+    const error = new Error(`the writes before were not confirmed by the replicas of ${this.node.name}`)
     for (const { resolve } of this.#waiting.splice(0))
       resolve({ ok: false, fault: { kind: 'noreplicas', error } })
   }
+}
+
+/** About so many: texts of other than Latin characters are longer than this. */
+function bytesOf(commands: readonly Command[]): number {
+  let bytes = 0
+  for (const command of commands)
+    for (const word of command) if (typeof word !== 'number') bytes += word.length
+  return bytes
 }

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import type { Confirmation } from './connection.js'
+import type { Confirmation } from './confirmation.js'
 import { type ConfirmedReplies, Convoy } from './convoy.js'
 import type { NodeAddress } from './options.js'
 import type { Fault } from './replies.js'
@@ -85,7 +85,11 @@ export class Node {
     const key = `${lane}${index}`
     let convoy = this.#convoys.get(key)
     if (!convoy) {
-      convoy = new Convoy(this.name, (all) => this.send(lane, index, all, timeoutMs), confirmation)
+      convoy = new Convoy(
+        this,
+        (all, waitMs) => this.send(lane, index, all, timeoutMs + waitMs),
+        confirmation,
+      )
       this.#convoys.set(key, convoy)
     }
     return convoy.add(commands)

@@ -107,6 +107,13 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     return node
   }
 
+  /** The node that is known by this address; makes none. */
+  nodeAt(announced: NodeAddress): Node | undefined {
+    const name = `${announced.host}:${announced.port}`
+    const address = this.options.natMap[name]
+    return this.#nodes.get(address ? `${address.host}:${address.port}` : name)
+  }
+
   start(): void {
     this.look()
   }

@@ -1,6 +1,6 @@
 import { inspectAny, type NodeView } from '../cluster/index.js'
 import { type NodeLink, withLink } from '../cluster/link.js'
-import { QUEUES_KEY, queueKey } from '../keys/keys.js'
+import { keysOfWholeQueue, QUEUES_KEY } from '../keys/keys.js'
 import { slotOf } from '../keys/slots.js'
 import type { Target } from './target.js'
 
@@ -16,11 +16,12 @@ export async function removeQueue(
   queue: string,
   partitionSlots: readonly number[],
 ): Promise<number> {
-  const own = queueKey(queue)
-  const slots = [...partitionSlots, slotOf(own)]
+  const whole = keysOfWholeQueue(queue)
+  const own = new Set(whole.map(({ key }) => key))
+  const slots = [...partitionSlots, ...whole.map(({ slot }) => slot)]
   const nodes = await nodesOf(cluster)
   await onMasterOf(cluster, nodes, slotOf(QUEUES_KEY), (link) => link.text('SREM', QUEUES_KEY, queue))
-  return unlinkSlots(cluster, slots, (key) => key === own || key.startsWith(`shardq:${queue}:`))
+  return unlinkSlots(cluster, slots, (key) => own.has(key) || key.startsWith(`shardq:${queue}:`))
 }
 
 /**

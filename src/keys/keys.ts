@@ -1,3 +1,5 @@
+import { partitionSlots, slotOf, tagForSlot } from './slots.js'
+
 /**
  * Every key that the queue writes is built here, and nowhere else. All keys of a partition carry the same hash
  * tag and so live in one slot; `keyPatterns` covers them all in an access list.
@@ -86,6 +88,37 @@ export function partitionKeys(queue: string, tag: string): PartitionKeys {
 /** HASH of what holds for a whole queue: `partitions`. In the slot of the queue's name. */
 export function queueKey(queue: string): string {
   return `shardq:{${queue}}:queue`
+}
+
+/** Copies of the number of partitions besides `queueKey`, on a cluster: spread evenly, whatever that number is. */
+const COUNT_COPIES = 8
+
+/** One place where the number of partitions is kept: HASH with `partitions`. */
+export interface CountCopy {
+  readonly key: string
+  readonly slot: number
+  /** Other keys of the queue in the same slot: `probe` and `never`. */
+  readonly keys: PartitionKeys
+}
+
+/** Where the number of partitions is kept. The first decides between clients that make a queue at once. */
+export function countCopies(queue: string, mode: 'cluster' | 'single'): CountCopy[] {
+  const own = queueKey(queue)
+  const first = { key: own, slot: slotOf(own), keys: partitionKeys(queue, queue) }
+  if (mode === 'single') return [first]
+  const others = partitionSlots(queue, COUNT_COPIES).map((slot) => {
+    const tag = tagForSlot(slot)
+    return { key: `shardq:${queue}:{${tag}}:partitions`, slot, keys: partitionKeys(queue, tag) }
+  })
+  return [first, ...others]
+}
+
+/**
+ * Every key of a queue that is of no partition, the one that decides first; to be removed last, when a queue is. A client that is
+ * still connected writes them again.
+ */
+export function keysOfWholeQueue(queue: string): { readonly key: string; readonly slot: number }[] {
+  return countCopies(queue, 'cluster').map(({ key, slot }) => ({ key, slot }))
 }
 
 /** SET of the names of all queues that were ever connected to. In a slot of its own, on one master. */

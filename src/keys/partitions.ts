@@ -1,22 +1,13 @@
 import { hash32 } from './hash.js'
 import { type PartitionKeys, partitionKeys } from './keys.js'
-import { SLOT_COUNT, tagForSlot } from './slots.js'
+import { partitionSlots, tagForSlot } from './slots.js'
+
+export { partitionSlots }
 
 export interface Partition {
   readonly index: number
   readonly slot: number
   readonly keys: PartitionKeys
-}
-
-/**
- * The slots of a queue's partitions: one in each of `count` equal cells of the slot space, all at the same
- * place within their cell. The place comes from the queue's name, so that small queues do not share slots, and
- * keeps a tenth of a cell away from the edges: masters' boundaries fall on cell edges whenever the number of
- * masters divides `count`, and rounding must not push a partition over one.
- */
-export function partitionSlots(queue: string, count: number): number[] {
-  const place = 0.1 + 0.8 * (hash32(queue) / 2 ** 32)
-  return Array.from({ length: count }, (_, index) => Math.floor(((index + place) * SLOT_COUNT) / count))
 }
 
 export function makePartitions(queue: string, count: number): Partition[] {

@@ -1,4 +1,5 @@
 import keySlot from 'cluster-key-slot'
+import { hash32 } from './hash.js'
 
 /** Number of hash slots of a Redis Cluster (cluster specification, "Key distribution model"). */
 export const SLOT_COUNT = 16_384
@@ -34,4 +35,15 @@ export function tagForSlot(slot: number): string {
     const found = slotOf(candidate)
     if (!tagBySlot.has(found)) tagBySlot.set(found, candidate)
   }
+}
+
+/**
+ * The slots of a queue's partitions: one in each of `count` equal cells of the slot space, all at the same
+ * place within their cell. The place comes from the queue's name, so that small queues do not share slots, and
+ * keeps a tenth of a cell away from the edges: masters' boundaries fall on cell edges whenever the number of
+ * masters divides `count`, and rounding must not push a partition over one.
+ */
+export function partitionSlots(queue: string, count: number): number[] {
+  const place = 0.1 + 0.8 * (hash32(queue) / 2 ** 32)
+  return Array.from({ length: count }, (_, index) => Math.floor(((index + place) * SLOT_COUNT) / count))
 }

@@ -3,6 +3,7 @@ import type { Lane, Node } from '../connection/node.js'
 import { faultOfReply } from '../connection/replies.js'
 import { NotReplicatedError } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
+import { refusalOf } from '../rights/refusal.js'
 import type { ScriptCall } from '../scripts/script.js'
 import { touch } from './touch.js'
 
@@ -13,9 +14,9 @@ const GATHER_MS = 3
 const RETRY_MS = 50
 
 /**
- * - `safe`: as safe as the queue's durability asks: a replica has it, or the cluster has no replica of this shard that
- *   could be promoted without it
- * - `late`: no replica has confirmed by the deadline
+ * - `safe`: as safe as the queue's durability asks: its in-sync replicas have it, or there is none of this shard that could be
+ *   promoted without it
+ * - `late`: they have not confirmed by the deadline
  * - `broken`: the master no longer answers as such; what it carried out may be gone with it
  */
 export type Safety = 'safe' | 'late' | 'broken'
@@ -28,33 +29,44 @@ type Answer = 'confirmed' | 'not in time' | 'broken'
  * calls that hand out tasks are never held up by a replica, and all acknowledgements of a node share one question.
  */
 export class Durability {
-  readonly #questions = new WeakMap<Node, Question>()
+  readonly #shared = new WeakMap<Node, SharedQuestion>()
+  /** Nodes that did not permit the last question, and what they said. */
+  readonly #denials = new WeakMap<Node, Error>()
+  readonly #confirmation: Confirmation | undefined
 
   constructor(
     private readonly queue: string,
     private readonly connection: Connection,
+    /** Of the queue, to whose probe keys is written. */
     private readonly partitions: readonly Partition[],
-    private readonly confirmation: Confirmation | undefined,
-  ) {}
+    confirmation: Confirmation | undefined,
+  ) {
+    this.#confirmation = confirmation?.past()
+  }
 
-  /** Waits until what `node` did for `partition` before this call is safe, at most until `deadlineMs`. */
-  async ofPast(node: Node, partition: Partition, deadlineMs: number): Promise<Safety> {
-    const { confirmation } = this
+  /**
+   * Waits until what `node` did for `partition` before this call is safe, at most until `deadlineMs`.
+   * @param evenIfDenied whether to wait also for a right that the user lacks: it may be given in time
+   */
+  async ofPast(node: Node, partition: Partition, deadlineMs: number, evenIfDenied = true): Promise<Safety> {
+    const confirmation = this.#confirmation
     if (!confirmation) return 'safe'
-    let question = this.#questions.get(node)
-    if (!question) {
-      question = new Question((asked) => this.#ask(node, asked, confirmation))
-      this.#questions.set(node, question)
+    let shared = this.#shared.get(node)
+    if (!shared) {
+      shared = new SharedQuestion((asked) => this.#ask(node, asked, confirmation))
+      this.#shared.set(node, shared)
     }
     for (;;) {
       // A master that thaws after its replica was promoted has no replica either, and what it did is void.
       if (this.connection.topology.ownerOf(partition.slot) !== node) return 'broken'
-      if (this.#alone(node)) return 'safe'
-      const answer = await question.ask(partition)
+      // No replica is there to be promoted in its place: then the master's word is the best there is.
+      if (confirmation.required(node) === 0 && this.connection.options.mode === 'cluster') return 'safe'
+      const answer = await shared.ask(partition)
       if (answer === 'confirmed') return 'safe'
-      if (answer === 'not in time' && performance.now() > deadlineMs) return 'late'
+      const hopeless = !evenIfDenied && this.#denials.has(node)
+      if (answer === 'not in time' && (hopeless || performance.now() > deadlineMs)) return 'late'
       // Also when it is broken: whoever asked comes again.
-      await sleep(RETRY_MS)
+      await Promise.all([sleep(RETRY_MS), confirmation.look(node)])
       if (answer === 'broken' || this.connection.stopped) return 'broken'
     }
   }
@@ -62,7 +74,8 @@ export class Durability {
   /**
    * Sends a call that may be carried out twice, until what it did is safe. `resent`: an earlier try may have been
    * carried out too.
-   * @throws NotReplicatedError when no replica has confirmed it within `timeoutMs`, and what Connection.call throws
+   * @throws NotReplicatedError when its replicas have not confirmed it within `timeoutMs`, and what Connection.call throws;
+   *         NotPermittedError also when the user may not ask them
    */
   async call<Value>(
     partition: Partition,
@@ -70,36 +83,52 @@ export class Durability {
     call: ScriptCall<Value>,
     options: { readonly lane: Lane; readonly timeoutMs: number },
   ): Promise<{ value: Value; resent: boolean }> {
+    const { value, resent, confirmed } = await this.callUntilSafe(partition, call, options)
+    if (!confirmed) throw notConfirmed(this.queue, taskId)
+    return { value, resent }
+  }
+
+  /**
+   * As `call`, for what concerns no single task: `confirmed` false when its master has carried it out, and its replicas have not
+   * confirmed it within `timeoutMs`.
+   */
+  async callUntilSafe<Value>(
+    partition: Partition,
+    call: ScriptCall<Value>,
+    options: { readonly lane: Lane; readonly timeoutMs: number },
+  ): Promise<{ value: Value; resent: boolean; confirmed: boolean }> {
     const deadlineMs = performance.now() + options.timeoutMs
     let resent = false
     for (;;) {
       const timeoutMs = Math.max(0, deadlineMs - performance.now())
       const done = await this.connection.call(this.queue, partition.slot, call, { ...options, timeoutMs })
       resent ||= done.resent
-      const safety = await this.ofPast(done.node, partition, deadlineMs)
-      if (safety === 'safe') return { value: done.value, resent }
-      if (safety === 'late' || performance.now() > deadlineMs) throw notConfirmed(this.queue, taskId)
+      const safety = await this.ofPast(done.node, partition, deadlineMs, false)
+      if (safety === 'safe') return { value: done.value, resent, confirmed: true }
+      // That will be the same the next time.
+      const denial = this.#denials.get(done.node)
+      if (denial) throw refusalOf(done.node.name, denial)
+      if (safety === 'late' || performance.now() > deadlineMs)
+        return { value: done.value, resent, confirmed: false }
       resent = true
     }
   }
 
   async #ask(node: Node, partition: Partition, confirmation: Confirmation): Promise<Answer> {
-    const timeoutMs = this.connection.commandTimeoutMs + confirmation.timeoutMs
+    const question = confirmation.ask(node)
+    const timeoutMs = this.connection.commandTimeoutMs + question.timeoutMs
     const others = this.partitions.filter(
       (other) => other !== partition && this.connection.topology.ownerOf(other.slot) === node,
     )
     const options = { lane: 'confirm', socket: 0, timeoutMs } as const
-    const outcome = await touch(node, [partition, ...others], confirmation, options)
+    const outcome = await touch(node, [partition, ...others], question, options)
     if (!outcome.ok) return 'broken'
     const [touched, confirmed] = outcome.replies
+    const denial = outcome.replies.find(isDenial)
+    if (denial) this.#denials.set(node, denial)
+    else this.#denials.delete(node)
     if (touched instanceof Error) return passes(touched) ? 'not in time' : 'broken'
-    return confirmation.satisfiedBy(confirmed) ? 'confirmed' : 'not in time'
-  }
-
-  /** No replica is there to be promoted in its place: then the master's word is the best there is. */
-  #alone(node: Node): boolean {
-    const { topology, options } = this.connection
-    return options.mode === 'cluster' && topology.replicasOf(node).length === 0
+    return question.satisfiedBy(confirmed) ? 'confirmed' : 'not in time'
   }
 }
 
@@ -107,12 +136,12 @@ export function notConfirmed(queue: string, taskId: string): NotReplicatedError 
   return new NotReplicatedError(
     queue,
     taskId,
-    'its master has carried the call out, and no replica confirms it',
+    'its master has carried the call out, and its replicas do not confirm it',
   )
 }
 
 /** Asks once for all who want to know: who asks while an answer is under way shares the next one. */
-class Question {
+class SharedQuestion {
   #current: Promise<unknown> = Promise.resolve()
   #next: Promise<Answer> | undefined
   #asking = 0
@@ -132,6 +161,10 @@ class Question {
     })
     return this.#next
   }
+}
+
+function isDenial(reply: unknown): reply is Error {
+  return reply instanceof Error && faultOfReply(reply).kind === 'denied'
 }
 
 /** Refused, but by the master that we mean: it may be asked again. */

@@ -39,8 +39,9 @@ export class Faults {
     if (states.size !== 1 || !states.has('short'))
       return fault?.error.message ?? 'no shard took the task in time'
     const shards = partition ? 'the shard of its key has no' : 'no shard has a'
+    const why = this.gate.whyShort(partition ?? (this.partitions[0] as Partition)) ?? fault?.error.message
     return (
-      `${shards} replica that confirms${fault === undefined ? '' : ` (${fault.error.message})`}; ` +
+      `${shards} replica that confirms${why === undefined ? '' : ` (${why})`}; ` +
       "bring one back, or acknowledge without it: onShortfall: 'accept'"
     )
   }

@@ -8,7 +8,7 @@ export type ShardState =
   | 'open'
   /** Silent, or its connections break. */
   | 'down'
-  /** Its replica does not confirm in time. */
+  /** Its replicas do not confirm in time, or it has too few. */
   | 'short'
   /** Refuses writes: memory full, too few replicas, disk trouble. */
   | 'full'
@@ -24,7 +24,7 @@ const EAGER_RETRY_MS = 10
 const EAGER_MS = 2_000
 
 /**
- * Which shards take enqueues at the moment. A shard whose replica did not confirm is left alone until a small write
+ * Which shards take enqueues at the moment. A shard whose replicas did not confirm is left alone until a small write
  * of our own is confirmed there; one that refused to write, for a moment. So tasks pay for finding out only once. A master
  * that is back after a break, or new, has to confirm such a write first, since its replica may still be catching up.
  */
@@ -32,7 +32,7 @@ export class Gate {
   readonly #short = new Map<Node, { readonly sinceMs: number; timer?: NodeJS.Timeout }>()
   /** In which of its lives (see node.ts) each master was last known to confirm. */
   readonly #trusted = new Map<Node, number>()
-  /** Masters that confirm although the cluster lists no replica of them yet: its nodes tell each other late. */
+  /** Masters that confirm although the cluster lists too few replicas of them yet: its nodes tell each other late. */
   readonly #notAlone = new Set<Node>()
   readonly #full = new Map<Node, NodeJS.Timeout>()
   #stopped = false
@@ -53,7 +53,7 @@ export class Gate {
     for (const partition of this.partitions) {
       const node = this.connection.topology.ownerOf(partition.slot)
       if (!node?.up || this.#short.has(node)) continue
-      if (this.connection.topology.replicasOf(node).length > 0) this.#notAlone.delete(node)
+      if (this.confirmation.shortfallOf(node) === undefined) this.#notAlone.delete(node)
       if (this.#isAlone(node) || this.#trusted.get(node) !== node.generation)
         this.#probeUntilConfirmed(node, partition)
     }
@@ -75,10 +75,17 @@ export class Gate {
     return this.#isAlone(node) ? 'short' : 'open'
   }
 
+  /** Why the shard of this partition is short, or was when it last did not confirm; undefined: it is not. */
+  whyShort(partition: Partition): string | undefined {
+    const node = this.connection.topology.ownerOf(partition.slot)
+    if (!node || !this.confirmation || this.stateOf(node) !== 'short') return undefined
+    return this.confirmation.shortfallOf(node) ?? this.confirmation.unconfirmedBy(node)
+  }
+
+  /** It has too few replicas. */
   #isAlone(node: Node): boolean {
-    const { topology, options } = this.connection
-    if (this.confirmation === undefined || options.mode === 'single') return false
-    return topology.replicasOf(node).length === 0 && !this.#notAlone.has(node)
+    if (this.confirmation === undefined || this.#notAlone.has(node)) return false
+    return this.confirmation.shortfallOf(node) !== undefined
   }
 
   reportFull(node: Node): void {
@@ -123,18 +130,19 @@ export class Gate {
   async #probe(node: Node, partition: Partition): Promise<void> {
     const { confirmation, connection } = this
     if (!confirmation) return
-    const timeoutMs = connection.commandTimeoutMs + confirmation.timeoutMs
+    const question = confirmation.ask(node)
+    const timeoutMs = connection.commandTimeoutMs + question.timeoutMs
     const { generation } = node
     const others = this.partitions.filter(
       (other) => other !== partition && connection.topology.ownerOf(other.slot) === node,
     )
     const options = { lane: 'probe', socket: 1, timeoutMs } as const
-    const outcome = await touch(node, [partition, ...others], confirmation, options)
+    const outcome = await touch(node, [partition, ...others], question, options)
     if (this.#stopped) return
     // A node that no longer owns the slot cannot be asked this way, and is no longer asked for tasks either.
     const moved = connection.topology.ownerOf(partition.slot) !== node
     const [touched, reply] = outcome.ok ? outcome.replies : []
-    const confirmed = outcome.ok && !(touched instanceof Error) && confirmation.satisfiedBy(reply)
+    const confirmed = outcome.ok && !(touched instanceof Error) && question.satisfiedBy(reply)
     if (moved || confirmed) {
       this.#short.delete(node)
       if (confirmed) {
@@ -143,7 +151,9 @@ export class Gate {
       }
       this.onChange()
     } else {
-      this.#probeLater(node, partition)
+      // A replica that is still receiving its first copy is not waited for, as soon as that is known.
+      await confirmation.look(node)
+      if (!this.#stopped) this.#probeLater(node, partition)
     }
   }
 }

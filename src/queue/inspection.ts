@@ -1,4 +1,5 @@
-import { type Connection, parseInfo } from '../connection/connection.js'
+import type { Connection } from '../connection/connection.js'
+import { parseInfo } from '../connection/info.js'
 import type { Lane, Node } from '../connection/node.js'
 import type { Command } from '../connection/socket.js'
 import type { Partition } from '../keys/partitions.js'
@@ -141,10 +142,11 @@ export class Inspection {
     const questions: Command[] = [
       ['INFO', 'replication'],
       ['INFO', 'memory'],
+      ['INFO', 'persistence'],
     ]
     if (!this.#closed.has(master)) questions.push(['CONFIG', 'GET', 'cluster-require-full-coverage'])
     const outcome = await master.send('probe', 2, questions, commandTimeoutMs)
-    const [replication, memory, coverage] = outcome.ok ? outcome.replies : []
+    const [replication, memory, persistence, coverage] = outcome.ok ? outcome.replies : []
     if (coverage instanceof Error) this.#closed.add(master)
     const lags = typeof replication === 'string' ? replicaLags(replication) : new Map<string, number>()
     const replicas = topology
@@ -162,7 +164,7 @@ export class Inspection {
         .map(({ index }) => index),
       replicas,
       lag: known.length > 0 ? Math.min(...known) : null,
-      warnings: warningsOf(master.name, memory, coverage),
+      warnings: warningsOf(master.name, memory, persistence, coverage),
     }
   }
 
@@ -226,11 +228,17 @@ function replicaLags(info: string): Map<string, number> {
   return lags
 }
 
-function warningsOf(node: string, memory: unknown, coverage: unknown): string[] {
+function warningsOf(node: string, memory: unknown, persistence: unknown, coverage: unknown): string[] {
   const warnings: string[] = []
   const policy = typeof memory === 'string' ? parseInfo(memory).get('maxmemory_policy') : undefined
   if (policy !== undefined && policy !== 'noeviction') {
     warnings.push(`${node} has maxmemory-policy ${policy}: a full shard deletes queued tasks; set noeviction`)
+  }
+  if (typeof persistence === 'string' && parseInfo(persistence).get('aof_enabled') === '0') {
+    warnings.push(
+      `${node} has appendonly no: restarted before a replica takes over, it comes back without its tasks, ` +
+        'and its replicas drop them too; set appendonly yes',
+    )
   }
   if (Array.isArray(coverage) && coverage[1] === 'yes') {
     warnings.push(

@@ -1,7 +1,3 @@
-import { Connection } from '../connection/connection.js'
-import { QueueNotFoundError } from '../errors.js'
-import { queueKey } from '../keys/keys.js'
-import { slotOf } from '../keys/slots.js'
 import type { QueueOptions } from './queue-options.js'
 import { TaskQueue } from './task-queue.js'
 
@@ -11,18 +7,6 @@ import { TaskQueue } from './task-queue.js'
  */
 export async function openQueue(name: string, options: QueueOptions): Promise<TaskQueue> {
   const queue = new TaskQueue(name, options)
-  const connection = new Connection(queue.options.connection)
-  await connection.start(name)
-  try {
-    const key = queueKey(name)
-    const [partitions] = await connection.commands(name, slotOf(key), [['HGET', key, 'partitions']], {
-      lane: 'inspect',
-      timeoutMs: queue.options.enqueueTimeoutMs,
-    })
-    if (partitions === null) throw new QueueNotFoundError(name)
-  } finally {
-    connection.stop()
-  }
-  await queue.connect()
+  await queue.connectIfThere()
   return queue
 }

@@ -374,7 +374,8 @@ export class Producer {
   /** The master has the batch, and no replica confirmed it in time. */
   async #unconfirmed(lane: ProducerLane, batch: Batch, result: EnqueueResult, node: Node): Promise<void> {
     this.counters.unconfirmed += batch.items.length
-    const error = new Error(`no replica of ${node.name} confirmed within ${this.options.confirmTimeoutMs} ms`)
+    const bytes = batch.items.reduce((sum, item) => sum + item.bytes, 0)
+    const error = new Error(this.confirmation?.unconfirmedBy(node, bytes) ?? `${node.name} did not confirm`)
     this.#faults.note(lane.partition, { kind: 'noreplicas', error })
     this.gate.reportShort(node, lane.partition)
     const { generation } = node

@@ -3,11 +3,23 @@ import { InvalidOptionError } from '../errors.js'
 import { checkInteger, checkKeys, checkOneOf, checkText } from './validate.js'
 
 /**
- * When an enqueue counts as done. `async`: the master has it in memory. `replicated`: at least one replica has
- * acknowledged it. `fsynced`: master and one replica have it on disk (WAITAOF, Redis >= 7.2); on a single server
- * that server's disk.
+ * When an enqueue counts as done. `async`: the master has it in memory. `replicated`: its in-sync replicas have
+ * acknowledged it (which: `ReplicationOptions`). `fsynced`: master and those replicas have it on disk (WAITAOF, Redis >= 7.2);
+ * on a single server that server's disk.
  */
 export type Durability = 'async' | 'replicated' | 'fsynced'
+
+export interface ReplicationOptions {
+  /**
+   * How many of a master's in-sync replicas have to confirm a write: `all`, `majority` (more than half), or so many (1 to 100;
+   * all where there are fewer). In sync is every replica that the cluster has not given up (`fail`), unless it is still receiving
+   * its first copy. Anything but `all` can lose acknowledged tasks when a partition promotes a replica that did not confirm.
+   * Default `all`.
+   */
+  readonly confirm?: 'all' | 'majority' | number
+  /** A shard with fewer in-sync replicas takes no tasks; `onShortfall` decides what then. 1 to 100, default 1. */
+  readonly minReplicas?: number
+}
 
 export interface QueueOptions {
   readonly connection: ConnectionOptions
@@ -15,13 +27,18 @@ export interface QueueOptions {
   readonly partitions?: number
   /** Default `replicated` on a cluster, `async` on a single server. */
   readonly durability?: Durability
+  /** Who confirms, with `durability` replicated or fsynced. On a single server `all` is one replica. */
+  readonly replication?: ReplicationOptions
   /** Remember completed tasks and their results for so long. Default: not at all. */
   readonly results?: { readonly ttlMs: number }
   /** Largest task data, result, or checkpoints of one task, in bytes of JSON. Default 1 MiB. */
   readonly maxPayloadBytes?: number
   /** Longest that an enqueue keeps trying, in ms. Default 15,000. */
   readonly enqueueTimeoutMs?: number
-  /** Ms for a replica to confirm before the task goes elsewhere. Default 100 (`fsynced`: 2,500). */
+  /**
+   * Ms for replicas to confirm before the task goes elsewhere. Default 100 (`fsynced`: 2,500). That is for up to 1 MiB that travels
+   * together; beyond, replicas are given the time for 4 MB a second, in all at most half of `enqueueTimeoutMs`.
+   */
   readonly confirmTimeoutMs?: number
   /** Most bytes that wait in this process to be sent; more are refused with QueueFullError. Default 64 MiB. */
   readonly maxBufferedBytes?: number
@@ -33,7 +50,7 @@ export interface QueueOptions {
    */
   readonly onUncertain?: 'move' | 'wait'
   /**
-   * When no shard that may take a task has a replica that confirms: wait for one, and reject after `enqueueTimeoutMs`
+   * When no shard that may take a task has the replicas that have to confirm it: wait for one, and reject after `enqueueTimeoutMs`
    * (`reject`), or acknowledge on the master's word alone (`accept`; such a task is lost if that master is lost before it
    * has a replica again). Default `reject`.
    */
@@ -44,6 +61,7 @@ export interface ResolvedQueueOptions {
   readonly connection: ConnectionOptions
   readonly partitions: number | undefined
   readonly durability: Durability
+  readonly replication: Required<ReplicationOptions>
   readonly keepResultsMs: number
   readonly maxPayloadBytes: number
   readonly enqueueTimeoutMs: number
@@ -58,6 +76,7 @@ export const DEFAULT_PARTITIONS = 12
 /** How long a producer's last batch number is remembered in a partition. Longer than any resend goes on. */
 export const REMEMBER_BATCH_MS = 3_600_000
 
+const MOST_REPLICAS = 100
 const HOUR_MS = 3_600_000
 const YEAR_MS = 365 * 24 * HOUR_MS
 
@@ -67,6 +86,7 @@ export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions
     'connection',
     'partitions',
     'durability',
+    'replication',
     'results',
     'maxPayloadBytes',
     'enqueueTimeoutMs',
@@ -92,6 +112,7 @@ export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions
     partitions:
       partitions === undefined ? undefined : checkInteger('options.partitions', partitions, 1, 1_024),
     durability,
+    replication: resolveReplication(options.replication, durability),
     keepResultsMs:
       results === undefined ? 0 : checkInteger('options.results.ttlMs', results.ttlMs, 1, YEAR_MS),
     maxPayloadBytes: integer('maxPayloadBytes', 1024 * 1024, 1, 256 * 1024 * 1024),
@@ -107,6 +128,26 @@ export function resolveQueueOptions(options: QueueOptions): ResolvedQueueOptions
       options.onShortfall === undefined
         ? 'reject'
         : checkOneOf('options.onShortfall', options.onShortfall, ['reject', 'accept']),
+  }
+}
+
+function resolveReplication(
+  replication: ReplicationOptions | undefined,
+  durability: Durability,
+): Required<ReplicationOptions> {
+  if (replication === undefined) return { confirm: 'all', minReplicas: 1 }
+  const at = 'options.replication'
+  checkKeys(at, replication, ['confirm', 'minReplicas'] satisfies (keyof ReplicationOptions)[])
+  if (durability === 'async') {
+    throw new InvalidOptionError(at, "nothing is confirmed with durability 'async'; set 'replicated'")
+  }
+  const { confirm = 'all', minReplicas = 1 } = replication
+  return {
+    confirm:
+      typeof confirm === 'number'
+        ? checkInteger(`${at}.confirm`, confirm, 1, MOST_REPLICAS)
+        : checkOneOf(`${at}.confirm`, confirm, ['all', 'majority'] as const),
+    minReplicas: checkInteger(`${at}.minReplicas`, minReplicas, 1, MOST_REPLICAS),
   }
 }
 

@@ -1,7 +1,9 @@
 import { Connection } from '../connection/connection.js'
 import type { ConnectionOptions } from '../connection/options.js'
+import { PartitionConflictError, QueueUnavailableError } from '../errors.js'
 import { QUEUES_KEY, queueKey } from '../keys/keys.js'
 import { slotOf } from '../keys/slots.js'
+import { PartitionCount } from './partition-count.js'
 
 /** Names of queues, and into how many partitions each is divided, which never changes. */
 export type QueueList = ReadonlyMap<string, number>
@@ -38,13 +40,31 @@ export async function readQueues(
   }
   const names = ((await ask(SLOT, 'SMEMBERS', QUEUES_KEY)) as string[]).sort().slice(0, MOST_NAMES)
   const counts = await Promise.all(
-    names.map(async (name) => {
-      const key = queueKey(name)
-      return known?.get(name) ?? Number(await ask(slotOf(key), 'HGET', key, 'partitions'))
-    }),
+    names.map(async (name) => known?.get(name) ?? (await storedCount(connection, name, timeoutMs))),
   )
   const queues = names.map((name, i) => [name, counts[i] ?? 0] as const)
   return new Map(queues.filter(([, partitions]) => partitions > 0).slice(0, most))
+}
+
+/** By the first copy of the number, and by the others only where that one cannot tell; 0: the queue is not there. */
+async function storedCount(connection: Connection, queue: string, timeoutMs: number): Promise<number> {
+  const key = queueKey(queue)
+  try {
+    const [first] = await connection.commands(queue, slotOf(key), [['HGET', key, 'partitions']], {
+      lane: 'inspect',
+      timeoutMs: 0,
+    })
+    if (first !== null) return Number(first)
+  } catch (error) {
+    if (!(error instanceof QueueUnavailableError)) throw error
+  }
+  try {
+    return (await new PartitionCount(queue, connection, undefined, timeoutMs).find()) ?? 0
+  } catch (error) {
+    // It is listed all the same; its own clients tell what is wrong with it.
+    if (error instanceof PartitionConflictError) return error.found[0]?.partitions ?? 0
+    throw error
+  }
 }
 
 /**

@@ -1,21 +1,13 @@
 import { EventEmitter } from 'node:events'
-import { confirmationFor } from '../connection/confirmation.js'
+import { type Confirmation, confirmationFor } from '../connection/confirmation.js'
 import { Connection } from '../connection/connection.js'
 import type { NodeCounters } from '../connection/node.js'
-import {
-  InvalidDataError,
-  InvalidOptionError,
-  NotConnectedError,
-  PartitionMismatchError,
-  TaskNotFoundError,
-} from '../errors.js'
+import { InvalidDataError, InvalidOptionError, NotConnectedError, TaskNotFoundError } from '../errors.js'
 import { queueKey } from '../keys/keys.js'
 import { makePartitions, type Partition } from '../keys/partitions.js'
 import { slotOf } from '../keys/slots.js'
 import type { FetchedTask } from '../scripts/exchange.js'
 import { failCall } from '../scripts/lease.js'
-import { openCall } from '../scripts/open.js'
-import { pauseCall } from '../scripts/pause.js'
 import { Consumer } from './consumer.js'
 import { DeadLetters } from './dead-letters.js'
 import {
@@ -33,14 +25,11 @@ import type { EnqueueOptions, Priority } from './enqueue-options.js'
 import type { ShardState } from './gate.js'
 import { type Depth, type Health, Inspection } from './inspection.js'
 import type { Lease } from './lease.js'
+import { PartitionCount } from './partition-count.js'
+import { Pausing } from './pausing.js'
 import { MOST_PEEKED } from './peek.js'
 import { Producer, type ProducerCounters } from './producer.js'
-import {
-  DEFAULT_PARTITIONS,
-  type QueueOptions,
-  type ResolvedQueueOptions,
-  resolveQueueOptions,
-} from './queue-options.js'
+import { type QueueOptions, type ResolvedQueueOptions, resolveQueueOptions } from './queue-options.js'
 import { registerQueue } from './registry.js'
 import { decodeRecord, encodeError, type Level, levelOf, PRIORITIES } from './task.js'
 import { storedTaskView, type Task } from './task-view.js'
@@ -104,6 +93,8 @@ interface Parts {
   readonly consumer: Consumer
   readonly inspection: Inspection
   readonly deadLetters: DeadLetters
+  readonly pausing: Pausing
+  readonly count: PartitionCount
   readonly deliveryHost: DeliveryHost
   /** The queue is written down among all others, or could not be. */
   readonly registered: Promise<void>
@@ -115,6 +106,8 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   readonly options: ResolvedQueueOptions
   #parts: Parts | undefined
   #connecting: Promise<void> | undefined
+  /** Why nothing may go on, although it is connected. */
+  #refusal: Error | undefined
   readonly #shardStates = new Map<string, ShardState>()
   readonly #encoder: Encoder
 
@@ -128,12 +121,24 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
 
   /**
    * Finds the nodes and opens the queue, making it if it is new. Safe to call twice.
-   * @throws AuthenticationError, ServerTooOldError, WrongModeError, PartitionMismatchError, InvalidOptionError
-   * @throws QueueUnavailableError if no node answers within `connection.connectTimeoutMs` (5 s)
+   * @throws AuthenticationError, ServerTooOldError, WrongModeError, InvalidOptionError
+   * @throws PartitionMismatchError, PartitionConflictError
+   * @throws QueueUnavailableError if no node answers within `connection.connectTimeoutMs` (5 s), or what is stored of the queue
+   *         cannot be read within `enqueueTimeoutMs`
+   * @throws OperationNotConfirmedError if the queue is new, and its replicas do not confirm it within `enqueueTimeoutMs`
    */
   async connect(): Promise<void> {
+    await this.#connect(true)
+  }
+
+  /** As `connect`, and makes no queue. @throws QueueNotFoundError @internal */
+  async connectIfThere(): Promise<void> {
+    await this.#connect(false)
+  }
+
+  async #connect(make: boolean): Promise<void> {
     if (this.#parts) return
-    this.#connecting ??= this.#open().finally(() => {
+    this.#connecting ??= this.#open(make).finally(() => {
       this.#connecting = undefined
     })
     await this.#connecting
@@ -147,12 +152,15 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     await this.#connecting?.catch(() => undefined)
     const parts = this.#parts
     this.#parts = undefined
+    this.#refusal = undefined
     if (!parts) return
+    parts.count.stop()
     await Promise.all([
       parts.producer.close(),
       parts.consumer.stop(this.options.enqueueTimeoutMs),
       // Of a program that is soon done as well; but not for as long as a dead shard may take.
       within(parts.connection.commandTimeoutMs, parts.registered),
+      within(parts.connection.commandTimeoutMs, parts.count.settled()),
     ])
     parts.connection.stop()
     await parts.registered
@@ -269,13 +277,24 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     return this.#ready().deadLetters
   }
 
-  /** Stops deliveries of the whole queue, for every consumer, until `resume`. Enqueueing goes on. */
+  /**
+   * Stops deliveries of the whole queue, for every consumer, until `resume`. Enqueueing goes on. Resolves when the queue's
+   * durability holds for it in every partition. Safe to repeat.
+   * @throws QueueUnavailableError, OperationNotConfirmedError after `enqueueTimeoutMs`: they name the partitions where it is not
+   *         carried out, or could be undone by a failover
+   */
   async pause(): Promise<void> {
-    await this.#setPaused(true)
+    await this.#ready().pausing.set(true)
   }
 
+  /** Lets deliveries go on; on the same terms as `pause`. */
   async resume(): Promise<void> {
-    await this.#setPaused(false)
+    await this.#ready().pausing.set(false)
+  }
+
+  /** Whether the queue is paused, be it only in some of its partitions. @throws QueueUnavailableError after `enqueueTimeoutMs` */
+  async isPaused(): Promise<boolean> {
+    return this.#ready().pausing.isPaused()
   }
 
   /** How each shard of the queue is. Answers within the command time-out, whatever is down. */
@@ -299,35 +318,40 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     return this.#ready().consumer
   }
 
-  async #open(): Promise<void> {
-    const connection = new Connection(this.options.connection)
+  async #open(make: boolean): Promise<void> {
+    const { options } = this
+    const connection = new Connection(options.connection)
     await connection.start(this.name)
+    const confirmation = confirmationOf(connection, options)
+    const count = new PartitionCount(this.name, connection, confirmation, options.enqueueTimeoutMs)
     try {
-      if (this.options.durability === 'fsynced') await this.#requireWaitaof(connection)
-      const asked = this.options.partitions
-      const call = openCall(this.name, asked ?? DEFAULT_PARTITIONS)
-      const { value: count } = await connection.call(this.name, slotOf(queueKey(this.name)), call, {
-        lane: 'inspect',
-        timeoutMs: this.options.enqueueTimeoutMs,
-      })
-      if (asked !== undefined && asked !== count) throw new PartitionMismatchError(this.name, asked, count)
-      this.#parts = this.#assemble(connection, makePartitions(this.name, count))
+      if (options.durability === 'fsynced') await this.#requireWaitaof(connection)
+      const partitions = makePartitions(this.name, await count.open(options.partitions, make))
+      this.#parts = this.#assemble(connection, partitions, confirmation, count)
     } catch (error) {
+      count.stop()
       connection.stop()
       throw error
     }
+    count.keep(
+      (error) => this.#report(error),
+      (error) => {
+        this.#refusal = error
+        this.#report(error)
+      },
+    )
     connection.topology.on('change', () => this.#reportShards())
     this.#reportShards()
   }
 
-  #assemble(connection: Connection, partitions: readonly Partition[]): Parts {
+  #assemble(
+    connection: Connection,
+    partitions: readonly Partition[],
+    confirmation: Confirmation | undefined,
+    count: PartitionCount,
+  ): Parts {
     const { options } = this
     const inspection = new Inspection(this.name, connection, partitions, options)
-    const confirmation = confirmationFor(
-      options.durability,
-      options.connection.mode,
-      options.confirmTimeoutMs,
-    )
     const durability = new Durability(this.name, connection, partitions, confirmation)
     const consumer = new Consumer(
       this.name,
@@ -360,12 +384,15 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
         checkpoints: (id) => this.checkpoints(id),
       },
       deadLetters: new DeadLetters(this.name, connection, durability, partitions, options),
+      pausing: new Pausing(this.name, connection, durability, partitions, options.enqueueTimeoutMs),
+      count,
       registered: this.#register(connection),
     }
   }
 
   #ready(): Parts {
     if (!this.#parts) throw new NotConnectedError(this.name)
+    if (this.#refusal) throw this.#refusal
     return this.#parts
   }
 
@@ -421,18 +448,6 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     this.#report(outcome.ok ? error : new Error(`task ${id} cannot be decoded nor buried`, { cause: error }))
   }
 
-  async #setPaused(paused: boolean): Promise<void> {
-    const { partitions, connection } = this.#ready()
-    await Promise.all(
-      partitions.map((partition) =>
-        connection.call(this.name, partition.slot, pauseCall(partition.keys, paused), {
-          lane: 'inspect',
-          timeoutMs: this.options.enqueueTimeoutMs,
-        }),
-      ),
-    )
-  }
-
   #report(error: Error): void {
     if (this.listenerCount('error') > 0) this.emit('error', error)
   }
@@ -452,6 +467,16 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
 
 function levelsOf(priority: Priority | undefined): readonly Level[] {
   return priority === undefined ? [0, 1, 2] : [levelOf(checkOneOf('options.priority', priority, PRIORITIES))]
+}
+
+function confirmationOf(connection: Connection, options: ResolvedQueueOptions): Confirmation | undefined {
+  return confirmationFor(connection.replicas, {
+    ...options.replication,
+    mode: options.connection.mode,
+    durability: options.durability,
+    timeoutMs: options.confirmTimeoutMs,
+    longestMs: options.enqueueTimeoutMs / 2,
+  })
 }
 
 function isIterable(value: object): boolean {

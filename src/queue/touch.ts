@@ -1,4 +1,4 @@
-import type { Confirmation } from '../connection/connection.js'
+import type { Question } from '../connection/confirmation.js'
 import type { Lane, Node } from '../connection/node.js'
 import { faultOfReply } from '../connection/replies.js'
 import type { Replies } from '../connection/socket.js'
@@ -13,12 +13,12 @@ import { touchCommand } from '../scripts/touch.js'
 export async function touch(
   node: Node,
   partitions: readonly Partition[],
-  confirmation: Confirmation,
+  question: Question,
   { lane, socket, timeoutMs }: { readonly lane: Lane; readonly socket: number; readonly timeoutMs: number },
 ): Promise<Replies> {
   for (let next = 0; ; next++) {
     const { keys } = partitions[next] as Partition
-    const outcome = await node.send(lane, socket, [touchCommand(keys), confirmation.command], timeoutMs)
+    const outcome = await node.send(lane, socket, [touchCommand(keys), question.command], timeoutMs)
     if (!outcome.ok || !isClosed(outcome.replies[0]) || next === partitions.length - 1) return outcome
   }
 }

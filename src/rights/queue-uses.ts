@@ -29,7 +29,7 @@ export const READING_BY_SCRIPTS = {
 /** A queue is made by whoever connects to it first. */
 export const OPENING = {
   scripts: ['open'],
-  commands: { hget: 'whether a queue is there, before a command of shardq opens it' },
+  commands: { hget: 'whether a queue is there, and into how many partitions it is divided' },
 } satisfies Use
 
 /** In QUEUES_KEY, and so the one right that is not about keys of a queue. */
@@ -40,9 +40,11 @@ export const REGISTERING = {
   },
 } satisfies Use
 
+/** Whoever opens a queue may have to make it, and that is confirmed too. */
 export const CONFIRMING = {
+  scripts: ['touch'],
   commands: {
-    wait: 'whether a replica has it',
+    wait: 'whether replicas have it',
     waitaof: 'whether it is on disk (durability fsynced)',
   },
 } satisfies Use
@@ -52,7 +54,7 @@ export const ENQUEUEING = { scripts: ['enqueue', 'void'], commands: {} } satisfi
 export const WORKING = {
   scripts: [
     ...(['exchange', 'admit', 'reassert', 'tend', 'recover', 'renew', 'release'] as const),
-    ...(['extend', 'fail', 'checkpoint', 'touch'] as const),
+    ...(['extend', 'fail', 'checkpoint'] as const),
   ],
   commands: { ssubscribe: 'be woken when a task becomes ready' },
 } satisfies Use
@@ -66,6 +68,7 @@ export const LOOKING = {
     scard: 'depth: tasks under each lease',
     zrange: 'depth, getTask: the leases there are',
     hmget: 'depth, stats: counters',
+    exists: 'isPaused',
     readonly: 'readFrom: replica',
   },
 } satisfies Use

@@ -18,19 +18,22 @@ export interface Role {
   readonly registers?: Use
 }
 
-const OPEN = [queue.CONNECTING, queue.RUNNING_SCRIPTS, queue.READING_BY_SCRIPTS, queue.OPENING, queue.LOOKING]
+const OPEN = [
+  ...[queue.CONNECTING, queue.RUNNING_SCRIPTS, queue.READING_BY_SCRIPTS],
+  ...[queue.OPENING, queue.CONFIRMING, queue.LOOKING],
+]
 
 export const ROLES = {
   producer: {
     about: 'enqueues tasks, and looks at its queues',
-    uses: [...OPEN, queue.ENQUEUEING, queue.CONFIRMING],
+    uses: [...OPEN, queue.ENQUEUEING],
     registers: queue.REGISTERING,
     keys: 'queues',
     channels: true,
   },
   worker: {
     about: 'takes tasks and settles them, and looks at its queues',
-    uses: [...OPEN, queue.WORKING, queue.CONFIRMING],
+    uses: [...OPEN, queue.WORKING],
     registers: queue.REGISTERING,
     keys: 'queues',
     channels: true,
@@ -51,7 +54,7 @@ export const ROLES = {
   operator: {
     about: 'runs every command of shardq; whoever may give rights may give himself all of them',
     uses: [
-      ...[...OPEN, queue.ENQUEUEING, queue.WORKING, queue.CONFIRMING],
+      ...[...OPEN, queue.ENQUEUEING, queue.WORKING],
       ...[queue.MANAGING, queue.REGISTERING, queue.SURVEYING],
       ...[tools.OBSERVING, tools.CHECKING, tools.FORMING, tools.MENDING, tools.DRILLING, tools.GIVING_RIGHTS],
       ...[tools.OPERATING, tools.BACKING_UP, tools.RESTORING],

@@ -1,7 +1,10 @@
--- Records a queue, or reads what was recorded when it was first opened.
--- KEYS   1 the queue's hash
--- ARGV   1 number of partitions if the queue is new
--- Output number of partitions that the queue has
--- Atomic Two clients that open a new queue at once get the same answer.
+-- Records into how many partitions a queue is divided, unless that is known.
+-- KEYS   1 a copy of the number  2 never
+-- ARGV   1 number of partitions if none is recorded
+-- Output number of partitions that is recorded now
+-- Atomic Of two clients that make a queue at once, the first decides. What is known is not written again, so that a queue can
+--        be opened while memory is full.
+local known = redis.call('HGET', KEYS[1], 'partitions')
+if known then return tonumber(known) end
 redis.call('HSETNX', KEYS[1], 'partitions', ARGV[1])
-return tonumber(redis.call('HGET', KEYS[1], 'partitions'))
+return tonumber(ARGV[1])

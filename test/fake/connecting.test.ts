@@ -17,12 +17,15 @@ function answerAll(cluster: FakeCluster, script: (received: Received) => Answer 
 describe('connecting', () => {
   it.each([
     ['INFO', 'LOADING Redis is loading the dataset in memory'],
+    ['HGET', 'CLUSTERDOWN The cluster is down'],
+    ['HGET', 'LOADING Redis is loading the dataset in memory'],
     ['open', 'CLUSTERDOWN The cluster is down'],
     ['open', 'TRYAGAIN Multiple keys request during rehashing of slot'],
     ['open', 'LOADING Redis is loading the dataset in memory'],
     ['open', "OOM command not allowed when used memory > 'maxmemory'."],
   ])('tries %s again after %s', async (what, text) => {
     const cluster = await fakeCluster()
+    if (what === 'open') cluster.partitions = undefined
     let refusals = 0
     answerAll(cluster, ({ words, script }) =>
       (words[0] === what || script === what) && ++refusals <= 2 ? new FakeError(text) : undefined,
@@ -35,9 +38,11 @@ describe('connecting', () => {
   it.each([
     ['INFO', 'NOAUTH Authentication required.', AuthenticationError],
     ['INFO', 'NOPERM this user has no permissions', AuthenticationError],
+    ['HGET', 'NOPERM this user has no permissions', AuthenticationError],
     ['open', 'NOPERM this user has no permissions', AuthenticationError],
   ])('gives up at once when %s is answered with %s', async (what, text, error) => {
     const cluster = await fakeCluster()
+    cluster.partitions = undefined
     answerAll(cluster, ({ words, script }) =>
       words[0] === what || script === what ? new FakeError(text) : undefined,
     )

@@ -160,7 +160,9 @@ describe('handing out', () => {
     const slow = new Giver(cluster.a, [{ id: '0.x', record: record() }])
     const queue = await queueOn(cluster)
     // Until then both are looked at, and known to have something.
-    await eventually(() => expect(cluster.nodes.some((node) => node.calls('open').length > 0)).toBe(true))
+    await eventually(() =>
+      expect(cluster.nodes.some((node) => node.received.some(({ words }) => words[0] === 'HGET'))).toBe(true),
+    )
     const { script } = cluster.a
     cluster.a.script = (call) =>
       call.script === 'exchange' && Number(call.args[2]) > 0

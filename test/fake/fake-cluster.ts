@@ -143,9 +143,13 @@ export class FakeNode {
       case 'CLUSTER':
         return this.cluster.nodesAsSeenBy(this)
       case 'WAIT':
-        return 1
+        // As many as are asked for have confirmed.
+        return Math.max(1, Number(words[1]))
       case 'SSUBSCRIBE':
         return ['ssubscribe', words[1] ?? '', 1]
+      case 'HGET':
+        // A queue that is there (harness.ts): opening it writes nothing.
+        return this.cluster.partitions === undefined ? null : String(this.cluster.partitions)
       case 'HMGET':
         return words.slice(2).map(() => null)
       case 'EVALSHA':
@@ -214,6 +218,8 @@ export class FakeCluster {
   readonly nodes: FakeNode[] = []
   /** What a node says of the others, where a test wants it to be wrong. */
   readonly views = new Map<FakeNode, string>()
+  /** Of every queue; undefined: there is none yet. */
+  partitions: number | undefined = 2
 
   static async start(): Promise<FakeCluster> {
     const cluster = new FakeCluster()

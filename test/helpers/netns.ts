@@ -7,6 +7,7 @@ const run = promisify(execFile)
 export const ownNetwork = () => process.env.SHARDQ_OWN_NETWORK === '1'
 
 const BRIDGE = 'bridge0'
+const OTHER_BRIDGE = 'bridge1'
 /** Where this process sits. */
 export const HUB_ADDRESS = '10.77.0.254'
 const BITS = 24
@@ -96,6 +97,20 @@ export class Network {
 
   async mend(address: string): Promise<void> {
     await ip('link', 'set', plugOf(this.#hostAt(address)), 'up')
+  }
+
+  /** Puts the cables of these hosts on a bridge of their own: they reach each other, and nobody else, and nobody is told. */
+  async separate(addresses: readonly string[]): Promise<void> {
+    await ip('link', 'add', OTHER_BRIDGE, 'type', 'bridge')
+    await ip('link', 'set', OTHER_BRIDGE, 'up')
+    for (const address of addresses)
+      await ip('link', 'set', plugOf(this.#hostAt(address)), 'master', OTHER_BRIDGE)
+  }
+
+  /** The end of `separate`. */
+  async rejoin(addresses: readonly string[]): Promise<void> {
+    for (const address of addresses) await ip('link', 'set', plugOf(this.#hostAt(address)), 'master', BRIDGE)
+    await ip('link', 'del', OTHER_BRIDGE)
   }
 
   #hostAt(address: string): Host {

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type SingleServer, startSingle } from '../../src/cluster/index.js'
-import { parseInfo } from '../../src/connection/connection.js'
+import { parseInfo } from '../../src/connection/info.js'
 import { TaskQueue, Worker } from '../../src/index.js'
 import { makePartitions } from '../../src/keys/partitions.js'
 import { until } from '../helpers/until.js'

@@ -58,6 +58,27 @@ describe('options that make no sense', () => {
     ['q', { connection: { mode: 'sentinel' } }, 'options.connection.mode: expected one of cluster, single'],
     ['q', { onShortfall: 'wait' }, 'options.onShortfall: expected one of reject, accept, got "wait"'],
     ['q', { connection: undefined }, 'options.connection: expected {'],
+    [
+      'q',
+      { durability: 'async', replication: { confirm: 1 } },
+      "options.replication: nothing is confirmed with durability 'async'",
+    ],
+    [
+      'q',
+      { durability: 'replicated', replication: { confirm: 'most' } },
+      'options.replication.confirm: expected one of all, majority, got "most"',
+    ],
+    [
+      'q',
+      { durability: 'replicated', replication: { confirm: 0 } },
+      'options.replication.confirm: expected a whole number from 1 to 100, got 0',
+    ],
+    [
+      'q',
+      { durability: 'replicated', replication: { minReplicas: 0 } },
+      'options.replication.minReplicas: expected a whole number from 1 to 100, got 0',
+    ],
+    ['q', { durability: 'replicated', replication: { least: 1 } }, 'options.replication.least: unknown'],
     ['q', { retries: 3 }, 'options.retries: unknown'],
   ])('queue %j %j', (name, options, message) => {
     expect(() => new TaskQueue(name, { connection, ...options } as never)).toThrow(InvalidOptionError)

@@ -11,6 +11,8 @@ const MANY_SLOTS = 2_000
 const SAMPLE_OF_MANY = 3
 /** Keys of a queue's partition are `shardq:<queue>:{<tag>}:<name>` (docs/architecture.md). */
 const QUEUE_KEY = /^shardq:(.+?):\{/
+/** Copies of a queue's number of partitions: some bytes that are spread already, and no reason to move a slot. */
+const COUNT_COPY = /^shardq:.+:\{[^{}]+\}:partitions$/
 /** All that is in no queue. Shared out only where there is more of it than a few keys that happen to be somewhere. */
 const OTHER_KEYS = 'other keys'
 const FEW_PER_MASTER = 4
@@ -46,6 +48,13 @@ function contentOf(keys: number, { names, bytes }: SlotSample): Content {
   return {
     keys,
     bytes: names.length === 0 ? 0 : Math.round((bytes * keys) / names.length),
-    groups: [...new Set(names.map((name) => QUEUE_KEY.exec(String(name))?.[1] ?? OTHER_KEYS))],
+    groups: [
+      ...new Set(
+        names
+          .map(String)
+          .filter((name) => !COUNT_COPY.test(name))
+          .map((name) => QUEUE_KEY.exec(name)?.[1] ?? OTHER_KEYS),
+      ),
+    ],
   }
 }

@@ -5,8 +5,10 @@
  * never exists. So a slot that is open, migrating at one end and importing at the other, is a closed partition: the servers
  * refuse every one of these scripts at both ends (TRYAGAIN), since one of its keys is missing. What lies in a closed
  * partition stands still, apart from keys whose time runs out, and may be copied.
+ *
+ * `shardq:<queue>:{<tag>}:partitions` is a copy of the number of partitions, in a slot of its own: an ordinary key.
  */
-const PARTITION_KEY = /^shardq:[^{}]+:\{([^{}]+)\}:/
+const PARTITION_KEY = /^shardq:[^{}]+:\{([^{}]+)\}:(?!partitions$)/
 const COPIES_KEY = /^shardq:\{[^{}]+\}:copies$/
 
 /** The hash tag of a partition's key; undefined for any other key. */

@@ -18,8 +18,8 @@ export const FROM_SHARDQ = {
   },
   'not-replicated': {
     pattern: /NotReplicatedError|is stored but unconfirmed|is unconfirmed, and may be stored/,
-    means: () => 'a master has the task, and no replica has confirmed it in time',
-    why: 'The shard has no replica that is linked, or it lags. Enqueue it again with the same idempotencyKey, or accept the master’s word with onShortfall.',
+    means: () => 'a master has the task, and its replicas have not confirmed it in time',
+    why: 'The shard has no replica that is linked, or one of them lags. Enqueue it again with the same idempotencyKey, or accept the master’s word with onShortfall.',
     mend: ['shardq cluster check'],
     checks: [
       'master-without-replica',
@@ -112,6 +112,20 @@ export const FROM_SHARDQ = {
     why: 'The number is kept in the cluster and cannot be changed in place. Leave the option out.',
     mend: ['shardq doctor'],
     checks: [],
+  },
+  'partition-conflict': {
+    pattern: /PartitionConflictError|has different numbers of partitions in the cluster/,
+    means: () => 'the cluster holds two numbers of partitions for one queue',
+    why: 'A copy was lost with its master, or the queue was made twice. Clients of the one do not see the tasks of the other, so all stop. Keep the number under which the tasks lie; the message names the keys.',
+    mend: ['redis-cli -c DEL KEY'],
+    checks: [],
+  },
+  'operation-not-confirmed': {
+    pattern: /OperationNotConfirmedError|is carried out but unconfirmed/,
+    means: () => 'a queue was paused, resumed or made, and the replicas have not confirmed it in time',
+    why: 'A failover now could undo it. Repeat it when the replicas are back.',
+    mend: ['shardq cluster status'],
+    checks: ['replica-lag', 'master-without-replica'],
   },
   'program-at-fault': {
     pattern:

@@ -12,6 +12,7 @@ import { HUB_ADDRESS } from '../../helpers/netns.js'
 import { NetnsCluster } from '../../helpers/netns-cluster.js'
 import { until } from '../../helpers/until.js'
 import { newAddresses } from './new-addresses.js'
+import { partition } from './partition.js'
 
 // The drill sends a server to sleep.
 const SETTINGS = { 'cluster-node-timeout': '1000', 'enable-debug-command': 'yes', bind: '0.0.0.0' }
@@ -19,6 +20,10 @@ const SETTINGS = { 'cluster-node-timeout': '1000', 'enable-debug-command': 'yes'
 /** By name, as arguments of `main.ts`. */
 export const SCENARIOS: Readonly<Record<string, () => Promise<void>>> = {
   'new-addresses': newAddresses,
+  'partition-1-replica': () => partition(1, 'all'),
+  'partition-2-replicas': () => partition(2, 'all'),
+  'partition-3-replicas': () => partition(3, 'all'),
+  'partition-2-replicas-confirm-1': () => partition(2, 1),
   /** Six hosts with a node each: made by the command, closed to strangers, one cut off, its replica takes over, it comes back. */
   'six-hosts': () =>
     withServers([[7000], [7000], [7000], [7000], [7000], [7000]], async (servers) => {

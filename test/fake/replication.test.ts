@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest'
+import { NotPermittedError } from '../../src/errors.js'
+import { eventually } from '../helpers/behaviour/harness.js'
+import type { FakeCluster, FakeNode, Received } from './fake-cluster.js'
+import { batchesAt, fakeCluster, idsAt, keyFor, queueOn, voidedAt } from './harness.js'
+import { FakeError } from './resp.js'
+
+const isWait = ({ words }: Received) => words[0] === 'WAIT'
+const waitsAt = (node: FakeNode) => node.received.filter(isWait)
+const asked = (node: FakeNode) => waitsAt(node).map(({ words }) => Number(words[1]))
+
+/** Puts what INFO replication says of the replicas of A into the answers of the cluster. */
+function replicasSayOf(cluster: FakeCluster, lines: () => readonly string[]): void {
+  const { script } = cluster.a
+  cluster.a.script = (received) =>
+    received.words[0] === 'INFO' && received.words[1] === 'replication'
+      ? ['role:master', ...lines()].join('\r\n')
+      : script(received)
+}
+
+const slave = (node: { port: number }, state: string, offset: number, i = 0) =>
+  `slave${i}:ip=127.0.0.1,port=${node.port},state=${state},offset=${offset},lag=0`
+
+async function secondReplicaOfA(cluster: FakeCluster): Promise<FakeNode> {
+  const node = await cluster.addNode()
+  node.follows = cluster.a
+  return node
+}
+
+describe('with two replicas', () => {
+  it('both have to confirm: with one alone, a task goes elsewhere and its first copy is removed', async () => {
+    const cluster = await fakeCluster()
+    await secondReplicaOfA(cluster)
+    const queue = await queueOn(cluster)
+    cluster.a.script = (received) => (isWait(received) ? 1 : undefined)
+    const ids = await Promise.all(Array.from({ length: 8 }, (_, i) => queue.enqueue('note', i)))
+    const copies = [...idsAt(cluster.a)]
+    expect(copies.length).toBeGreaterThan(0)
+    expect(asked(cluster.a)[0]).toBe(2)
+    expect([...idsAt(cluster.b)].sort()).toEqual([...ids].sort())
+    await eventually(() => expect(voidedAt(cluster.a).sort()).toEqual(copies.sort()))
+  })
+
+  it('both have to confirm when the second was heard of while the WAIT was under way', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster, { enqueueTimeoutMs: 5_000 })
+    let answer: (count: number) => void = () => {}
+    cluster.a.script = (received) =>
+      isWait(received) && waitsAt(cluster.a).length === 1
+        ? new Promise<number>((resolve) => {
+            answer = resolve
+          })
+        : undefined
+    const enqueued = queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    await eventually(() => expect(waitsAt(cluster.a)).toHaveLength(1))
+    await secondReplicaOfA(cluster)
+    const known = async () => (await queue.health()).shards.flatMap(({ replicas }) => replicas).length
+    // The WAIT's own time-out is 1 s here, so the look of every second is not early enough.
+    cluster.b.hangUp()
+    await eventually(async () => expect(await known()).toBe(3), 900)
+    answer(1)
+    await enqueued
+    // It was sent again, and this time two were asked.
+    expect(batchesAt(cluster.a).length).toBeGreaterThan(1)
+    expect(asked(cluster.a)[0]).toBe(1)
+    expect(Math.max(...asked(cluster.a))).toBe(2)
+  })
+
+  it('one that is still receiving its first copy is not waited for, by its master’s word', async () => {
+    const cluster = await fakeCluster()
+    const second = await secondReplicaOfA(cluster)
+    const [, , first] = cluster.nodes as [FakeNode, FakeNode, FakeNode]
+    let state = 'send_bulk'
+    cluster.a.script = (received) => (isWait(received) ? (state === 'online' ? 2 : 1) : undefined)
+    replicasSayOf(cluster, () => [
+      slave(first, 'online', 9),
+      slave(second, state, state === 'online' ? 9 : 0, 1),
+    ])
+    const queue = await queueOn(cluster, { enqueueTimeoutMs: 5_000 })
+    await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    expect(asked(cluster.a).at(-1)).toBe(1)
+    state = 'online'
+    await eventually(async () => {
+      await queue.enqueue('note', 2, { partitionKey: keyFor(0) })
+      expect(asked(cluster.a).at(-1)).toBe(2)
+    })
+  })
+})
+
+describe('the only replica is still receiving its first copy', () => {
+  it('the shard is short, and the error says why; completions rest on the word of the master', async () => {
+    const cluster = await fakeCluster()
+    const [, , replica] = cluster.nodes as [FakeNode, FakeNode, FakeNode]
+    cluster.a.script = (received) => (isWait(received) ? 0 : undefined)
+    replicasSayOf(cluster, () => [slave(replica, 'wait_bgsave', 0)])
+    const queue = await queueOn(cluster)
+    const enqueued = queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    await expect(enqueued).rejects.toThrow(
+      `127.0.0.1:${replica.port}, replica of 127.0.0.1:${cluster.a.port}, is still receiving its first copy`,
+    )
+    const { script } = cluster.a
+    cluster.a.script = (received) => (received.script === 'pause' ? 'OK' : script(received))
+    cluster.b.script = ({ script: name }) => (name === 'pause' ? 'OK' : undefined)
+    await queue.resume()
+  })
+})
+
+describe('a replica that is silent', () => {
+  it('counts, whatever is attached besides', async () => {
+    const cluster = await fakeCluster()
+    const [, , replica] = cluster.nodes as [FakeNode, FakeNode, FakeNode]
+    // The replica is late; a tool that is no node of the cluster confirms in its place.
+    let late = false
+    cluster.a.script = (received) => (isWait(received) ? (late ? 1 : 2) : undefined)
+    replicasSayOf(cluster, () => [slave(replica, 'online', 9), slave({ port: 1 }, 'online', 9, 1)])
+    const queue = await queueOn(cluster)
+    await eventually(async () => {
+      await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+      expect(asked(cluster.a).at(-1)).toBe(2)
+    })
+    late = true
+    const enqueued = queue.enqueue('note', 2, { partitionKey: keyFor(0) })
+    await expect(enqueued).rejects.toThrow('fewer than 2 replicas')
+  })
+})
+
+describe('a user who may not ask whether replicas have it', () => {
+  it('is told so at once by pause', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
+    for (const node of [cluster.a, cluster.b])
+      node.script = (received) => {
+        if (received.script === 'pause') return 'OK'
+        return isWait(received)
+          ? new FakeError("NOPERM User m has no permissions to run the 'wait' command")
+          : undefined
+      }
+    const startedMs = performance.now()
+    await expect(queue.pause()).rejects.toBeInstanceOf(NotPermittedError)
+    expect(performance.now() - startedMs).toBeLessThan(5_000)
+  })
+})
