@@ -33,7 +33,10 @@ export interface PartitionKeys {
   readonly results: string
   /** ZSET completed task id by the time it is forgotten, in ms. */
   readonly resultExpiry: string
-  /** HASH counter name -> number, since the queue was made; `wait:*` and `processing:*` are histograms (queue/timings.ts). */
+  /**
+   * HASH counter name -> number, since the queue was made; `wait:*` and `processing:*` are histograms (queue/timings.ts).
+   * `enqueued` - `completed` - `removed` - `voided` is the number of tasks that are there.
+   */
   readonly counters: string
   /** STRING, there while the queue is paused. */
   readonly paused: string

@@ -172,7 +172,10 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
     this.host.consumer.lane(partition).extended(leaseId, this.id, next)
   }
 
-  /** Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. */
+  /**
+   * Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. Rejects with QueueFullError
+   * while the memory of its shard is full and all checkpoints of the task take more than 4 KiB.
+   */
   checkpoint(step: string, data: unknown): Promise<void> {
     const { partition, id: leaseId } = this.#lease
     return saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId })

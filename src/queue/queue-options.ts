@@ -29,7 +29,10 @@ export interface QueueOptions {
   readonly durability?: Durability
   /** Who confirms, with `durability` replicated or fsynced. On a single server `all` is one replica. */
   readonly replication?: ReplicationOptions
-  /** Remember completed tasks and their results for so long. Default: not at all. */
+  /**
+   * Remember completed tasks and their results for so long. Default: not at all. A task whose result has more than 1 KiB is not
+   * remembered if the memory of its shard is full when it is completed.
+   */
   readonly results?: { readonly ttlMs: number }
   /** Largest task data, result, or checkpoints of one task, in bytes of JSON. Default 1 MiB. */
   readonly maxPayloadBytes?: number

@@ -12,7 +12,7 @@ export const SCRIPTS = {
   'dead-retry': 'hdel hget rpush spublish zrem',
   enqueue: 'get hincrby hmget hset pexpire rpush set spublish time zadd zrange',
   exchange:
-    'del exists hdel hexists hget hincrby hmget hset hstrlen lpop lpush lrange ltrim sadd set sismember smismember srem time zadd zrange zrem zscore',
+    'del exists hdel hexists hget hincrby hmget hset lpop lpush lrange ltrim sadd set sismember smismember srem time zadd zrange zrem zscore',
   extend: 'exists hdel hexists hget hincrby hset sadd sismember srem time zadd zrem',
   fail: 'exists hdel hexists hget hincrby hset rpush sadd sismember spublish srem time zadd zrange zrem',
   inspect: 'hget sismember time zscore',

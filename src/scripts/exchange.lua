@@ -12,7 +12,8 @@
 --        A name may stand twice in all of these, and a task beside its bundle.
 -- Output { acknowledgements, names, records, attempts, outlook }
 --        acknowledgements  a digit each: 1 completed by this call, 0 held by someone else, 2 no longer there, 3 a bundle that
---                          is not held as a whole: its tasks are to be acknowledged one by one
+--                          is not held as a whole: its tasks are to be acknowledged one by one. Also 1, but not counted: a
+--                          task that is held and was voided meanwhile, so that there is nothing left to complete
 --        names, records    of the tasks and bundles that are handed out; the record of a bundle has a line for each task.
 --                          None if there is a lease of this id already: two processes of one snapshot may choose the same
 --        attempts          that each has used up, or nil; empty if none has
@@ -27,35 +28,39 @@ local keep = tonumber(ARGV[6])
 local mostResult = keep > 0 and #KEYS > 15 and memoryIsFull(KEYS[#KEYS]) and 1024 or math.huge
 
 local function keepResult(id, result)
-  if #result > mostResult then
+  local record = redis.call('HGET', KEYS[4], id)
+  if not record or #result > mostResult then
     return
   end
   local attempts = redis.call('HGET', KEYS[5], id) or '0'
-  local kept = string.format('%.0f %s %d ', now, attempts, #result) .. result .. redis.call('HGET', KEYS[4], id)
+  local kept = string.format('%.0f %s %d ', now, attempts, #result) .. result .. record
   redis.call('HSET', KEYS[11], id, kept)
   redis.call('ZADD', KEYS[12], string.format('%.0f', now + keep), id)
 end
 
 local acknowledgements, entries = {}, 0
--- Name -> the set that it was completed under, of all that this call has completed.
-local done = {}
 local completed = 0
+-- Bundle -> the set that it was completed under by this call.
+local wholes = {}
+-- Lists of all names that this call has completed.
+local ended = {}
 
--- Ends what was found to be held; `tasks` is how many tasks these names stand for. Each name stands here once.
-local function finish(group, names, count, tasks)
+-- Ends what was found to be held; `beyond` is how many tasks these names stand for beyond one each. Bundles stand here once, and
+-- have their record; how many of the tasks had theirs, and were here for the first time, the server counts.
+local function finish(group, names, count, beyond)
   local set = KEYS[14 + group]
   if count > 0 then
-    redis.call('HDEL', KEYS[4], unpack(names))
+    completed = completed + beyond + redis.call('HDEL', KEYS[4], unpack(names))
+    ended[#ended + 1] = names
     for _, key in ipairs({ KEYS[5], KEYS[10] }) do
       if redis.call('EXISTS', key) == 1 then
         redis.call('HDEL', key, unpack(idsOf(names)))
       end
     end
     redis.call('SREM', set, unpack(names))
-    if tasks > count then
-      redis.call('HINCRBY', KEYS[13], 'active', count - tasks)
+    if beyond > 0 then
+      redis.call('HINCRBY', KEYS[13], 'active', -beyond)
     end
-    completed = completed + tasks
   end
   if redis.call('EXISTS', set) == 0 then
     redis.call('ZREM', KEYS[7], ARGV[5 + 4 * group])
@@ -71,16 +76,16 @@ for group = 1, #KEYS - 15 do
   local names = strings(ARGV[at + 2], total)
   local results = keep > 0 and strings(ARGV[at + 3], total)
   local held = redis.call('SMISMEMBER', set, unpack(names))
-  local mine, count, tasks = {}, 0, 0
+  local mine, count, beyond = {}, 0, 0
   local rest = nil
   for i = 1, total do
     local name = names[i]
     local size = sizeOf(name)
     entries = entries + 1
-    if done[name] then
+    if wholes[name] then
       acknowledgements[entries] = '1'
       -- It was handed out twice; the other lease has nothing more to wait for.
-      if held[i] == 1 and done[name] ~= set and redis.call('SREM', set, name) == 1 and size > 1 then
+      if held[i] == 1 and wholes[name] ~= set and redis.call('SREM', set, name) == 1 then
         redis.call('HINCRBY', KEYS[13], 'active', 1 - size)
       end
     elseif size > 1 and (held[i] == 0 or results) then
@@ -89,29 +94,35 @@ for group = 1, #KEYS - 15 do
       rest = rest or { group = group, names = {}, entries = {}, results = {} }
       local place = #rest.names + 1
       rest.names[place], rest.entries[place], rest.results[place] = name, entries, results and results[i]
-    elseif redis.call('HEXISTS', KEYS[4], name) == 1 then
-      acknowledgements[entries] = '1'
-      done[name] = set
-      count = count + 1
-      mine[count] = name
-      tasks = tasks + size
-      if results then
-        keepResult(name, results[i])
-      end
-    elseif size > 1 then
+    elseif size > 1 and redis.call('HEXISTS', KEYS[4], name) == 0 then
       -- Taken apart by void.lua, which leaves the name here for those that stay.
       acknowledgements[entries] = '3'
     else
-      redis.call('SREM', set, name)
-      acknowledgements[entries] = '2'
+      acknowledgements[entries] = '1'
+      count = count + 1
+      mine[count] = name
+      if size > 1 then
+        wholes[name] = set
+        beyond = beyond + size - 1
+      elseif results then
+        keepResult(name, results[i])
+      end
     end
   end
-  finish(group, mine, count, tasks)
+  finish(group, mine, count, beyond)
   if rest then
     later[#later + 1] = rest
   end
 end
 
+local done = {}
+if #later > 0 then
+  for _, names in ipairs(ended) do
+    for _, name in ipairs(names) do
+      done[name] = true
+    end
+  end
+end
 for _, rest in ipairs(later) do
   local set = KEYS[14 + rest.group]
   local mine, count = {}, 0
@@ -121,23 +132,18 @@ for _, rest in ipairs(later) do
     if done[name] or (bundle and done[bundle]) then
       answer = '1'
     elseif holds(set, name, KEYS[4], KEYS[13]) then
-      if redis.call('HEXISTS', KEYS[4], name) == 1 then
-        done[name] = set
-        count = count + 1
-        mine[count] = name
-        if rest.results[i] then
-          keepResult(name, rest.results[i])
-        end
-      else
-        redis.call('SREM', set, name)
-        answer = '2'
+      done[name] = true
+      count = count + 1
+      mine[count] = name
+      if rest.results[i] then
+        keepResult(name, rest.results[i])
       end
     else
       answer = exists(KEYS[4], name) and '0' or '2'
     end
     acknowledgements[rest.entries[i]] = answer
   end
-  finish(rest.group, mine, count, count)
+  finish(rest.group, mine, count, 0)
 end
 if completed > 0 then
   redis.call('HINCRBY', KEYS[9], 'completed', completed)
@@ -145,9 +151,8 @@ end
 
 local wanted, least, room = tonumber(ARGV[3]), tonumber(ARGV[5]), tonumber(ARGV[7])
 local taken, records, attempts = {}, {}, {}
-local seen = {}
 local count, delivered, bytes = 0, 0, 0
--- Tasks handed out and names dropped: so a list of names without records does not hold the master for long either.
+-- Tasks taken and names dropped: so a list of names without records does not hold the master for long either.
 local asked = 0
 
 -- Puts the tasks of a bundle in its place at the head of a list.
@@ -176,21 +181,21 @@ local function pop(level)
     if not names[1] then
       return false
     end
-    local passed, beyond, first = 0, 0, count + 1
+    local passed, beyond = 0, 0
     local open, stays = nil, false
     for _, name in ipairs(names) do
       local size = sizeOf(name)
-      -- Known before it is taken: the one after a small record may be a thousand times larger.
-      local length = seen[name] and 0 or redis.call('HSTRLEN', KEYS[4], name)
-      if length == 0 then
-        -- It stands here for the second time, or was voided or removed after it became ready: dropped here, where it costs O(1).
-        if size > 1 and not seen[name] then
+      -- One by one, so that of those that do not fit one is read and no more: it may be a thousand times as large as those before.
+      local record = redis.call('HGET', KEYS[4], name)
+      if not record then
+        -- It was voided or removed after it became ready: dropped here, where it costs O(1).
+        if size > 1 then
           -- Of a bundle that was taken apart elsewhere some may be left.
           open = name
           break
         end
         asked = asked + 1
-      elseif count > 0 and bytes + length > room then
+      elseif count > 0 and bytes + #record > room then
         stays = true
         break
       elseif size > wanted - asked then
@@ -201,16 +206,19 @@ local function pop(level)
         end
         break
       else
-        seen[name] = true
         count = count + 1
         taken[count] = name
-        bytes = bytes + length
+        records[count] = record
+        bytes = bytes + #record
         delivered = delivered + size
         asked = asked + size
       end
       passed = passed + 1
       beyond = beyond + size - 1
       if asked >= wanted then
+        break
+      elseif bytes >= room then
+        stays = true
         break
       end
     end
@@ -219,12 +227,6 @@ local function pop(level)
     end
     if beyond > 0 then
       redis.call('HINCRBY', KEYS[13], level, -beyond)
-    end
-    if count >= first then
-      local found = redis.call('HMGET', KEYS[4], unpack(taken, first))
-      for i = first, count do
-        records[i] = found[i - first + 1]
-      end
     end
     if stays then
       return true
@@ -242,11 +244,28 @@ if wanted > 0 and redis.call('EXISTS', KEYS[8]) == 0 and not redis.call('ZSCORE'
     end
   end
 end
+
+-- A name that stood in a list twice was taken twice, and is handed out once.
+local function dropRepeated()
+  local names, texts, seen = taken, records, {}
+  taken, records, count, delivered = {}, {}, 0, 0
+  for i, name in ipairs(names) do
+    if not seen[name] then
+      seen[name] = true
+      count = count + 1
+      taken[count], records[count] = name, texts[i]
+      delivered = delivered + sizeOf(name)
+    end
+  end
+end
+
 if count > 0 then
+  if redis.call('SADD', KEYS[14], unpack(taken)) < count then
+    dropRepeated()
+  end
   if redis.call('EXISTS', KEYS[5]) == 1 then
     attempts = redis.call('HMGET', KEYS[5], unpack(taken))
   end
-  redis.call('SADD', KEYS[14], unpack(taken))
   redis.call('ZADD', KEYS[7], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
   redis.call('HINCRBY', KEYS[9], 'delivered', delivered)
   if delivered > count then

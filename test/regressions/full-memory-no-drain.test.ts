@@ -22,10 +22,11 @@ it.each([
   const queue = await connected({ enqueueTimeoutMs: 600, ...options })
   await limitMemory([server], `${4 * 1024 * 1024}`)
   const pad = 'x'.repeat(1_000)
-  const some = Array.from({ length: 200 }, () => ({
+  const some = Array.from({ length: 200 }, (_, i) => ({
     type: 'note' as const,
     data: { pad },
-    options: { maxAttempts: 1 },
+    // With a key, each is kept by itself; without one they come in bundles.
+    options: { maxAttempts: 1, ...(results ? { partitionKey: `${i}` } : {}) },
   }))
   let stored = 0
   for (let full = false; !full; ) {

@@ -209,10 +209,10 @@ describe('a name without a record', () => {
     await partition.void([A, FIRST])
   }
 
-  it('is no longer there for who completes it, and counts as nothing', async () => {
+  it('leaves its lease when it is completed, and counts as nothing', async () => {
     await takenBack()
-    expect((await partition.exchange([['l', A, PAIR]])).digits).toBe('23')
-    expect((await partition.exchange([['l', A, FIRST, SECOND]])).digits).toBe('221')
+    expect((await partition.exchange([['l', A, PAIR]])).digits).toBe('13')
+    expect((await partition.exchange([['l', FIRST, SECOND]])).digits).toBe('21')
     const { counters, open } = await expectWhole()
     expect(counters.get('completed')).toBe(1)
     expect(open).toEqual([])
@@ -400,7 +400,10 @@ async function mixture(seed: number, steps: number): Promise<void> {
         })
         const [was, is] = [new Set(taskIds(before)), new Set(taskIds(after))]
         const ended = [...was].filter((id) => !is.has(id))
-        const completed = [...answers].filter(([, given]) => given.has('1')).map(([id]) => id)
+        // One that is held and was voided meanwhile is answered the same, but was not there any more.
+        const completed = [...answers]
+          .filter(([id, given]) => given.has('1') && was.has(id))
+          .map(([id]) => id)
         expect(completed.sort(), told.join(' ')).toEqual(ended.sort())
         for (const [id, given] of answers) {
           if (given.has('0')) expect(was.has(id), told.join(' ')).toBe(true)
