@@ -23,7 +23,11 @@ export interface QueueOptions {
   readonly enqueueTimeoutMs?: number
   /** Ms for a replica to confirm before the task goes elsewhere. Default 100 (`fsynced`: 2,500). */
   readonly confirmTimeoutMs?: number
-  /** Most bytes that wait in this process to be sent; more are refused with QueueFullError. Default 64 MiB. */
+  /**
+   * Most bytes that wait in this process to be sent; more are refused with QueueFullError. Default 64 MiB. Of a cluster, tasks with a
+   * key that wait for one master may take a quarter of it, and all tasks with a key three quarters: so a shard that is down
+   * keeps out neither tasks without a key nor those of other shards.
+   */
   readonly maxBufferedBytes?: number
   /** How long an idempotency key is remembered, in ms. Default 24 hours. */
   readonly idempotencyTtlMs?: number
