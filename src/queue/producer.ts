@@ -357,8 +357,8 @@ export class Producer {
     this.#confirmed(lane, stored, result)
     if (strange) lane.takeNewIdentity()
     if (again.length === 0) return
-    const clashes = batch.clashes + 1
-    lane.sendAgain(strange ? lane.newBatch(again, clashes) : { ...batch, items: again, clashes })
+    // What is there already is asked for until a replica confirms it, or its time is over.
+    lane.sendAgain(strange ? lane.newBatch(again, batch.clashes + 1) : { ...batch, items: again })
     if (!confirmed) lane.pause()
   }
 

@@ -43,7 +43,11 @@ export interface QueueOptions {
    * together; beyond, replicas are given the time for 4 MB a second, in all at most half of `enqueueTimeoutMs`.
    */
   readonly confirmTimeoutMs?: number
-  /** Most bytes that wait in this process to be sent; more are refused with QueueFullError. Default 64 MiB. */
+  /**
+   * Most bytes that wait in this process to be sent; more are refused with QueueFullError. Default 64 MiB. Of a cluster, tasks with a
+   * key that wait for one master may take a quarter of it, and all tasks with a key three quarters: so a shard that is down
+   * keeps out neither tasks without a key nor those of other shards.
+   */
   readonly maxBufferedBytes?: number
   /** How long an idempotency key is remembered, in ms. Default 24 hours. */
   readonly idempotencyTtlMs?: number

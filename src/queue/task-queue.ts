@@ -68,7 +68,7 @@ export interface ClientStats extends ProducerCounters {
 
 /** What stands here is of the whole queue; what `ClientStats` has, of this client. */
 export interface Stats extends ClientStats {
-  /** Of the whole queue, since it was made. */
+  /** Of the whole queue, since it was made. `enqueued`: without copies of tasks that were removed again. */
   readonly enqueued: number
   readonly delivered: number
   readonly completed: number
@@ -169,8 +169,9 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   /**
    * Stores a task; resolves with its id only when the queue's durability holds.
    * @throws InvalidOptionError, InvalidDataError, PayloadTooLargeError at once
-   * @throws QueueUnavailableError, QueueFullError (nothing is stored), NotReplicatedError (stored but unconfirmed)
-   *         after `enqueueTimeoutMs`
+   * @throws QueueUnavailableError, QueueFullError (nothing was ever stored), NotReplicatedError (it is or may be stored and is
+   *         unconfirmed, or a worker may have run it before it was taken back) after `enqueueTimeoutMs`
+   * @throws NotReplicatedError at once if the server answered with an error that says nothing of what was carried out
    */
   enqueue<Type extends TypeOf<Tasks>>(
     type: Type,

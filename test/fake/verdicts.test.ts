@@ -97,6 +97,28 @@ describe('what the caller is told when something may be stored', () => {
   })
 })
 
+describe('a task that was stored and taken back, and that nobody else takes', () => {
+  it('may have been run meanwhile: the caller is not told that nothing was stored', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster, { enqueueTimeoutMs: 500 })
+    for (const node of [cluster.a, cluster.b])
+      node.script = (call) => {
+        const { words, script, args } = call
+        if (words[0] === 'WAIT') return 0
+        // From the second call on, none is taken any more.
+        const stored = [cluster.a, cluster.b].flatMap((each) => each.calls('enqueue'))
+        return script === 'enqueue' && args[1] !== '0' && stored[0] !== call
+          ? new FakeError(CLUSTERDOWN)
+          : undefined
+      }
+    const refusal = queue.enqueue('note', 1)
+    await expect(refusal).rejects.toBeInstanceOf(NotReplicatedError)
+    await expect(refusal).rejects.toThrow('taken back')
+    const [id] = [...voidedAt(cluster.a), ...voidedAt(cluster.b)]
+    await expect(refusal).rejects.toMatchObject({ taskId: id })
+  })
+})
+
 describe('a refusal after a reply that never came', () => {
   it("says nothing of the first try: with onUncertain: 'wait' the same batch stays", async () => {
     const cluster = await fakeCluster()

@@ -1,5 +1,6 @@
-import type { Redis } from 'ioredis'
-import { beforeEach, describe, expect, inject, it } from 'vitest'
+import { Redis } from 'ioredis'
+import { beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest'
+import { startSingle } from '../../src/cluster/index.js'
 import { makePartitions, type Partition } from '../../src/keys/partitions.js'
 import { membersOf, sizeOf } from '../../src/scripts/bundles.js'
 import {
@@ -187,6 +188,20 @@ describe('copies that are removed', () => {
     expect(await redis.exists(partition.keys.ready[0], partition.keys.scheduled, partition.keys.tasks)).toBe(
       0,
     )
+  })
+
+  it('can be removed while memory is full', async () => {
+    await enqueue([...task('0.a'), ...task('0.b~3')])
+    const server = await startSingle({ settings: { maxmemory: '1' } })
+    onTestFinished(() => server.stop())
+    const full = new Redis({ host: server.host, port: server.port })
+    onTestFinished(() => full.disconnect())
+    const call = (copies: readonly Copy[]) =>
+      voidCall(partition.keys, { producerId: 'p', batchNumber: 9, rememberBatchMs: 60_000, copies })
+    const { script, keys, args } = call(task('0.b~3').slice(1))
+    // Nothing is there, and still the number has to be raised.
+    expect(await full.eval(script.source, keys.length, ...keys, ...args)).toEqual([0])
+    expect(await full.get(partition.keys.producer('p'))).toBe('9')
   })
 
   it('keep the remembered number where it is not to be raised', async () => {
