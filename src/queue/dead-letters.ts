@@ -21,7 +21,7 @@ export interface DeadLetter extends Task {
   readonly diedAt: number
 }
 
-/** Bytes of tasks in one reply, and most that one call reads to find those of a type: a few ms of a master's time. */
+/** Bytes of tasks in one reply; and most that one call reads to find those of a type, or to retry them: a few ms of a master's time. */
 const PAGE_BYTES = 512 * 1024
 const SCAN_BYTES = 4 * 1024 * 1024
 /** Ids in one call. */
@@ -81,12 +81,15 @@ export class DeadLetters {
    */
   retryAll(filter: { readonly type?: string } = {}): Promise<number> {
     checkKeys('filter', filter, ['type'])
-    return this.#all(filter.type, (partition, ids) => deadRetryCall(partition.keys, ids))
+    return this.#all(filter.type, SCAN_BYTES, (partition, ids) => deadRetryCall(partition.keys, ids))
   }
 
   /** Removes every dead task for good. Resolves with their number. @throws as retryAll */
   purge(): Promise<number> {
-    return this.#all(undefined, (partition, ids) => deadRemoveCall(partition.keys, ids))
+    // What is removed is not read.
+    return this.#all(undefined, Number.MAX_SAFE_INTEGER, (partition, ids) =>
+      deadRemoveCall(partition.keys, ids),
+    )
   }
 
   async #one(id: string, callFor: (partition: Partition) => ScriptCall<number>): Promise<boolean> {
@@ -118,6 +121,7 @@ export class DeadLetters {
 
   async #all(
     type: string | undefined,
+    bytes: number,
     callFor: (partition: Partition, ids: readonly string[]) => ScriptCall<number>,
   ): Promise<number> {
     const counts = await mapSome(this.partitions, AT_ONCE, async (partition) => {
@@ -125,7 +129,7 @@ export class DeadLetters {
       // From the latest back, so that tasks that die meanwhile are not walked into again.
       let after: DeadCursor | undefined
       for (;;) {
-        const page = { after, count: PAGE_IDS, bytes: SCAN_BYTES, type }
+        const page = { after, count: PAGE_IDS, bytes, type }
         const found = await this.#look(partition, deadIdsCall(partition.keys, page))
         if (!found) return total
         after = found.last

@@ -6,7 +6,7 @@
 export const SCRIPTS = {
   admit: 'get info set time',
   checkpoint: 'del hexists hget hset set smismember time',
-  'dead-ids': 'hget zcount zrevrange',
+  'dead-ids': 'hget hstrlen zcount zrevrange',
   'dead-list': 'hget zcount zrevrange',
   'dead-remove': 'hdel hincrby zrem',
   'dead-retry': 'hdel hget rpush spublish zrem',

@@ -57,7 +57,7 @@ describe('recovering a lease', () => {
       '0.b~32': '11|["note",1,1]',
       '0.d~2': `${RECORD}\n${RECORD}`,
     })
-    await redis.hset(keys.bundled, 'active', '3')
+    await redis.hset(keys.bundled, { active: 3 })
     expect(await run(recoverCall(keys, 'l'))).toEqual({ kind: 'recovered', back: 4, died: 1, left: 0 })
     expect(await ready()).toEqual(['0.a', '0.b~30', '0.d~20', '0.d~21'])
     expect(await redis.zrange(keys.dead, '0', '-1')).toEqual(['0.b~32'])
