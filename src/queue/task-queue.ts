@@ -296,7 +296,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   }
 
   async #open(): Promise<void> {
-    const connection = new Connection(this.options.connection)
+    const connection = new Connection(this.options.connection, (notice) => this.#report(notice))
     await connection.start(this.name)
     try {
       if (this.options.durability === 'fsynced') await this.#requireWaitaof(connection)
