@@ -32,7 +32,7 @@ export function parseClusterNodes(text: string): NodeView[] {
       const [addressText, hostname] = (where ?? '').split(',')
       return {
         id: id ?? '',
-        address: announced(addressText?.split('@')[0], hostname),
+        address: announced(addressText?.split('@')[0], flags.includes('noaddr') ? undefined : hostname),
         introduced: flags.includes('handshake'),
         myself: flags.includes('myself'),
         role: flags.includes('master') ? 'master' : 'replica',
@@ -47,7 +47,8 @@ export function parseClusterNodes(text: string): NodeView[] {
 
 /** `host:port` and the host name beside it; a name alone will do (`:7000@17000,name`). */
 function announced(text: string | undefined, hostname: string | undefined): Announced | undefined {
-  const name = hostname === '' ? undefined : hostname
+  // Behind the name, or in its place, may stand more: `shard-id=...`.
+  const name = hostname === '' || hostname?.includes('=') ? undefined : hostname
   const address = parseAddress(text)
   if (address) return { ...address, hostname: name }
   const port = Number(text?.slice(text.lastIndexOf(':') + 1))

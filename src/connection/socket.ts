@@ -1,9 +1,9 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { type Redis, Command as RedisCommand } from 'ioredis'
 import { PasswordNotNeededError } from '../errors.js'
-import { isRefusal } from '../rights/refusal.js'
 import { type Dialled, dial } from './dial.js'
 import { type Endpoint, isUnresolved, tlsFor } from './endpoint.js'
+import { authCommand, isNotNeeded } from './handshake.js'
 import { type Hearing, hasMoved, isUnsent, unsentOf } from './hearing.js'
 import { type Fault, faultOfReply, withoutCommand } from './replies.js'
 import { tellingTls, tlsErrorOf } from './tls-fault.js'
@@ -177,7 +177,7 @@ export class NodeSocket {
 
   async #connectTo(host: string, deadlineMs: number): Promise<Redis> {
     const { address, connectTimeoutMs } = this.options
-    const leftMs = Math.max(1, deadlineMs - performance.now())
+    const leftMs = Math.max(1, Math.ceil(deadlineMs - performance.now()))
     const tls = tlsFor(address, this.options.tls)
     const place = { host, port: address.port }
     this.close()
@@ -250,7 +250,7 @@ export class NodeSocket {
     const { username, password, readOnly } = this.options
     const known = username !== undefined || password !== undefined
     const replies = await writeTogether(redis, [
-      ...(known ? [authOf(username, password)] : []),
+      ...(known ? [authCommand(username, password)] : []),
       ['CLIENT', 'SETNAME', 'shardq'],
       ...(readOnly ? [['READONLY'] as const] : []),
     ])
@@ -260,16 +260,10 @@ export class NodeSocket {
     if (!(first instanceof Error)) return
     if (/max number of clients/i.test(first.message)) throw first
     if (!known) return
-    if (isRefusal(first) || !WANTS_NO_PASSWORD.test(first.message)) throw first
+    if (!isNotNeeded(first)) throw first
     this.options.onNotice?.(new PasswordNotNeededError(this.name))
   }
 }
-
-/** In the words of Redis 7.0 and of Valkey (src/acl.c, AUTH). */
-const WANTS_NO_PASSWORD = /without any password configured|no password is set/
-
-const authOf = (username: string | undefined, password = ''): Command =>
-  username === undefined ? ['AUTH', password] : ['AUTH', username, password]
 
 /** No connection in time. */
 export class ConnectTimeout extends Error {
