@@ -176,29 +176,35 @@ export class Node {
    * clients, whoever closed them would have none. So it is asked on one of these; if it has died, they are at their end too.
    */
   #verify(fault: Fault, timeoutMs: number): void {
-    if (this.#verifying || !this.#up) {
-      if (!this.#up) this.#fall(fault)
-      return
-    }
-    const socket = this.#openSocket()
-    if (!socket) {
-      this.#fall(fault)
-      return
-    }
-    this.#verifying = true
-    const falls = this.#falls
-    void socket.send([['PING']], Math.max(timeoutMs, socket.patienceMs)).then((outcome) => {
-      this.#verifying = false
-      if (outcome.ok || falls !== this.#falls || this.#stopped) return
-      const silentMs = performance.now() - this.#hearing.heardAtMs
-      // Lost: the next socket is asked, and they come to an end.
-      if (outcome.fault.kind === 'lost') this.#verify(fault, timeoutMs)
-      else if (silentMs >= timeoutMs * SILENT_PART) this.#fall(outcome.fault)
-    })
+    if (!this.#up) this.#fall(fault)
+    else if (!this.#verifying) void this.#askIfAlive(fault, timeoutMs)
   }
 
-  #openSocket(): NodeSocket | undefined {
-    const open = [...this.#sockets.values()].filter(({ socket }) => socket.isOpen)
+  async #askIfAlive(fault: Fault, timeoutMs: number): Promise<void> {
+    this.#verifying = true
+    const falls = this.#falls
+    // Each of them once: one that has ended may not know it yet.
+    const tried = new Set<NodeSocket>()
+    let reason: Fault | undefined = fault
+    while (reason) {
+      const socket = this.#openSocket(tried)
+      if (!socket) break
+      tried.add(socket)
+      const outcome = await socket.send([['PING']], Math.max(timeoutMs, socket.patienceMs))
+      if (outcome.ok || falls !== this.#falls || this.#stopped) reason = undefined
+      else if (outcome.fault.kind === 'timeout') {
+        // Something else was heard meanwhile, or it is silent.
+        const silentMs = performance.now() - this.#hearing.heardAtMs
+        reason = silentMs >= timeoutMs * SILENT_PART ? outcome.fault : undefined
+        break
+      }
+    }
+    this.#verifying = false
+    if (reason) this.#fall(reason)
+  }
+
+  #openSocket(tried: ReadonlySet<NodeSocket>): NodeSocket | undefined {
+    const open = [...this.#sockets.values()].filter(({ socket }) => socket.isOpen && !tried.has(socket))
     return open.sort((a, b) => ASK_ON.indexOf(a.lane) - ASK_ON.indexOf(b.lane))[0]?.socket
   }
 
