@@ -180,7 +180,8 @@ export class NodeLink {
     // And one client too many, too.
     const refused = this.#answered ? broke : connectTrouble(name, broke, this.dialled.firstWords())
     if (refused instanceof TooManyClientsError) return unreachable(this.address, refused)
-    return error.name === 'ReplyError' ? told : lostTrouble(name, command, broke)
+    if (error.name === 'ReplyError') return told
+    return !this.#answered && this.dialled.firstWords() !== '' ? refused : lostTrouble(name, command, broke)
   }
 }
 
