@@ -79,9 +79,9 @@ it('a reply that stops half way is given up one time-out later, and the node wit
 })
 
 it('a request is waited for as long as it goes on leaving', async () => {
-  const large = 'x'.repeat(24 * 1024 * 1024)
+  const large = 'x'.repeat(64 * 1024 * 1024)
   let received = 0
-  // Reads in breaths: 1 MiB, and a rest. What the system keeps for it is 6 MB at most.
+  // Reads in breaths: 1 MiB, and a rest. What the system keeps for it, 6 MB at most, is read in less than a time-out.
   const node = await server(
     () => {},
     (socket) => {
@@ -91,7 +91,7 @@ it('a request is waited for as long as it goes on leaving', async () => {
         if (received >= large.length) socket.write('+OK\r\n')
         if (Math.floor(before / 2 ** 20) === Math.floor(received / 2 ** 20)) return
         socket.pause()
-        await sleep(40)
+        await sleep(8)
         socket.resume()
       })
     },

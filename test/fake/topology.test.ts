@@ -132,8 +132,9 @@ describe('whose word counts', () => {
     const { cluster, topology } = await ownedByB()
     cluster.b.received.length = 0
     topology.look(topology.ownerOf(0))
-    await eventually(() =>
-      expect(cluster.b.received.map(({ words }) => words.join(' '))).toContain('CLUSTER NODES'),
+    await eventually(
+      () => expect(cluster.b.received.map(({ words }) => words.join(' '))).toContain('CLUSTER NODES'),
+      400,
     )
   })
 

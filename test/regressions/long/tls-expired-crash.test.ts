@@ -6,15 +6,15 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, it, onTestFinished } from 'vitest'
-import { withLink } from '../../src/cluster/link.js'
-import { makeCertificates } from '../../src/cluster.js'
-import type { ConnectionOptions } from '../../src/index.js'
-import { letExpire } from '../helpers/expired.js'
-import { ownCluster } from '../helpers/own-cluster.js'
-import { until } from '../helpers/until.js'
+import { withLink } from '../../../src/cluster/link.js'
+import { makeCertificates } from '../../../src/cluster.js'
+import type { ConnectionOptions } from '../../../src/index.js'
+import { letExpire } from '../../helpers/expired.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
+import { until } from '../../helpers/until.js'
 
 function forkClient(connection: ConnectionOptions): ChildProcess {
-  const script = fileURLToPath(new URL('../helpers/processes/tls-client.ts', import.meta.url))
+  const script = fileURLToPath(new URL('../../helpers/processes/tls-client.ts', import.meta.url))
   const child = fork(script, [], {
     // Not as an argument: it has a key.
     env: { ...process.env, CONNECTION: JSON.stringify(connection) },
