@@ -260,7 +260,11 @@ export class NodeSocket {
     const [first] = replies
     if (!(first instanceof Error)) return
     if (/max number of clients/i.test(first.message)) throw first
-    if (!known) return
+    if (!known) {
+      // A server that wants a password, and got none, takes longer commands for an attack, and hangs up without a NOAUTH.
+      if (first.message.startsWith('NOAUTH')) throw first
+      return
+    }
     if (!isNotNeeded(first)) throw first
     this.options.onNotice?.(new PasswordNotNeededError(this.name))
   }
