@@ -167,8 +167,10 @@ export class Node {
   #judge(fault: Fault, timeoutMs: number): void {
     const silentMs = performance.now() - this.#hearing.heardAtMs
     if (silentMs >= timeoutMs * SILENT_PART) this.#fall(fault)
-    // Heard until a moment ago: it is known as soon as it would be if the call had been sent just then.
-    else this.#verify(fault, Math.max(timeoutMs - silentMs, timeoutMs * (1 - SILENT_PART)))
+    // Heard until a moment ago: it is known as soon as it would be if the call had been sent just then. Where no socket is
+    // open to ask on, the probe tells, which whoever gave up the call has asked for.
+    else if (this.#openSocket())
+      this.#verify(fault, Math.max(timeoutMs - silentMs, timeoutMs * (1 - SILENT_PART)))
   }
 
   /**
@@ -203,7 +205,7 @@ export class Node {
     if (reason) this.#fall(reason)
   }
 
-  #openSocket(tried: ReadonlySet<NodeSocket>): NodeSocket | undefined {
+  #openSocket(tried: ReadonlySet<NodeSocket> = new Set()): NodeSocket | undefined {
     const open = [...this.#sockets.values()].filter(({ socket }) => socket.isOpen && !tried.has(socket))
     return open.sort((a, b) => ASK_ON.indexOf(a.lane) - ASK_ON.indexOf(b.lane))[0]?.socket
   }
