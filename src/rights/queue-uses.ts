@@ -7,7 +7,6 @@ export const CONNECTING = {
     'client|setname': 'sockets are called shardq in CLIENT LIST',
     info: 'whether the server is new enough, and a cluster; lag and memory in health()',
     'cluster|nodes': 'who serves which slot',
-    'cluster|slots': 'whether nodes are called by the host names that they announce, where they do',
     ping: 'whether a single server lives',
   },
 } satisfies Use
