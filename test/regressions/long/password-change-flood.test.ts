@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, it, onTestFinished, vi } from 'vitest'
-import { withLink } from '../../src/cluster/link.js'
-import { startSingle } from '../../src/cluster.js'
-import { AuthenticationError, TaskQueue, Worker } from '../../src/index.js'
-import { ownCluster } from '../helpers/own-cluster.js'
-import { until } from '../helpers/until.js'
+import { withLink } from '../../../src/cluster/link.js'
+import { startSingle } from '../../../src/cluster.js'
+import { AuthenticationError, TaskQueue, Worker } from '../../../src/index.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
+import { until } from '../../helpers/until.js'
 
 const SECONDS = 3
 
