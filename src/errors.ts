@@ -231,6 +231,52 @@ function detailOf(reason: TlsFault, cause: (Error & { code?: string }) | undefin
   return ` (${reason === 'wrong-host' ? cause.message : (cause.code ?? cause.message)})`
 }
 
+/**
+ * The server has as many clients as it takes. Connections that are open go on. Decision: close some, or raise `maxclients`.
+ */
+export class TooManyClientsError extends ShardqError {
+  constructor(
+    readonly node: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${node} refuses one more connection: max number of clients reached; close clients that nobody needs (redis-cli CLIENT ` +
+        'LIST), or raise the limit (redis-cli CONFIG SET maxclients N); while it is reached, redis-cli itself gets in only ' +
+        'when some client has left',
+      options,
+    )
+  }
+}
+
+/**
+ * At the addresses of the seeds there is another cluster than before, and of the one before nobody answers any more. The
+ * client goes on with the new one; what waited in the old one is not there. Decision: whether that was meant.
+ */
+export class ClusterReplacedError extends ShardqError {
+  constructor(
+    /** `host:port` of the seed that told. */
+    readonly node: string,
+    /** For how long no node of the cluster before had answered, ms. */
+    readonly silentMs: number,
+  ) {
+    super(
+      `${node} is a node of another cluster than before, and no node of the one before has answered for ${silentMs} ms; ` +
+        'going on with the other one, which has nothing of what waited before. If that was not meant, disconnect and correct ' +
+        'the addresses of the nodes',
+    )
+  }
+}
+
+/** The server wants no password, and one is given. Everything works. Decision: set one on the server, or leave it out here. */
+export class PasswordNotNeededError extends ShardqError {
+  constructor(readonly node: string) {
+    super(
+      `${node} wants no password, and one is given: anybody is let in; set one on the server (requirepass, or an ACL user), ` +
+        'or leave it out here',
+    )
+  }
+}
+
 /** The server is older than shardq needs (Redis 7.0, Valkey 8.0). */
 export class ServerTooOldError extends ShardqError {
   constructor(

@@ -1,4 +1,4 @@
-import { ShardqError } from '../errors.js'
+import { ShardqError, TooManyClientsError } from '../errors.js'
 import type { Holder } from './operation/holder.js'
 
 /** No Redis or Valkey server was found. Decision: type `command`, or pass --redis-path. */
@@ -104,8 +104,11 @@ export class NodeUnreachableError extends ShardqError {
     options?: ErrorOptions & { cause?: Error },
   ) {
     super(
-      `no answer from ${node}${options?.cause ? ` (${options.cause.message})` : ''}; ` +
-        'is it running? start a local cluster with: shardq cluster up',
+      // It runs, and has said why it will not answer.
+      options?.cause instanceof TooManyClientsError
+        ? options.cause.message
+        : `no answer from ${node}${options?.cause ? ` (${options.cause.message})` : ''}; ` +
+            'is it running? start a local cluster with: shardq cluster up',
       options,
     )
   }

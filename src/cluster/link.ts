@@ -1,10 +1,15 @@
 import type { TLSSocket, ConnectionOptions as TlsOptions } from 'node:tls'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
+import { type Dialled, dial } from '../connection/dial.js'
+import { type Endpoint, endpointOf, isUnresolved, tlsFor } from '../connection/endpoint.js'
+import { authenticate } from '../connection/handshake.js'
 import { withoutCommand } from '../connection/replies.js'
 import { type Party, tellingTls, tlsBehind } from '../connection/tls-fault.js'
-import { ShardqError } from '../errors.js'
+import { connectTrouble, lostTrouble } from '../connection/trouble.js'
+import { ShardqError, TooManyClientsError } from '../errors.js'
 import { isRefusal, refusalOf } from '../rights/refusal.js'
 import { NodeUnreachableError } from './errors.js'
+import { hostnameOf, learnHostnames } from './hostnames.js'
 
 export interface Address {
   readonly host: string
@@ -32,6 +37,11 @@ export interface LinkOptions {
 export const reachedAt = (address: Address, { natMap }: LinkOptions): Address =>
   natMap?.[nameOf(address)] ?? address
 
+/** For `tls: true`. One object, since host names are kept with the TLS options. */
+const SYSTEM_TLS: TlsOptions = {}
+
+const tlsOf = ({ tls }: LinkOptions) => (tls === true ? SYSTEM_TLS : tls || undefined)
+
 export const DEFAULT_TIMEOUT_MS = 1_000
 
 /**
@@ -39,53 +49,81 @@ export const DEFAULT_TIMEOUT_MS = 1_000
  * command bounded in time, so that a frozen node shows as an error and not as a wait.
  */
 export class NodeLink {
+  readonly #redis: Redis
   /** ioredis tells of a broken connection twice: at the event, why; at the promise, only that. */
   #broke: Error | undefined
   #answered = false
 
   private constructor(
     readonly address: Address,
-    private readonly redis: Redis,
+    private readonly dialled: Dialled,
     private readonly party: Party,
+    /** As they were given. */
+    private readonly tls: TlsOptions | undefined,
   ) {
-    redis.on('error', (error: Error) => {
+    this.#redis = dialled.redis
+    this.#redis.on('error', (error: Error) => {
       this.#broke ??= withoutCommand(error)
     })
   }
 
-  /** @throws NodeUnreachableError when nothing answers within the time-out, AuthenticationError, TlsError */
+  /**
+   * @throws NodeUnreachableError when nothing answers within the time-out, or the server takes no more clients;
+   *   AuthenticationError, TlsError
+   */
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
-    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
-    const { host, port } = reachedAt(address, options)
-    const tls = options.tls === true ? {} : options.tls || undefined
-    const redis = new Redis({
-      host,
-      port,
-      ...(options.username === undefined ? {} : { username: options.username }),
-      ...(options.password === undefined ? {} : { password: options.password }),
-      ...(tls === undefined ? {} : { tls }),
-      protocol: 2,
-      // CLIENT SETINFO (Redis 7.2): a user with few rights is refused it, and each refusal stands in ACL LOG.
-      disableClientInfo: true,
-      lazyConnect: true,
-      connectTimeout: timeoutMs,
-      commandTimeout: timeoutMs,
-      // A node that is still loading its data answers INFO; the ready check would hold that back.
-      enableReadyCheck: false,
-      retryStrategy: () => null,
-      // Every reply is awaited before we close, so there is nothing to linger for (2 s, by default).
-      disconnectTimeout: 0,
-      maxRetriesPerRequest: 0,
-    })
-    const link = new NodeLink(address, redis, { address: { host, port }, tls, timeoutMs })
+    const tls = tlsOf(options)
+    const endpoint = endpointOf(
+      { ...address, hostname: tls && hostnameOf(tls, address) },
+      { natMap: options.natMap ?? {}, tls, preferNames: false },
+    )
     try {
-      await tellingTls(link.party, () =>
-        redis.connect().catch((error: Error) => Promise.reject(link.#broke ?? withoutCommand(error))),
-      )
+      return await NodeLink.#openAt(endpoint, address, options)
+    } catch (error) {
+      const { otherHost: host } = endpoint
+      if (host === undefined || !isUnresolved((error as Error).cause)) throw error
+      return await NodeLink.#openAt({ ...endpoint, host }, address, options)
+    }
+  }
+
+  static async #openAt(endpoint: Endpoint, address: Address, options: LinkOptions): Promise<NodeLink> {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, username, password } = options
+    const tls = tlsFor(endpoint, tlsOf(options))
+    const place = { host: endpoint.host, port: endpoint.port }
+    const dialled = dial({
+      address: place,
+      tls,
+      redis: {
+        // CLIENT SETINFO (Redis 7.2): a user with few rights is refused it, and each refusal stands in ACL LOG.
+        disableClientInfo: true,
+        lazyConnect: true,
+        connectTimeout: timeoutMs,
+        commandTimeout: timeoutMs,
+        // A node that is still loading its data answers INFO; the ready check would hold that back.
+        enableReadyCheck: false,
+        retryStrategy: () => null,
+        // Every reply is awaited before we close, so there is nothing to linger for (2 s, by default).
+        disconnectTimeout: 0,
+        maxRetriesPerRequest: 0,
+      },
+    })
+    const { redis } = dialled
+    const link = new NodeLink(address, dialled, { address: place, tls, timeoutMs }, tlsOf(options))
+    try {
+      await tellingTls(link.party, async () => {
+        try {
+          await redis.connect()
+          await authenticate(redis, username, password)
+        } catch (error) {
+          const because = link.#broke ?? withoutCommand(error as Error)
+          throw connectTrouble(nameOf(address), because, dialled.firstWords())
+        }
+      })
     } catch (error) {
       redis.disconnect()
       const reason = explain(address, error)
-      throw reason instanceof ShardqError ? reason : unreachable(address, reason)
+      if (reason instanceof ShardqError && !(reason instanceof TooManyClientsError)) throw reason
+      throw unreachable(address, reason)
     }
     return link
   }
@@ -100,39 +138,50 @@ export class NodeLink {
 
   /** As `text`, the reply as it came: a text, a number, null, or an array of such. */
   async reply(command: string, ...args: (string | number)[]): Promise<unknown> {
-    return this.#answer(this.redis.call(command, ...args))
+    const answer = await this.#answer(command, this.#redis.call(command, ...args))
+    if (this.tls && command === 'CLUSTER' && args[0] === 'NODES') learnHostnames(this.tls, String(answer))
+    return answer
   }
 
   /** As `reply`, texts as the bytes that they are: names and values of other people's keys need not be UTF-8. */
   async bytes(command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
-    return this.#answer(this.redis.callBuffer(command, ...args))
+    return this.#answer(command, this.#redis.callBuffer(command, ...args))
   }
 
   /** When the certificate that the node has shown runs out, in ms since 1970; undefined without TLS. */
   get certificateEndsMs(): number | undefined {
     if (this.party.tls === undefined) return undefined
-    const { valid_to } = (this.redis.stream as TLSSocket).getPeerCertificate()
+    const { valid_to } = (this.#redis.stream as TLSSocket).getPeerCertificate()
     return valid_to === undefined ? undefined : Date.parse(valid_to)
   }
 
   close(): void {
-    this.redis.disconnect()
+    this.#redis.disconnect()
   }
 
-  async #answer(reply: Promise<unknown>): Promise<unknown> {
+  async #answer(command: string, reply: Promise<unknown>): Promise<unknown> {
     try {
       const answer = await reply
       this.#answered = true
       return answer
     } catch (error) {
-      throw await this.#explained(withoutCommand(error as Error))
+      throw await this.#explained(command, withoutCommand(error as Error))
     }
   }
 
   /** A server refuses a client certificate, or one who does not speak TLS, only after the connection has come about. */
-  async #explained(error: Error): Promise<Error> {
-    const fault = this.#answered ? undefined : await tlsBehind(this.party, this.#broke ?? error)
-    return fault ?? explain(this.address, error)
+  async #explained(command: string, error: Error): Promise<Error> {
+    const broke = this.#broke ?? error
+    const fault = this.#answered ? undefined : await tlsBehind(this.party, broke)
+    if (fault) return fault
+    const told = explain(this.address, error)
+    if (told instanceof ShardqError) return told
+    const name = nameOf(this.address)
+    // And one client too many, too.
+    const refused = this.#answered ? broke : connectTrouble(name, broke, this.dialled.firstWords())
+    if (refused instanceof TooManyClientsError) return unreachable(this.address, refused)
+    if (error.name === 'ReplyError') return told
+    return !this.#answered && this.dialled.firstWords() !== '' ? refused : lostTrouble(name, command, broke)
   }
 }
 

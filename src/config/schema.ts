@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { z } from 'zod'
+import { hostProblem, IN_URLS } from '../connection/host.js'
 import { isMapping } from './environment.js'
 import type { Config } from './index.js'
 
@@ -13,13 +14,23 @@ const whole = (least: number, most: number, what: string) =>
 
 const port = whole(1, 65_535, 'expected a port (1 to 65535)')
 const address = z.strictObject(
-  { host: text('expected a host name or address'), port },
+  {
+    host: text('expected a host name or address').superRefine((host, context) => {
+      const message = hostProblem(host)
+      if (message !== undefined) context.addIssue({ code: 'custom', message })
+    }),
+    port,
+  },
   { error: 'expected a host and a port' },
 )
 
 // Only database 0, as on a cluster.
 const urlExpected = 'expected redis://host:port, or rediss://host:port for TLS, without a path'
-const url = z.string({ error: urlExpected }).refine(isRedisUrl, { error: urlExpected })
+const url = z.string({ error: urlExpected }).superRefine((value, context) => {
+  if (isRedisUrl(value)) return
+  const hint = value.includes('@') ? `; ${IN_URLS}` : ''
+  context.addIssue({ code: 'custom', message: `${urlExpected}${hint}` })
+})
 
 function isRedisUrl(value: string): boolean {
   try {

@@ -1,11 +1,21 @@
-import { NotConnectedError, QueueUnavailableError, ServerTooOldError, WrongModeError } from '../errors.js'
+import {
+  AuthenticationError,
+  NotConnectedError,
+  PasswordNotNeededError,
+  QueueUnavailableError,
+  ServerTooOldError,
+  TlsError,
+  WrongModeError,
+} from '../errors.js'
 import { refusalOf } from '../rights/refusal.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { Confirmation } from './confirmation.js'
 import type { ConfirmedReplies } from './convoy.js'
+import { tlsFor } from './endpoint.js'
 import { parseInfo } from './info.js'
 import type { Lane, Node } from './node.js'
 import type { ConnectionOptions } from './options.js'
+import { RateLimit } from './rate-limit.js'
 import { ReplicaStates } from './replica-states.js'
 import { concernsTopology, type Fault, faultOfReply, isCertain } from './replies.js'
 import type { Command } from './socket.js'
@@ -27,6 +37,10 @@ export interface CallOptions {
 }
 
 const MOST_REDIRECTS = 3
+/** Ms after which the same is noticed again. */
+const NOTICE_MS = 60_000
+/** Of so many seeds it is told why they did not answer. */
+const MOST_TOLD = 5
 /** Ms between tries of a call that may be repeated. */
 const RETRY_MS = 50
 
@@ -38,7 +52,22 @@ export class Connection {
   readonly #connectTimeoutMs: number
   #stopped = false
 
-  constructor(readonly options: ConnectionOptions) {
+  /** `onNotice` is told of what is odd, and keeps nothing from working; the same of one node at most once a minute. */
+  constructor(
+    readonly options: ConnectionOptions,
+    onNotice: (notice: Error) => void = () => {},
+  ) {
+    const notices = new RateLimit(NOTICE_MS)
+    let passwordNoticed = false
+    const notice = (error: Error) => {
+      const { node = '' } = error as Error & { node?: string }
+      // That no password is needed is so on all nodes, and as long as it is so.
+      if (error instanceof PasswordNotNeededError) {
+        if (passwordNoticed) return
+        passwordNoticed = true
+      }
+      if (notices.admits(`${error.name} ${node}`)) onNotice(error)
+    }
     this.commandTimeoutMs = options.commandTimeoutMs ?? 1_000
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000
     const target = resolveTarget(options)
@@ -51,8 +80,10 @@ export class Connection {
         password: target.password,
         tls: target.tls,
         connectTimeoutMs: Math.min(this.commandTimeoutMs, this.#connectTimeoutMs),
+        onNotice: notice,
       },
       probeTimeoutMs: this.commandTimeoutMs,
+      onNotice: notice,
     })
     this.replicas = new ReplicaStates(this.topology, this.commandTimeoutMs, () =>
       this.topology.emit('change'),
@@ -62,7 +93,7 @@ export class Connection {
   /**
    * Finds the nodes; resolves once a seed has answered and knows of masters.
    * @throws AuthenticationError, TlsError, ServerTooOldError, WrongModeError as soon as a seed says so
-   * @throws QueueUnavailableError if none has answered within `connectTimeoutMs`
+   * @throws QueueUnavailableError if none has answered within `connectTimeoutMs`; it says of each why not
    */
   async start(queue: string): Promise<void> {
     const deadline = performance.now() + this.#connectTimeoutMs
@@ -70,16 +101,15 @@ export class Connection {
     try {
       for (;;) {
         const answers = await Promise.all(seeds.map((seed) => this.#greet(seed)))
-        const refusal = answers.find((answer) => answer instanceof Error)
+        const refusal = answers.find((answer) => answer instanceof Error && isLasting(answer))
         const reached = answers.some((answer) => answer === true)
         // A slot without a master concerns only who has keys in it.
         if (reached && this.topology.masters().length > 0) break
         if (refusal) throw refusal
         if (performance.now() > deadline) {
+          if (!reached) throw unanswered(queue, seeds, answers, this.#connectTimeoutMs)
           const names = seeds.map((seed) => seed.name).join(', ')
-          const problem = reached
-            ? `the cluster at ${names} has no master that serves slots; look with: shardq cluster status`
-            : `none of ${names} answered within ${this.#connectTimeoutMs} ms; is it running? (shardq cluster status)`
+          const problem = `the cluster at ${names} has no master that serves slots; look with: shardq cluster status`
           throw new QueueUnavailableError(queue, problem)
         }
         await sleep(RETRY_MS)
@@ -131,10 +161,8 @@ export class Connection {
         command = [`EVAL${suffix}`, call.script.source, ...keysAndArgs]
       } else if ((fault.kind === 'moved' || fault.kind === 'ask') && redirects < MOST_REDIRECTS) {
         redirects++
-        node.counters.redirects++
-        this.topology.look()
         asking = fault.kind === 'ask'
-        if (fault.address) node = this.topology.node(fault.address)
+        node = this.#redirected(node, fault)
       } else {
         return this.#failed(fault, node)
       }
@@ -155,23 +183,45 @@ export class Connection {
     return this.#persist(queue, options.timeoutMs, () => this.attempt(slot, call, options))
   }
 
-  /** Plain commands to the owner of a slot, on the same terms as `call`. An error reply throws. */
+  /** Plain commands to the owner of a slot, on the same terms as `call`, redirects included. An error reply throws. */
   async commands(
     queue: string,
     slot: number,
     commands: readonly Command[],
     options: { readonly lane: Lane; readonly timeoutMs: number },
   ): Promise<unknown[]> {
-    const { value } = await this.#persist(queue, options.timeoutMs, async (): Promise<Outcome<unknown[]>> => {
-      const node = this.#nodeFor(slot, options.lane)
-      if (!node) return { ok: false, fault: noOwner(slot), node }
-      const outcome = await node.send(options.lane, 0, commands, this.commandTimeoutMs)
-      if (!outcome.ok) return this.#failed(outcome.fault, node)
-      const error = outcome.replies.find((reply): reply is Error => reply instanceof Error)
-      if (error) return this.#failed(faultOfReply(error), node)
-      return { ok: true, value: outcome.replies, node, confirmed: true }
-    })
+    const { value } = await this.#persist(queue, options.timeoutMs, () =>
+      this.#tryCommands(slot, commands, options.lane),
+    )
     return value
+  }
+
+  async #tryCommands(slot: number, commands: readonly Command[], lane: Lane): Promise<Outcome<unknown[]>> {
+    let node = this.#nodeFor(slot, lane)
+    let asking = false
+    for (let redirects = 0; ; redirects++) {
+      if (!node) return { ok: false, fault: noOwner(slot), node }
+      // ASKING holds for the one command behind it.
+      const sent = asking ? commands.flatMap((command) => [['ASKING'] as const, command]) : commands
+      const outcome = await node.send(lane, 0, sent, this.commandTimeoutMs)
+      if (!outcome.ok) return this.#failed(outcome.fault, node)
+      const replies = asking ? outcome.replies.filter((_, i) => i % 2 === 1) : outcome.replies
+      const error = replies.find((reply): reply is Error => reply instanceof Error)
+      if (!error) return { ok: true, value: replies, node, confirmed: true }
+      const fault = faultOfReply(error)
+      if ((fault.kind !== 'moved' && fault.kind !== 'ask') || redirects === MOST_REDIRECTS)
+        return this.#failed(fault, node)
+      asking = fault.kind === 'ask'
+      node = this.#redirected(node, fault)
+    }
+  }
+
+  /** Who is to be asked in place of `node`, which is asked at once whether it serves the slot no longer. */
+  #redirected(node: Node, { address }: Extract<Fault, { kind: 'moved' | 'ask' }>): Node {
+    node.counters.redirects++
+    this.topology.look(node)
+    if (!address) return node
+    return this.topology.node(address.host === '' ? { ...address, host: node.address.host } : address)
   }
 
   async #persist<Value>(
@@ -215,19 +265,16 @@ export class Connection {
   }
 
   #failed(fault: Fault, node: Node): { ok: false; fault: Fault; node: Node } {
-    if (concernsTopology(fault)) this.topology.look()
+    if (concernsTopology(fault)) this.topology.look(node)
     return { ok: false, fault, node }
   }
 
-  /** true: reached; an Error: reached, and it will not do; false: not reached. */
-  async #greet(seed: Node): Promise<boolean | Error> {
+  /** true: reached; an Error: why it was not, or will not do. */
+  async #greet(seed: Node): Promise<true | Error> {
     const outcome = await seed.send('probe', 0, [['INFO', 'server']], this.commandTimeoutMs)
-    if (!outcome.ok) return (await this.#refusal(seed, outcome.fault)) ?? false
+    if (!outcome.ok) return (await this.#refusal(seed, outcome.fault)) ?? outcome.fault.error
     const [info] = outcome.replies
-    if (info instanceof Error) {
-      const fault = faultOfReply(info)
-      return fault.kind === 'denied' && refusalOf(seed.name, info)
-    }
+    if (info instanceof Error) return faultOfReply(info).kind === 'denied' ? refusalOf(seed.name, info) : info
     const fields = parseInfo(String(info))
     const tooOld = oldVersion(fields)
     if (tooOld !== undefined) return new ServerTooOldError(seed.name, tooOld)
@@ -241,8 +288,38 @@ export class Connection {
   async #refusal(seed: Node, { kind, error }: Fault): Promise<Error | undefined> {
     if (kind === 'denied') return refusalOf(seed.name, error)
     const { tls } = resolveTarget(this.options)
-    return tlsBehind({ address: seed.address, tls, timeoutMs: this.commandTimeoutMs }, error)
+    const party = { address: seed.address, tls: tlsFor(seed.address, tls), timeoutMs: this.commandTimeoutMs }
+    return tlsBehind(party, error)
   }
+}
+
+/** Whether asking again would only hold up the caller. */
+function isLasting(error: Error): boolean {
+  return [AuthenticationError, TlsError, ServerTooOldError, WrongModeError].some(
+    (type) => error instanceof type,
+  )
+}
+
+/** Why a queue cannot begin, seed by seed. */
+function unanswered(
+  queue: string,
+  seeds: readonly Node[],
+  answers: readonly (true | Error)[],
+  timeoutMs: number,
+): QueueUnavailableError {
+  const reasons = answers.filter((answer): answer is Error => answer instanceof Error)
+  const told = seeds.map(({ name }, i) => {
+    const answer = answers[i]
+    const text = answer instanceof Error ? answer.message : 'no answer'
+    return text.includes(name) ? text : `${name}: ${text}`
+  })
+  const shown = [
+    ...told.slice(0, MOST_TOLD),
+    ...(told.length > MOST_TOLD ? [`${told.length - MOST_TOLD} more`] : []),
+  ]
+  const problem = `no node answered within ${timeoutMs} ms: ${shown.join('; ')}. Is it running? (shardq cluster status)`
+  const cause = reasons.length === 1 ? reasons[0] : new AggregateError(reasons, 'why no node answered')
+  return new QueueUnavailableError(queue, problem, { cause })
 }
 
 /** The server's name and version if it is too old for us. */

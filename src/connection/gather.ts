@@ -43,7 +43,7 @@ export async function gather<Value>(
       }
       const fault = faultOfReply(reply as Error)
       if (fault.kind === 'noscript' && !loads) unknown.push(index)
-      else if (concernsTopology(fault)) connection.topology.look()
+      else if (concernsTopology(fault)) connection.topology.look(node)
     })
     // The first of them brings the script along, and the others find it there.
     if (unknown.length > 0) await ask(node, unknown, true)

@@ -14,7 +14,10 @@ interface CommonConnectionOptions {
   readonly tls?: boolean | TlsOptions
   /** Sockets per node for enqueueing. More help only where one socket is the bottleneck. Default 1. */
   readonly connectionsPerNode?: number
-  /** Longest wait for a reply, in ms; after it a node counts as dead. Default 1,000, at least 50. */
+  /**
+   * Longest silence while a reply is awaited, in ms: a node that is silent for so long counts as dead. A reply that goes on arriving is
+   * waited for, up to 60 s. Default 1,000, at least 50.
+   */
   readonly commandTimeoutMs?: number
   /** Longest wait for `connect()`, in ms. Default 5,000. */
   readonly connectTimeoutMs?: number
@@ -26,7 +29,7 @@ export interface ClusterConnectionOptions extends CommonConnectionOptions {
   readonly nodes: readonly NodeAddress[]
   /** Where inspection (`depth`, `getTask`, `deadLetters.list`) reads. A replica may lag. Default `master`. */
   readonly readFrom?: 'master' | 'replica'
-  /** Addresses to use in place of those that the cluster announces: `'10.0.0.1:6379' -> { host, port }`. */
+  /** Addresses to use in place of those that the cluster announces, by address or host name: `'10.0.0.1:6379' -> { host, port }`. */
   readonly natMap?: Readonly<Record<string, NodeAddress>>
 }
 

@@ -12,7 +12,7 @@ export type Fault =
   | { readonly kind: 'lost'; readonly error: Error }
   /** Sent, and no reply in time: done, not done, or done later. */
   | { readonly kind: 'timeout'; readonly error: Error }
-  /** The slot lives elsewhere, for good (`moved`) or for this one command (`ask`). */
+  /** The slot lives elsewhere, for good (`moved`) or for this one command (`ask`). `host` '': where it was asked. */
   | { readonly kind: 'moved' | 'ask'; readonly address: NodeAddress | undefined; readonly error: Error }
   /** A state that passes: keys being moved, no majority, a replica, starting up, a link down, busy. */
   | {
@@ -45,12 +45,18 @@ const KIND_BY_WORD = new Map<string, Exclude<Fault['kind'], 'moved' | 'ask'>>([
 export function faultOfReply(error: Error): Fault {
   const [word, , target] = error.message.split(' ')
   if (word === 'MOVED' || word === 'ASK') {
-    return { kind: word === 'MOVED' ? 'moved' : 'ask', address: parseAddress(target), error }
+    return { kind: word === 'MOVED' ? 'moved' : 'ask', address: parseEndpoint(target), error }
   }
   if (isRefusal(error)) return { kind: 'denied', error }
   // A command that fails inside a script reaches us with the script's name around it, the word still first.
   const kind = KIND_BY_WORD.get(word ?? '')
   return { kind: kind ?? 'rejected', error }
+}
+
+/** As `parseAddress`; a host that the server does not tell (`:7000`, `?:7000`) is the one that was asked. */
+function parseEndpoint(text: string | undefined): NodeAddress | undefined {
+  const port = Number(/^\??:(\d+)$/.exec(text ?? '')?.[1])
+  return port > 0 ? { host: '', port } : parseAddress(text)
 }
 
 /** `host:port`; a host may itself have colons (IPv6), and may be missing (`MOVED 1 :7000`). */

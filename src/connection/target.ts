@@ -1,4 +1,5 @@
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { plainHost } from './host.js'
 import type { ConnectionOptions, NodeAddress } from './options.js'
 
 export interface Target {
@@ -20,11 +21,12 @@ export interface Access {
 export function resolveTarget(options: ConnectionOptions): Target {
   const tls = options.tls === true ? {} : options.tls === false ? undefined : options.tls
   if (options.mode === 'cluster') {
-    return { seeds: options.nodes, username: options.username, password: options.password, tls }
+    const seeds = options.nodes.map(({ host, port }) => ({ host: plainHost(host), port }))
+    return { seeds, username: options.username, password: options.password, tls }
   }
   const url = new URL(options.url)
   return {
-    seeds: [{ host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 6379) }],
+    seeds: [{ host: plainHost(url.hostname), port: Number(url.port || 6379) }],
     username: options.username ?? (url.username === '' ? undefined : decodeURIComponent(url.username)),
     password: options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password)),
     tls: tls ?? (url.protocol === 'rediss:' ? {} : undefined),

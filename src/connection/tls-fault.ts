@@ -17,9 +17,25 @@ const BY_CODE: readonly (readonly [code: RegExp, fault: TlsFault])[] = [
 /** Reads why TLS failed; undefined where it was something else, such as a connection that was refused. */
 export function tlsErrorOf(node: string, error: unknown): TlsError | undefined {
   if (error instanceof TlsError) return error
-  const code = String((error as NodeJS.ErrnoException | undefined)?.code ?? '')
+  const code = codeOf(error)
   const fault = BY_CODE.find(([pattern]) => pattern.test(code))?.[1]
   return fault && new TlsError(node, fault, { cause: error as Error })
+}
+
+/** What the runtime calls it, of the error or of what it was caused by. */
+function codeOf(error: unknown): string {
+  const { code, cause } = (error ?? {}) as NodeJS.ErrnoException
+  return code ?? (cause === undefined ? '' : codeOf(cause))
+}
+
+/** The other side has ended the connection, and nothing tells why. */
+function hasHungUp(error: unknown): boolean {
+  const { message, cause } = error as Error
+  return (
+    /^(ECONNRESET|EPIPE)$/.test(codeOf(error)) ||
+    message === 'Connection is closed.' ||
+    (cause instanceof Error && hasHungUp(cause))
+  )
 }
 
 /** A server, and how it is talked to. */
@@ -29,6 +45,8 @@ export interface Party {
   readonly tls: TlsOptions | undefined
   readonly timeoutMs: number
 }
+
+const placeOf = ({ host, port }: NodeAddress) => ({ host, port })
 
 const nameOf = ({ address: { host, port } }: Party) => `${host}:${port}`
 
@@ -61,9 +79,7 @@ export async function tellingTls<T>(party: Party, opening: () => Promise<T>): Pr
  */
 export async function tlsBehind(party: Party, error: unknown): Promise<TlsError | undefined> {
   const known = tlsErrorOf(nameOf(party), error)
-  const { code, message } = error as NodeJS.ErrnoException
-  const hungUp = code === 'ECONNRESET' || code === 'EPIPE' || message === 'Connection is closed.'
-  if (known || !hungUp) return known
+  if (known || !hasHungUp(error)) return known
   const signal = AbortSignal.timeout(party.timeoutMs)
   if (party.tls !== undefined) return refusalOf(party, signal)
   return (await speaksTls(party, signal))
@@ -79,7 +95,7 @@ const ENOUGH = 16
  * for its end for ever; so this is asked when a handshake is overdue.
  */
 function speaksPlain({ address }: Party, signal: AbortSignal): Promise<boolean> {
-  return listen(connectTcp({ ...address }), signal, false, (socket, tell) => {
+  return listen(connectTcp(placeOf(address)), signal, false, (socket, tell) => {
     let said = ''
     socket.once('connect', () => socket.write('PING\r\n'))
     socket.on('data', (chunk: Buffer) => {
@@ -92,15 +108,20 @@ function speaksPlain({ address }: Party, signal: AbortSignal): Promise<boolean> 
 
 /** Whether it takes a TLS greeting; whose certificate it has is not looked at. */
 function speaksTls({ address }: Party, signal: AbortSignal): Promise<boolean> {
-  return listen(connectTls({ ...address, rejectUnauthorized: false }), signal, false, (socket, tell) => {
-    socket.once('secureConnect', () => tell(true))
-    socket.on('error', (error: NodeJS.ErrnoException) => tell(/ALERT/.test(error.code ?? '')))
-  })
+  return listen(
+    connectTls({ ...placeOf(address), rejectUnauthorized: false }),
+    signal,
+    false,
+    (socket, tell) => {
+      socket.once('secureConnect', () => tell(true))
+      socket.on('error', (error: NodeJS.ErrnoException) => tell(/ALERT/.test(error.code ?? '')))
+    },
+  )
 }
 
 /** What it says to our greeting. Nothing is sent after it: on what it has not read, a server that hangs up resets. */
 function refusalOf(party: Party, signal: AbortSignal): Promise<TlsError | undefined> {
-  const socket = connectTls({ ...party.tls, ...party.address })
+  const socket = connectTls({ ...party.tls, ...placeOf(party.address) })
   return listen<TlsError | undefined>(socket, signal, undefined, (_, tell) => {
     socket.on('error', (error) => tell(tlsErrorOf(nameOf(party), error)))
     // It comes after the client's certificate has been looked at.

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Connection } from '../connection/connection.js'
+import { RateLimit } from '../connection/rate-limit.js'
 import type { Fault } from '../connection/replies.js'
 import { type Partition, visitingOrder } from '../keys/partitions.js'
 import { refusalOf } from '../rights/refusal.js'
@@ -23,6 +24,8 @@ const TURN_MS = 50
 /** Ms after which a take no longer waits for a partition that has not answered it. */
 const LATE_MS = 50
 const LEVELS = [0, 1, 2] as const
+/** Ms between two reports of the same kind of failure of one node. */
+const REPORT_MS = 1_000
 /** setTimeout takes no more. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
@@ -67,6 +70,7 @@ export class Consumer implements LaneHost, MaintenanceHost {
   readonly #states: readonly PartitionState[]
   readonly #order: readonly number[]
   readonly #wakes: Wakes
+  readonly #reports = new RateLimit(REPORT_MS)
   readonly timings = new Timings()
   #waiters = new Set<() => void>()
   readonly #unclaimed = new Unclaimed((batch) => this.lane(batch.lease.partition).abandon(batch))
@@ -300,6 +304,8 @@ export class Consumer implements LaneHost, MaintenanceHost {
 
   #report(partition: Partition, fault: Fault): void {
     const node = this.connection.topology.ownerOf(partition.slot)?.name ?? '?'
+    // Each partition, and each call that waits for one, meets the same refusal.
+    if (!this.#reports.admits(`${node} ${fault.kind}`)) return
     this.onError(fault.kind === 'denied' ? refusalOf(node, fault.error) : fault.error)
   }
 

@@ -1,3 +1,4 @@
+import { hostProblem, IN_URLS } from '../connection/host.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { InvalidOptionError } from '../errors.js'
 import { checkInteger, checkKeys, checkOneOf, checkText } from './validate.js'
@@ -181,7 +182,8 @@ function checkConnection(connection: ConnectionOptions): void {
     }
     connection.nodes.forEach((node, i) => {
       checkKeys(`${at}.nodes[${i}]`, node, ['host', 'port'])
-      checkText(`${at}.nodes[${i}].host`, node.host, 255)
+      const problem = hostProblem(checkText(`${at}.nodes[${i}].host`, node.host, 255))
+      if (problem !== undefined) throw new InvalidOptionError(`${at}.nodes[${i}].host`, problem)
       checkInteger(`${at}.nodes[${i}].port`, node.port, 1, 65_535)
     })
     if (connection.readFrom !== undefined)
@@ -203,7 +205,12 @@ function checkConnection(connection: ConnectionOptions): void {
 function checkUrl(option: string, value: unknown): void {
   const url = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined
   if (url === undefined || !['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '') {
-    throw new InvalidOptionError(option, 'expected redis://host:port or rediss://host:port')
+    const hint = typeof value === 'string' && value.includes('@') ? `; ${IN_URLS}` : ''
+    throw new InvalidOptionError(option, `expected redis://host:port or rediss://host:port${hint}`)
+  }
+  // What was meant to be a password, and ends the host by a character of its own.
+  if (`${url.pathname}${url.search}${url.hash}`.includes('@')) {
+    throw new InvalidOptionError(option, `expected redis://host:port or rediss://host:port; ${IN_URLS}`)
   }
   if (!['', '/', '/0'].includes(url.pathname)) {
     throw new InvalidOptionError(option, 'only database 0 is used, as on a cluster; leave out the path')

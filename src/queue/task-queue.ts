@@ -321,7 +321,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
 
   async #open(make: boolean): Promise<void> {
     const { options } = this
-    const connection = new Connection(options.connection)
+    const connection = new Connection(options.connection, (notice) => this.#report(notice))
     await connection.start(this.name)
     const confirmation = confirmationOf(connection, options)
     const count = new PartitionCount(this.name, connection, confirmation, options.enqueueTimeoutMs)

@@ -46,6 +46,14 @@ describe('MOVED', () => {
     })
   })
 
+  it.each(['', '?'])('to the host %j goes to that which was asked', async (host) => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    redirect(cluster.a, `MOVED 1 ${host}:${cluster.b.port}`)
+    const id = await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    expect([...idsAt(cluster.b)]).toEqual([id])
+  })
+
   it('without a host, or round in a circle, ends in a resend and not in a loop', async () => {
     const cluster = await fakeCluster()
     const queue = await queueOn(cluster, { enqueueTimeoutMs: 400 })
@@ -54,7 +62,8 @@ describe('MOVED', () => {
     await expect(queue.enqueue('note', 1, { partitionKey: keyFor(0) })).rejects.toThrow('MOVED')
     const calls = batchesAt(cluster.a).length + batchesAt(cluster.b).length
     expect(calls).toBeLessThan(60)
-    redirect(cluster.a, 'MOVED 1 :7000')
+    // The host that was asked is meant.
+    redirect(cluster.a, `MOVED 1 :${cluster.b.port}`)
     await expect(queue.enqueue('note', 1, { partitionKey: keyFor(0) })).rejects.toThrow('MOVED')
   })
 })
@@ -73,7 +82,7 @@ describe('a task without a key', () => {
   })
 
   it.each([
-    ['without a host', (): string => 'MOVED 1 :7000'],
+    ['without a host', (): string => 'MOVED 1 :1'],
     ['to itself', (node: FakeNode): string => `MOVED 1 127.0.0.1:${node.port}`],
     ['to a host that does not exist', (): string => 'MOVED 1 nowhere.invalid:7000'],
     ['by ASK to itself', (node: FakeNode): string => `ASK 1 127.0.0.1:${node.port}`],

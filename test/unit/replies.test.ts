@@ -73,7 +73,8 @@ describe('CLUSTER NODES', () => {
     expect(view).toEqual([
       {
         id: 'aaa',
-        address: { host: '127.0.0.1', port: 7000 },
+        address: { host: '127.0.0.1', port: 7000, hostname: undefined },
+        introduced: false,
         myself: true,
         role: 'master',
         masterId: undefined,
@@ -86,7 +87,8 @@ describe('CLUSTER NODES', () => {
       },
       {
         id: 'bbb',
-        address: undefined,
+        address: { host: 'host.example', port: 7001, hostname: 'host.example' },
+        introduced: false,
         myself: false,
         role: 'master',
         masterId: undefined,
@@ -96,7 +98,8 @@ describe('CLUSTER NODES', () => {
       },
       {
         id: 'ccc',
-        address: { host: '127.0.0.1', port: 7002 },
+        address: { host: '127.0.0.1', port: 7002, hostname: undefined },
+        introduced: false,
         myself: false,
         role: 'replica',
         masterId: 'aaa',

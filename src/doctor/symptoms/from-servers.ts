@@ -133,7 +133,7 @@ export const FROM_SERVERS = {
     checks: [],
   },
   'max-clients': {
-    pattern: /max number of clients/i,
+    pattern: /max number of clients|TooManyClientsError/i,
     means: () => 'the node has as many clients as it takes',
     why: 'Some program opens connections and does not close them, or there are many programs.',
     mend: ['redis-cli -h HOST -p PORT CLIENT LIST', 'redis-cli -h HOST -p PORT CONFIG SET maxclients 20000'],

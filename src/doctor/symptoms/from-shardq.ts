@@ -256,6 +256,20 @@ export const FROM_SHARDQ = {
       'open-slots',
     ],
   },
+  'cluster-replaced': {
+    pattern: /ClusterReplacedError|is a node of another cluster than before/,
+    means: () => 'at the addresses of the seeds another cluster answers than before',
+    why: 'The cluster was made anew at the same addresses, or its addresses were given to another one. What waited in the one before is not in this one.',
+    mend: ['shardq cluster status', 'shardq queue list'],
+    checks: [],
+  },
+  'password-not-needed': {
+    pattern: /PasswordNotNeededError|without any password configured|no password is set/,
+    means: () => 'a password was given to a server that wants none',
+    why: 'The server lets anybody in: requirepass is not set there, or its default user needs no password. All works, for everybody.',
+    mend: ['redis-cli -h HOST -p PORT ACL LIST', 'shardq cluster check'],
+    checks: [],
+  },
   'node-unreachable': {
     pattern: /NodeUnreachableError/,
     means: () => 'no answer came from a node',

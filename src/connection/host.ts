@@ -1,0 +1,26 @@
+/**
+ * What is wrong with a host that somebody has written; undefined: nothing. An IPv6 address may stand in brackets.
+ * @returns `expected ...`, with the way out
+ */
+export function hostProblem(host: string): string | undefined {
+  if (/^\[[0-9a-fA-F:.]+\]$/.test(host) || /^[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(%\w+)?$/.test(host))
+    return undefined
+  if (host.includes('://'))
+    return "expected a host name or address, not a url; write host and port apart: { host: 'redis.example', port: 6379 }"
+  const [, name, port] = /^(?:\[?([^\s/@]+?)\]?):(\d+)$/.exec(host) ?? []
+  if (name !== undefined)
+    return `expected a host name or address without the port; write { host: '${name}', port: ${port} }`
+  return /[\s/@:[\]]/.test(host)
+    ? 'expected a host name or address, without a port and without spaces'
+    : undefined
+}
+
+/** As Node wants it: an IPv6 address without the brackets that it has in urls. */
+export function plainHost(host: string): string {
+  return host.replace(/^\[(.*)\]$/, '$1')
+}
+
+/** How a password with special characters is written in a url. Behind a fault of a url that may hold one. */
+export const IN_URLS =
+  'in a url, characters such as @ : / # ? % of a user or password have to be percent-encoded (encodeURIComponent); or give them ' +
+  'apart, as username and password'
