@@ -27,6 +27,7 @@ import {
   saveCheckpoint,
 } from './delivery.js'
 import { Durability } from './durability.js'
+import { emitSafely } from './emit-safely.js'
 import { Encoder } from './encoder.js'
 import { enqueueMany } from './enqueue-many.js'
 import type { EnqueueOptions, Priority } from './enqueue-options.js'
@@ -90,7 +91,10 @@ export interface Stats extends ClientStats {
 }
 
 export interface QueueEvents {
-  /** Something went wrong in the background. Without a listener nothing happens: it never crashes the process. */
+  /**
+   * Something went wrong in the background, or a listener threw. Without a listener nothing happens: it never crashes the
+   * process, and neither does a listener that throws, or returns a promise that rejects.
+   */
   error: [Error]
   /** A shard's master changed its state. */
   shard: [{ readonly node: string; readonly state: ShardState }]
@@ -424,7 +428,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   }
 
   #report(error: Error): void {
-    if (this.listenerCount('error') > 0) this.emit('error', error)
+    emitSafely(this, 'error', error)
   }
 
   #reportShards(): void {
@@ -434,8 +438,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       const state = parts.producer.gate.stateOf(master)
       const before = this.#shardStates.get(master.name)
       this.#shardStates.set(master.name, state)
-      if (before !== undefined && before !== state) this.emit('shard', { node: master.name, state })
-      if (before === undefined && state !== 'open') this.emit('shard', { node: master.name, state })
+      if (state !== (before ?? 'open')) emitSafely(this, 'shard', { node: master.name, state })
     }
   }
 }
