@@ -121,7 +121,7 @@ function resolveDelay({ delayMs, runAt }: EnqueueOptions): number {
   if (runAt === undefined) return 0
   const atMs = runAt instanceof Date ? runAt.getTime() : runAt
   if (typeof atMs !== 'number' || !Number.isFinite(atMs)) {
-    const problem = `expected a valid Date or ms since 1970, got ${runAt instanceof Date ? 'an invalid Date' : describe(runAt)}`
+    const problem = `expected a Date or ms since 1970, got ${runAt instanceof Date ? 'an invalid Date' : describe(runAt)}`
     throw new InvalidOptionError('options.runAt', problem)
   }
   const inMs = Math.max(0, Math.ceil(atMs - Date.now()))

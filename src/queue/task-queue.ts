@@ -43,6 +43,7 @@ import {
   resolveQueueOptions,
 } from './queue-options.js'
 import { registerQueue } from './registry.js'
+import { mustBeEmpty, Removal } from './removal.js'
 import { decodeRecord, encodeError, type Level, levelOf, PRIORITIES } from './task.js'
 import { storedTaskView, type Task } from './task-view.js'
 import { checkInteger, checkKeys, checkName, checkOneOf, checkText } from './validate.js'
@@ -276,6 +277,46 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
 
   async resume(): Promise<void> {
     await this.#setPaused(false)
+  }
+
+  /**
+   * Deletes the queue for good: every key that it has on any node, and its name in the list of all queues. This client is
+   * disconnected then; `connect()` makes the queue anew.
+   *
+   * Stop its other producers and workers before: what they write later comes back, and belongs to no queue that is listed
+   * until somebody connects to it again. A call that was broken off is repeated.
+   * @param options `force`: with all tasks, those that are being run among them. Their workers get LeaseLostError
+   * @throws QueueNotEmptyError if it has tasks and `force` is not given, or if others write to it meanwhile
+   * @throws QueueUnavailableError while a shard is out of reach; NotPermittedError, since it takes the rights of an operator
+   */
+  async delete(options: { readonly force?: boolean } = {}): Promise<void> {
+    checkKeys('options', options, ['force'])
+    const parts = this.#ready()
+    const removal = new Removal(this.name, parts, this.options)
+    if (!options.force) await this.#pauseIfEmpty(removal)
+    else await this.#setPaused(true)
+    this.#parts = undefined
+    try {
+      // They write what they have counted, and the name of the queue; so they come to their end first.
+      const { enqueueTimeoutMs } = this.options
+      await Promise.all([parts.producer.close(), parts.consumer.stop(enqueueTimeoutMs), parts.registered])
+      await removal.run()
+    } finally {
+      parts.connection.stop()
+    }
+  }
+
+  /** Pauses, so that no task is taken that is then deleted; looked at before, so that a queue in use is left alone. */
+  async #pauseIfEmpty(removal: Removal): Promise<void> {
+    mustBeEmpty(this.name, await this.depth())
+    const paused = await removal.paused()
+    await this.#setPaused(true)
+    try {
+      mustBeEmpty(this.name, await this.depth())
+    } catch (error) {
+      if (!paused) await this.#setPaused(false)
+      throw error
+    }
   }
 
   /** How each shard of the queue is. Answers within the command time-out, whatever is down. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { keyPatterns, partitionKeys, QUEUES_KEY, queueKey } from '../../../src/keys/keys.js'
+import { keyPatterns, onceName, partitionKeys, QUEUES_KEY, queueKey } from '../../../src/keys/keys.js'
 import { ROLE_NAMES } from '../../../src/rights/roles.js'
 import { rulesOf } from '../../../src/rights/rules.js'
 
@@ -17,7 +17,15 @@ function matches(pattern: string, key: string): boolean {
 describe('patterns of keys', () => {
   const keysOf = (queue: string) => {
     const { ready, lease, producer, once, ...rest } = partitionKeys(queue, '4x')
-    return [queueKey(queue), ...ready, lease('l'), producer('p'), once('o'), ...Object.values(rest)]
+    return [
+      queueKey(queue),
+      ...ready,
+      lease('l'),
+      producer('p'),
+      once(onceName('o', undefined)),
+      once(onceName('o', 'p')),
+      ...Object.values(rest),
+    ]
   }
 
   it.each(['a', 'a:b', 'a*', '[a]', 'a\\b', 'queues'])('%s: cover every key of the queue', (queue) => {
