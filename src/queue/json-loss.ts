@@ -39,11 +39,18 @@ function lossIn(value: unknown, key: string, undefinedAsNull: boolean): Loss | u
 
 function lossInObject(value: object, undefinedAsNull: boolean): Loss | undefined {
   if (Array.isArray(value)) return lossInArray(value, undefinedAsNull)
-  if (types.isNumberObject(value)) return lossIn(Number(value), '', undefinedAsNull)
-  const name = opaqueName(value)
-  if (name !== undefined && Object.keys(value).length === 0)
-    return { path: '', problem: `is ${name}, which JSON writes as {}; make a plain object or an array of it` }
-  for (const key of Object.keys(value)) {
+  const keys = Object.keys(value)
+  // Most are plain, and need not be asked what else they might be.
+  if (Object.getPrototypeOf(value) !== Object.prototype) {
+    if (types.isNumberObject(value)) return lossIn(Number(value), '', undefinedAsNull)
+    const name = keys.length === 0 ? opaqueName(value) : undefined
+    if (name !== undefined)
+      return {
+        path: '',
+        problem: `is ${name}, which JSON writes as {}; make a plain object or an array of it`,
+      }
+  }
+  for (const key of keys) {
     const loss = lossIn((value as Record<string, unknown>)[key], key, undefinedAsNull)
     if (loss) {
       loss.path = (/^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`) + loss.path
@@ -75,7 +82,7 @@ function lossOfNumber(value: number): Loss {
 }
 
 function hasToJson(value: object): value is { toJSON(key: string): unknown } {
-  return 'toJSON' in value && typeof value.toJSON === 'function'
+  return typeof (value as { toJSON?: unknown }).toJSON === 'function'
 }
 
 /** What holds its contents where JSON does not look. */

@@ -23,7 +23,8 @@ export function toJson(
   try {
     text = JSON.stringify(value)
     // What is lost is written as one of the two: most texts have neither, and need no second look.
-    if (text?.includes('null') || text?.includes('{}')) lost = lostInJson(root, value, undefinedAsNull)
+    if (typeof value !== 'string' && (text?.includes('null') || text?.includes('{}')))
+      lost = lostInJson(root, value, undefinedAsNull)
   } catch (cause) {
     // Getters and `toJSON` are code of others, which may throw anything.
     const [problem = ''] = describeError(cause).message.split('\n')

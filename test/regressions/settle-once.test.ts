@@ -1,5 +1,17 @@
 import { expect, inject, it } from 'vitest'
-import { type AnyDelivery, DeliverySettledError, type Worker } from '../../src/index.js'
+import {
+  type AnyDelivery,
+  DeliverySettledError,
+  NotReplicatedError,
+  QueueUnavailableError,
+  type Worker,
+} from '../../src/index.js'
+import { makePartitions } from '../../src/keys/partitions.js'
+import { Delivery, type DeliveryHost } from '../../src/queue/delivery.js'
+import type { Durability } from '../../src/queue/durability.js'
+import { resolveEnqueueOptions } from '../../src/queue/enqueue-options.js'
+import { Lease } from '../../src/queue/lease.js'
+import { decodeRecord, encodeRecord } from '../../src/queue/task.js'
 import { eventually, makeHarness, type TestTasks } from '../helpers/behaviour/harness.js'
 
 const harness = makeHarness(() => ({ mode: 'single', url: inject('single').url }))
@@ -79,6 +91,40 @@ it('a call that the queue refused may be tried again, or another', async () => {
   await expect(delivery.fail(new Error('no'), { retries: false } as never)).rejects.toThrow('retries')
   expect(await delivery.fail(new Error('no'), { retry: false })).toBe('dead')
   expect((await queue.depth()).dead).toBe(1)
+})
+
+it.each([
+  new QueueUnavailableError('q', 'its shard is out of reach'),
+  new NotReplicatedError('q', '0.x', 'no replica'),
+])('after %s', async (refusal) => {
+  let calls = 0
+  const refusing: Pick<Durability, 'call'> = {
+    call: () => {
+      calls++
+      return Promise.reject(refusal)
+    },
+  }
+  const [partition] = makePartitions('q', 1)
+  if (!partition) throw new Error('no partition')
+  const record = decodeRecord('0.x', encodeRecord('"note"', '1', resolveEnqueueOptions(undefined)))
+  const task = { id: '0.x', bundle: undefined, place: 0, record: '', attemptsUsed: 0 }
+  const delivery = new Delivery(
+    { durability: refusing } as DeliveryHost,
+    new Lease(partition, 'l', 1_000, performance.now()),
+    task,
+    record,
+  )
+  await expect(delivery.fail(new Error('no'))).rejects.toBe(refusal)
+  await expect(delivery.fail(new Error('no'))).rejects.toBe(refusal)
+  const other = delivery.release()
+  if (refusal instanceof NotReplicatedError) {
+    // The master did it, once.
+    await expect(other).rejects.toBeInstanceOf(DeliverySettledError)
+    expect({ calls, leases: delivery.leases }).toEqual({ calls: 1, leases: [] })
+  } else {
+    await expect(other).rejects.toBe(refusal)
+    expect({ calls, leases: delivery.leases.length }).toEqual({ calls: 3, leases: 1 })
+  }
 })
 
 it('what is settled while it is extended is settled by the lease that this brings', async () => {
