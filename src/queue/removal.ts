@@ -45,6 +45,11 @@ export class Removal {
     this.#prefix = partitionKeyPrefix(queue)
   }
 
+  /** Makes sure, before anything is changed, that every shard is within reach, takes writes, and gives us the right. */
+  async probe(): Promise<void> {
+    await Promise.all(this.parts.partitions.map(({ slot, keys }) => this.#send(slot, ['UNLINK', keys.never])))
+  }
+
   /** Whether any partition is paused. */
   async paused(): Promise<boolean> {
     const answers = await Promise.all(

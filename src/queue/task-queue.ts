@@ -293,6 +293,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     checkKeys('options', options, ['force'])
     const parts = this.#ready()
     const removal = new Removal(this.name, parts, this.options)
+    await removal.probe()
     if (!options.force) await this.#pauseIfEmpty(removal)
     else await this.#setPaused(true)
     this.#parts = undefined
