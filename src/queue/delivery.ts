@@ -96,6 +96,12 @@ export class Delivery<Type extends string = string, Data = unknown>
   #receiver: AcknowledgementReceiver | undefined
   /** The queue has said that it is settled: we hold it no more. */
   #gone: boolean
+  /**
+   * A worker runs it, and tells what becomes of it. So a call of its handler that rejects while nobody awaits it, perhaps long
+   * after the worker has given the handler up, must not end the process. @internal
+   */
+  followed: boolean
+  #refusal: unknown
   /** An `extend` under way: what comes after it needs the lease that it brings. Never rejects. */
   #extending: Promise<void> | undefined
 
@@ -113,6 +119,8 @@ export class Delivery<Type extends string = string, Data = unknown>
     this.#settlement = undefined
     this.#receiver = undefined
     this.#gone = false
+    this.followed = false
+    this.#refusal = undefined
     this.#extending = undefined
     this.bundle = task.bundle
     this.place = task.place
@@ -136,6 +144,11 @@ export class Delivery<Type extends string = string, Data = unknown>
   /** The call of `complete`, `fail` or `release` that has settled it, or is about to. @internal */
   get settlement(): Settlement | undefined {
     return this.#settlement
+  }
+
+  /** What the last call that was to settle it was refused with. @internal */
+  get refusal(): unknown {
+    return this.#refusal
   }
 
   /** What it was settled as, or is about to be; undefined while it is open. @internal */
@@ -268,11 +281,16 @@ export class Delivery<Type extends string = string, Data = unknown>
     // What this call gave the first time, it gives again.
     if (this.#settlement?.call === call) return this.#settlement.promise as Promise<Result>
     if (this.#settledAs !== undefined)
-      return Promise.reject(new DeliverySettledError(this.id, this.#settledAs))
+      return this.#watched(Promise.reject(new DeliverySettledError(this.id, this.#settledAs)))
     this.#settledAs = as
-    const promise = this.#settleBy(send)
+    const promise = this.#watched(this.#settleBy(send))
     // It may have failed at once, as with a result that cannot be stored.
     if (this.settledAs !== undefined) this.#settlement = { call, promise, given }
+    return promise
+  }
+
+  #watched<Result>(promise: Promise<Result>): Promise<Result> {
+    if (this.followed) promise.catch(() => {})
     return promise
   }
 
@@ -283,6 +301,7 @@ export class Delivery<Type extends string = string, Data = unknown>
       this.#gone = true
       return result
     } catch (error) {
+      this.#refusal = error
       this.#reopen(error)
       throw error
     }

@@ -41,6 +41,7 @@ export class Run implements TaskContext, AcknowledgementReceiver {
     private readonly listener: RunListener,
   ) {
     this.deadlineMs = performance.now() + delivery.timeoutMs
+    delivery.followed = true
   }
 
   /** By performance.now(). Not a field: one more number would be one more object, for each task. */

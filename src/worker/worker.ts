@@ -316,6 +316,9 @@ export class Worker<Tasks = Record<string, unknown>> {
     // Read once for all that is to be done with it now: a clock is dear beside a short task.
     const nowMs = performance.now()
     if (!this.#end(run, nowMs)) return
+    // It settled its task in vain, and goes on as if nothing had happened.
+    if (run.delivery.refusal !== undefined && run.delivery.settledAs === undefined)
+      this.#emit('error', toError(run.delivery.refusal))
     if (run.delivery.settlement) {
       void this.#inBackground(() => this.#follow(run, undefined), run)
       return
@@ -402,8 +405,10 @@ export class Worker<Tasks = Record<string, unknown>> {
       default:
       // Handed back, or not settled: there is no event for it.
     }
+    const { given } = settlement
     // Mostly what it gave to `fail`, which has been told.
-    if (error && error !== settlement.given) this.#emit('error', error)
+    const told = error === given || (given !== undefined && error?.cause === given)
+    if (error && !told) this.#emit('error', error)
   }
 
   #notSettled(error: Error): void {

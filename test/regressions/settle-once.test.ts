@@ -246,6 +246,62 @@ it('a handler that lingers after it has settled its delivery has lost no lease; 
   expect(worker.health().metrics).toEqual({ completed: 2, failed: 0, dead: 0, lost: 0 })
 })
 
+/** vitest fails the run for a rejection that nobody handles, which would end a process. */
+it('what a handler calls and does not await, after it was given up, ends nothing', async () => {
+  const kept = { results: { ttlMs: 60_000 } }
+  const queue = await harness.queue({ partitions: 1, ...kept })
+  const events: string[] = []
+  const waiting = new Map<string, () => void>()
+  const calls = { timeout: 0, stop: 0 }
+  const worker = await harness.worker(
+    queue.name,
+    {
+      note: async (task) => {
+        const kind = task.data as keyof typeof calls
+        await new Promise<void>((resolve) => waiting.set(kind, resolve))
+        void task.complete()
+        void task.release()
+        calls[kind]++
+      },
+    },
+    { ...kept, leaseMs: 500 },
+  )
+  worker.on('completed', ({ task, result }) => events.push(`${task.data} completed ${result}`))
+  worker.on('dead', ({ task, error }) => events.push(`${task.data} dead ${error.name}`))
+  worker.on('error', (error) => events.push(`error ${error.name}`))
+  await queue.enqueue('note', 'timeout', { timeoutMs: 100, maxAttempts: 1 })
+  await queue.enqueue('note', 'stop')
+  await eventually(() => expect(events).toEqual(['timeout dead TaskTimeoutError']))
+  waiting.get('timeout')?.()
+  await eventually(() => expect(calls.timeout).toBe(1))
+  await eventually(() => expect(waiting.has('stop')).toBe(true))
+  await worker.stop({ timeoutMs: 100 })
+  waiting.get('stop')?.()
+  await eventually(() => expect(calls).toEqual({ timeout: 1, stop: 1 }))
+  expect(events).toEqual(['timeout dead TaskTimeoutError'])
+  expect(await queue.depth()).toMatchObject({ active: 0, dead: 1 })
+})
+
+it('a handler that completes its task in vain, and does not look, has the worker tell', async () => {
+  const kept = { results: { ttlMs: 60_000 } }
+  const queue = await harness.queue({ partitions: 1, ...kept })
+  const events: string[] = []
+  const worker = await harness.worker(
+    queue.name,
+    {
+      note: (task) => {
+        void task.complete(10n)
+        return 'returned'
+      },
+    },
+    kept,
+  )
+  worker.on('completed', ({ result }) => events.push(`completed ${result}`))
+  worker.on('error', (error) => events.push(`error ${error.name}`))
+  await queue.enqueue('note', 1)
+  await eventually(() => expect(events).toEqual(['error InvalidDataError', 'completed returned']))
+})
+
 /** As one acknowledges a message elsewhere. Tasks of the same lease went missing. */
 it('many handlers that complete by themselves, and some that fail: every task is completed', async () => {
   const queue = await harness.queue({ partitions: 1 })
