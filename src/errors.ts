@@ -32,7 +32,10 @@ export class ConfigError extends ShardqError {
   }
 }
 
-/** Task data, a result or a checkpoint cannot be written as JSON. Decision: change the data. */
+/**
+ * Task data, a result, a checkpoint or metadata cannot be written as JSON, or not without losing a part of it. Decision: change
+ * the data.
+ */
 export class InvalidDataError extends ShardqError {
   constructor(
     readonly what: string,
@@ -139,6 +142,34 @@ export class LeaseLostError extends ShardqError {
       `the lease on task ${taskId} is lost; another worker may have it, so this result was refused`,
       options,
     )
+  }
+}
+
+/** How a delivery was settled; `retried` and `dead` by `fail()`. */
+export type SettledAs = 'completed' | 'retried' | 'dead' | 'released'
+
+/**
+ * The delivery has been settled by another call, or is being settled, so that this one was not sent. Decision: settle each
+ * delivery once, and use it no more afterwards.
+ */
+export class DeliverySettledError extends ShardqError {
+  constructor(
+    readonly taskId: string,
+    readonly settledAs: SettledAs,
+  ) {
+    super(
+      `the delivery of task ${taskId} was settled before, as ${settledAs}; settle a delivery once, and do no more with it then`,
+    )
+  }
+}
+
+/** A queue is not deleted while it has tasks, or while others write to it. Decision: drain it or stop them, or use force. */
+export class QueueNotEmptyError extends ShardqError {
+  constructor(
+    readonly queue: string,
+    problem: string,
+  ) {
+    super(`queue ${queue} is not deleted: ${problem}`)
   }
 }
 

@@ -35,3 +35,9 @@ export async function withQueue<Result>(
     await queue.disconnect()
   }
 }
+
+/** Strikes the name of a queue that is not there any more from the list of all queues. @returns whether it was listed */
+export async function strikeQueue(flags: QueueFlags, name: string): Promise<boolean> {
+  const { strikeName } = await import('../queue/registry.js')
+  return strikeName(await findNodes(flags), name, PATIENCE_MS)
+}

@@ -1,6 +1,6 @@
 import { inspectAny, type NodeView } from '../cluster/index.js'
 import { type NodeLink, withLink } from '../cluster/link.js'
-import { keysOfWholeQueue, QUEUES_KEY } from '../keys/keys.js'
+import { QUEUES_KEY, queueKeys } from '../keys/keys.js'
 import { slotOf } from '../keys/slots.js'
 import type { Target } from './target.js'
 
@@ -16,7 +16,7 @@ export async function removeQueue(
   queue: string,
   partitionSlots: readonly number[],
 ): Promise<number> {
-  const whole = keysOfWholeQueue(queue)
+  const whole = queueKeys(queue)
   const own = new Set(whole.map(({ key }) => key))
   const slots = [...partitionSlots, ...whole.map(({ slot }) => slot)]
   const nodes = await nodesOf(cluster)

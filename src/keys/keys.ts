@@ -58,8 +58,8 @@ export interface PartitionKeys {
   lease(leaseId: string): string
   /** STRING, the number and the stamp of the last batch that this producer stored here; expires. */
   producer(producerId: string): string
-  /** STRING, the id of the task that was stored under an idempotency key; expires. */
-  once(idempotencyKey: string): string
+  /** STRING, the id of the task that was stored under an idempotency key (`onceName`); expires. */
+  once(name: string): string
 }
 
 export function partitionKeys(queue: string, tag: string): PartitionKeys {
@@ -84,8 +84,19 @@ export function partitionKeys(queue: string, tag: string): PartitionKeys {
     wake: `${prefix}wake`,
     lease: (leaseId) => `${prefix}lease:${leaseId}`,
     producer: (producerId) => `${prefix}producer:${producerId}`,
-    once: (idempotencyKey) => `${prefix}once:${idempotencyKey}`,
+    once: (name) => `${prefix}${name}`,
   }
+}
+
+/**
+ * What an idempotency key is called among the keys of its partition. With a partition key it is another one for each: else
+ * it would depend on chance, which is which partition the two hash to, whether two tasks are one.
+ */
+export function onceName(idempotencyKey: string, partitionKey: string | undefined): string {
+  // The length keeps `a` and `b:c` apart from `a:b` and `c`.
+  return partitionKey === undefined
+    ? `once:${idempotencyKey}`
+    : `once-in:${partitionKey.length}:${partitionKey}:${idempotencyKey}`
 }
 
 /** HASH of what holds for a whole queue: `partitions`. In the slot of the queue's name. */
@@ -120,7 +131,7 @@ export function countCopies(queue: string, mode: 'cluster' | 'single'): CountCop
  * Every key of a queue that is of no partition, the one that decides first; to be removed last, when a queue is. A client that is
  * still connected writes them again.
  */
-export function keysOfWholeQueue(queue: string): { readonly key: string; readonly slot: number }[] {
+export function queueKeys(queue: string): { readonly key: string; readonly slot: number }[] {
   return countCopies(queue, 'cluster').map(({ key, slot }) => ({ key, slot }))
 }
 
@@ -133,7 +144,20 @@ export const QUEUES_KEY = 'shardq:queues'
  */
 export function keyPatterns(queue?: string): readonly [string, ...string[]] {
   if (queue === undefined) return ['shardq:*{*']
-  // Characters of patterns may stand in names.
-  const literal = queue.replace(/[*?[\\]/g, '\\$&')
-  return [`shardq:${literal}:{*`, queueKey(literal)]
+  return [partitionKeyPattern(queue), queueKey(literalPattern(queue))]
+}
+
+/** What every key of a queue's partitions begins with, and no other key. */
+export function partitionKeyPrefix(queue: string): string {
+  return `shardq:${queue}:{`
+}
+
+/** A pattern that matches just these keys. */
+export function partitionKeyPattern(queue: string): string {
+  return `${partitionKeyPrefix(literalPattern(queue))}*`
+}
+
+/** Characters of patterns may stand in names. */
+function literalPattern(name: string): string {
+  return name.replace(/[*?[\\]/g, '\\$&')
 }

@@ -1,8 +1,11 @@
 import {
+  DeliverySettledError,
   InvalidOptionError,
   LeaseLostError,
+  NotReplicatedError,
   PayloadTooLargeError,
   QueueFullError,
+  type SettledAs,
   TaskNotFoundError,
 } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
@@ -39,6 +42,16 @@ export interface DeliveryHost {
   checkpoints(id: string): Promise<Checkpoint[]>
 }
 
+/** The call that settles a delivery. */
+export interface Settlement {
+  readonly call: 'complete' | 'fail' | 'release'
+  readonly promise: Promise<unknown>
+  /** The result, or the error, that it was given. */
+  readonly given: unknown
+}
+
+const NO_LEASES: readonly Lease[] = []
+
 export const LEAST_LEASE_MS = 500
 export const LONGEST_LEASE_MS = 24 * 3_600_000
 
@@ -48,8 +61,13 @@ export const LONGEST_LEASE_MS = 24 * 3_600_000
  * someone else, with QueueUnavailableError when its shard could not be reached for a minute (or the lease's length, if that
  * is longer), and with NotReplicatedError when the master did it, but a replica that the cluster counts on has not
  * confirmed it by then.
+ *
+ * The same call again gives the same promise, whatever its arguments; another one, `extend` and `checkpoint` reject with
+ * DeliverySettledError from then on. A call that has rejected, unless with NotReplicatedError, may be tried again, or another.
  */
-export class Delivery<Type extends string = string, Data = unknown> implements Named {
+export class Delivery<Type extends string = string, Data = unknown>
+  implements Named, AcknowledgementReceiver
+{
   readonly id: string
   readonly type: Type
   readonly data: Data
@@ -71,6 +89,22 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
   #lease: Lease
   /** The lease that it gets by an `extend` under way. */
   #nextLease: Lease | undefined
+  /** What it was settled as, or is being; undefined while it is open. */
+  #settledAs: SettledAs | undefined
+  /** By which call; undefined where a worker completes it, which needs no promise. */
+  #settlement: Settlement | undefined
+  /** The worker that completes it, until it has heard. */
+  #receiver: AcknowledgementReceiver | undefined
+  /** The queue has said that it is settled: we hold it no more. */
+  #gone: boolean
+  /**
+   * A worker runs it, and tells what becomes of it. So a call of its handler that rejects while nobody awaits it, perhaps long
+   * after the worker has given the handler up, must not end the process. @internal
+   */
+  followed: boolean
+  #refusal: unknown
+  /** An `extend` under way: what comes after it needs the lease that it brings. Never rejects. */
+  #extending: Promise<void> | undefined
 
   constructor(
     private readonly host: DeliveryHost,
@@ -82,6 +116,13 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
     this.#backoff = record.backoff
     this.#lease = lease
     this.#nextLease = undefined
+    this.#settledAs = undefined
+    this.#settlement = undefined
+    this.#receiver = undefined
+    this.#gone = false
+    this.followed = false
+    this.#refusal = undefined
+    this.#extending = undefined
     this.bundle = task.bundle
     this.place = task.place
     this.id = task.id
@@ -95,66 +136,123 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
     this.timeoutMs = record.timeoutMs
   }
 
-  /** What holds it; the second lease too while it is extended. @internal */
+  /** What holds it; the second lease too while it is extended. None once the queue has taken it back. @internal */
   get leases(): readonly Lease[] {
+    if (this.#gone) return NO_LEASES
     return this.#nextLease ? [this.#lease, this.#nextLease] : [this.#lease]
   }
 
-  /** The task is done; it and its checkpoints are forgotten, the result kept where the queue keeps results. */
-  complete(result?: unknown): Promise<void> {
-    return new Promise((resolve, reject) =>
-      this.completeFor(result, { acknowledged: resolve, refused: reject }, performance.now()),
-    )
+  /** The call of `complete`, `fail` or `release` that has settled it, or is about to. @internal */
+  get settlement(): Settlement | undefined {
+    return this.#settlement
   }
 
-  /** As `complete`, for one who does not want a promise. @internal */
+  /** What the last call that was to settle it was refused with. @internal */
+  get refusal(): unknown {
+    return this.#refusal
+  }
+
+  /** What it was settled as, or is about to be; undefined while it is open. @internal */
+  get settledAs(): SettledAs | undefined {
+    return this.#settledAs
+  }
+
+  /**
+   * The task is done; it and its checkpoints are forgotten, the result kept where the queue keeps results. There it rejects
+   * with InvalidDataError or PayloadTooLargeError if the result cannot be kept, and the delivery stays open.
+   */
+  complete(result?: unknown): Promise<void> {
+    if (this.#settledAs === 'completed' && !this.#settlement) return this.#completion()
+    return this.#once('complete', 'completed', result, () => {
+      const text = this.#resultText(result)
+      return new Promise<void>((acknowledged, refused) =>
+        this.#acknowledge(text, { acknowledged, refused }, performance.now()),
+      )
+    })
+  }
+
+  /** As `complete`, for one who does not want a promise. @throws what `complete` rejects with at once @internal */
   completeFor(result: unknown, receiver: AcknowledgementReceiver, nowMs: number): void {
-    const { options, consumer } = this.host
-    const text =
-      options.keepResultsMs > 0
-        ? toJson(`the result of task ${this.id}`, result ?? null, options.maxPayloadBytes)
-        : ''
-    consumer.lane(this.#lease.partition).acknowledge(this, this.#lease, text, receiver, nowMs)
+    if (this.#settledAs !== undefined) throw new DeliverySettledError(this.id, this.#settledAs)
+    const text = this.#resultText(result)
+    this.#settledAs = 'completed'
+    this.#receiver = receiver
+    if (this.#extending) void this.#extending.then(() => this.#acknowledge(text, this, nowMs))
+    else this.#acknowledge(text, this, nowMs)
+  }
+
+  /** For the queue to tell us. @internal */
+  acknowledged(): void {
+    this.#gone = true
+    this.#tellReceiver()?.acknowledged()
+  }
+
+  /** For the queue to tell us. @internal */
+  refused(error: Error): void {
+    this.#reopen(error)
+    this.#tellReceiver()?.refused(error)
   }
 
   /**
    * The attempt failed. It is tried again after its backoff, or goes to the dead letters with the error if no
-   * attempt is left or `retry` is false. Resolves with what became of it.
+   * attempt is left or `retry` is false. Resolves with what became of it. Anything may be given as the error.
    */
-  async fail(error: unknown, options: { readonly retry?: boolean } = {}): Promise<'retried' | 'dead'> {
-    checkKeys('options', options, ['retry'])
-    const dies = options.retry === false || this.attempt >= this.maxAttempts
-    const lease = this.#lease
-    const call = failCall(lease.partition.keys, {
-      leaseId: lease.id,
-      id: this.id,
-      attempt: this.attempt,
-      next: dies ? 'die' : backoffDelayMs(this.#backoff, this.attempt),
-      error: encodeError(error),
+  fail(error: unknown, options: { readonly retry?: boolean } = {}): Promise<'retried' | 'dead'> {
+    try {
+      checkKeys('options', options, ['retry'])
+    } catch (problem) {
+      return Promise.reject(problem)
+    }
+    const as = options.retry === false || this.attempt >= this.maxAttempts ? 'dead' : 'retried'
+    return this.#once('fail', as, error, async () => {
+      const lease = this.#lease
+      const call = failCall(lease.partition.keys, {
+        leaseId: lease.id,
+        id: this.id,
+        attempt: this.attempt,
+        next: as === 'dead' ? 'die' : backoffDelayMs(this.#backoff, this.attempt),
+        error: encodeError(error),
+      })
+      const { value, resent } = await this.#send(call)
+      // To a call that was sent again, the task shows whether the first one got through: this attempt is counted, or it is gone
+      // after others have run it. That it ran out would count the attempt too, and so this holds only while it cannot have.
+      const before = resent && leaseNow() < lease.heldUntilMs && (value === 'counted' || value === 'gone')
+      this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
+      if (value !== 'done' && !before) throw new LeaseLostError(this.id)
+      return as
     })
-    const { value, resent } = await this.#send(call)
-    // To a call that was sent again, the task shows whether the first one got through: this attempt is counted, or it is gone after
-    // others have run it. That it ran out would count the attempt too, and so this holds only while it cannot have.
-    const before = resent && leaseNow() < lease.heldUntilMs && (value === 'counted' || value === 'gone')
-    this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
-    if (value !== 'done' && !before) throw new LeaseLostError(this.id)
-    return dies ? 'dead' : 'retried'
   }
 
   /** Hands the task back to the head of its list, without using up an attempt. */
-  async release(): Promise<void> {
-    const lease = this.#lease
-    const call = releaseCall(lease.partition.keys, { leaseId: lease.id, ids: [this.id] })
-    const { value, resent } = await this.#send({ ...call, parse: (reply) => call.parse(reply)[0] ?? 'lost' })
-    // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
-    const before = resent && leaseNow() < lease.heldUntilMs
-    this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
-    if (value !== 'done' && !before) throw new LeaseLostError(this.id)
+  release(): Promise<void> {
+    return this.#once('release', 'released', undefined, async () => {
+      const lease = this.#lease
+      const call = releaseCall(lease.partition.keys, { leaseId: lease.id, ids: [this.id] })
+      const { value, resent } = await this.#send({
+        ...call,
+        parse: (reply) => call.parse(reply)[0] ?? 'lost',
+      })
+      // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
+      const before = resent && leaseNow() < lease.heldUntilMs
+      this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
+      if (value !== 'done' && !before) throw new LeaseLostError(this.id)
+    })
   }
 
   /** From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day). */
   async extend(ms: number): Promise<void> {
     checkInteger('ms', ms, LEAST_LEASE_MS, LONGEST_LEASE_MS)
+    while (this.#extending) await this.#extending
+    this.#mustBeOpen()
+    const work = this.#extend(ms)
+    const over = () => {
+      this.#extending = undefined
+    }
+    this.#extending = work.then(over, over)
+    await work
+  }
+
+  async #extend(ms: number): Promise<void> {
     const { partition, id: leaseId } = this.#lease
     const ending = `:${this.id}`
     // It may be extended for the second time, and has a lease of its own already.
@@ -165,10 +263,10 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
     try {
       const { value } = await this.#send(call)
       if (value !== 'done') throw new LeaseLostError(this.id)
+      this.#lease = next
     } finally {
       this.#nextLease = undefined
     }
-    this.#lease = next
     this.host.consumer.lane(partition).extended(leaseId, this.id, next)
   }
 
@@ -176,14 +274,105 @@ export class Delivery<Type extends string = string, Data = unknown> implements N
    * Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. Rejects with QueueFullError
    * while the memory of its shard is full and all checkpoints of the task take more than 4 KiB.
    */
-  checkpoint(step: string, data: unknown): Promise<void> {
+  async checkpoint(step: string, data: unknown): Promise<void> {
+    this.#mustBeOpen()
     const { partition, id: leaseId } = this.#lease
-    return saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId })
+    await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId })
   }
 
   /** All checkpoints of the task, in the order of saving. */
   checkpoints(): Promise<Checkpoint[]> {
     return this.host.checkpoints(this.id)
+  }
+
+  #mustBeOpen(): void {
+    if (this.#settledAs !== undefined) throw new DeliverySettledError(this.id, this.#settledAs)
+  }
+
+  /** Sends the call that settles it, unless one has done so or is under way. */
+  #once<Result>(
+    call: Settlement['call'],
+    as: SettledAs,
+    given: unknown,
+    send: () => Promise<Result>,
+  ): Promise<Result> {
+    // What this call gave the first time, it gives again.
+    if (this.#settlement?.call === call) return this.#settlement.promise as Promise<Result>
+    if (this.#settledAs !== undefined)
+      return this.#watched(Promise.reject(new DeliverySettledError(this.id, this.#settledAs)))
+    this.#settledAs = as
+    const promise = this.#watched(this.#settleBy(send))
+    // It may have failed at once, as with a result that cannot be stored.
+    if (this.settledAs !== undefined) this.#settlement = { call, promise, given }
+    return promise
+  }
+
+  #watched<Result>(promise: Promise<Result>): Promise<Result> {
+    if (this.followed) promise.catch(() => {})
+    return promise
+  }
+
+  async #settleBy<Result>(send: () => Promise<Result>): Promise<Result> {
+    try {
+      if (this.#extending) await this.#extending
+      const result = await send()
+      this.#gone = true
+      return result
+    } catch (error) {
+      this.#refusal = error
+      this.#reopen(error)
+      throw error
+    }
+  }
+
+  /** A call that was not carried out, as far as is known, may be tried again; of one that the master did, no more. */
+  #reopen(error: unknown): void {
+    if (error instanceof NotReplicatedError) {
+      this.#gone = true
+      if (!this.#settlement) {
+        const promise = Promise.reject(error)
+        // The worker has heard of it; whoever asks again hears of it, too.
+        promise.catch(() => {})
+        this.#settlement = { call: 'complete', promise, given: undefined }
+      }
+      return
+    }
+    this.#settledAs = undefined
+    this.#settlement = undefined
+  }
+
+  /** Of a delivery that a worker completes, for a handler that does so as well. */
+  #completion(): Promise<void> {
+    const first = this.#receiver
+    if (!first) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      this.#receiver = {
+        acknowledged() {
+          first.acknowledged()
+          resolve()
+        },
+        refused(error) {
+          first.refused(error)
+          reject(error)
+        },
+      }
+    })
+  }
+
+  #tellReceiver(): AcknowledgementReceiver | undefined {
+    const receiver = this.#receiver
+    this.#receiver = undefined
+    return receiver
+  }
+
+  #resultText(result: unknown): string {
+    const { keepResultsMs, maxPayloadBytes } = this.host.options
+    if (keepResultsMs === 0) return ''
+    return toJson(`the result of task ${this.id}`, result ?? null, maxPayloadBytes, 'result', true)
+  }
+
+  #acknowledge(text: string, receiver: AcknowledgementReceiver, nowMs: number): void {
+    this.host.consumer.lane(this.#lease.partition).acknowledge(this, this.#lease, text, receiver, nowMs)
   }
 
   #send<Value>(call: ScriptCall<Value>): Promise<{ value: Value; resent: boolean }> {

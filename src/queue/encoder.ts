@@ -1,4 +1,5 @@
 import { InvalidOptionError } from '../errors.js'
+import { onceName } from '../keys/keys.js'
 import { type EnqueueOptions, resolveEnqueueOptions } from './enqueue-options.js'
 import type { EncodedTask } from './item.js'
 import { toJson } from './json.js'
@@ -39,14 +40,15 @@ export class Encoder {
 
   #encode(type: string, data: unknown, options: EnqueueOptions | undefined, name: Name): EncodedTask {
     const resolved = resolveEnqueueOptions(options)
+    const { partitionKey, idempotencyKey } = resolved
     // The type's own checks and its text as JSON are the same each time.
     const typeJson = this.#typeJson.get(type) ?? this.#learnType(type)
     return {
       record: encodeRecord(typeJson, toJson(name, data, this.maxPayloadBytes), resolved),
       level: levelOf(resolved.priority),
       delayMs: resolved.delayMs,
-      idempotencyKey: resolved.idempotencyKey,
-      key: resolved.partitionKey ?? resolved.idempotencyKey,
+      idempotencyKey: idempotencyKey === undefined ? undefined : onceName(idempotencyKey, partitionKey),
+      key: partitionKey ?? idempotencyKey,
     }
   }
 

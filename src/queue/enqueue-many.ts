@@ -1,4 +1,5 @@
 import { EnqueueManyError, NotConnectedError } from '../errors.js'
+import { toError } from './describe-error.js'
 import type { Encoder } from './encoder.js'
 import type { EnqueueOptions } from './enqueue-options.js'
 import { type EncodedTask, ManyReceiver } from './item.js'
@@ -103,6 +104,6 @@ async function addEach(
       }
     }
   } catch (error) {
-    receiver.failed(receiver.expect(), error as Error)
+    receiver.failed(receiver.expect(), toError(error))
   }
 }

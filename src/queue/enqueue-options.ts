@@ -1,15 +1,16 @@
 import { InvalidOptionError } from '../errors.js'
 import { toJson } from './json.js'
 import { DEFAULT_BACKOFF, DEFAULT_TIMEOUT_MS, PRIORITIES } from './task.js'
-import { checkInteger, checkKeys, checkOneOf, checkText } from './validate.js'
+import { checkInteger, checkKeys, checkOneOf, checkText, describe } from './validate.js'
 
 export type Priority = 'high' | 'medium' | 'low'
 
 export interface Backoff {
-  /** `fixed`: always `delayMs`. `exponential`: doubled after every failure. */
+  /** `fixed`: always `delayMs`. `exponential`: `delayMs` first, and doubled after every failure, up to `maxMs`. */
   readonly type: 'fixed' | 'exponential'
+  /** In ms, up to a hundred years. */
   readonly delayMs: number
-  /** Longest delay, in ms. Default 300,000. */
+  /** Longest delay, in ms, before `jitter`; at least `delayMs`. Default 300,000, or `delayMs` where that is longer. */
   readonly maxMs?: number
   /** Share of the delay that is random, 0 to 1, so that tasks that failed together do not return together. Default 0. */
   readonly jitter?: number
@@ -28,11 +29,18 @@ export interface EnqueueOptions {
   readonly backoff?: Backoff
   /** Longest that a worker lets the handler run, in ms. Default 300,000. */
   readonly timeoutMs?: number
-  /** Tasks with the same key stay in one partition, in order of enqueueing. Price: they wait while it is down. */
+  /**
+   * Tasks with the same key stay in one partition, in order of enqueueing. Price: they wait while it is down. A text of 1 to
+   * 512 characters.
+   */
   readonly partitionKey?: string
-  /** A second task with the same key within `idempotencyTtlMs` is not stored; its id is that of the first. */
+  /**
+   * A second task with the same key, and the same `partitionKey` or none as well, is not stored within `idempotencyTtlMs`;
+   * its id is that of the first. With another `partitionKey`, or with one where the first had none, it is another key: the
+   * partition of the task is the only one that is asked. A text of 1 to 512 characters.
+   */
   readonly idempotencyKey?: string
-  /** Small JSON object that travels with the task. */
+  /** Small JSON object that travels with the task, at most 64 KiB. */
   readonly metadata?: Readonly<Record<string, unknown>>
 }
 
@@ -61,6 +69,8 @@ const KNOWN = [
 
 /** Longest delay: a hundred years. */
 const MAX_DELAY_MS = 100 * 365 * 24 * 3_600_000
+/** The last moment that a Date can hold. */
+const LAST_DATE_MS = 8.64e15
 const MAX_METADATA_BYTES = 64 * 1024
 
 const DEFAULTS: ResolvedEnqueueOptions = {
@@ -81,7 +91,7 @@ export function resolveEnqueueOptions(options: EnqueueOptions | undefined): Reso
   const { priority, maxAttempts, backoff, timeoutMs, partitionKey, idempotencyKey, metadata } = options
   if (metadata !== undefined) {
     checkKeys('options.metadata', metadata, Object.keys(metadata))
-    toJson('options.metadata', metadata, MAX_METADATA_BYTES)
+    toJson('options.metadata', metadata, MAX_METADATA_BYTES, 'metadata')
   }
   return {
     priority: priority === undefined ? 'medium' : checkOneOf('options.priority', priority, PRIORITIES),
@@ -111,9 +121,16 @@ function resolveDelay({ delayMs, runAt }: EnqueueOptions): number {
   if (runAt === undefined) return 0
   const atMs = runAt instanceof Date ? runAt.getTime() : runAt
   if (typeof atMs !== 'number' || !Number.isFinite(atMs)) {
-    throw new InvalidOptionError('options.runAt', 'expected a Date or ms since 1970')
+    const problem = `expected a Date or ms since 1970, got ${runAt instanceof Date ? 'an invalid Date' : describe(runAt)}`
+    throw new InvalidOptionError('options.runAt', problem)
   }
-  return checkInteger('options.runAt', Math.max(0, Math.ceil(atMs - Date.now())), 0, MAX_DELAY_MS)
+  const inMs = Math.max(0, Math.ceil(atMs - Date.now()))
+  if (inMs > MAX_DELAY_MS) {
+    const given = Math.abs(atMs) <= LAST_DATE_MS ? new Date(atMs).toISOString() : String(atMs)
+    const problem = `${given} is more than a hundred years from now; give an earlier time, as a Date or in ms since 1970`
+    throw new InvalidOptionError('options.runAt', problem)
+  }
+  return inMs
 }
 
 function checkBackoff(backoff: Backoff): Backoff {

@@ -1,25 +1,37 @@
 import { InvalidDataError, PayloadTooLargeError } from '../errors.js'
+import { describeError } from './describe-error.js'
+import { lostInJson } from './json-loss.js'
 import { type Name, textOf } from './validate.js'
 
 /**
- * Writes a value as JSON.
- * @throws InvalidDataError if JSON cannot hold it (BigInt, cycles, a function, undefined)
+ * Writes a value as JSON. What JSON would lose without a word is refused, but for members of objects that are undefined, a
+ * function or a symbol: they are left out, as JSON.stringify does.
+ * @param root what the path to a value that cannot be stored begins with
+ * @param undefinedAsNull an undefined element of an array may become null; else it is refused
+ * @throws InvalidDataError if JSON cannot hold it (BigInt, cycles, a function, undefined, NaN, Infinity, a Map)
  * @throws PayloadTooLargeError if the text is over `limit` bytes of UTF-8
  */
-export function toJson(what: Name, value: unknown, limit: number): string {
+export function toJson(
+  what: Name,
+  value: unknown,
+  limit: number,
+  root = 'data',
+  undefinedAsNull = false,
+): string {
   let text: string | undefined
+  let lost: string | undefined
   try {
     text = JSON.stringify(value)
+    // What is lost is written as one of the two: most texts have neither, and need no second look.
+    if (typeof value !== 'string' && (text?.includes('null') || text?.includes('{}')))
+      lost = lostInJson(root, value, undefinedAsNull)
   } catch (cause) {
-    throw new InvalidDataError(
-      textOf(what),
-      `${(cause as Error).message.split('\n')[0]}; use plain JSON values`,
-      {
-        cause,
-      },
-    )
+    // Getters and `toJSON` are code of others, which may throw anything.
+    const [problem = ''] = describeError(cause).message.split('\n')
+    throw new InvalidDataError(textOf(what), `${problem}; use plain JSON values`, { cause })
   }
   if (text === undefined) throw new InvalidDataError(textOf(what), `JSON has no ${typeof value}; use null`)
+  if (lost !== undefined) throw new InvalidDataError(textOf(what), lost)
   // A character takes at least one byte and at most three: most texts need no count.
   if (text.length * 3 > limit) {
     const bytes = Buffer.byteLength(text)

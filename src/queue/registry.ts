@@ -24,6 +24,32 @@ export async function registerQueue(connection: Connection, queue: string, timeo
   if (known === 0) await send('SADD', QUEUES_KEY, queue)
 }
 
+/** Strikes a queue from the list of all queues. @returns whether it was there @throws as `registerQueue` */
+export async function unregisterQueue(
+  connection: Connection,
+  queue: string,
+  timeoutMs: number,
+): Promise<boolean> {
+  const commands = [['SREM', QUEUES_KEY, queue]] as const
+  const [removed] = await connection.commands(queue, SLOT, commands, { lane: 'inspect', timeoutMs })
+  return removed === 1
+}
+
+/** As `unregisterQueue`, for one who has no connection. @throws as TaskQueue.connect */
+export async function strikeName(
+  options: ConnectionOptions,
+  queue: string,
+  timeoutMs: number,
+): Promise<boolean> {
+  const connection = new Connection(options)
+  await connection.start(queue)
+  try {
+    return await unregisterQueue(connection, queue, timeoutMs)
+  } finally {
+    connection.stop()
+  }
+}
+
 /**
  * All queues of a cluster whose keys are still there, ordered by name, and not more than `most`.
  * @param known is taken for right, and not asked for again

@@ -19,6 +19,7 @@ import {
   saveCheckpoint,
 } from './delivery.js'
 import { Durability } from './durability.js'
+import { emitSafely } from './emit-safely.js'
 import { Encoder } from './encoder.js'
 import { enqueueMany } from './enqueue-many.js'
 import type { EnqueueOptions, Priority } from './enqueue-options.js'
@@ -31,6 +32,7 @@ import { MOST_PEEKED } from './peek.js'
 import { Producer, type ProducerCounters } from './producer.js'
 import { type QueueOptions, type ResolvedQueueOptions, resolveQueueOptions } from './queue-options.js'
 import { registerQueue } from './registry.js'
+import { mustBeEmpty, Removal } from './removal.js'
 import { decodeRecord, encodeError, type Level, levelOf, PRIORITIES } from './task.js'
 import { storedTaskView, type Task } from './task-view.js'
 import { checkInteger, checkKeys, checkName, checkOneOf, checkText } from './validate.js'
@@ -79,7 +81,10 @@ export interface Stats extends ClientStats {
 }
 
 export interface QueueEvents {
-  /** Something went wrong in the background. Without a listener nothing happens: it never crashes the process. */
+  /**
+   * Something went wrong in the background, or a listener threw. Without a listener nothing happens: it never crashes the
+   * process, and neither does a listener that throws, or returns a promise that rejects.
+   */
   error: [Error]
   /** A shard's master changed its state. */
   shard: [{ readonly node: string; readonly state: ShardState }]
@@ -298,6 +303,53 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     return this.#ready().pausing.isPaused()
   }
 
+  /**
+   * Deletes the queue for good: every key that it has on any node, and its name in the list of all queues. This client is
+   * disconnected then; `connect()` makes the queue anew.
+   *
+   * Stop its other producers and workers before: what they write later comes back, and belongs to no queue that is listed
+   * until somebody connects to it again. A call that was broken off is repeated.
+   * @param options `force`: with all tasks, those that are being run among them. Their workers get LeaseLostError
+   * @throws QueueNotEmptyError if it has tasks and `force` is not given, or if others write to it meanwhile
+   * @throws QueueUnavailableError while a shard is out of reach; NotPermittedError, since it takes the rights of an operator
+   */
+  async delete(options: { readonly force?: boolean } = {}): Promise<void> {
+    checkKeys('options', options, ['force'])
+    const parts = this.#ready()
+    const removal = new Removal(this.name, parts, this.options)
+    await removal.probe()
+    if (options.force) await parts.pausing.set(true)
+    else await this.#pauseIfEmpty(parts.pausing)
+    this.#parts = undefined
+    try {
+      // They write what they have counted, and the name and the partitions of the queue; so they come to their end first.
+      const { enqueueTimeoutMs } = this.options
+      parts.count.stop()
+      await Promise.all([
+        parts.producer.close(),
+        parts.consumer.stop(enqueueTimeoutMs),
+        parts.registered,
+        parts.count.settled(),
+      ])
+      await removal.run()
+    } finally {
+      parts.connection.stop()
+    }
+  }
+
+  /** Pauses, so that no task is taken that is then deleted; looked at before, so that a queue in use is left alone. */
+  async #pauseIfEmpty(pausing: Pausing): Promise<void> {
+    mustBeEmpty(this.name, await this.depth())
+    const paused = await pausing.isPaused()
+    await pausing.set(true)
+    try {
+      mustBeEmpty(this.name, await this.depth())
+    } catch (error) {
+      if (!paused) await pausing.set(false)
+      throw error
+    }
+  }
+
   /** How each shard of the queue is. Answers within the command time-out, whatever is down. */
   health(): Promise<Health> {
     const { inspection, producer } = this.#ready()
@@ -450,7 +502,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   }
 
   #report(error: Error): void {
-    if (this.listenerCount('error') > 0) this.emit('error', error)
+    emitSafely(this, 'error', error)
   }
 
   #reportShards(): void {
@@ -460,8 +512,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
       const state = parts.producer.gate.stateOf(master)
       const before = this.#shardStates.get(master.name)
       this.#shardStates.set(master.name, state)
-      if (before !== undefined && before !== state) this.emit('shard', { node: master.name, state })
-      if (before === undefined && state !== 'open') this.emit('shard', { node: master.name, state })
+      if (state !== (before ?? 'open')) emitSafely(this, 'shard', { node: master.name, state })
     }
   }
 }

@@ -1,4 +1,5 @@
 import { InvalidDataError } from '../errors.js'
+import { describeError } from './describe-error.js'
 import type { Backoff, Priority, ResolvedEnqueueOptions } from './enqueue-options.js'
 
 export const PRIORITIES = ['high', 'medium', 'low'] as const satisfies readonly Priority[]
@@ -31,7 +32,13 @@ interface RecordOptions {
   k?: string
 }
 
-export const DEFAULT_BACKOFF: Backoff = { type: 'exponential', delayMs: 1_000, maxMs: 300_000, jitter: 0.1 }
+const DEFAULT_MAX_BACKOFF_MS = 300_000
+export const DEFAULT_BACKOFF: Backoff = {
+  type: 'exponential',
+  delayMs: 1_000,
+  maxMs: DEFAULT_MAX_BACKOFF_MS,
+  jitter: 0.1,
+}
 export const DEFAULT_TIMEOUT_MS = 300_000
 const NO_METADATA = Object.freeze({})
 
@@ -131,18 +138,15 @@ export function decodeRecord(id: string, record: string): TaskRecord {
 
 /** An error as it is kept with a dead task. Bounded, so that one stack cannot fill a shard. */
 export function encodeError(error: unknown): string {
-  const { name, message, stack } = error instanceof Error ? error : new Error(String(error))
-  return JSON.stringify({
-    name,
-    message: message.slice(0, 2_000),
-    ...(stack === undefined ? {} : { stack: stack.slice(0, 8_000) }),
-  })
+  return JSON.stringify(describeError(error))
 }
 
 /** Ms until the next attempt, after `attempt` (1 for the first) has failed. */
 export function backoffDelayMs(backoff: Backoff, attempt: number): number {
-  const most = backoff.maxMs ?? DEFAULT_BACKOFF.maxMs ?? Number.MAX_SAFE_INTEGER
-  const grown = backoff.type === 'fixed' ? backoff.delayMs : backoff.delayMs * 2 ** Math.min(attempt - 1, 30)
+  const { type, delayMs } = backoff
+  // A limit that nobody asked for must not cut a delay that somebody did ask for.
+  const most = backoff.maxMs ?? Math.max(delayMs, DEFAULT_MAX_BACKOFF_MS)
+  const grown = type === 'fixed' ? delayMs : delayMs * 2 ** Math.min(attempt - 1, 30)
   const delay = Math.min(grown, most)
   const jitter = backoff.jitter ?? 0
   return Math.round(delay * (1 - jitter + 2 * jitter * Math.random()))

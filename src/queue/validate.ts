@@ -49,7 +49,19 @@ export function checkText(option: string, value: unknown, most: number): string 
   if (typeof value !== 'string' || value === '' || value.length > most) {
     throw new InvalidOptionError(option, `expected a text of 1 to ${most} characters, got ${describe(value)}`)
   }
+  if (!isWellFormed(value)) {
+    const problem =
+      'has half of a surrogate pair, which UTF-8 cannot hold: two texts that differ would become the same key; ' +
+      'leave it out (toWellFormed() of a text does), or encode what is no text'
+    throw new InvalidOptionError(option, problem)
+  }
   return value
+}
+
+/** Whether UTF-8 can hold a text: every surrogate is one of a pair. Native, and at once where all characters are below 256. */
+function isWellFormed(text: string): boolean {
+  // Node 20 has it, the library that we compile against does not.
+  return (text as string & { isWellFormed(): boolean }).isWellFormed()
 }
 
 /** Braces would change the hash slot of a key; control characters make names that nobody can type. */
@@ -65,7 +77,8 @@ export function checkName(option: string, value: unknown): string {
   return name
 }
 
-function describe(value: unknown): string {
+/** What an error says that it got: short, whatever it is. */
+export function describe(value: unknown): string {
   if (typeof value === 'string')
     return value.length > 60 ? `a text of ${value.length} characters` : JSON.stringify(value)
   if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined)

@@ -78,6 +78,18 @@ export const MANAGING = {
   commands: { zscore: 'in which partition a task is dead' },
 } satisfies Use
 
+/** A queue and all its tasks, for good: nothing that producers, workers or managers should be able to do. */
+export const DELETING = {
+  commands: {
+    exists: 'whether the queue was paused before',
+    'cluster|getkeysinslot': 'the keys of a partition',
+    scan: 'the same on a single server',
+    unlink: 'remove them',
+    wait: 'whether a replica has heard of it',
+    srem: 'strike it from the list of all queues',
+  },
+} satisfies Use
+
 export const SURVEYING = {
   scripts: ['survey'],
   commands: {

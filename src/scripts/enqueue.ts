@@ -12,6 +12,7 @@ export interface NewTask extends Named {
   readonly level: 0 | 1 | 2
   /** Ms until the task becomes ready; 0 for at once. */
   readonly delayMs: number
+  /** What the key is called among those of its partition (`onceName`); undefined if the task has none. */
   readonly idempotencyKey: string | undefined
 }
 

@@ -5,6 +5,7 @@ import type { TypeAccount } from './watcher.js'
 
 export type Handler = (task: Delivery, context: TaskContext) => unknown
 
+/** None of these throws. A run is over with the first that ends it; what comes after is ignored. */
 export interface RunListener {
   onProgress(run: Run, value: unknown): void
   onLog(run: Run, message: string): void
@@ -40,6 +41,7 @@ export class Run implements TaskContext, AcknowledgementReceiver {
     private readonly listener: RunListener,
   ) {
     this.deadlineMs = performance.now() + delivery.timeoutMs
+    delivery.followed = true
   }
 
   /** By performance.now(). Not a field: one more number would be one more object, for each task. */
@@ -51,18 +53,20 @@ export class Run implements TaskContext, AcknowledgementReceiver {
     let returned: unknown
     try {
       returned = handler(this.delivery, this)
+      // What is returned is code of others too: its `then` may throw, as may the reading of it, or call back twice.
+      if (isThenable(returned)) {
+        const promise = returned instanceof Promise ? returned : Promise.resolve(returned)
+        promise.then(
+          (result) => this.listener.onReturned(this, result),
+          (error: unknown) => this.listener.onThrown(this, error),
+        )
+        return
+      }
     } catch (error) {
       this.listener.onThrown(this, error)
       return
     }
-    if (isThenable(returned)) {
-      returned.then(
-        (result) => this.listener.onReturned(this, result),
-        (error: unknown) => this.listener.onThrown(this, error),
-      )
-    } else {
-      this.listener.onReturned(this, returned)
-    }
+    this.listener.onReturned(this, returned)
   }
 
   abort(reason: Error): void {
@@ -107,5 +111,6 @@ export class Run implements TaskContext, AcknowledgementReceiver {
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
+  return 'then' in value && typeof value.then === 'function'
 }

@@ -1,23 +1,34 @@
 import { EventEmitter } from 'node:events'
 import { sleep } from '../connection/connection.js'
 import {
+  InvalidDataError,
   InvalidOptionError,
   LeaseLostError,
+  PayloadTooLargeError,
   TaskTimeoutError,
   UnknownTaskTypeError,
   WorkerStoppedError,
 } from '../errors.js'
 import { type Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS } from '../queue/delivery.js'
+import { toError } from '../queue/describe-error.js'
+import { emitSafely } from '../queue/emit-safely.js'
 import type { QueueOptions } from '../queue/queue-options.js'
 import { type AnyDelivery, TaskQueue, type TypeOf } from '../queue/task-queue.js'
 import { intervalOf, type Timings } from '../queue/timings.js'
-import { checkInteger } from '../queue/validate.js'
+import { checkInteger, describe } from '../queue/validate.js'
 import type { TaskContext } from './context.js'
 import { Heartbeat } from './heartbeat.js'
 import { type Handler, Run, type RunListener } from './run.js'
 import { Runs } from './runs.js'
 import type { WorkerWatcher } from './watcher.js'
 
+/**
+ * A handler for each type. It returns a result, or a promise of one. Whatever it throws fails the attempt, whatever that is:
+ * an error that is none is described by one that has it as its `cause`. Where the queue keeps results and this one cannot be
+ * stored (JSON has no such value, or it is over `maxPayloadBytes`), the task goes to the dead letters at once, with that error:
+ * the handler has run to its end, and would do its work a second time for nothing. It may settle its task itself (`complete`,
+ * `fail`, `release`), awaited or not; then what it returns is of no interest.
+ */
 export type Handlers<Tasks> = {
   readonly [Type in TypeOf<Tasks>]?: (task: Delivery<Type, Tasks[Type]>, ctx: TaskContext) => unknown
 }
@@ -49,11 +60,14 @@ export interface WorkerEvents<Tasks> {
   completed: [{ readonly task: AnyDelivery<Tasks>; readonly result: unknown }]
   /** An attempt failed and the task will be tried again. */
   failed: [{ readonly task: AnyDelivery<Tasks>; readonly error: Error }]
-  /** The last attempt failed, and the task is with the dead letters. */
+  /**
+   * The task is with the dead letters: its last attempt failed, its result cannot be stored, or its handler gave it up by
+   * `task.fail(error, { retry: false })`.
+   */
   dead: [{ readonly task: AnyDelivery<Tasks>; readonly error: Error }]
   progress: [{ readonly task: AnyDelivery<Tasks>; readonly value: unknown }]
   log: [{ readonly task: AnyDelivery<Tasks>; readonly message: string }]
-  /** Something went wrong that is no handler's failure: a lost lease, a shard out of reach. */
+  /** Something went wrong that is no handler's failure: a lost lease, a shard out of reach, a listener that threw. */
   error: [Error]
 }
 
@@ -85,12 +99,12 @@ export class Worker<Tasks = Record<string, unknown>> {
       this.#emit('progress', { task: delivery as AnyDelivery<Tasks>, value }),
     onLog: ({ delivery }, message) => this.#emit('log', { task: delivery as AnyDelivery<Tasks>, message }),
     onReturned: (run, result) => this.#complete(run, result),
-    onThrown: (run, error) => this.#settle(run, () => this.#fail(run, toError(error))),
+    onThrown: (run, error) => {
+      this.#settle(run, () => this.#fail(run, toError(error)))
+    },
     onCompleted: (run) => {
       this.#settled(run)
-      this.#metrics.completed++
-      if (run.account) run.account.outcomes.completed++
-      this.#emit('completed', { task: run.delivery as AnyDelivery<Tasks>, result: run.result })
+      this.#completed(run, run.result)
     },
     onRefused: (run, error) => {
       this.#settled(run)
@@ -111,10 +125,20 @@ export class Worker<Tasks = Record<string, unknown>> {
 
   /** @throws InvalidOptionError */
   constructor(name: string, handlers: Handlers<Tasks>, options: WorkerOptions) {
+    if (typeof handlers !== 'object' || handlers === null || Array.isArray(handlers)) {
+      const problem =
+        'expected an object with a function for each task type, such as { resize: async (task) => … }, got ' +
+        describe(handlers)
+      throw new InvalidOptionError('handlers', problem)
+    }
+    if (typeof options !== 'object' || options === null) {
+      const problem = `expected an object with a connection, such as { connection: { mode: 'single', url } }, got ${describe(options)}`
+      throw new InvalidOptionError('options', problem)
+    }
     const { concurrency, leaseMs, ...queueOptions } = options
     for (const [type, handler] of Object.entries(handlers)) {
       if (typeof handler !== 'function')
-        throw new InvalidOptionError(`handlers.${type}`, 'expected a function')
+        throw new InvalidOptionError(`handlers.${type}`, `expected a function, got ${describe(handler)}`)
     }
     this.#handlers = handlers
     this.#concurrency = checkInteger('options.concurrency', concurrency ?? 10, 1, 1_000)
@@ -207,7 +231,7 @@ export class Worker<Tasks = Record<string, unknown>> {
       const deliveries = await this.#take(room, signal)
       const sinceMs = Date.now() - performance.now()
       for (const delivery of deliveries) {
-        if (signal.aborted) void this.#inBackground(() => this.#handBack(delivery as Delivery))
+        if (signal.aborted) void this.#inBackground(() => (delivery as Delivery).release())
         else this.#run(delivery as Delivery, sinceMs)
       }
     }
@@ -234,6 +258,19 @@ export class Worker<Tasks = Record<string, unknown>> {
   /** `sinceMs`: from 1970 to 0 by performance.now(), which the producers' clocks do not know. */
   #run(delivery: Delivery, sinceMs: number): void {
     const run = new Run(delivery, this.#listener)
+    this.#held.add(run)
+    this.#active++
+    try {
+      this.#overdueTimer ??= setTimeout(() => this.#endOverdue(), OVERDUE_MS)
+      this.#begin(run, sinceMs)
+    } catch (error) {
+      // A task that cannot even be started must not end the worker, nor stay with it.
+      if (!this.#settle(run, () => this.#fail(run, toError(error)))) this.#emit('error', toError(error))
+    }
+  }
+
+  #begin(run: Run, sinceMs: number): void {
+    const { delivery } = run
     // A task from a producer whose clock is ahead has not waited.
     const waitedMs = Math.max(0, sinceMs + run.startedMs - delivery.enqueuedAt)
     const interval = intervalOf(waitedMs)
@@ -241,9 +278,6 @@ export class Worker<Tasks = Record<string, unknown>> {
     if (delivery.attempt === 1) this.#timings?.wait.add(waitedMs, interval)
     run.account = this.#watcher?.(delivery.type)
     run.account?.wait.add(waitedMs, interval)
-    this.#held.add(run)
-    this.#active++
-    this.#overdueTimer ??= setTimeout(() => this.#endOverdue(), OVERDUE_MS)
     const handler = Object.hasOwn(this.#handlers, delivery.type)
       ? (this.#handlers[delivery.type as TypeOf<Tasks>] as unknown as Handler)
       : undefined
@@ -282,25 +316,42 @@ export class Worker<Tasks = Record<string, unknown>> {
     // Read once for all that is to be done with it now: a clock is dear beside a short task.
     const nowMs = performance.now()
     if (!this.#end(run, nowMs)) return
+    // It settled its task in vain, and goes on as if nothing had happened.
+    if (run.delivery.refusal !== undefined && run.delivery.settledAs === undefined)
+      this.#emit('error', toError(run.delivery.refusal))
+    if (run.delivery.settlement) {
+      void this.#inBackground(() => this.#follow(run, undefined), run)
+      return
+    }
     run.result = result
     this.#settling++
     try {
       run.delivery.completeFor(result, run, nowMs)
     } catch (error) {
-      this.#settled(run)
-      this.#notSettled(error as Error)
+      // The handler ran to its end, and would give the same again: there is nothing to be had from another attempt.
+      const retry = !(error instanceof InvalidDataError || error instanceof PayloadTooLargeError)
+      void this.#inBackground(() => this.#fail(run, toError(error), { retry }), run)
+      this.#settling--
     }
   }
 
-  /** Ends a run once, and settles its task in the background. */
-  #settle(run: Run, settle: () => Promise<void>): void {
-    if (this.#end(run, performance.now())) void this.#inBackground(settle, run)
+  /** Ends a run once, and settles its task in the background. @returns false if it was over before */
+  #settle(run: Run, settle: () => Promise<void>): boolean {
+    if (!this.#end(run, performance.now())) return false
+    void this.#inBackground(settle, run)
+    return true
   }
 
+  /** Whatever goes wrong is told, and the task leaves our hands in any case: else its lease would be renewed for ever. */
   async #inBackground(settle: () => Promise<void>, run?: Run): Promise<void> {
     this.#settling++
-    await settle()
-    this.#settled(run)
+    try {
+      await settle()
+    } catch (error) {
+      this.#notSettled(toError(error))
+    } finally {
+      this.#settled(run)
+    }
   }
 
   /** Until then the lease was kept alive, since it may have to wait for a failover. */
@@ -309,26 +360,55 @@ export class Worker<Tasks = Record<string, unknown>> {
     if (--this.#settling === 0) for (const resolve of this.#settledWaiters.splice(0)) resolve()
   }
 
-  async #fail({ delivery, account }: Run, error: Error): Promise<void> {
-    let outcome: 'retried' | 'dead'
-    try {
-      outcome = await delivery.fail(error)
-    } catch (cause) {
-      this.#notSettled(cause as Error)
-      return
-    }
+  #completed({ delivery, account }: Run, result: unknown): void {
+    this.#metrics.completed++
+    if (account) account.outcomes.completed++
+    this.#emit('completed', { task: delivery as AnyDelivery<Tasks>, result })
+  }
+
+  #failed({ delivery, account }: Run, outcome: 'retried' | 'dead', error: Error): void {
     this.#metrics.failed++
     if (outcome === 'dead') this.#metrics.dead++
     if (account) account.outcomes[outcome === 'dead' ? 'dead' : 'failed']++
     this.#emit(outcome === 'dead' ? 'dead' : 'failed', { task: delivery as AnyDelivery<Tasks>, error })
   }
 
-  async #handBack(delivery: Delivery): Promise<void> {
+  /** @throws what `Delivery.fail` rejects with */
+  async #fail(run: Run, error: Error, options: { readonly retry?: boolean } = {}): Promise<void> {
+    if (run.delivery.settlement) await this.#follow(run, error)
+    else this.#failed(run, await run.delivery.fail(error, options), error)
+  }
+
+  /**
+   * The handler has settled its delivery itself: tells what became of it.
+   * @param error what the handler threw besides, or what ended it
+   * @throws what the handler's own call has rejected with
+   */
+  async #follow(run: Run, error: Error | undefined): Promise<void> {
+    const { delivery } = run
+    const { settledAs, settlement } = delivery
+    if (!settlement) return
     try {
-      await delivery.release()
-    } catch (error) {
-      this.#notSettled(error as Error)
+      await settlement.promise
+    } catch (refusal) {
+      if (error && error !== refusal) this.#emit('error', error)
+      throw refusal
     }
+    switch (settledAs) {
+      case 'completed':
+        this.#completed(run, settlement.given)
+        break
+      case 'retried':
+      case 'dead':
+        this.#failed(run, settledAs, toError(settlement.given))
+        break
+      default:
+      // Handed back, or not settled: there is no event for it.
+    }
+    const { given } = settlement
+    // Mostly what it gave to `fail`, which has been told.
+    const told = error === given || (given !== undefined && error?.cause === given)
+    if (error && !told) this.#emit('error', error)
   }
 
   #notSettled(error: Error): void {
@@ -336,8 +416,9 @@ export class Worker<Tasks = Record<string, unknown>> {
     this.#emit('error', error)
   }
 
-  /** If its handler has ended, whatever settles it hears of the loss itself. */
+  /** If the task is being settled, whatever settles it hears of the loss itself. */
   #lose(run: Run): void {
+    if (run.delivery.settledAs !== undefined) return
     const error = new LeaseLostError(run.delivery.id)
     run.abort(error)
     this.#settle(run, async () => this.#notSettled(error))
@@ -355,7 +436,9 @@ export class Worker<Tasks = Record<string, unknown>> {
       for (const run of this.#held.all()) {
         if (run.over) continue
         run.abort(stopped)
-        this.#settle(run, () => this.#handBack(run.delivery))
+        this.#settle(run, () =>
+          run.delivery.settlement ? this.#follow(run, undefined) : run.delivery.release(),
+        )
       }
       await this.#allSettled()
       this.#heartbeat?.stop()
@@ -391,19 +474,7 @@ export class Worker<Tasks = Record<string, unknown>> {
     clearTimeout(timer)
   }
 
-  /** A listener that throws must not end the work of others; what it threw goes to the `error` listeners. */
   #emit<Name extends keyof WorkerEvents<Tasks>>(name: Name, ...args: WorkerEvents<Tasks>[Name]): void {
-    if (this.#events.listenerCount(name) === 0) return
-    for (const listener of this.#events.listeners(name)) {
-      try {
-        ;(listener as (...values: unknown[]) => void)(...args)
-      } catch (error) {
-        if (name !== 'error') this.#emit('error', ...([toError(error)] as WorkerEvents<Tasks>['error']))
-      }
-    }
+    emitSafely(this.#events, name, ...args)
   }
-}
-
-function toError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error))
 }

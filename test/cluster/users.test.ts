@@ -118,6 +118,26 @@ describe('each role', () => {
   })
 })
 
+describe('a queue', () => {
+  it('is deleted by an operator; a manager is refused before anything is changed', async () => {
+    await withQueue('deleted', connectionOf('producer'), produce)
+    await withQueue('deleted', connectionOf('manager'), async (queue) => {
+      for (const force of [false, true])
+        await expect(queue.delete({ force })).rejects.toBeInstanceOf(NotPermittedError)
+    })
+    await withQueue('deleted', connectionOf('worker'), async (queue) => {
+      expect(await queue.dequeue({ count: 1, blockMs: 2_000 })).toHaveLength(1)
+    })
+    await withQueue('deleted', connectionOf('operator'), (queue) => queue.delete({ force: true }))
+    const refused = await refusalsOn(cluster.seeds)
+    expect(refused.filter((refusal) => refusal.startsWith('operator'))).toEqual([])
+    for (const seed of cluster.seeds)
+      await withLink(seed, {}, (link) =>
+        eventually(async () => expect(await link.reply('KEYS', '*deleted*')).toEqual([])),
+      )
+  })
+})
+
 /** Seen in test/operations/users.test.ts: they take a single server, and a slot that is being moved. */
 const ELSEWHERE = ['ping', 'asking', 'waitaof', 'cluster|info']
 

@@ -7,9 +7,11 @@ import {
   TaskQueue,
   Worker,
 } from '../../src/index.js'
+import { toError } from '../../src/queue/describe-error.js'
 import { resolveEnqueueOptions } from '../../src/queue/enqueue-options.js'
 import { toJson } from '../../src/queue/json.js'
 import { backoffDelayMs, decodeRecord, encodeError, encodeRecord } from '../../src/queue/task.js'
+import { POISON } from '../helpers/poison.js'
 
 const connection = { mode: 'single', url: 'redis://127.0.0.1:1' } as const
 
@@ -20,7 +22,13 @@ describe('options that make no sense', () => {
     [{ delayMs: -1 }, 'options.delayMs: expected a whole number from 0'],
     [{ delayMs: 1.5 }, 'options.delayMs'],
     [{ delayMs: 1, runAt: new Date() }, 'options.runAt: not together with delayMs'],
-    [{ runAt: new Date('nonsense') }, 'options.runAt: expected a Date'],
+    [{ runAt: new Date('nonsense') }, 'options.runAt: expected a Date or ms since 1970, got an invalid Date'],
+    [{ runAt: '2030-01-01' }, 'options.runAt: expected a Date or ms since 1970, got "2030-01-01"'],
+    [
+      { runAt: new Date('9999-01-01') },
+      'options.runAt: 9999-01-01T00:00:00.000Z is more than a hundred years',
+    ],
+    [{ runAt: 1e18 }, 'options.runAt: 1000000000000000000 is more than a hundred years'],
     [{ maxAttempts: 0 }, 'options.maxAttempts: expected a whole number from 1'],
     [{ backoff: { type: 'linear', delayMs: 1 } }, 'options.backoff.type: expected one of fixed, exponential'],
     [{ backoff: { type: 'fixed', delayMs: 100, maxMs: 10 } }, 'options.backoff.maxMs'],
@@ -170,6 +178,14 @@ describe('backoff', () => {
     expect([1, 2, 3, 4, 400].map((n) => backoffDelayMs(doubling, n))).toEqual([10, 20, 40, 50, 50])
   })
 
+  it('has a default for its longest delay, which cuts no delay that was asked for', () => {
+    const hour = 3_600_000
+    expect(backoffDelayMs({ type: 'fixed', delayMs: hour }, 3)).toBe(hour)
+    expect(backoffDelayMs({ type: 'exponential', delayMs: hour }, 3)).toBe(hour)
+    expect(backoffDelayMs({ type: 'exponential', delayMs: 1_000 }, 20)).toBe(300_000)
+    expect(backoffDelayMs({ type: 'exponential', delayMs: hour, maxMs: 3 * hour }, 3)).toBe(3 * hour)
+  })
+
   it('spreads by its jitter', () => {
     const delays = Array.from({ length: 200 }, () =>
       backoffDelayMs({ type: 'fixed', delayMs: 1_000, jitter: 0.2 }, 1),
@@ -184,5 +200,37 @@ describe('an error', () => {
   it('is kept within bounds, whatever was thrown', () => {
     expect(JSON.parse(encodeError('text'))).toMatchObject({ name: 'Error', message: 'text' })
     expect(encodeError(new Error('m'.repeat(1e6))).length).toBeLessThan(20_000)
+  })
+
+  it('that is sound stays itself; anything else becomes the cause of one that describes it', () => {
+    const sound = new TypeError('m')
+    expect(toError(sound)).toBe(sound)
+    const thrown = { name: 'HttpError', message: 'teapot' }
+    const error = toError(thrown)
+    expect(error).toMatchObject({ name: 'HttpError', message: 'teapot', cause: thrown })
+    for (const { value, name, says } of POISON) {
+      const made = toError(value)
+      expect(made).toBeInstanceOf(Error)
+      expect(made.name.slice(0, 200)).toBe(name)
+      expect(made.message).toContain(says)
+    }
+  })
+})
+
+describe('a worker', () => {
+  const connection = { mode: 'single', url: 'redis://localhost' } as const
+
+  it.each([
+    [async () => 1, { connection }, 'handlers: expected an object with a function for each task type'],
+    [undefined, { connection }, 'handlers: expected an object'],
+    [[async () => 1], { connection }, 'got an array'],
+    [{ note: 'text' }, { connection }, 'handlers.note: expected a function, got "text"'],
+    [{ note: () => 1 }, undefined, 'options: expected an object with a connection'],
+    [{ note: () => 1 }, 'redis://localhost', 'options: expected an object with a connection'],
+    [{ note: () => 1 }, {}, 'options.connection: expected'],
+  ])('is refused with handlers %s and options %j', (handlers, options, problem) => {
+    const make = () => new Worker('w', handlers as never, options as never)
+    expect(make).toThrow(InvalidOptionError)
+    expect(make).toThrow(problem)
   })
 })

@@ -50,6 +50,20 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster check'],
     checks: ['clock-differs', 'clock-jumped', 'node-frozen', 'node-failed'],
   },
+  'delivery-settled': {
+    pattern: /DeliverySettledError|the delivery of task \S+ was settled before/,
+    means: () => 'a delivery was settled twice, in two ways; the second call was not sent',
+    why: 'A delivery takes one of complete, fail and release. A handler that settles its task itself need do nothing more.',
+    mend: ['shardq cluster check'],
+    checks: [],
+  },
+  'queue-not-empty': {
+    pattern: /QueueNotEmptyError|queue \S+ is not deleted/,
+    means: () => 'a queue that was to be deleted has tasks, or is written to while it is deleted',
+    why: 'What is deleted cannot be brought back. Stop its producers and workers; then drain it, or delete it with its tasks (--force).',
+    mend: ['shardq queue stats QUEUE'],
+    checks: [],
+  },
   'payload-too-large': {
     pattern: /PayloadTooLargeError|over the limit of \d+; keep large data elsewhere/,
     means: () => 'a task’s data, a result or a checkpoint is larger than maxPayloadBytes',

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ConnectionOptions } from '../../../src/connection/options.js'
 import { LeaseLostError, TaskNotFoundError } from '../../../src/index.js'
+import { onceName } from '../../../src/keys/keys.js'
 import { makePartitions } from '../../../src/keys/partitions.js'
 import { slotOf } from '../../../src/keys/slots.js'
 import { eventually, makeHarness } from './harness.js'
@@ -399,7 +400,7 @@ export function queueBehaviour(connection: () => ConnectionOptions): void {
           ...Object.values(keys).filter((key): key is string => typeof key === 'string'),
           keys.lease('l'),
           keys.producer('p'),
-          keys.once('key with {braces}'),
+          keys.once(onceName('key with {braces}', undefined)),
         ]
         expect(new Set(all.map(slotOf))).toEqual(new Set([slotOf(keys.tasks)]))
       }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { partitionTag } from '../../../src/cluster/move/queue-keys.js'
-import { countCopies, keysOfWholeQueue, partitionKeys } from '../../../src/keys/keys.js'
+import { countCopies, partitionKeys, queueKeys } from '../../../src/keys/keys.js'
 import { slotOf } from '../../../src/keys/slots.js'
 
 it('keys of a partition are told by their names', () => {
@@ -9,7 +9,7 @@ it('keys of a partition are told by their names', () => {
 })
 
 it('copies of the number of partitions are ordinary keys: they are moved as they are, and their slots stay open', () => {
-  for (const { key } of keysOfWholeQueue('a:b')) expect(partitionTag(Buffer.from(key))).toBeUndefined()
+  for (const { key } of queueKeys('a:b')) expect(partitionTag(Buffer.from(key))).toBeUndefined()
 })
 
 it('the copies lie where they should, spread over the slots; a single server has one', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { keyPatterns, keysOfWholeQueue, partitionKeys, QUEUES_KEY } from '../../../src/keys/keys.js'
+import { keyPatterns, onceName, partitionKeys, QUEUES_KEY, queueKeys } from '../../../src/keys/keys.js'
 import { ROLE_NAMES } from '../../../src/rights/roles.js'
 import { rulesOf } from '../../../src/rights/rules.js'
 
@@ -17,8 +17,9 @@ function matches(pattern: string, key: string): boolean {
 describe('patterns of keys', () => {
   const keysOf = (queue: string) => {
     const { ready, lease, producer, once, ...rest } = partitionKeys(queue, '4x')
-    const whole = keysOfWholeQueue(queue).map(({ key }) => key)
-    return [...whole, ...ready, lease('l'), producer('p'), once('o'), ...Object.values(rest)]
+    const whole = queueKeys(queue).map(({ key }) => key)
+    const keys = [once(onceName('o', undefined)), once(onceName('o', 'p'))]
+    return [...whole, ...ready, lease('l'), producer('p'), ...keys, ...Object.values(rest)]
   }
 
   it.each(['a', 'a:b', 'a*', '[a]', 'a\\b', 'queues'])('%s: cover every key of the queue', (queue) => {
