@@ -30,6 +30,10 @@ export function selfOf({ view }: Witness): NodeView | undefined {
   return view.find(({ myself }) => myself)
 }
 
+/** How a node is called that may have no address, as one that was reset: a `:0` would be taken for one. */
+export const calledBy = (node: NodeView) =>
+  node.flags.includes('noaddr') ? `node ${node.id.slice(0, 8)}… without an address` : nameOf(node)
+
 /** What all nodes must agree on (who there is, roles, slots), in a form that can be compared. */
 export function summaryOf(view: readonly NodeView[]): string {
   const line = ({ id, role, masterId, slots }: NodeView) => [id, role, masterId, slots.join(' ')].join('|')
@@ -69,7 +73,7 @@ export function differencesOf([first, ...others]: readonly Camp[]): string[] {
       const theirs = describe(find(view, id), view)
       const subject = find(first.view, id) ?? find(view, id)
       if (ours === theirs || !subject) return []
-      return [`${some(nodes)} sees ${nameOf(subject)} as ${theirs}; ${some(first.nodes)}: ${ours}`]
+      return [`${some(nodes)} sees ${calledBy(subject)} as ${theirs}; ${some(first.nodes)}: ${ours}`]
     })
   })
 }
@@ -81,7 +85,7 @@ function describe(node: NodeView | undefined, view: readonly NodeView[]): string
   if (node.role === 'master')
     return node.slots.length === 0 ? 'master without slots' : `master of ${rangeText(node.slots, 5)}`
   const master = find(view, node.masterId ?? '')
-  return `replica of ${master ? nameOf(master) : (node.masterId ?? 'nobody')}`
+  return `replica of ${master ? calledBy(master) : (node.masterId ?? 'nobody')}`
 }
 
 function some([first = '', ...others]: readonly string[]): string {

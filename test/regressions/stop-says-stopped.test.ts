@@ -32,6 +32,12 @@ test('`cluster stop` says that it has stopped what it has stopped, and no more',
     outcome: 'foreign',
     holder: { dataDir: original },
   })
+  // Nothing that is meant for the copy is done to the original.
+  for (const command of [['status'], ['fix', '--yes'], ['check']]) {
+    const other = await shardq(['cluster', ...command, '--data-dir', copy])
+    expect(other.code).toBe(1)
+    expect(other.stderr).toContain(`held by a node of the cluster in ${original}`)
+  }
   expect(await alive()).toHaveLength(3)
 
   // Servers of a folder that was moved work in it still.
