@@ -40,6 +40,20 @@ export function summaryOf(view: readonly NodeView[]): string {
   return view.map(line).sort().join('\n')
 }
 
+/**
+ * Without the nodes that are nowhere any more: without an address, since they were reset, and without slots. They cannot hear of
+ * anything, nobody tells a newcomer of them, and so who joins would differ from all others for ever.
+ */
+export function withoutGone(observation: Observation): Observation {
+  const alive = new Set(witnessesOf(observation).map((witness) => selfOf(witness)?.id))
+  const isGone = ({ id, flags, slots }: NodeView) =>
+    flags.includes('noaddr') && slots.length === 0 && !alive.has(id)
+  const nodes = observation.nodes.map((node) =>
+    node.up ? { ...node, view: node.view.filter((line) => !isGone(line)) } : node,
+  )
+  return { ...observation, nodes }
+}
+
 /** Who is only being introduced has an id that its introducer made up; it belongs to nobody's view yet. */
 const members = (view: readonly NodeView[]) => view.filter(({ flags }) => !flags.includes('handshake'))
 

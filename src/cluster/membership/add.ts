@@ -120,11 +120,9 @@ export async function admit(
 const isReplica = ({ node }: { node: NodeToAdd }) => node.replicaOf !== undefined
 
 async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: AddOptions) {
-  // One that was reset and owns nothing is nowhere any more, and need not hear of anybody.
-  const isGone = (node: NodeView) => node.flags.includes('noaddr') && node.slots.length === 0
-  const silent = silentIn(roster)
-    .filter((node) => !isGone(node))
-    .map((node) => `${nameOf(node)} does not answer, and would not hear of a new node`)
+  const silent = silentIn(roster).map(
+    (node) => `${nameOf(node)} does not answer, and would not hear of a new node`,
+  )
   if (silent.length > 0) throw new ClusterNotReadyError(0, silent)
   const names = nodes.map(nameOf)
   const twice = names.find((name, i) => names.indexOf(name) !== i)
