@@ -9,14 +9,29 @@ import { plainTable } from './plain-table.js'
 const DEPTH = ['ready', 'active', 'scheduled', 'dead']
 
 /** Depth of all queues by shard, then queue by queue. */
-export function renderDepths({ shards, queues, error }: Depths, colors: Colors): string {
-  const lines = error === null ? [] : [colors.red(`the queues could not be read in full: ${error}`)]
+export function renderDepths(depths: Depths, colors: Colors): string {
+  const { shards, queues, error } = depths
+  const lines = error === null ? [] : incomplete({ ...depths, error }).map(colors.red)
   if (queues.length === 0) return [...lines, ...(error === null ? ['no queues'] : [])].join('\n')
   const table = plainTable(['all queues on', ...DEPTH], { right: [1, 2, 3, 4] })
   for (const each of shards) table.push([each.shard, ...depthCells(each, colors)])
   return [...(shards.length === 0 ? [] : [table.toString()]), renderQueues(queues, colors), ...lines].join(
     '\n',
   )
+}
+
+/** Why the figures are not all, whose are missing, and how to see what is wrong there. */
+export function incomplete({
+  error,
+  silent,
+  unread,
+}: Pick<Depths, 'silent' | 'unread'> & { readonly error: string }): string[] {
+  const names = unread.slice(0, 5).join(', ') + (unread.length > 5 ? ` and ${unread.length - 5} more` : '')
+  return [
+    `the queues could not be read in full: ${error}`,
+    ...(unread.length > 0 ? [`known by name alone: ${names}`] : []),
+    ...(silent.length > 0 ? ['look at that shard with: shardq cluster check'] : []),
+  ]
 }
 
 export function renderQueues(queues: readonly QueueDepth[], colors: Colors): string {

@@ -8,17 +8,19 @@ import type { QueueFlags } from './open-queue.js'
 
 /** Most queues that are shown in one table. */
 const MOST_QUEUES = 1_000
-const TIMEOUT_MS = 2_000
+/** Ms; of `queue list` and `queue stats`. */
+export const SURVEY_MS = 2_000
 
 /**
- * Looks at all queues once. Partitions that do not answer within 2 s are counted as silent.
+ * Looks at all queues once. What does not answer within the time-out, 2 s by default, is named as silent.
  * @throws NodeUnreachableError when nothing answers, AuthenticationError, TlsError
  */
 export async function surveyQueues(flags: QueueFlags): Promise<Depths> {
   const connection = await findNodes(flags)
-  const found = await withSurveyor(connection, TIMEOUT_MS, (surveyor) => surveyor.survey())
-  const { error, queues } = found
-  if (error === undefined || queues.length > 0) return depthsOf(found)
+  const timeoutMs = flags.timeoutMs ?? SURVEY_MS
+  const found = await withSurveyor(connection, timeoutMs, (surveyor) => surveyor.survey())
+  const { error, reached } = found
+  if (error === undefined || reached) return depthsOf(found)
   if (error instanceof AuthenticationError || error instanceof TlsError) throw error
   throw new NodeUnreachableError(seedsOf(connection).seeds.map(nameOf).join(', '), { cause: error })
 }

@@ -54,9 +54,10 @@ test('depths add up by shard over all queues, and by queue over all shards; what
 })
 
 test('what could not be read is said; no queues is not an error', () => {
-  expect(renderDepths({ shards: [], queues: [], error: null }, plain)).toBe('no queues')
-  expect(renderDepths({ shards: [], queues: [], error: 'no answer' }, plain)).toBe(
-    'the queues could not be read in full: no answer',
+  const nothing = { shards: [], queues: [], silent: [], unread: [] }
+  expect(renderDepths({ ...nothing, error: null }, plain)).toBe('no queues')
+  expect(renderDepths({ ...nothing, error: 'no answer', unread: ['q'] }, plain)).toBe(
+    'the queues could not be read in full: no answer\nknown by name alone: q',
   )
 })
 
