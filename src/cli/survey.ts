@@ -1,4 +1,11 @@
-import { NodeUnreachableError, nameOf } from '../cluster/index.js'
+import {
+  type Address,
+  type LinkOptions,
+  NodeFullError,
+  NodeUnreachableError,
+  nameOf,
+} from '../cluster/index.js'
+import { withLink } from '../cluster/link.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { AuthenticationError, TlsError } from '../errors.js'
 import { type Depths, depthsOf } from '../queue/depths.js'
@@ -22,7 +29,22 @@ export async function surveyQueues(flags: QueueFlags): Promise<Depths> {
   const { error, reached } = found
   if (error === undefined || reached) return depthsOf(found)
   if (error instanceof AuthenticationError || error instanceof TlsError) throw error
-  throw new NodeUnreachableError(seedsOf(connection).seeds.map(nameOf).join(', '), { cause: error })
+  const { seeds, access } = seedsOf(connection)
+  throw (
+    (await turnedAway(seeds, { ...access, timeoutMs })) ??
+    new NodeUnreachableError(seeds.map(nameOf).join(', '), { cause: error })
+  )
+}
+
+/** What a node says that takes no more clients; undefined where none says so. */
+async function turnedAway(
+  seeds: readonly Address[],
+  access: LinkOptions,
+): Promise<NodeFullError | undefined> {
+  const answers = await Promise.all(
+    seeds.map((seed) => withLink(seed, access, (link) => link.text('PING')).catch((error: unknown) => error)),
+  )
+  return answers.find((answer) => answer instanceof NodeFullError)
 }
 
 /** A surveyor to look with as often as is wanted, over the same connections. */

@@ -4,7 +4,8 @@ import { withoutCommand } from '../connection/replies.js'
 import { type Party, tellingTls, tlsBehind } from '../connection/tls-fault.js'
 import { ShardqError } from '../errors.js'
 import { isRefusal, refusalOf } from '../rights/refusal.js'
-import { NodeUnreachableError } from './errors.js'
+import { ConnectionLostError, NodeFullError, NodeUnreachableError } from './errors.js'
+import { isFull, wordsOnArrival } from './turned-away.js'
 
 export interface Address {
   readonly host: string
@@ -53,7 +54,10 @@ export class NodeLink {
     })
   }
 
-  /** @throws NodeUnreachableError when nothing answers within the time-out, AuthenticationError, TlsError */
+  /**
+   * @throws NodeUnreachableError when nothing answers within the time-out (NodeFullError: it takes no more clients),
+   *   AuthenticationError, TlsError
+   */
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
     const { host, port } = reachedAt(address, options)
@@ -84,7 +88,7 @@ export class NodeLink {
       )
     } catch (error) {
       redis.disconnect()
-      const reason = explain(address, error)
+      const reason = await link.#turnedAway(explain(address, error))
       throw reason instanceof ShardqError ? reason : unreachable(address, reason)
     }
     return link
@@ -92,7 +96,8 @@ export class NodeLink {
 
   /**
    * Sends one command and returns its reply as text; nil becomes the empty string, an array its items with commas.
-   * @throws NodeUnreachableError after the time-out, AuthenticationError, TlsError, or the server's own error
+   * @throws NodeUnreachableError after the time-out (ConnectionLostError: the connection broke), AuthenticationError, TlsError, or
+   *   the server's own error
    */
   async text(command: string, ...args: (string | number)[]): Promise<string> {
     return String((await this.reply(command, ...args)) ?? '')
@@ -132,9 +137,21 @@ export class NodeLink {
   /** A server refuses a client certificate, or one who does not speak TLS, only after the connection has come about. */
   async #explained(error: Error): Promise<Error> {
     const fault = this.#answered ? undefined : await tlsBehind(this.party, this.#broke ?? error)
-    return fault ?? explain(this.address, error)
+    return fault ?? this.#turnedAway(explain(this.address, error))
+  }
+
+  /** What a server says before it hangs up on one client too many, ioredis keeps to itself. */
+  async #turnedAway(error: Error): Promise<Error> {
+    if (!isBreak(error)) return error
+    const said = this.#answered ? '' : await wordsOnArrival(this.party.address, this.party)
+    return isFull(said)
+      ? new NodeFullError(nameOf(this.address), said)
+      : new ConnectionLostError(nameOf(this.address), { cause: this.#broke ?? error })
   }
 }
+
+const isBreak = ({ code, message }: NodeJS.ErrnoException) =>
+  code === 'ECONNRESET' || code === 'EPIPE' || message === 'Connection is closed.'
 
 const unreachable = (address: Address, cause: Error) => new NodeUnreachableError(nameOf(address), { cause })
 
@@ -142,6 +159,7 @@ const unreachable = (address: Address, cause: Error) => new NodeUnreachableError
 function explain(address: Address, error: unknown): Error {
   const known = error instanceof Error ? error : new Error(String(error))
   if (isRefusal(known)) return refusalOf(nameOf(address), known)
+  if (isFull(known.message)) return new NodeFullError(nameOf(address), known.message)
   return known.message === 'Command timed out' ? unreachable(address, known) : known
 }
 

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Access } from '../connection/target.js'
 import { AuthenticationError, TlsError } from '../errors.js'
-import { NodeStartError, NodeStopError } from './errors.js'
+import { NodeFullError, NodeStartError, NodeStopError } from './errors.js'
 import type { RedisServer } from './find-server.js'
 import { type LinkOptions, withLink } from './link.js'
 import { CONFIG_FILE, LOG_FILE } from './node-config.js'
@@ -93,7 +93,8 @@ async function askProcess(place: NodePlace): Promise<Reported | { readonly refus
       return { pid, config, ours }
     })
   } catch (error) {
-    return error instanceof AuthenticationError || error instanceof TlsError ? { refusal: error } : {}
+    const isTold = [AuthenticationError, TlsError, NodeFullError].some((told) => error instanceof told)
+    return isTold ? { refusal: error as Error } : {}
   }
 }
 

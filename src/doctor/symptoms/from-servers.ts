@@ -133,10 +133,14 @@ export const FROM_SERVERS = {
     checks: [],
   },
   'max-clients': {
-    pattern: /max number of clients/i,
+    pattern: /max number of clients|NodeFullError/i,
     means: () => 'the node has as many clients as it takes',
-    why: 'Some program opens connections and does not close them, or there are many programs.',
-    mend: ['redis-cli -h HOST -p PORT CLIENT LIST', 'redis-cli -h HOST -p PORT CONFIG SET maxclients 20000'],
+    why: 'Some program opens connections and does not close them, or there are many programs. As long as it is full, redis-cli is turned away too: end some of those that have the connections first.',
+    mend: [
+      "ss -tnp 'sport = :PORT or dport = :PORT'",
+      'redis-cli -h HOST -p PORT CLIENT LIST',
+      'redis-cli -h HOST -p PORT CONFIG SET maxclients 20000',
+    ],
     checks: ['clients-full', 'clients-high'],
   },
   'unknown-command': {

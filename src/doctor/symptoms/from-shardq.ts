@@ -243,7 +243,7 @@ export const FROM_SHARDQ = {
     ],
   },
   'node-unreachable': {
-    pattern: /NodeUnreachableError/,
+    pattern: /NodeUnreachableError|ConnectionLostError/,
     means: () => 'no answer came from a node',
     why: 'It is down, frozen or out of reach; the part in parentheses says which.',
     mend: ['shardq cluster check', 'shardq cluster up'],
