@@ -7,7 +7,7 @@ import { ownCluster } from '../../helpers/own-cluster.js'
 import { until } from '../../helpers/until.js'
 
 test('bench that is interrupted, or killed: nothing of it stays', async () => {
-  const cluster = await ownCluster({ replicasPerMaster: 0 })
+  const cluster = await ownCluster()
   const links = await Promise.all(cluster.seeds.map((seed) => NodeLink.open(seed)))
   const keys = async () =>
     (await Promise.all(links.map((link) => link.reply('KEYS', '*bench-*')))).flat() as string[]
