@@ -61,7 +61,7 @@ export const FROM_SYSTEMS = {
   },
   'timed-out': {
     pattern:
-      /timed out|ETIMEDOUT|no answer from|(?<!error or )timeout(?! receiving bulk| connecting to the MASTER|: no data)/i,
+      /timed out|ETIMEDOUT|no answer from|(?<!error or |repl-)timeout(?! receiving bulk| connecting to the MASTER|: no data)/i,
     means: () => 'something took the connection or the command, and did not answer in time',
     why: 'A frozen process, a slow command, a machine that is down, or a firewall that drops what is sent.',
     mend: ['shardq cluster check', 'redis-cli -h HOST -p PORT SLOWLOG GET 10'],
