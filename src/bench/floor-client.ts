@@ -9,6 +9,14 @@ const BATCH = 100
 const LISTS_PER_MASTER = 4
 const IDLE_MS = 1
 
+const tagOf = (name: string, index: number) => `{${name}.${index}}`
+
+/** All keys that one list of the floor may have; one slot. */
+export const floorKeys = (name: string, index: number): [string, string, string] => {
+  const tag = tagOf(name, index)
+  return [`${tag}:tasks`, `${tag}:ready`, `${tag}:active`]
+}
+
 interface List {
   readonly tag: string
   /** Enqueueing waits for replicas, and WAIT holds its whole socket. */
@@ -34,7 +42,7 @@ export async function open(connection: ConnectionOptions, name: string): Promise
     const writes = socketTo(master.address)
     const reads = socketTo(master.address)
     for (let found = 0, i = 0; found < LISTS_PER_MASTER; i++) {
-      const tag = `{${name}.${i}}`
+      const tag = tagOf(name, i)
       if (!master.owns(slotOf(tag))) continue
       lists.push({ tag, writes, reads, sequence: 0 })
       found++

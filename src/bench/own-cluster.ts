@@ -1,12 +1,8 @@
-import { inspectAny } from '../cluster/index.js'
 import type { ClusterConnectionOptions } from '../connection/options.js'
-import { removeQueue } from '../drill/remove-keys.js'
-import { makePartitions } from '../keys/partitions.js'
-import { DEFAULT_PARTITIONS } from '../queue/queue-options.js'
 import type { Contender } from './client.js'
+import { BenchQueues } from './leftovers.js'
 import type { Measure } from './measures.js'
 import { type BenchOptions, type BenchRow, bench } from './run.js'
-import { patientAccessOf } from './servers.js'
 
 export interface ClusterBenchOptions extends Pick<BenchOptions, 'onReading' | 'signal'> {
   readonly connection: ClusterConnectionOptions
@@ -27,7 +23,8 @@ const here = (name: string) => {
 
 /**
  * What a cluster does for shardq, beside the floor: queues of their own, on servers that may be at work for others. They
- * are removed after each reading. @throws NodeUnreachableError, AuthenticationError, QueueUnavailableError
+ * are removed after each reading, when it is interrupted too; and before the first, what runs have left that were killed.
+ * @throws InterruptedError, NodeUnreachableError, AuthenticationError, QueueUnavailableError
  */
 export async function benchCluster(options: ClusterBenchOptions): Promise<BenchRow[]> {
   const {
@@ -51,21 +48,16 @@ export async function benchCluster(options: ClusterBenchOptions): Promise<BenchR
     { kind: 'both', concurrency, bytes, tasks },
     { kind: 'idle', bytes, tasks: Math.min(250, Math.ceil(tasks / 20)) },
   ]
+  const queues = new BenchQueues(connection)
+  await queues.removeStale()
   return bench({
     connection,
+    begin: (queue) => queues.begin(queue),
     contenders,
     measures,
     rounds,
-    clean: (queue) => clean(connection, queue),
+    clean: (queue) => queues.remove(queue),
     ...(onReading ? { onReading } : {}),
     ...(signal ? { signal } : {}),
   })
-}
-
-/** The floor removes its own. */
-async function clean(connection: ClusterConnectionOptions, queue: string): Promise<void> {
-  const access = patientAccessOf(connection)
-  const before = await inspectAny(connection.nodes, access)
-  const slots = makePartitions(queue, DEFAULT_PARTITIONS).map(({ slot }) => slot)
-  await removeQueue({ before, access, addressOf: ({ host, port }) => ({ host, port }) }, queue, slots)
 }

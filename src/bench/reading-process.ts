@@ -22,9 +22,20 @@ export type Report =
 
 const send = (report: Report) => process.send?.(report)
 
+// Ctrl-C on a terminal reaches both; the parent ends this process, and removes what it leaves.
+process.on('SIGINT', () => {})
+let isDone = false
+// Without a parent nobody removes anything, so no more is made.
+process.on('disconnect', () => {
+  if (!isDone) process.exit(1)
+})
+
 process.once('message', (order: Order) => {
   run(order).then(
-    () => process.disconnect(),
+    () => {
+      isDone = true
+      process.disconnect()
+    },
     (error: unknown) => {
       send({ what: 'failed', error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
       process.exit(1)

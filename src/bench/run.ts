@@ -1,10 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { extname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { InterruptedError } from '../cluster/index.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import type { Contender } from './client.js'
+import { benchQueueName } from './leftovers.js'
 import type { Measure, Reading } from './measures.js'
 import type { Order, Report } from './reading-process.js'
 import { type ServerState, Servers } from './servers.js'
@@ -32,6 +34,8 @@ export interface BenchOptions {
   readonly measures: readonly Measure[]
   /** Readings of each measure for each contender. Default 5. */
   readonly rounds?: number
+  /** Told of a queue before there is anything of it. */
+  readonly begin?: (queue: string) => Promise<void>
   /** Removes what a queue has left. */
   readonly clean: (queue: string) => Promise<void>
   readonly onReading?: (row: {
@@ -43,12 +47,15 @@ export interface BenchOptions {
   readonly signal?: AbortSignal
 }
 
+/** A server has read by then what a process has written that is no more. */
+const ON_ITS_WAY_MS = 300
+
 /** Longest that one reading may take, in ms. */
 const READING_MS = 300_000
 
 /**
  * Takes all readings, contenders in turn in every round, so that what slows the machine down for a while slows down all of
- * them. @throws what the servers or a contender failed with
+ * them. @throws InterruptedError; what the servers or a contender failed with
  */
 export async function bench(options: BenchOptions): Promise<BenchRow[]> {
   const servers = await Servers.of(options.connection)
@@ -78,6 +85,10 @@ export async function bench(options: BenchOptions): Promise<BenchRow[]> {
         rows.push({ measure, contender: name, readings: readings[i] ?? [] })
       })
     }
+  } catch (error) {
+    // A process that was killed for it, or Ctrl-C itself, tells of something else.
+    if (options.signal?.aborted) throw new InterruptedError('the benchmark', { cause: error })
+    throw error
   } finally {
     servers.close()
   }
@@ -90,12 +101,13 @@ function scaleOf(measure: Measure, { scale }: Contender): number {
 }
 
 async function takeReading(
-  { connection, clean, signal }: BenchOptions,
+  { connection, begin, clean, signal }: BenchOptions,
   servers: Servers,
   contender: Contender,
   measure: Measure,
 ): Promise<FullReading> {
-  const queue = `bench-${randomBytes(5).toString('hex')}`
+  const queue = benchQueueName()
+  await begin?.(queue)
   const child = startProcess(contender)
   const abort = () => child.kill('SIGKILL')
   signal?.addEventListener('abort', abort)
@@ -124,6 +136,8 @@ async function takeReading(
       child.kill('SIGKILL')
       await once(child, 'exit')
     }
+    // What it had sent when it was killed is still on its way.
+    if (child.signalCode !== null) await sleep(ON_ITS_WAY_MS)
     await clean(queue)
   }
 }

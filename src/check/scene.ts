@@ -48,8 +48,12 @@ export interface Sight {
   readonly live: readonly Live[]
   readonly cluster: readonly ClusterNode[]
   readonly silent: readonly Silent[]
-  /** Nodes that answer here, and are listed under an address that does not. */
-  readonly elsewhere: readonly { readonly node: ClusterNode; readonly listed: Silent }[]
+  /** Nodes that answer here, and are listed under an address that does not: by themselves, or by others alone. */
+  readonly elsewhere: readonly {
+    readonly node: ClusterNode
+    readonly listed: Silent
+    readonly by: 'itself' | 'others'
+  }[]
   readonly members: readonly Member[]
 }
 
@@ -65,9 +69,14 @@ export function arrange(observation: Observation, ground: Ground = {}): Sight {
   })
   const live = [...cluster, ...nodes.filter((node) => node.up && node.view.length === 0)] as Live[]
   const down = nodes.filter((node) => !node.up)
-  const elsewhere = cluster.flatMap((node) => {
-    const listed = down.find(({ name }) => name === nameOf(node.self))
-    return listed ? [{ node, listed }] : []
+  const elsewhere = cluster.flatMap((node): Sight['elsewhere'][number][] => {
+    const own = down.find(({ name }) => name === nameOf(node.self))
+    if (own) return [{ node, listed: own, by: 'itself' }]
+    const names = cluster.flatMap(({ view }) =>
+      view.filter(({ id, myself }) => id === node.self.id && !myself).map(nameOf),
+    )
+    const other = down.find(({ name }) => names.includes(name))
+    return other ? [{ node, listed: other, by: 'others' }] : []
   })
   const silent = down.filter((node) => !elsewhere.some(({ listed }) => listed === node))
   return { ground, observation, live, cluster, silent, elsewhere, members: membersOf(cluster) }

@@ -1,4 +1,4 @@
-import { type Address, accessFor, type LinkOptions, localTarget } from '../cluster/index.js'
+import { type Address, accessFor, checkServedHere, type LinkOptions, localTarget } from '../cluster/index.js'
 import { loadConfig } from '../config/index.js'
 import type { ClusterConnectionOptions, ConnectionOptions } from '../connection/options.js'
 import { type Access, accessOf, resolveTarget } from '../connection/target.js'
@@ -19,6 +19,7 @@ export async function findNodes(flags: ClusterFlags): Promise<ConnectionOptions>
     throw new InvalidOptionError('--data-dir', `${flags.dataDir} holds no cluster`)
   const nodes = flags.node ? [flags.node] : flags.config === undefined ? local?.seeds : undefined
   if (!nodes) return redis
+  if (!flags.node && local) await checkServedHere(flags.dataDir)
   return at(nodes, redis, accessFor(nodes, local, accessOf(redis)))
 }
 

@@ -9,14 +9,56 @@ import { plainTable } from './plain-table.js'
 const DEPTH = ['ready', 'active', 'scheduled', 'dead']
 
 /** Depth of all queues by shard, then queue by queue. */
-export function renderDepths({ shards, queues, error }: Depths, colors: Colors): string {
-  const lines = error === null ? [] : [colors.red(`the queues could not be read in full: ${error}`)]
+export function renderDepths(
+  depths: Depths,
+  colors: Colors,
+  { most = Number.POSITIVE_INFINITY }: { readonly most?: number } = {},
+): string {
+  const { shards, error } = depths
+  const queues = depths.queues.length > most ? foremost(depths.queues, most) : depths.queues
+  const more = depths.queues.length - queues.length
+  const lines = error === null ? [] : incomplete({ ...depths, error }).map(colors.red)
   if (queues.length === 0) return [...lines, ...(error === null ? ['no queues'] : [])].join('\n')
   const table = plainTable(['all queues on', ...DEPTH], { right: [1, 2, 3, 4] })
   for (const each of shards) table.push([each.shard, ...depthCells(each, colors)])
-  return [...(shards.length === 0 ? [] : [table.toString()]), renderQueues(queues, colors), ...lines].join(
-    '\n',
-  )
+  return [
+    ...(shards.length === 0 ? [] : [table.toString()]),
+    renderQueues(queues, colors),
+    ...(more > 0
+      ? [colors.dim(`and ${more} queues more, with less to do; all of them: shardq queue list`)]
+      : []),
+    ...lines,
+  ].join('\n')
+}
+
+/** Why the figures are not all, whose are missing, and how to see what is wrong there. */
+export function incomplete({
+  error,
+  silent,
+  unread,
+}: Pick<Depths, 'silent' | 'unread'> & { readonly error: string }): string[] {
+  const names = unread.slice(0, 5).join(', ') + (unread.length > 5 ? ` and ${unread.length - 5} more` : '')
+  return [
+    `the queues could not be read in full: ${error}`,
+    ...(unread.length > 0 ? [`known by name alone: ${names}`] : []),
+    ...(silent.length > 0 ? ['look at that shard with: shardq cluster check'] : []),
+  ]
+}
+
+/** In the picture of a cluster, queues come last and must not push the nodes off the screen. */
+export const MOST_IN_PICTURE = 20
+
+/** Those of which one would want to know first: with a fault, with dead tasks, with most to do. */
+export function foremost(queues: readonly QueueDepth[], most: number): QueueDepth[] {
+  const weight = ({ silent, dead, ready, active, scheduled }: QueueDepth) =>
+    [silent, dead, ready.high + ready.medium + ready.low + active, scheduled] as const
+  const byWeight = (a: QueueDepth, b: QueueDepth) => {
+    const [one, other] = [weight(a), weight(b)]
+    const at = one.findIndex((value, i) => value !== other[i])
+    return at < 0 ? 0 : (other[at] ?? 0) - (one[at] ?? 0)
+  }
+  const kept = new Set([...queues].sort(byWeight).slice(0, most))
+  return queues.filter((queue) => kept.has(queue))
 }
 
 export function renderQueues(queues: readonly QueueDepth[], colors: Colors): string {

@@ -1,6 +1,7 @@
 import { mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { DataDirError } from './errors.js'
+import { removeStaleLock } from './folder-lock.js'
 import type { NodePlace } from './node.js'
 import { CONFIG_FILE, clusterNodeConfig, type Profile, type Settings } from './node-config.js'
 import { HOST } from './ports.js'
@@ -38,7 +39,7 @@ export interface Manifest {
   readonly redisPath?: string
 }
 
-const MANIFEST = 'cluster.json'
+export const MANIFEST = 'cluster.json'
 
 export const nodeDir = (dataDir: string, port: number) => join(dataDir, `node_${port}`)
 
@@ -136,7 +137,12 @@ export async function removeCluster(dataDir: string, ports: readonly number[]): 
   await rm(join(dataDir, OWN_TLS_DIR), { recursive: true, force: true })
   await rm(join(dataDir, `${MANIFEST}.new`), { force: true })
   await rm(join(dataDir, MANIFEST), { force: true })
-  // Only what is empty goes, and never further up than our own default folder.
+  await removeStaleLock(dataDir)
+  await removeIfEmpty(dataDir)
+}
+
+/** Only what is empty goes, and never further up than our own default folder. */
+export async function removeIfEmpty(dataDir: string): Promise<void> {
   await rmdir(dataDir).catch(() => {})
   const parent = dirname(resolve(dataDir))
   if (basename(parent) === dirname(DEFAULT_DATA_DIR)) await rmdir(parent).catch(() => {})

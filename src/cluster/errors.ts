@@ -1,4 +1,4 @@
-import { ShardqError, TooManyClientsError } from '../errors.js'
+import { ShardqError } from '../errors.js'
 import type { Holder } from './operation/holder.js'
 
 /** No Redis or Valkey server was found. Decision: type `command`, or pass --redis-path. */
@@ -101,16 +101,37 @@ export class NodeStopError extends ShardqError {
 export class NodeUnreachableError extends ShardqError {
   constructor(
     readonly node: string,
-    options?: ErrorOptions & { cause?: Error },
+    { wayOut, ...options }: ErrorOptions & { cause?: Error; wayOut?: string } = {},
   ) {
     super(
-      // It runs, and has said why it will not answer.
-      options?.cause instanceof TooManyClientsError
-        ? options.cause.message
-        : `no answer from ${node}${options?.cause ? ` (${options.cause.message})` : ''}; ` +
-            'is it running? start a local cluster with: shardq cluster up',
+      `no answer from ${node}${options.cause ? ` (${options.cause.message})` : ''}; ` +
+        (wayOut ?? 'is it running? start a local cluster with: shardq cluster up'),
       options,
     )
+  }
+}
+
+/** The connection broke before the answer: a node that ended, was restarted, or was told to end. Decision: look whether it is back. */
+export class ConnectionLostError extends NodeUnreachableError {}
+
+/**
+ * A node has as many clients as it takes (maxclients), and turns everybody away, whoever would raise the limit too.
+ * Decision: end programs that hold connections, or restart the node with a higher limit.
+ */
+export class NodeFullError extends NodeUnreachableError {
+  constructor(
+    node: string,
+    /** The server's own words. */
+    readonly said: string,
+  ) {
+    const port = node.slice(node.lastIndexOf(':') + 1)
+    super(node, {
+      cause: new Error(said),
+      wayOut:
+        'it runs, and takes no more clients, not even one that would raise its limit: on its host, see who has the connections ' +
+        `with: ss -tnp 'sport = :${port} or dport = :${port}' - end some of these programs, and then raise maxclients ` +
+        '(redis-cli CONFIG SET), or set it in redis.conf and restart the node',
+    })
   }
 }
 

@@ -122,6 +122,7 @@ export {
   makeCertificates,
 } from './security/certificates.js'
 export { accessFor, isLocal, type LocalTarget } from './security/whom.js'
+export { checkServedHere } from './served-here.js'
 export { type SingleOptions, type SingleServer, startSingle } from './single.js'
 export { type StopOptions, type StoppedNode, type StopReport, stopCluster } from './stop.js'
 export { startCluster } from './up.js'

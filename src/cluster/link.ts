@@ -8,7 +8,7 @@ import { type Party, tellingTls, tlsBehind } from '../connection/tls-fault.js'
 import { connectTrouble, lostTrouble } from '../connection/trouble.js'
 import { ShardqError, TooManyClientsError } from '../errors.js'
 import { isRefusal, refusalOf } from '../rights/refusal.js'
-import { NodeUnreachableError } from './errors.js'
+import { ConnectionLostError, NodeFullError, NodeUnreachableError } from './errors.js'
 import { hostnameOf, learnHostnames } from './hostnames.js'
 
 export interface Address {
@@ -68,7 +68,7 @@ export class NodeLink {
   }
 
   /**
-   * @throws NodeUnreachableError when nothing answers within the time-out, or the server takes no more clients;
+   * @throws NodeUnreachableError when nothing answers within the time-out (NodeFullError: it takes no more clients),
    *   AuthenticationError, TlsError
    */
   static async open(address: Address, options: LinkOptions = {}): Promise<NodeLink> {
@@ -122,15 +122,16 @@ export class NodeLink {
     } catch (error) {
       redis.disconnect()
       const reason = explain(address, error)
-      if (reason instanceof ShardqError && !(reason instanceof TooManyClientsError)) throw reason
-      throw unreachable(address, reason)
+      if (reason instanceof TooManyClientsError) throw full(address, dialled.firstWords())
+      throw reason instanceof ShardqError ? reason : unreachable(address, reason)
     }
     return link
   }
 
   /**
    * Sends one command and returns its reply as text; nil becomes the empty string, an array its items with commas.
-   * @throws NodeUnreachableError after the time-out, AuthenticationError, TlsError, or the server's own error
+   * @throws NodeUnreachableError after the time-out (ConnectionLostError: the connection broke), AuthenticationError, TlsError, or
+   *   the server's own error
    */
   async text(command: string, ...args: (string | number)[]): Promise<string> {
     return String((await this.reply(command, ...args)) ?? '')
@@ -177,20 +178,27 @@ export class NodeLink {
     const told = explain(this.address, error)
     if (told instanceof ShardqError) return told
     const name = nameOf(this.address)
+    const words = this.#answered ? '' : this.dialled.firstWords()
     // And one client too many, too.
-    const refused = this.#answered ? broke : connectTrouble(name, broke, this.dialled.firstWords())
-    if (refused instanceof TooManyClientsError) return unreachable(this.address, refused)
+    const refused = words === '' ? broke : connectTrouble(name, broke, words)
+    if (refused instanceof TooManyClientsError) return full(this.address, words)
     if (error.name === 'ReplyError') return told
-    return !this.#answered && this.dialled.firstWords() !== '' ? refused : lostTrouble(name, command, broke)
+    const cause = words === '' ? lostTrouble(name, command, broke) : refused
+    return new ConnectionLostError(name, { cause })
   }
 }
 
 const unreachable = (address: Address, cause: Error) => new NodeUnreachableError(nameOf(address), { cause })
 
+/** `words`: what the server said before it hung up. */
+const full = (address: Address, words: string) =>
+  new NodeFullError(nameOf(address), words.replace(/^-/, '').split('\r\n')[0] ?? words)
+
 /** The one place where this library reads what ioredis or the server says of a failure. */
 function explain(address: Address, error: unknown): Error {
   const known = error instanceof Error ? error : new Error(String(error))
   if (isRefusal(known)) return refusalOf(nameOf(address), known)
+  if (known.message.startsWith('ERR max number of clients')) return full(address, known.message)
   return known.message === 'Command timed out' ? unreachable(address, known) : known
 }
 

@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, realpathSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Access } from '../connection/target.js'
 import { AuthenticationError, TlsError } from '../errors.js'
-import { NodeStartError, NodeStopError } from './errors.js'
+import { NodeFullError, NodeStartError, NodeStopError } from './errors.js'
 import type { RedisServer } from './find-server.js'
 import { type LinkOptions, withLink } from './link.js'
 import { CONFIG_FILE, LOG_FILE } from './node-config.js'
@@ -17,8 +17,11 @@ import {
   processStamp,
   signalProcess,
   waitUntilGone,
+  workingDir,
+  worksIn,
   writePidFile,
 } from './processes.js'
+import { settleConfig } from './relocate.js'
 import { parseFields } from './replies.js'
 
 /** A master gives its replicas 10 s (shutdown-timeout) to catch up before it ends. */
@@ -34,16 +37,24 @@ export interface NodePlace {
 }
 
 /**
- * - `running`: it answers, and says of itself that it was started from this folder's redis.conf
+ * - `running`: it answers, and works in this folder (where the system does not tell: it says that it was started from its redis.conf)
  * - `unresponsive`: it does not answer, but the process that we started here lives on: frozen, for example, or it refuses
  *   us, and `refusal` says why
- * - `foreign`: something else has the port
+ * - `foreign`: something else has the port; `holder`, where it is a Redis that says so
  * - `down`: nothing has the port
  */
 export type NodeState =
   | { readonly state: 'running'; readonly process: ProcessIdentity }
   | { readonly state: 'unresponsive'; readonly process: ProcessIdentity; readonly refusal?: Error }
-  | { readonly state: 'foreign' | 'down' }
+  | { readonly state: 'foreign'; readonly holder: PortHolder | null }
+  | { readonly state: 'down' }
+
+/** A server that is none of the folder in question, and has a port that belongs to it. */
+export interface PortHolder {
+  readonly pid: number
+  /** Where it works, else where its redis.conf was; null where it was started without one. */
+  readonly dir: string | null
+}
 
 /** Finds out what runs at a node's place. Takes at most about 2 s, and that only when nothing answers. */
 export async function probeNode(place: NodePlace): Promise<NodeState> {
@@ -56,23 +67,34 @@ export async function probeNode(place: NodePlace): Promise<NodeState> {
   if (recorded !== null && !('pid' in reported)) {
     return { state: 'unresponsive', process: recorded, ...reported }
   }
-  return { state: 'pid' in reported || (await isListening(place.port)) ? 'foreign' : 'down' }
+  if ('pid' in reported) return { state: 'foreign', holder: await holderOf(reported) }
+  return (await isListening(place.port)) ? { state: 'foreign', holder: null } : { state: 'down' }
+}
+
+async function holderOf({ pid, config }: Reported): Promise<PortHolder> {
+  return { pid, dir: (await workingDir(pid)) ?? (config === '' ? null : dirname(config)) }
+}
+
+/** What a server says of itself. */
+interface Reported {
+  readonly pid: number
+  /** Path of the redis.conf with which it was started; empty without one. */
+  readonly config: string
+  readonly ours: boolean
 }
 
 /** What it says of itself; else, where it answers and lets us not in, why. */
-async function askProcess(
-  place: NodePlace,
-): Promise<{ readonly pid: number; readonly ours: boolean } | { readonly refusal?: Error }> {
+async function askProcess(place: NodePlace): Promise<Reported | { readonly refusal?: Error }> {
   try {
     return await withLink({ host: HOST, port: place.port }, linkOptions(place), async (link) => {
       const fields = parseFields(await link.text('INFO', 'server'))
-      return {
-        pid: Number(fields.get('process_id')),
-        ours: isSameFile(fields.get('config_file') ?? '', join(place.dir, CONFIG_FILE)),
-      }
+      const [pid, config] = [Number(fields.get('process_id')), fields.get('config_file') ?? '']
+      const ours = (await worksIn(pid, place.dir)) ?? isSameFile(config, join(place.dir, CONFIG_FILE))
+      return { pid, config, ours }
     })
   } catch (error) {
-    return error instanceof AuthenticationError || error instanceof TlsError ? { refusal: error } : {}
+    const isTold = [AuthenticationError, TlsError, NodeFullError].some((told) => error instanceof told)
+    return isTold ? { refusal: error as Error } : {}
   }
 }
 
@@ -88,14 +110,15 @@ function isSameFile(a: string, b: string): boolean {
 
 /**
  * Starts the server of one folder, detached, so that it outlives this process, and waits until it answers;
- * a server that is still loading its data does answer.
- * @throws NodeStartError when it ends at once or does not answer within `timeoutMs`
+ * a server that is still loading its data does answer. It works in this folder even if that was moved or copied here.
+ * @throws NodeStartError when it ends at once or does not answer within `timeoutMs`; DataDirError when redis.conf cannot be written
  */
 export async function startNode(
   server: RedisServer,
   place: NodePlace,
   { timeoutMs = 10_000, signal }: { timeoutMs?: number; signal?: AbortSignal | undefined } = {},
 ): Promise<ProcessIdentity> {
+  await settleConfig(place.dir)
   const log = openSync(join(place.dir, LOG_FILE), 'a')
   const child = spawn(server.path, [join(place.dir, CONFIG_FILE)], {
     cwd: place.dir,

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { DEFAULT_DATA_DIR, type Manifest, nodePlaces, readManifest } from './data-dir.js'
 import { ClusterNotReadyError } from './errors.js'
 import { findServer, type RedisServer } from './find-server.js'
+import { nameHolderOf } from './holder-text.js'
 import { inspectAny } from './inspect.js'
 import { withLink } from './link.js'
 import { LocalCluster } from './local-cluster.js'
@@ -27,9 +28,13 @@ export async function openCluster(dataDir: string = DEFAULT_DATA_DIR): Promise<L
     if (state.state === 'running') processes.set(place.port, state.process)
   }
   for (const { state } of found) if (state.state === 'unresponsive' && state.refusal) throw state.refusal
-  const missing = found.flatMap(({ place, state }) =>
-    state.state === 'running' ? [] : [`node ${place.port} ${PROBLEMS[state.state]}`],
-  )
+  const missing: string[] = []
+  for (const { place, state } of found) {
+    if (state.state === 'running') continue
+    const holder = state.state === 'foreign' && state.holder ? await nameHolderOf(state.holder) : null
+    const problem = holder === null ? PROBLEMS[state.state] : `has its port held by ${holder.text}`
+    missing.push(`node ${place.port} ${problem}`)
+  }
   if (missing.length > 0) throw new ClusterNotReadyError(0, missing)
   const seeds = places.map(({ port }) => ({ host: HOST, port }))
   return new LocalCluster({

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { InvalidOptionError } from '../errors.js'
 import { PortInUseError } from './errors.js'
@@ -38,12 +39,12 @@ export async function checkPortsFree(ports: readonly number[], { bus }: { bus: b
   const taken = wanted.find((_, index) => free[index] === false)
   if (taken === undefined) return
   const nodePort = taken.use === 'bus' ? taken.port - BUS_OFFSET : taken.port
-  const holder = taken.use === 'data' ? await nameHolder(nodePort) : null
+  const holder = (taken.use === 'data' ? await nameHolder(nodePort) : null) ?? (await socketOn(taken.port))
   throw new PortInUseError(
     taken.port,
     taken.use,
     holder,
-    'stop what holds it, or choose other ports with --base-port',
+    `stop what holds it (see it with: ss -anp 'sport = :${taken.port}'), or choose other ports with --base-port`,
   )
 }
 
@@ -84,6 +85,23 @@ async function nameHolder(port: number): Promise<string | null> {
   } catch {
     return null
   }
+}
+
+/** States of a socket by their number in /proc/net/tcp. */
+const [LISTENING, TIME_WAIT] = ['0A', '06']
+
+/** A connection that has the port at its own end: systems draw such ports at random, and it goes with the connection. */
+async function socketOn(port: number): Promise<string | null> {
+  const tables = await Promise.all(
+    ['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'utf8').catch(() => '')),
+  )
+  const portOf = (address = '') => Number.parseInt(address.split(':')[1] ?? '', 16)
+  const sockets = tables
+    .flatMap((table) => table.split('\n').map((line) => line.trim().split(/\s+/)))
+    .filter(([, local, , state]) => portOf(local) === port && state !== TIME_WAIT)
+  const [first] = sockets
+  if (!first || sockets.some(([, , , state]) => state === LISTENING)) return null
+  return `a connection of some program to port ${portOf(first[2])}, which has it for as long as it lasts`
 }
 
 const handedOut = new Set<number>()

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, readlink, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -51,6 +51,34 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
   return (await processStamp(identity.pid)) === identity.stamp
 }
 
+/**
+ * Whether a process works in this very folder, wherever that has been moved since. A server's redis.conf cannot tell: it names the
+ * folder in which it was written, and a copy of a folder has a copy of it. Undefined where the system does not tell: Linux alone
+ * does, and not of the processes of other users.
+ */
+export async function worksIn(pid: number, dir: string): Promise<boolean | undefined> {
+  if (process.platform !== 'linux') return undefined
+  try {
+    const [its, ours] = await Promise.all([
+      stat(`/proc/${pid}/cwd`, { bigint: true }),
+      stat(dir, { bigint: true }),
+    ])
+    return its.dev === ours.dev && its.ino === ours.ino
+  } catch {
+    return undefined
+  }
+}
+
+/** The folder in which a process works; null where the system does not tell, or the folder is no longer there. */
+export async function workingDir(pid: number): Promise<string | null> {
+  try {
+    const path = await readlink(`/proc/${pid}/cwd`)
+    return path.endsWith(' (deleted)') ? null : path
+  } catch {
+    return null
+  }
+}
+
 /** Waits until the process is gone. Returns false when it still runs after `timeoutMs`. */
 export async function waitUntilGone(identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   const deadline = performance.now() + timeoutMs
@@ -80,13 +108,15 @@ export async function writePidFile(dir: string, identity: ProcessIdentity): Prom
 
 /**
  * The process that a folder's `redis.pid` names, if that very process still runs. A file whose pid belongs to
- * another process by now, or that bears no stamp, names nobody.
+ * another process by now, or that bears no stamp, names nobody; nor does one that was copied here with its folder, whose process
+ * works in the folder that was copied.
  */
 export async function processFromPidFile(dir: string): Promise<ProcessIdentity | null> {
   try {
     const [pid, stamp] = (await readFile(join(dir, PID_FILE), 'utf8')).split('\n')
     const identity = { pid: Number(pid), stamp: stamp ?? '' }
-    return (await isAlive(identity)) ? identity : null
+    if (!(await isAlive(identity)) || (await worksIn(identity.pid, dir)) === false) return null
+    return identity
   } catch {
     return null
   }

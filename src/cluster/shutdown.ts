@@ -1,4 +1,4 @@
-import { NodeUnreachableError } from './errors.js'
+import { ConnectionLostError, NodeUnreachableError } from './errors.js'
 import { type Address, type LinkOptions, withLink } from './link.js'
 
 /** SHUTDOWN waits 10 s for replicas by default (shutdown-timeout). */
@@ -18,6 +18,7 @@ export async function askToEnd(
     try {
       await link.text('SHUTDOWN', ...how)
     } catch (error) {
+      if (error instanceof ConnectionLostError) return
       if (error instanceof NodeUnreachableError || isRefusal(error)) throw error
     }
   })

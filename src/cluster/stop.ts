@@ -9,6 +9,7 @@ import {
   removeCluster,
 } from './data-dir.js'
 import { DataDirError } from './errors.js'
+import { type NamedHolder, nameHolderOf } from './holder-text.js'
 import { type NodePlace, type NodeState, probeNode, stopNode } from './node.js'
 
 export interface StopOptions {
@@ -23,8 +24,10 @@ export interface StoppedNode {
   readonly port: number
   /** Null when there was nothing of ours to stop. */
   readonly pid: number | null
-  /** `foreign`: something that we did not start holds the port; it was left alone. */
+  /** `foreign`: something that does not run in this folder holds the port; it was left alone. */
   readonly outcome: 'stopped' | 'not running' | 'foreign'
+  /** Of a foreign one, where it says so: what it is, the data folder of its cluster if it has one, and the command that ends it. */
+  readonly holder: NamedHolder | null
 }
 
 export interface StopReport {
@@ -36,9 +39,9 @@ export interface StopReport {
 }
 
 /**
- * Ends the nodes of the cluster in a data folder, and only those: a process is ours when the node says of
- * itself that it was started from that folder's redis.conf, or, when it does not answer, when the pid file names
- * it together with the time at which it started. Returns when the processes are gone.
+ * Ends the nodes of the cluster in a data folder, and only those: a process is ours when it answers and works in that folder
+ * (`probeNode`), or, when it does not answer, when the pid file names it together with the time at which it started. Returns
+ * when the processes are gone; what holds a port and is not ours is left alone, and is in the report as `foreign`.
  * @throws NodeStopError when a node refuses, or is still there after 15 s
  * @throws DataDirError when the folder's manifest is damaged
  */
@@ -82,9 +85,11 @@ function placesToStop(dataDir: string, manifest: Manifest): NodePlace[] {
 
 async function stopOne(place: NodePlace, state: NodeState, keepData: boolean): Promise<StoppedNode> {
   if (!('process' in state)) {
-    const outcome = state.state === 'foreign' ? 'foreign' : 'not running'
-    return { port: place.port, pid: null, outcome }
+    const { port } = place
+    if (state.state === 'down') return { port, pid: null, outcome: 'not running', holder: null }
+    const holder = state.holder === null ? null : await nameHolderOf(state.holder)
+    return { port, pid: null, outcome: 'foreign', holder }
   }
   await stopNode(place, state, { keepData })
-  return { port: place.port, pid: state.process.pid, outcome: 'stopped' }
+  return { port: place.port, pid: state.process.pid, outcome: 'stopped', holder: null }
 }

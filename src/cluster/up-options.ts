@@ -68,8 +68,12 @@ export type UpStep =
   | { readonly step: 'config'; readonly path: string; readonly port: number }
   | { readonly step: 'started'; readonly port: number; readonly pid: number }
   | { readonly step: 'slots'; readonly port: number; readonly first: number; readonly last: number }
+  /** The folder was another one when it was last brought up; `isCopy`: that one still holds a cluster. */
+  | { readonly step: 'moved'; readonly from: string; readonly isCopy: boolean }
   | { readonly step: 'running'; readonly ports: readonly number[] }
   | { readonly step: 'ready'; readonly ms: number; readonly nodes: readonly LocalNode[] }
+
+const MOST_MASTERS = 1000
 
 const DEFAULTS = { basePort: 7000, masters: 3, replicasPerMaster: 1, profile: 'queue' } as const
 
@@ -78,7 +82,12 @@ export function newManifest(options: UpOptions): Manifest {
   const masters = options.masters ?? DEFAULTS.masters
   const replicasPerMaster = options.replicasPerMaster ?? DEFAULTS.replicasPerMaster
   const profile = options.profile ?? DEFAULTS.profile
-  if (!Number.isInteger(masters) || masters < 3 || masters > 1000) {
+  if (masters > MOST_MASTERS)
+    throw new InvalidOptionError(
+      'masters',
+      `${masters} masters cannot work: ${MOST_MASTERS} are the most that a Redis Cluster is made for`,
+    )
+  if (!Number.isInteger(masters) || masters < 3) {
     const why =
       'a cluster needs at least 3, or the ones that are left cannot vote a replica into a dead one’s place'
     throw new InvalidOptionError('masters', `${masters} masters cannot work: ${why}`)

@@ -1,25 +1,30 @@
-import { mkdir } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { access } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import {
   DEFAULT_DATA_DIR,
+  MANIFEST,
   type Manifest,
   makeNodeDir,
   nodePlaces,
   readManifest,
   removeCluster,
+  removeIfEmpty,
   writeManifest,
   writeNodeConfig,
 } from './data-dir.js'
 import { DataDirError, InterruptedError, NodeStartError, PortInUseError } from './errors.js'
 import { ensureServer, type RedisServer } from './find-server.js'
+import { withFolderLock } from './folder-lock.js'
 import { formCluster, slotRanges } from './form.js'
+import { nameHolderOf } from './holder-text.js'
 import type { ClusterStatus } from './inspect.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
 import { clearUnsettled } from './membership/unsettled.js'
-import { discardProcess, type NodePlace, probeNode, stopNode } from './node.js'
+import { discardProcess, type NodePlace, type PortHolder, probeNode, stopNode } from './node.js'
 import { checkPortsFree } from './ports.js'
 import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
 import { waitUntilAgreed, waitUntilReady } from './ready.js'
+import { settleConfig } from './relocate.js'
 import { checkFurnishable, checkSamePassword, furnish } from './security/furnish.js'
 import { startNodeAnyhow } from './shard-ids.js'
 import { stopCluster } from './stop.js'
@@ -30,7 +35,8 @@ import { checkSameCluster, newManifest, type UpOptions } from './up-options.js'
  * full sense (`waitUntilReady`):
  * - nothing there: creates it;
  * - stopped, or some nodes crashed: starts what is missing, on its old data;
- * - running: changes nothing.
+ * - running: changes nothing;
+ * - moved, or a copy of the folder of another cluster: as above, in this folder, and never in the one that it was.
  * When it fails or is interrupted, the processes that it started are ended, and a cluster that was new is
  * removed again.
  * @throws InvalidOptionError, DataDirError, PortInUseError, ServerNotFoundError, ServerInstallError,
@@ -40,6 +46,28 @@ export async function startCluster(options: UpOptions = {}): Promise<LocalCluste
   const started = performance.now()
   const dataDir = resolve(options.dataDir ?? DEFAULT_DATA_DIR)
   const wanted = newManifest(options)
+  let failed = true
+  let isNew = false
+  try {
+    return await withFolderLock(dataDir, async ({ made }) => {
+      isNew = made
+      const cluster = await bringUp(dataDir, wanted, options, started)
+      failed = false
+      return cluster
+    })
+  } finally {
+    // What made it is undone by now; it could not go as long as the lock was in it.
+    if (failed && (isNew || (await readManifest(dataDir).catch(() => undefined)) === null))
+      await removeIfEmpty(dataDir)
+  }
+}
+
+async function bringUp(
+  dataDir: string,
+  wanted: Manifest,
+  options: UpOptions,
+  started: number,
+): Promise<LocalCluster> {
   if (options.clean) await stopCluster({ dataDir, remove: true })
 
   const manifest = await findFinished(dataDir)
@@ -75,9 +103,6 @@ async function create(
   const madeDirs: number[] = []
   const running = new Map<number, ProcessIdentity>()
   try {
-    await mkdir(dataDir, { recursive: true }).catch((error: Error) => {
-      throw new DataDirError(dataDir, error.message, { cause: error })
-    })
     const creator = { pid: process.pid, stamp: (await processStamp(process.pid)) ?? '' }
     await writeManifest(dataDir, { ...wanted, creator })
     for (const port of wanted.ports) {
@@ -120,9 +145,8 @@ async function revive(
     if (found.state === 'running') running.set(place.port, found.process)
     else if (found.state === 'down') down.push(place)
     else if (found.state === 'unresponsive' && found.refusal) throw found.refusal
-    else if (!('process' in found)) {
-      throw new PortInUseError(place.port, 'data', null, 'stop what holds it, or choose another --data-dir')
-    } else {
+    else if (found.state === 'foreign') throw await portHeld(place, found.holder)
+    else {
       const problem = `its process ${found.process.pid} runs but does not answer; end it with: shardq cluster stop`
       throw new NodeStartError(place.port, problem, '')
     }
@@ -132,6 +156,7 @@ async function revive(
     return finish(new LocalCluster({ ...common, whenReady, outcome, readyMs: since(started) }), options)
   }
 
+  await settle(places, options)
   if (down.length === 0) {
     options.onStep?.({ step: 'running', ports: manifest.ports })
     await clearUnsettled(dataDir)
@@ -158,6 +183,34 @@ async function revive(
     await Promise.all(stopping)
     throw interruptedOr(error, options)
   }
+}
+
+/** What holds the port of a node of ours, and the way out: of two copies of one cluster only one can run. */
+async function portHeld({ port, dir }: NodePlace, holder: PortHolder | null): Promise<PortInUseError> {
+  if (holder === null)
+    return new PortInUseError(port, 'data', null, 'stop what holds it, or choose another --data-dir')
+  const { text, dataDir, stop } = await nameHolderOf(holder)
+  if (dataDir === null)
+    return new PortInUseError(port, 'data', text, `end it with: ${stop} - or choose another --data-dir`)
+  const wayOut =
+    `the nodes of ${dirname(dir)} have the same ports, as those of a copy have, so only one of the two clusters can run; end ` +
+    `the other one with: ${stop} - or make a new one here, without this data, with: shardq cluster up --clean --base-port PORT`
+  return new PortInUseError(port, 'data', text, wayOut)
+}
+
+/** A folder that was moved or copied here runs here from now on. */
+async function settle(places: readonly NodePlace[], { onStep }: UpOptions): Promise<void> {
+  let from: string | null = null
+  for (const { dir } of places) {
+    const before = await settleConfig(dir)
+    if (before !== null) from = dirname(before)
+  }
+  if (from === null) return
+  const isCopy = await access(join(from, MANIFEST)).then(
+    () => true,
+    () => false,
+  )
+  onStep?.({ step: 'moved', from, isCopy })
 }
 
 /** An older server than the one that has written the data may not be able to read them. */

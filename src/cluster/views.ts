@@ -30,10 +30,28 @@ export function selfOf({ view }: Witness): NodeView | undefined {
   return view.find(({ myself }) => myself)
 }
 
+/** How a node is called that may have no address, as one that was reset: a `:0` would be taken for one. */
+export const calledBy = (node: NodeView) =>
+  node.flags.includes('noaddr') ? `node ${node.id.slice(0, 8)}… without an address` : nameOf(node)
+
 /** What all nodes must agree on (who there is, roles, slots), in a form that can be compared. */
 export function summaryOf(view: readonly NodeView[]): string {
   const line = ({ id, role, masterId, slots }: NodeView) => [id, role, masterId, slots.join(' ')].join('|')
   return view.map(line).sort().join('\n')
+}
+
+/**
+ * Without the nodes that are nowhere any more: without an address, since they were reset, and without slots. They cannot hear of
+ * anything, nobody tells a newcomer of them, and so who joins would differ from all others for ever.
+ */
+export function withoutGone(observation: Observation): Observation {
+  const alive = new Set(witnessesOf(observation).map((witness) => selfOf(witness)?.id))
+  const isGone = ({ id, flags, slots }: NodeView) =>
+    flags.includes('noaddr') && slots.length === 0 && !alive.has(id)
+  const nodes = observation.nodes.map((node) =>
+    node.up ? { ...node, view: node.view.filter((line) => !isGone(line)) } : node,
+  )
+  return { ...observation, nodes }
 }
 
 /** Who is only being introduced has an id that its introducer made up; it belongs to nobody's view yet. */
@@ -69,7 +87,7 @@ export function differencesOf([first, ...others]: readonly Camp[]): string[] {
       const theirs = describe(find(view, id), view)
       const subject = find(first.view, id) ?? find(view, id)
       if (ours === theirs || !subject) return []
-      return [`${some(nodes)} sees ${nameOf(subject)} as ${theirs}; ${some(first.nodes)}: ${ours}`]
+      return [`${some(nodes)} sees ${calledBy(subject)} as ${theirs}; ${some(first.nodes)}: ${ours}`]
     })
   })
 }
@@ -81,7 +99,7 @@ function describe(node: NodeView | undefined, view: readonly NodeView[]): string
   if (node.role === 'master')
     return node.slots.length === 0 ? 'master without slots' : `master of ${rangeText(node.slots, 5)}`
   const master = find(view, node.masterId ?? '')
-  return `replica of ${master ? nameOf(master) : (node.masterId ?? 'nobody')}`
+  return `replica of ${master ? calledBy(master) : (node.masterId ?? 'nobody')}`
 }
 
 function some([first = '', ...others]: readonly string[]): string {

@@ -5,6 +5,7 @@ import type { Address, LinkOptions } from '../cluster/link.js'
 import { HOST } from '../cluster/ports.js'
 import { processFromPidFile } from '../cluster/processes.js'
 import { accessFor, isLocal } from '../cluster/security/whom.js'
+import { checkServedHere } from '../cluster/served-here.js'
 import type { Environment } from '../config/environment.js'
 import { findConfigFile } from '../config/file.js'
 import { loadConfig } from '../config/index.js'
@@ -50,6 +51,7 @@ export async function whereToLook({
   if (dataDir !== undefined && local === null) {
     throw new InvalidOptionError('--data-dir', `${dataDir} holds no cluster`)
   }
+  if (local && !node) await checkServedHere(dataDir)
   const { redis, configError } = configured
   const expected = configured.source === null ? undefined : redis?.mode
   const ours = local && (!node || isLocal([node], local)) ? local : null

@@ -27,16 +27,27 @@ export interface Depths {
   readonly queues: readonly QueueDepth[]
   /** Why it may not be all. */
   readonly error: string | null
+  /** `host:port` of masters that did not answer; what they have is in no figure. */
+  readonly silent: readonly string[]
+  /** Queues of which nothing is known but the name. */
+  readonly unread: readonly string[]
 }
 
 /** Adds up what all partitions say. */
-export function depthsOf({ queues, error }: Survey): Depths {
+export function depthsOf({
+  queues,
+  error,
+  silent = [],
+  unread = [],
+}: Pick<Survey, 'queues' | 'error'> & Partial<Survey>): Depths {
   const answers = queues.flatMap(({ partitions }) => answered(partitions))
   const shards = [...new Set(answers.map(({ shard }) => shard))].sort()
   return {
     shards: shards.map((shard) => ({ shard, ...sumOf(answers.filter((each) => each.shard === shard)) })),
     queues: queues.map(depthOf),
-    error: error?.message ?? null,
+    error: error?.message ?? (silent.length > 0 ? `no answer from ${silent.join(', ')}` : null),
+    silent,
+    unread,
   }
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Connection } from '../connection/connection.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { PartitionConflictError, QueueUnavailableError } from '../errors.js'
@@ -50,26 +51,78 @@ export async function strikeName(
   }
 }
 
+/** What a look at the list of queues has found. */
+export interface FoundQueues {
+  readonly queues: QueueList
+  /** Names of queues whose number of partitions could not be read, since no node of its shard answers. */
+  readonly unread: readonly string[]
+}
+
 /**
- * All queues of a cluster whose keys are still there, ordered by name, and not more than `most`.
+ * All queues of a cluster whose keys are still there, ordered by name, and not more than `most`. What a master does not tell soon is
+ * asked of its replica as well: names and numbers of partitions do not change, so that an old answer is as good.
  * @param known is taken for right, and not asked for again
- * @throws QueueUnavailableError after `timeoutMs`
+ * @throws QueueUnavailableError after `timeoutMs`, when no node tells the names
  */
 export async function readQueues(
   connection: Connection,
   options: { readonly timeoutMs: number; readonly most: number; readonly known?: QueueList },
-): Promise<QueueList> {
+): Promise<FoundQueues> {
   const { timeoutMs, most, known } = options
   const ask = async (slot: number, ...command: [string, ...string[]]) => {
-    const [reply] = await connection.commands(QUEUES_KEY, slot, [command], { lane: 'inspect', timeoutMs })
+    const [reply] = await readAnywhere(connection, slot, command, timeoutMs)
     return reply
   }
   const names = ((await ask(SLOT, 'SMEMBERS', QUEUES_KEY)) as string[]).sort().slice(0, MOST_NAMES)
   const counts = await Promise.all(
-    names.map(async (name) => known?.get(name) ?? (await storedCount(connection, name, timeoutMs))),
+    names.map(async (name) => {
+      const count = known?.get(name)
+      if (count !== undefined) return count
+      try {
+        return await storedCount(connection, name, timeoutMs)
+      } catch (error) {
+        if (error instanceof QueueUnavailableError) return null
+        throw error
+      }
+    }),
   )
-  const queues = names.map((name, i) => [name, counts[i] ?? 0] as const)
-  return new Map(queues.filter(([, partitions]) => partitions > 0).slice(0, most))
+  const queues = names.flatMap((name, i) => {
+    const partitions = counts[i] ?? 0
+    return partitions > 0 ? [[name, partitions] as const] : []
+  })
+  const unread = names.filter((_, i) => counts[i] === null)
+  return { queues: new Map(queues.slice(0, most)), unread }
+}
+
+/**
+ * A replica is asked when this part of the time is over and its master has not answered; and one that is known to be down, and
+ * has no replica, gets no more than that.
+ */
+const HEDGE_SHARE = 0.2
+
+/** @throws what the master failed with, when its replica does not answer either */
+async function readAnywhere(
+  connection: Connection,
+  slot: number,
+  command: [string, ...string[]],
+  timeoutMs: number,
+): Promise<unknown[]> {
+  const ask = (lane: 'inspect' | 'read', patienceMs = timeoutMs) =>
+    connection.commands(QUEUES_KEY, slot, [command], { lane, timeoutMs: patienceMs })
+  const owner = connection.topology.ownerOf(slot)
+  const hasReplica = owner !== undefined && connection.topology.replicasOf(owner).some(({ up }) => up)
+  if (!hasReplica) return ask('inspect', owner?.up === false ? timeoutMs * HEDGE_SHARE : timeoutMs)
+  const first = ask('inspect')
+  const over = new AbortController()
+  try {
+    const pause = owner.up ? timeoutMs * HEDGE_SHARE : 0
+    const second = sleep(pause, undefined, { signal: over.signal }).then(() => ask('read'))
+    return await Promise.any([first, second])
+  } catch (error) {
+    throw error instanceof AggregateError ? error.errors[0] : error
+  } finally {
+    over.abort()
+  }
 }
 
 /** By the first copy of the number, and by the others only where that one cannot tell; 0: the queue is not there. */
@@ -95,14 +148,18 @@ async function storedCount(connection: Connection, queue: string, timeoutMs: num
 
 /**
  * Names of all queues of a cluster, or of a single Redis, in order.
- * @throws as TaskQueue.connect; QueueUnavailableError while the one master that knows them is down
+ * @throws as TaskQueue.connect; QueueUnavailableError while no node of a shard answers that has to be asked
  */
 export async function listQueues(options: ConnectionOptions): Promise<string[]> {
   const connection = new Connection(options)
   await connection.start(QUEUES_KEY)
   try {
     const timeoutMs = connection.commandTimeoutMs
-    return [...(await readQueues(connection, { timeoutMs, most: MOST_NAMES })).keys()]
+    const { queues, unread } = await readQueues(connection, { timeoutMs, most: MOST_NAMES })
+    const [first] = unread
+    if (first !== undefined)
+      throw new QueueUnavailableError(first, `no node of its shard answered within ${timeoutMs} ms`)
+    return [...queues.keys()]
   } finally {
     connection.stop()
   }

@@ -3,8 +3,9 @@ import { gather } from '../connection/gather.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { accessOf, resolveTarget } from '../connection/target.js'
 import { WrongModeError } from '../errors.js'
-import { QUEUES_KEY } from '../keys/keys.js'
+import { QUEUES_KEY, queueKey } from '../keys/keys.js'
 import { makePartitions, type Partition } from '../keys/partitions.js'
+import { slotOf } from '../keys/slots.js'
 import { type PartitionSurvey, surveyCall } from '../scripts/survey.js'
 import { type QueueList, readQueues } from './registry.js'
 
@@ -27,8 +28,14 @@ export interface PartitionAnswer extends PartitionSurvey {
 
 export interface Survey {
   readonly queues: readonly QueueSurvey[]
-  /** Why it may not be all: the cluster, or the list of queues, could not be read. */
+  /** Why it may not be all: the cluster, or the list of queues, could not be read, or a shard does not answer. */
   readonly error: Error | undefined
+  /** `host:port` of masters that did not answer in time; what they have is in no figure. */
+  readonly silent: readonly string[]
+  /** Queues of which nothing is known but the name, since no node of the shard that tells more answers. */
+  readonly unread: readonly string[]
+  /** Whether a node of the cluster has answered at all. */
+  readonly reached: boolean
 }
 
 /** Looks at all queues of a cluster, or of a single Redis, again and again over the same connections. */
@@ -41,10 +48,14 @@ export class Surveyor {
   #closed = false
   /** As last seen: they stay while the master that knows them is down. */
   #list: QueueList = new Map()
+  #unread: readonly string[] = []
+  /** Whether the list was read by the survey under way. */
+  #listed = false
   readonly #partitions = new Map<string, readonly Partition[]>()
 
   constructor(options: ConnectionOptions, { timeoutMs = 1_000, mostQueues = 100 }: SurveyorOptions = {}) {
-    this.#options = { ...options, commandTimeoutMs: timeoutMs, connectTimeoutMs: timeoutMs }
+    // Half of the time each, so that a node that stands still does not use up all of it before anybody else is asked.
+    this.#options = { ...options, commandTimeoutMs: timeoutMs / 2, connectTimeoutMs: timeoutMs }
     this.#timeoutMs = timeoutMs
     this.#mostQueues = mostQueues
   }
@@ -53,13 +64,15 @@ export class Surveyor {
   async survey(): Promise<Survey> {
     const answers = new Map<string, (PartitionAnswer | undefined)[]>()
     let error: Error | undefined
+    let isLate = false
+    this.#listed = false
     const work = this.#look(answers).catch((cause: Error) => {
       error = cause
     })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(() => {
-        error ??= new Error(`no answer within ${this.#timeoutMs} ms`)
+        isLate = true
         // What has arrived while this process was busy is read first.
         setImmediate(resolve)
       }, this.#timeoutMs)
@@ -70,7 +83,27 @@ export class Surveyor {
       name,
       partitions: [...(answers.get(name) ?? new Array<undefined>(count).fill(undefined))],
     }))
-    return { queues, error }
+    const silent = this.#silent(queues)
+    const from = silent.length > 0 ? ` from ${silent.join(', ')}` : ''
+    if (isLate) error ??= new Error(`no answer within ${this.#timeoutMs} ms${from}`)
+    return { queues, error, silent, unread: this.#unread, reached: this.#connection !== undefined }
+  }
+
+  /** Who serves what was not answered; before the list is known, who has the list. */
+  #silent(queues: readonly QueueSurvey[]): string[] {
+    const topology = this.#connection?.topology
+    if (!topology) return []
+    const slots = queues.flatMap(({ name, partitions }) =>
+      this.#partitionsOf(name, partitions.length)
+        .filter(({ index }) => partitions[index] === undefined)
+        .map(({ slot }) => slot),
+    )
+    const unread = this.#unread.map((name) => slotOf(queueKey(name)))
+    const asked = [...slots, ...unread, ...(this.#listed ? [] : [slotOf(QUEUES_KEY)])]
+    const names = asked.map(
+      (slot) => topology.ownerOf(slot)?.name ?? `the master of slot ${slot}, which nobody serves`,
+    )
+    return [...new Set(names)].sort()
   }
 
   close(): void {
@@ -89,11 +122,15 @@ export class Surveyor {
   }
 
   async #readList(connection: Connection): Promise<void> {
-    this.#list = await readQueues(connection, {
-      timeoutMs: this.#timeoutMs,
+    const { queues, unread } = await readQueues(connection, {
+      // The other half is for what the queues that were found are asked.
+      timeoutMs: this.#timeoutMs / 2,
       most: this.#mostQueues,
       known: this.#list,
     })
+    this.#list = queues
+    this.#unread = unread
+    this.#listed = true
     for (const name of this.#partitions.keys()) if (!this.#list.has(name)) this.#partitions.delete(name)
   }
 

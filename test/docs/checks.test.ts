@@ -14,7 +14,7 @@ it('docs/checks.md has the table as it is in the code; if not: npm run checks:ta
 
 /** Programs that the advice may name. */
 const PROGRAMS =
-  /^(shardq|redis-cli|redis-server|sudo|ssh|kill|nc|ss|df|du|getent|ip|echo|printf|export|date|openssl) /
+  /^(shardq|redis-cli|redis-server|redis-check-rdb|redis-check-aof|ls|systemctl|sudo|ssh|kill|nc|ss|df|du|getent|ip|echo|printf|export|date|openssl) /
 
 it.each([
   ...CHECK_NAMES.flatMap((name) => CHECKS[name].mend([SOME_NODE]).map((command) => [name, command])),

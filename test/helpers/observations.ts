@@ -11,6 +11,8 @@ export interface Imagined {
   readonly follows?: string
   readonly down?: boolean
   readonly flags?: string
+  /** Default `connected`. */
+  readonly link?: string
   readonly info?: string
 }
 
@@ -42,12 +44,15 @@ function observe(node: Imagined, seen: readonly Imagined[]): NodeObservation {
 }
 
 /** Open slots are said by a node of itself only. */
-function line({ id, port, slots = '', follows = '-', flags = '' }: Imagined, myself: boolean): string {
+function line(
+  { id, port, slots = '', follows = '-', flags = '', link = 'connected' }: Imagined,
+  myself: boolean,
+): string {
   const all = [myself ? 'myself' : '', follows === '-' ? 'master' : 'slave', flags].filter(
     (flag) => flag !== '',
   )
   const seen = myself ? slots : slots.replaceAll(/\[\S+\]/g, '')
-  return `${id} 127.0.0.1:${port}@1${port} ${all.join()} ${follows} 0 0 1 connected ${seen}`.trim()
+  return `${id} 127.0.0.1:${port}@1${port} ${all.join()} ${follows} 0 0 1 ${link} ${seen}`.trim()
 }
 
 /** Three masters with a replica each, whole and sound. */

@@ -54,10 +54,23 @@ test('depths add up by shard over all queues, and by queue over all shards; what
 })
 
 test('what could not be read is said; no queues is not an error', () => {
-  expect(renderDepths({ shards: [], queues: [], error: null }, plain)).toBe('no queues')
-  expect(renderDepths({ shards: [], queues: [], error: 'no answer' }, plain)).toBe(
-    'the queues could not be read in full: no answer',
+  const nothing = { shards: [], queues: [], silent: [], unread: [] }
+  expect(renderDepths({ ...nothing, error: null }, plain)).toBe('no queues')
+  expect(renderDepths({ ...nothing, error: 'no answer', unread: ['q'] }, plain)).toBe(
+    'the queues could not be read in full: no answer\nknown by name alone: q',
   )
+})
+
+test('of many queues the foremost are shown, in their order, and how many more there are', () => {
+  const queues = Array.from({ length: 250 }, (_, n) => ({
+    name: `q${String(n).padStart(3, '0')}`,
+    partitions: [answer('a', { dead: n === 200 ? 1 : 0, ready: [0, n, 0] })],
+  }))
+  const depths = depthsOf({ queues, error: undefined })
+  const text = renderDepths(depths, plain, { most: 3 })
+  expect([...text.matchAll(/│ (q\d+) /g)].map(([, name]) => name)).toEqual(['q200', 'q248', 'q249'])
+  expect(text).toContain('and 247 queues more, with less to do; all of them: shardq queue list')
+  expect(renderDepths(depths, plain)).not.toContain('queues more')
 })
 
 test('the next of all partitions: by priority, then in turn', () => {

@@ -1,9 +1,17 @@
 import { nameOf } from '../../cluster/link.js'
 import { ALL_SLOTS, countIn } from '../../cluster/slots.js'
-import { campsOf, differencesOf } from '../../cluster/views.js'
+import { calledBy, campsOf, differencesOf } from '../../cluster/views.js'
 import { alike, type Check, each, groupBy, listed, plural, type Sighting } from '../check.js'
-import { cli, FIX, fix, onHost, setting, start, toEach } from '../commands.js'
+import { cli, FIX, fix, onHost, setting, start, type } from '../commands.js'
 import { type ClusterNode, placeOf, type Scene, type Sight, shardsOf } from '../scene.js'
+import {
+  hasNoAddress,
+  introductions,
+  LOST_NODES,
+  leftOut,
+  ownersWithoutAddress,
+  takeOver,
+} from './lost-nodes.js'
 
 /** Nodes that answer us and are missed by most of the others; where nobody is missed by most, whoever is missed at all. */
 function cutOff({ members, cluster, elsewhere }: Sight) {
@@ -53,13 +61,15 @@ export const MEMBERSHIP = {
     about: 'the cluster has a node as failed, and it does not answer us either',
     why: 'Its shard has one node fewer: a master’s slots are served again only when a replica is promoted, and a replica cannot take over.',
     mend: start,
-    find: ({ members, cluster }) =>
-      members
-        .filter(({ live, missedBy }) => !live && missedBy.length > 0)
+    find: (scene) => [
+      ...ownersWithoutAddress(scene),
+      ...scene.members
+        .filter((member) => !member.live && member.missedBy.length > 0 && !hasNoAddress(member))
         .map(({ name, line, missedBy }) => ({
           nodes: [name],
-          seen: `${name} (${line.role}) is missed by ${missedBy.length} of ${plural(cluster.length, 'node')}`,
+          seen: `${name} (${line.role}) is missed by ${missedBy.length} of ${plural(scene.cluster.length, 'node')}`,
         })),
+    ],
   },
   'bus-port': {
     severity: 'error',
@@ -87,11 +97,14 @@ export const MEMBERSHIP = {
     mend: ([node]) =>
       node ? [cli(node, `CONFIG SET cluster-announce-ip ${node.host}`), cli(node, 'CONFIG REWRITE')] : [],
     find: ({ elsewhere }) =>
-      elsewhere.map(({ node, listed: { name } }) => ({
-        nodes: [node.name],
-        seen: `${node.name} answers here, and is announced as ${name}, where it does not`,
-      })),
+      elsewhere
+        .filter(({ by }) => by === 'itself')
+        .map(({ node, listed: { name } }) => ({
+          nodes: [node.name],
+          seen: `${node.name} answers here, and is announced as ${name}, where it does not`,
+        })),
   },
+  ...LOST_NODES,
   'duplicate-node-id': {
     severity: 'error',
     about: 'two processes have the same node id (a copied nodes.conf)',
@@ -123,19 +136,9 @@ export const MEMBERSHIP = {
   'handshake-pending': {
     severity: 'warning',
     about: 'a node is being introduced, or is known without an address',
-    why: 'A join that does not end is a bus port that cannot be reached, or a node that was forgotten and comes back.',
-    mend: toEach('CLUSTER FORGET ID'),
-    find: (scene) =>
-      scene.cluster.flatMap(({ name, view }): Sighting[] => {
-        const pending = view.filter(({ flags }) => flags.includes('handshake') || flags.includes('noaddr'))
-        if (pending.length === 0) return []
-        const mend = pending.map((node) =>
-          node.flags.includes('noaddr')
-            ? cli(placeOf(name, scene), `CLUSTER FORGET ${node.id}`)
-            : `nc -vz -w 3 ${node.host} ${node.busPort}`,
-        )
-        return [{ nodes: [name], seen: `${name} is waiting to meet ${listed(pending.map(nameOf))}`, mend }]
-      }),
+    why: 'A join that does not end is a bus port that cannot be reached. One without an address was forgotten and comes back, or was reset and is another node by now.',
+    mend: type('shardq cluster fix --forget ID'),
+    find: (scene) => [...introduced(scene), ...withoutAddress(scene)],
   },
   'too-few-masters': {
     severity: 'warning',
@@ -167,31 +170,92 @@ export const MEMBERSHIP = {
   },
 } satisfies Record<string, Check>
 
+function introduced(scene: Scene): Sighting[] {
+  return scene.cluster.flatMap(({ name, view }): Sighting[] => {
+    const pending = view.filter(({ flags }) => flags.includes('handshake'))
+    if (pending.length === 0) return []
+    const mend = pending.map((node) => `nc -vz -w 3 ${node.host} ${node.busPort}`)
+    return [{ nodes: [name], seen: `${name} is waiting to meet ${listed(pending.map(nameOf))}`, mend }]
+  })
+}
+
+/** Once for each such node, whoever knows it so. One that owns slots must not be forgotten: they would have no owner. */
+function withoutAddress(scene: Scene): Sighting[] {
+  const byId = new Map<string, { by: string[]; line: ClusterNode['self'] }>()
+  for (const { name, view } of scene.cluster)
+    for (const line of view.filter(({ flags }) => flags.includes('noaddr'))) {
+      const known = byId.get(line.id)
+      if (known) known.by.push(name)
+      else byId.set(line.id, { by: [name], line })
+    }
+  return [...byId].flatMap(([id, { by, line }]): Sighting[] => {
+    const member = scene.members.find((each) => each.id === id)
+    if (member && !member.live && member.line.slots.length > 0) return []
+    // It lives, and only has to be told of once more.
+    const mend = member?.live
+      ? by.map((name) => cli(placeOf(name, scene), `CLUSTER MEET ${meetingPointOf(member.live?.address)}`))
+      : [`shardq cluster fix --forget ${id}`]
+    return [
+      {
+        nodes: by,
+        seen: `${listed(by)} ${by.length === 1 ? 'knows' : 'know'} ${calledBy(line)} still`,
+        mend,
+      },
+    ]
+  })
+}
+
+const meetingPointOf = (address: { host: string; port: number } | undefined) =>
+  `${address?.host} ${address?.port}`
+
 const uptime = ({ info }: ClusterNode) => Number(info.get('uptime_in_seconds') ?? 0)
 
 function clusterDown(scene: Scene): Sighting[] {
-  const down = scene.cluster.filter(({ clusterInfo }) => clusterInfo.get('cluster_state') !== 'ok')
+  const out = leftOut(scene)
+  const nodes = scene.cluster.filter((node) => !out.includes(node))
+  const down = nodes.filter(({ clusterInfo }) => clusterInfo.get('cluster_state') !== 'ok')
   if (down.length === 0) return []
   const shards = shardsOf(scene)
   const dead = shards.filter(({ live }) => !live)
   const reasons: string[] = []
-  if (dead.length > 0) reasons.push(`${listed(dead.map(({ name }) => name))} with slots do not answer`)
+  if (dead.length > 0)
+    reasons.push(`${listed(dead.map(({ line }) => calledBy(line)))} with slots do not answer`)
   const noMajority = shards.length > 0 && dead.length * 2 >= shards.length
   if (noMajority) reasons.push(`so most masters are gone, and nothing can be decided without them`)
   const served = shards.reduce((sum, { line }) => sum + countIn(line.slots), 0)
   if (served < ALL_SLOTS) reasons.push(`${ALL_SLOTS - served} slots have no owner`)
+  const [alone] = nodes.length === 1 && scene.members.length > 1 ? nodes : []
+  if (alone) reasons.push('all that it knows may run under other addresses, and then have to be introduced')
   const why = reasons.length === 0 ? '' : `: ${reasons.join('; ')}`
   return [
     {
       nodes: down.map(({ name }) => name),
-      seen: `${down.length} of ${plural(scene.cluster.length, 'node')} say cluster_state:fail${why}`,
-      mend: dead.length > 0 ? start(dead.map(({ name }) => placeOf(name, scene))) : [FIX],
+      seen: `${down.length} of ${plural(nodes.length, 'node')} say cluster_state:fail${why}`,
+      mend: mendDown(scene, dead, alone),
     },
   ]
 }
 
-function viewsDiffer({ observation }: Scene): Sighting[] {
-  const [most, ...others] = campsOf(observation)
+function mendDown(scene: Scene, dead: Sight['members'], alone: ClusterNode | undefined): readonly string[] {
+  const introduce = introductions(scene)
+  if (introduce.length > 0) return introduce
+  const lost = dead.filter(hasNoAddress)
+  const started = start(
+    dead.filter((member) => !lost.includes(member)).map(({ name }) => placeOf(name, scene)),
+  )
+  const commands = [
+    ...started,
+    ...(alone ? [cli(placeOf(alone.name, scene), 'CLUSTER MEET NEW-HOST NEW-PORT')] : []),
+    ...lost.flatMap((member) => takeOver(member, scene)),
+  ]
+  return commands.length > 0 ? commands : [FIX]
+}
+
+function viewsDiffer(scene: Scene): Sighting[] {
+  const out = leftOut(scene).map(({ name }) => name)
+  const { observation } = scene
+  const nodes = observation.nodes.filter(({ name }) => !out.includes(name))
+  const [most, ...others] = campsOf({ ...observation, nodes })
   return others.flatMap((camp): Sighting[] => {
     const [seen, ...more] = most ? differencesOf([most, camp]) : []
     const rest = more.length === 0 ? '' : `; and ${plural(more.length, 'difference')} more`

@@ -98,8 +98,11 @@ export const REACH = {
   'clients-full': behind(
     {
       about: 'a node has as many clients as it takes',
-      why: 'New clients are turned away, and so are the nodes’ own replicas after a break.',
-      mend: (nodes) => nodes.map((node) => cli(node, 'CONFIG SET maxclients 20000')),
+      why: 'New clients are turned away, and so are the nodes’ own replicas after a break. So is redis-cli: end some of the programs that have the connections first, then raise the limit.',
+      mend: (nodes) => [
+        ...nodes.map(({ host, port }) => onHost(host, `ss -tnp sport = :${port} or dport = :${port}`)),
+        ...nodes.map((node) => cli(node, 'CONFIG SET maxclients 20000')),
+      ],
     },
     (said) => isFull(said) && 'has no room for another client (max number of clients reached)',
   ),

@@ -6,6 +6,7 @@ import {
   type AddStep,
   addLocalNodes,
   addNodes,
+  nameOf,
   rolesFor,
 } from '../../cluster/index.js'
 import { InvalidOptionError } from '../../errors.js'
@@ -108,8 +109,12 @@ async function addThese(names: readonly string[], flags: AddFlags, options: AddO
         `--${option === 'redisPath' ? 'redis-path' : option}`,
         'it is for nodes that are started here',
       )
-  const { seeds, access } = seedsOf(await findNodes(flags))
+  const found = seedsOf(await findNodes(flags))
   const addresses = names.map(hostPort)
+  const { access } = found
+  // A node of the data folder that was reset is to be taken back by the others.
+  const others = found.seeds.filter((seed) => !addresses.some((each) => nameOf(each) === nameOf(seed)))
+  const seeds = others.length > 0 ? others : found.seeds
   const { replicaOf, replicasPerMaster = 0 } = flags
   const nodes =
     replicaOf === undefined

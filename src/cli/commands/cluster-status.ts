@@ -10,7 +10,7 @@ import { fitToScreen } from '../cut.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
-import { renderDepths } from '../queue-report.js'
+import { MOST_IN_PICTURE, renderDepths } from '../queue-report.js'
 import { renderStatus } from '../status-report.js'
 import { withSurveyor } from '../survey.js'
 
@@ -93,7 +93,10 @@ async function clusterStatus(flags: StatusFlags, output: Output, signal: AbortSi
 
 function render(shown: Shown, colors: Colors): string {
   const { queues } = shown
-  return [renderStatus(shown, colors), ...(queues ? [renderDepths(queues, colors)] : [])].join('\n')
+  return [
+    renderStatus(shown, colors),
+    ...(queues ? [renderDepths(queues, colors, { most: MOST_IN_PICTURE })] : []),
+  ].join('\n')
 }
 
 interface Watch {

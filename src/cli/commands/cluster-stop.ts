@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type StoppedNode, stopCluster } from '../../cluster/index.js'
+import { type StoppedNode, type StopReport, stopCluster } from '../../cluster/index.js'
 import { loadConfig } from '../../config/index.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { dataDirOption } from '../node-options.js'
@@ -16,7 +16,8 @@ export function registerClusterStop(cluster: Command): void {
       .summary('end the nodes that `up` has started; their data stays')
       .description(
         'Ends the nodes of the cluster in the data folder, and no other process: each is asked over the protocol ' +
-          'who it is. The data stays, and `shardq cluster up` brings it back.',
+          'who it is. The data stays, and `shardq cluster up` brings it back. Exits with 1 when a port of the cluster is held ' +
+          'by something else, a node of a copied folder for one, which is left alone.',
       ),
   )
     .addOption(dataDirOption())
@@ -40,7 +41,10 @@ async function clusterStop(flags: StopFlags, output: Output): Promise<void> {
   output.document(report)
   if (!report.found)
     output.line(`There is no cluster in ${report.dataDir}; name another folder with --data-dir`)
-  else {
+  else if (report.nodes.some(({ outcome }) => outcome === 'foreign')) {
+    reportForeign(report, output)
+    process.exitCode = 1
+  } else {
     const again = flags.dataDir ? ` --data-dir ${JSON.stringify(flags.dataDir)}` : ''
     output.line(
       `\n✅ Stopped. The data stays in ${report.dataDir}; bring it back with: shardq cluster up${again}`,
@@ -48,13 +52,33 @@ async function clusterStop(flags: StopFlags, output: Output): Promise<void> {
   }
 }
 
-function describe({ port, pid, outcome }: StoppedNode): string {
+/** What runs on, where, and how it is ended; once for all nodes of one cluster. */
+function reportForeign({ dataDir, nodes }: StopReport, output: Output): void {
+  const foreign = nodes.filter(({ outcome }) => outcome === 'foreign')
+  const all = foreign.length === nodes.length
+  output.line(
+    `\n${output.colors.red('✗')} ${all ? 'Nothing was stopped' : 'Not all ports are free'}: ${foreign.length} of ` +
+      `${nodes.length} ports are held by something that does not run in ${dataDir}`,
+  )
+  const remedies = new Set(
+    foreign.map(({ port, holder }) =>
+      holder === null
+        ? `see what holds it with: ss -ltnp 'sport = :${port}'`
+        : holder.dataDir === null
+          ? `if that is not wanted, end it with: ${holder.stop}`
+          : `a node of the cluster in ${holder.dataDir}; stop that with: ${holder.stop}`,
+    ),
+  )
+  for (const remedy of remedies) output.line(`  → ${remedy}`)
+}
+
+function describe({ port, pid, outcome, holder }: StoppedNode): string {
   switch (outcome) {
     case 'stopped':
       return `✅ Stopped node on port ${port} (PID: ${pid})`
     case 'not running':
       return `➖ Node on port ${port} was not running`
     case 'foreign':
-      return `⚠️  Port ${port} is held by something that is not ours; left alone`
+      return `⚠️  Port ${port} is held by ${holder?.text ?? 'something that is no Redis'}; left alone`
   }
 }

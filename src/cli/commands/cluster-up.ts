@@ -171,6 +171,13 @@ function stepPrinter(output: Output): (step: UpStep) => void {
         master.set(step.port, master.size)
         output.line(`  Master[${master.get(step.port)}] -> Slots ${step.first} - ${step.last}`)
         break
+      case 'moved':
+        output.line(
+          step.isCopy
+            ? `\n📁 This is a copy of ${step.from}: it runs on its own data here, on the same ports, so never beside that one`
+            : `\n📁 It was ${step.from} before; its configuration now names this folder`,
+        )
+        break
       case 'running':
         output.line(`\n✅ Every node runs already: ${step.ports.join(', ')}`)
         break

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { Colors } from 'picocolors/types.js'
 import type { Address } from '../../cluster/index.js'
 import { type DoctorReport, diagnose, type Explanation } from '../../doctor/index.js'
+import { InvalidOptionError } from '../../errors.js'
 import { wholeNumber } from '../arguments.js'
 import {
   exitCodeOf,
@@ -27,6 +28,8 @@ export function registerDoctor(program: Command): void {
     program
       .command('doctor')
       .argument('[error...]', 'an error message, as it was met; best in quotes')
+      // A server's own words begin with a minus: -READONLY You can't write ...
+      .allowUnknownOption()
       .summary('say what is wrong, why it matters, and what mends it')
       .description(
         'Begins with what there is (a configuration, an address, an error message, or nothing) and goes on until it ' +
@@ -51,8 +54,19 @@ Examples:
   $ shardq doctor --json | jq '.findings[].check'`,
     )
     .action((words: readonly string[], flags: DoctorFlags) =>
-      runAction(words.length === 0 ? flags : { ...flags, error: words.join(' ') }, doctor),
+      runAction(words.length === 0 ? flags : { ...flags, error: messageOf(words) }, doctor),
     )
+}
+
+/** What is no message but an option that was mistyped stays wrong usage. @throws InvalidOptionError */
+function messageOf(words: readonly string[]): string {
+  const unknown = words.find((word) => word.startsWith('-') && !/^-[A-Z]/.test(word))
+  if (unknown !== undefined && !/\s/.test(unknown))
+    throw new InvalidOptionError(
+      unknown,
+      'is no option of doctor; if it belongs to the message, put that in quotes',
+    )
+  return words.join(' ')
 }
 
 async function doctor(flags: DoctorFlags, output: Output): Promise<void> {

@@ -2,8 +2,8 @@ import type { Command } from 'commander'
 import { runAction } from '../command.js'
 import { type QueueFlags, withQueueOptions } from '../open-queue.js'
 import type { Output } from '../output.js'
-import { renderQueues } from '../queue-report.js'
-import { surveyQueues } from '../survey.js'
+import { incomplete, renderQueues } from '../queue-report.js'
+import { SURVEY_MS, surveyQueues } from '../survey.js'
 
 export function registerQueueList(queue: Command): void {
   withQueueOptions(
@@ -11,8 +11,10 @@ export function registerQueueList(queue: Command): void {
       .command('list')
       .summary('all queues, and how many tasks each has')
       .description(
-        'Shows all queues of a cluster, or of a single server, and how many tasks each has in which state.',
+        'Shows all queues of a cluster, or of a single server, and how many tasks each has in which state. Where a shard does ' +
+          'not answer, the others’ figures are shown, the shard is named, and the exit code is 1.',
       ),
+    SURVEY_MS,
   )
     .addHelpText(
       'after',
@@ -25,10 +27,11 @@ Examples:
 }
 
 async function queueList(flags: QueueFlags, output: Output): Promise<void> {
-  const { queues, error } = await surveyQueues(flags)
-  output.document({ queues: queues.map(({ counters: _, ...rest }) => rest), error })
-  output.line(queues.length === 0 && error === null ? 'no queues' : renderQueues(queues, output.colors))
+  const { queues, error, silent, unread } = await surveyQueues(flags)
+  output.document({ queues: queues.map(({ counters: _, ...rest }) => rest), error, silent, unread })
+  if (queues.length > 0) output.line(renderQueues(queues, output.colors))
+  else if (error === null) output.line('no queues')
   if (error === null) return
-  output.line(output.colors.red(`it may not be all: ${error}`))
+  for (const line of incomplete({ error, silent, unread })) output.line(output.colors.red(line))
   process.exitCode = 1
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { QueueUnavailableError } from '../../errors.js'
 import { runAction } from '../command.js'
 import { type QueueFlags, withQueue, withQueueOptions } from '../open-queue.js'
 import type { Output } from '../output.js'
@@ -32,7 +33,19 @@ export function registerQueuePause(queue: Command): void {
 }
 
 async function setPaused(name: string, paused: boolean, flags: QueueFlags, output: Output): Promise<void> {
-  await withQueue(flags, name, (queue) => (paused ? queue.pause() : queue.resume()))
+  await withQueue(flags, name, async (queue) => {
+    try {
+      await (paused ? queue.pause() : queue.resume())
+    } catch (error) {
+      if (error instanceof QueueUnavailableError) {
+        const done = paused ? 'may be paused' : 'may be handing out tasks again'
+        output.line(
+          `${name} ${done} on the shards that answer, and not on the other; type this again when it does`,
+        )
+      }
+      throw error
+    }
+  })
   output.document({ queue: name, paused })
   output.line(
     paused

@@ -4,7 +4,7 @@ import { runAction } from '../command.js'
 import { type QueueFlags, withQueueOptions } from '../open-queue.js'
 import type { Output } from '../output.js'
 import { renderCounters, renderDepths } from '../queue-report.js'
-import { surveyQueues } from '../survey.js'
+import { SURVEY_MS, surveyQueues } from '../survey.js'
 
 export function registerQueueStats(queue: Command): void {
   withQueueOptions(
@@ -14,8 +14,10 @@ export function registerQueueStats(queue: Command): void {
       .summary('depth by shard and queue, and what each has done since it was made')
       .description(
         'Shows how many tasks are in which state, by shard and by queue, and counts since each queue was made: enqueued, ' +
-          'delivered, completed, failed, retried, dead, recovered.',
+          'delivered, completed, failed, retried, dead, recovered. Where a shard does not answer, the others’ figures are shown, ' +
+          'the shard is named, and the exit code is 1.',
       ),
+    SURVEY_MS,
   )
     .addHelpText(
       'after',

@@ -25,7 +25,7 @@ export function judge(
     ...live.flatMap((each) => (each.seen.view.length === 0 ? [notClustered(each)] : [])),
     ...live.flatMap(outdated),
     ...live.flatMap(notEmpty),
-    ...live.flatMap((each) => taken(each, leftovers, reset)),
+    ...(lostSight(live) ?? live.flatMap((each) => taken(each, leftovers, reset))),
     ...copies(live),
     ...live.flatMap(noSettings),
     ...passwords(live, username !== undefined),
@@ -75,7 +75,8 @@ function outdated({ name, seen }: Answering): string[] {
 
 function notEmpty(candidate: Answering): string[] {
   const keys = keysIn(candidate.seen.info)
-  return keys === 0
+  // What a cluster has is not to be removed because somebody typed the wrong command; it is said of it that it is in one.
+  return keys === 0 || othersIn(candidate).length > 0
     ? []
     : [
         `${candidate.name} holds ${keys} ${keys === 1 ? 'key' : 'keys'}; a node has to begin empty: take another server, or if nobody needs them: ${cli(candidate)} FLUSHALL`,
@@ -100,6 +101,25 @@ function leftoversOf(live: readonly Answering[]): Answering[] {
     (each) =>
       hasCluster(each) && keysIn(each.seen.info) === 0 && othersIn(each).every(({ id }) => own.has(id)),
   )
+}
+
+/** They are one cluster already, and have only lost sight of each other: all came back under other addresses. Else undefined. */
+function lostSight(live: readonly Answering[]): string[] | undefined {
+  const names = new Set(live.map(({ name }) => name))
+  const ids = new Set(live.map(({ seen }) => selfIn(seen)?.id))
+  const known = live.flatMap(othersIn)
+  const isOne =
+    live.length > 1 &&
+    live.every((each) => keysIn(each.seen.info) > 0 || othersIn(each).length > 0) &&
+    known.every(({ id }) => ids.has(id)) &&
+    known.some(
+      ({ linkState, host, port }) => linkState === 'disconnected' && !names.has(nameOf({ host, port })),
+    )
+  if (!isOne) return undefined
+  return [
+    'these nodes are one cluster already, and look for each other at addresses where nobody is; bring them together with: ' +
+      `SHARDQ_REDIS_NODES=${[...names].join(',')} shardq cluster fix`,
+  ]
 }
 
 function taken(candidate: Answering, leftovers: readonly Answering[], reset: boolean): string[] {

@@ -4,6 +4,7 @@ import { clearWay, type Move, moveKeys } from '../move/move-keys.js'
 import { type MoveSlotOptions, moveSlot } from '../move/move-slot.js'
 import type { Nodes } from '../move/nodes.js'
 import { others } from '../move/party.js'
+import { introduce } from './lost-sight.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
 
 type Step<Kind extends FixStep['kind']> = Extract<FixStep, { kind: Kind }>
@@ -28,6 +29,8 @@ export async function carryOut(
       return bringHome(nodes, step, options)
     case 'assign':
       return assign(nodes, step, masters)
+    case 'introduce':
+      return introduce(nodes, step)
     case 'forget':
       return forget(nodes, step)
   }

@@ -171,7 +171,7 @@ function judge(
 
 /** What is wrong once stays told once, however its keys were counted. */
 const subjectsOf = (step: FixStep): (number | string)[] =>
-  step.kind === 'assign' ? [...step.slots] : step.kind === 'forget' ? [step.node.id] : [step.slot]
+  step.kind === 'assign' ? [...step.slots] : 'slot' in step ? [step.slot] : [step.node.id]
 
 function mustBeCluster({ observation }: Evidence): void {
   if (witnessesOf(observation).length === 0) throw noWitness(observation)

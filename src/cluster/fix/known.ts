@@ -1,7 +1,6 @@
-import { nameOf } from '../link.js'
 import type { NodeView } from '../replies.js'
 import { ALL_SLOTS, countIn, type OpenSlot, parseOpenSlots } from '../slots.js'
-import { campsOf, selfOf, type Witness, witnessesOf } from '../views.js'
+import { calledBy, campsOf, selfOf, type Witness, witnessesOf } from '../views.js'
 import { type Evidence, mastersOf } from './evidence.js'
 import type { Party, Side } from './steps.js'
 
@@ -82,7 +81,7 @@ export class Known {
   party(id: string): Party {
     const view = this.#views.get(id)
     return view
-      ? { id, host: view.host, port: view.port, name: nameOf(view) }
+      ? { id, host: view.host, port: view.port, name: calledBy(view) }
       : { id, host: '', port: 0, name: id }
   }
 

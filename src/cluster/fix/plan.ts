@@ -1,9 +1,10 @@
 import { InvalidOptionError } from '../../errors.js'
 import { nameOf } from '../link.js'
 import type { NodeView } from '../replies.js'
-import { campsOf, differencesOf, selfOf, witnessesOf } from '../views.js'
+import { calledBy, campsOf, differencesOf, selfOf, witnessesOf } from '../views.js'
 import type { Evidence } from './evidence.js'
 import { Known } from './known.js'
+import { introductions, leftOut, leftOutOf } from './lost-sight.js'
 import { type FixPlan, type FixStep, type Left, type Side, slotText } from './steps.js'
 
 export interface PlanOptions {
@@ -21,8 +22,17 @@ export function planFrom(evidence: Evidence, options: PlanOptions = {}): FixPlan
   const plan = new Drafts(known)
   for (const slot of known.suspects()) plan.slot(slot)
   return {
-    steps: [...plan.steps(), ...forgotten.map((node) => forget(node, known))],
-    left: [...plan.left(), ...nodesLeft(known, forgotten), ...viewsLeft(evidence)],
+    steps: [
+      ...introductions(evidence.observation),
+      ...plan.steps(),
+      ...forgotten.map((node) => forget(node, known)),
+    ],
+    left: [
+      ...plan.left(),
+      ...nodesLeft(known, forgotten),
+      ...leftOut(evidence.observation),
+      ...viewsLeft(evidence),
+    ],
   }
 }
 
@@ -166,10 +176,20 @@ class Drafts {
     const takeover = replica
       ? `; or let its replica take over: redis-cli -h ${replica.host} -p ${replica.port} CLUSTER FAILOVER FORCE`
       : ''
+    if (known.view(id)?.flags.includes('noaddr')) {
+      this.#leave(`down ${id}`, slot, (slots) => ({
+        what: `${slots} of ${owner.name}, whose address nobody knows any more`,
+        why: 'it was reset, or lost its nodes.conf; what runs at its old address is another node now',
+        remedy: replica
+          ? `let its replica take over, which has the keys: redis-cli -h ${replica.host} -p ${replica.port} CLUSTER FAILOVER FORCE`
+          : 'start it again with the nodes.conf that it had',
+      }))
+      return
+    }
     this.#leave(`down ${id}`, slot, (slots) => ({
       what: `${slots} of ${owner.name}, which does not answer`,
       why: 'it has the keys; given to another node they would be gone',
-      remedy: `start it again on its old data${takeover}`,
+      remedy: `start it again on its old data, or if it runs under another address, name that too (redis.nodes)${takeover}`,
     }))
   }
 
@@ -221,15 +241,26 @@ function nodesLeft(known: Known, forgotten: readonly NodeView[]): Left[] {
     .views()
     .filter(({ id, slots }) => !known.isUp(id) && slots.length === 0)
     .filter(({ id }) => !forgotten.some((node) => node.id === id))
-    .map((node) => ({
-      what: `${node.role} ${nameOf(node)}, which does not answer`,
-      why: 'it may come back',
-      remedy: `start it again; or, if it is gone for good: shardq cluster fix --forget ${node.id}`,
-    }))
+    .map((node) =>
+      node.flags.includes('noaddr')
+        ? {
+            what: `${node.role} ${calledBy(node)}`,
+            why: 'it was reset, or lost its nodes.conf, and owns nothing',
+            remedy: `shardq cluster fix --forget ${node.id}`,
+          }
+        : {
+            what: `${node.role} ${nameOf(node)}, which does not answer`,
+            why: 'it may come back',
+            remedy: `start it again; or, if it is gone for good: shardq cluster fix --forget ${node.id}`,
+          },
+    )
 }
 
 function viewsLeft({ observation }: Evidence): Left[] {
-  return differencesOf(campsOf(observation)).map((difference) => ({
+  // Of one that belongs to no cluster it is said that; that it sees another one goes with it.
+  const out = leftOutOf(observation).map(({ name }) => name)
+  const nodes = observation.nodes.filter(({ name }) => !out.includes(name))
+  return differencesOf(campsOf({ ...observation, nodes })).map((difference) => ({
     what: `views that differ: ${difference}`,
     why: 'they did not become one in the time that was waited',
     remedy:

@@ -26,6 +26,8 @@ export type FixStep =
     }
   /** Slots that nobody owns. */
   | { readonly kind: 'assign'; readonly slots: readonly number[]; readonly to: Party; readonly keys: number }
+  /** A node that answers, and that the others look for at an address where nobody is: one of them is told, and tells the rest. */
+  | { readonly kind: 'introduce'; readonly node: Party; readonly busPort: number; readonly to: Party }
   /** A node that was named, and of which no more is wanted. */
   | { readonly kind: 'forget'; readonly node: Party; readonly at: readonly Party[] }
 
@@ -74,6 +76,8 @@ export function describe(step: FixStep): string {
         ? `${what}, and ${step.to.name} has ${keys(step.keys)} there: it gets them`
         : `${what}, and no node has keys there: ${step.to.name} gets them`
     }
+    case 'introduce':
+      return `${step.node.name} answers, and the others look for it at another address: ${step.to.name} is told, and tells the rest`
     case 'forget':
       return `${step.node.name} (${step.node.id}) is gone, and was named: all others forget it`
   }
@@ -107,6 +111,8 @@ export function commandsOf(step: FixStep): string[] {
         `${step.to.name}> CLUSTER BUMPEPOCH`,
         `every master> CLUSTER SETSLOT <each> NODE ${step.to.id}`,
       ]
+    case 'introduce':
+      return [`${step.to.name}> CLUSTER MEET ${step.node.host} ${step.node.port} ${step.busPort}`]
     case 'forget':
       return step.at.map(({ name }) => `${name}> CLUSTER FORGET ${step.node.id}`)
   }

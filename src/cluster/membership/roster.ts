@@ -3,7 +3,15 @@ import { type Address, type LinkOptions, nameOf } from '../link.js'
 import { Observer } from '../observer.js'
 import { poll } from '../ready.js'
 import type { NodeView } from '../replies.js'
-import { campsOf, differencesOf, noWitness, selfOf, type Witness, witnessesOf } from '../views.js'
+import {
+  campsOf,
+  differencesOf,
+  noWitness,
+  selfOf,
+  type Witness,
+  withoutGone,
+  witnessesOf,
+} from '../views.js'
 
 /** Gossip carries roles and slots with pings; a view is whole within half a cluster-node-timeout, 7.5 s by the server's default. */
 const PATIENCE_MS = 20_000
@@ -36,7 +44,7 @@ export async function rosterOf(
   const observer = new Observer(seeds, options)
   try {
     return await poll({ timeoutMs: options.agreeMs ?? PATIENCE_MS, signal: options.signal }, async () => {
-      const observation = await observer.observe()
+      const observation = withoutGone(await observer.observe())
       const witnesses = witnessesOf(observation)
       if (witnesses.length === 0) throw noWitness(observation)
       const camps = campsOf(observation)

@@ -67,7 +67,7 @@ export const FROM_SERVERS = {
     checks: ['rights-missing', 'users-differ'],
   },
   denied: {
-    pattern: /\bDENIED\b|protected mode/i,
+    pattern: /\bDENIED\b|protected mode is enabled|protected-mode/,
     means: () => 'the server is in protected mode: without a password, it answers on its own machine only',
     why: 'It keeps an open server from the network. Give it a password, on every node and as masterauth too, rather than turning it off.',
     mend: [
@@ -77,7 +77,7 @@ export const FROM_SERVERS = {
     checks: ['protected-mode', 'masterauth-missing', 'unprotected'],
   },
   oom: {
-    pattern: /\bOOM\b|used memory > 'maxmemory'/,
+    pattern: /\bOOM\b(?! loading)|used memory > 'maxmemory'/,
     means: () => 'the node’s memory is used up to maxmemory, and it refuses every write',
     why: 'Better than forgetting tasks, which is what an eviction policy would do. Let workers catch up, remove dead letters, or give it more memory or another shard.',
     mend: ['redis-cli -h HOST -p PORT INFO memory', 'redis-cli -h HOST -p PORT CONFIG SET maxmemory BYTES'],
@@ -98,7 +98,7 @@ export const FROM_SERVERS = {
     checks: ['wrong-mode', 'views-differ', 'node-failed'],
   },
   loading: {
-    pattern: /\bLOADING\b|loading the dataset/i,
+    pattern: /\bLOADING\b|loading the dataset/,
     means: () => 'the node was just started, and is still reading its data',
     why: 'It passes by itself; with a lot of data it takes a while.',
     mend: ['redis-cli -h HOST -p PORT INFO persistence'],
@@ -119,7 +119,7 @@ export const FROM_SERVERS = {
     checks: ['master-without-replica', 'replica-link-down', 'masterauth-missing', 'settings-differ'],
   },
   busy: {
-    pattern: /\bBUSY\b/,
+    pattern: /\bBUSY\b(?!KEY)/,
     means: () => 'a script runs on the node, and has for too long',
     why: 'Nothing else is answered until it ends. A script that has written nothing can be ended.',
     mend: ['redis-cli -h HOST -p PORT SLOWLOG GET 10', 'redis-cli -h HOST -p PORT SCRIPT KILL'],
@@ -133,10 +133,14 @@ export const FROM_SERVERS = {
     checks: [],
   },
   'max-clients': {
-    pattern: /max number of clients|TooManyClientsError/i,
+    pattern: /max number of clients|NodeFullError|TooManyClientsError/i,
     means: () => 'the node has as many clients as it takes',
-    why: 'Some program opens connections and does not close them, or there are many programs.',
-    mend: ['redis-cli -h HOST -p PORT CLIENT LIST', 'redis-cli -h HOST -p PORT CONFIG SET maxclients 20000'],
+    why: 'Some program opens connections and does not close them, or there are many programs. As long as it is full, redis-cli is turned away too: end some of those that have the connections first.',
+    mend: [
+      "ss -tnp 'sport = :PORT or dport = :PORT'",
+      'redis-cli -h HOST -p PORT CLIENT LIST',
+      'redis-cli -h HOST -p PORT CONFIG SET maxclients 20000',
+    ],
     checks: ['clients-full', 'clients-high'],
   },
   'unknown-command': {

@@ -64,6 +64,21 @@ export const FROM_SHARDQ = {
     mend: ['shardq queue stats QUEUE'],
     checks: [],
   },
+  'lease-expired': {
+    pattern: /LeaseExpiredError|the lease ran out without an answer/,
+    means: () => 'a task used up its attempts without a word from a worker: each time its lease ran out',
+    why: 'The process ended or stood still, its event loop was blocked for longer than leaseMs, or what the handler returned could not be stored. What the handler threw, if anything, is not known.',
+    mend: ['shardq queue dead list QUEUE', 'shardq cluster check'],
+    checks: ['node-frozen', 'node-failed', 'clock-jumped', 'maxmemory-reached'],
+  },
+  'server-config': {
+    pattern: /FATAL CONFIG FILE ERROR/,
+    means: () =>
+      'a server does not start, since it cannot take a line of its redis.conf; the line is in the message',
+    why: 'A setting that this server does not know, a path that is not there, or a folder that was moved. Of a folder that `shardq cluster up` has made, `up` puts the paths right by itself.',
+    mend: ['shardq cluster up', 'redis-server --version'],
+    checks: ['nothing-listens', 'versions-differ'],
+  },
   'payload-too-large': {
     pattern: /PayloadTooLargeError|over the limit of \d+; keep large data elsewhere/,
     means: () => 'a task’s data, a result or a checkpoint is larger than maxPayloadBytes',
@@ -285,7 +300,7 @@ export const FROM_SHARDQ = {
     checks: [],
   },
   'node-unreachable': {
-    pattern: /NodeUnreachableError/,
+    pattern: /NodeUnreachableError|ConnectionLostError/,
     means: () => 'no answer came from a node',
     why: 'It is down, frozen or out of reach; the part in parentheses says which.',
     mend: ['shardq cluster check', 'shardq cluster up'],

@@ -11,8 +11,57 @@ export const FROM_SYSTEMS = {
     mend: ['shardq cluster status', 'shardq cluster up'],
     checks: ['nothing-listens', 'node-failed', 'announce-address'],
   },
+  'file-rights': {
+    pattern: /permission denied|EACCES/i,
+    means: () => 'a program may not read or write a file or a folder',
+    why: 'The server runs as another user than the one to whom its folder, its redis.conf or its log belongs; or a service manager or SELinux keeps it from there.',
+    mend: ['ls -ld /var/lib/redis', 'sudo chown -R redis:redis /var/lib/redis', 'systemctl cat redis-server'],
+    checks: ['rdb-failing', 'aof-failing'],
+  },
+  'election-refused': {
+    pattern: /Failover auth denied/i,
+    means: () =>
+      'a replica asked for votes to become master, and this node gave it none; the reason stands behind the colon',
+    why: '“its master is up”: this node still reaches the master, so that only the replica has lost it. “reqEpoch < curEpoch” and “can’t vote … before”: the election is over, or too soon after another one.',
+    mend: ['shardq cluster check', 'redis-cli -h HOST -p PORT INFO replication'],
+    checks: ['bus-port', 'replica-link-down', 'views-differ', 'node-failed'],
+  },
+  'data-file-broken': {
+    pattern:
+      /Short read or OOM loading DB|Unrecoverable error(?!: corrupted cluster)|Bad file format reading the append only file|Wrong signature trying to load DB|Can't handle RDB format version/i,
+    means: () => 'a server cannot read the file with its data, and does not start on it',
+    why: 'An RDB or AOF file ends too early or is damaged, as after a full disk or a copy that broke off, or was written by a newer server. Where its replica has the data, it is better taken from there: keep a copy of the folder first.',
+    mend: [
+      'redis-check-rdb /var/lib/redis/dump.rdb',
+      'redis-check-aof /var/lib/redis/appendonlydir/appendonly.aof.manifest',
+      'df -h',
+    ],
+    checks: ['disk-low', 'node-failed', 'nothing-listens'],
+  },
+  'migrate-failed': {
+    pattern: /\bIOERR\b/,
+    means: () =>
+      'MIGRATE got no answer from the node to which it was to move keys, within the time that it was given',
+    why: 'That node is down, frozen or slow, or a key is so large that it takes longer. The key is still where it was, and may be there as well.',
+    mend: ['shardq cluster check', 'shardq cluster fix', 'redis-cli -h HOST -p PORT --bigkeys'],
+    checks: ['open-slots', 'node-frozen', 'wrong-node-keys'],
+  },
+  'sync-timed-out': {
+    pattern:
+      /Timeout receiving bulk data from MASTER|Timeout connecting to the MASTER|MASTER timeout: no data/i,
+    means: () =>
+      'a replica gave up waiting for its master, which sent nothing for as long as repl-timeout says',
+    why: 'With a lot of data, the master takes longer to write its snapshot, or the network to carry it. The replica begins anew, and so may never come to an end.',
+    mend: [
+      'redis-cli -h HOST -p PORT CONFIG GET repl-timeout',
+      'redis-cli -h HOST -p PORT CONFIG SET repl-timeout 300',
+      'redis-cli -h HOST -p PORT INFO replication',
+    ],
+    checks: ['replica-link-down', 'replica-lag', 'node-frozen'],
+  },
   'timed-out': {
-    pattern: /timed out|ETIMEDOUT|no answer from|timeout/i,
+    pattern:
+      /timed out|ETIMEDOUT|no answer from|(?<!error or |repl-)timeout(?! receiving bulk| connecting to the MASTER|: no data)/i,
     means: () => 'something took the connection or the command, and did not answer in time',
     why: 'A frozen process, a slow command, a machine that is down, or a firewall that drops what is sent.',
     mend: ['shardq cluster check', 'redis-cli -h HOST -p PORT SLOWLOG GET 10'],

@@ -28,6 +28,11 @@ const clocks = (aheadMs: Readonly<Record<number, number>>) => ({
 })
 const hosts = (by: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(by).map(([id, host], index) => [id, { host, port: 7000 + index }]))
+/** As all but the node itself see it. */
+const seenByOthers = (id: string, flags: string) =>
+  Object.fromEntries(
+    WHOLE.filter((node) => node.id !== id).map((node) => [node.id, withNode(WHOLE, id, { flags })]),
+  )
 const everybodySees = (nodes: readonly Imagined[]) => Object.fromEntries(WHOLE.map(({ id }) => [id, nodes]))
 const down = (...ids: readonly string[]) =>
   WHOLE.map((node) => (ids.includes(node.id) ? { ...node, down: true, flags: 'fail' } : node))
@@ -69,6 +74,23 @@ const CASES: readonly (readonly [CheckName, string, Changes, ...CheckName[]])[] 
       nodes: [...WHOLE, { id: 'ra', port: 7009, follows: 'a' }],
       sees: everybodySees(WHOLE),
       info: { 7009: { run_id: 'another' } },
+    },
+  ],
+  [
+    'node-left-out',
+    'a replica that was reset',
+    {
+      sees: { rc: [{ id: 'rc', port: 7005 }], ...seenByOthers('rc', 'noaddr') },
+      info: { rc: { role: 'master' } },
+    },
+    'handshake-pending',
+  ],
+  [
+    'address-changed',
+    'a replica that came back on another port',
+    {
+      nodes: [...withNode(WHOLE, 'rc', { port: 7015 }), { id: 'rc-was', port: 7005, down: true }],
+      sees: { ...seenByOthers('rc', 'fail'), rc: withNode(WHOLE, 'rc', { port: 7015 }) },
     },
   ],
   ['views-differ', 'who is master', { sees: { b: withNode(WHOLE, 'ra', { follows: 'c' }) } }],

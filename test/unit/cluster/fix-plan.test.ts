@@ -31,6 +31,8 @@ function briefOf(step: FixStep): string {
       return `${step.kind} ${step.slot} ${step.from.id}>${step.to.id}`
     case 'assign':
       return `assign ${step.slots.length} from ${step.slots[0]} to ${step.to.id}`
+    case 'introduce':
+      return `introduce ${step.node.port} to ${step.to.port}`
     case 'forget':
       return `forget ${step.node.id} on ${step.at.map(({ id }) => id)}`
   }
@@ -41,6 +43,43 @@ const opened = (aOpen: string, bOpen: string) =>
 
 test('a whole cluster has nothing to mend', () => {
   expect(plan(WHOLE)).toEqual({ steps: [], left: [] })
+})
+
+describe('nodes that the others have lost sight of', () => {
+  /** All came back ten ports higher, and know of the others what they knew. */
+  const back = WHOLE.map((node) => ({ ...node, port: node.port + 10 }))
+  const sees = (moved: readonly Imagined[]) =>
+    Object.fromEntries(
+      moved.map(({ id }) => [
+        id,
+        WHOLE.map((node) =>
+          node.id === id
+            ? { ...node, port: node.port + 10 }
+            : { ...node, flags: 'fail', link: 'disconnected' },
+        ),
+      ]),
+    )
+
+  test('all under other addresses: one is told of the others', () => {
+    expect(brief(plan(back, {}, sees(back)))).toEqual([
+      ...['introduce 7011 to 7010', 'introduce 7012 to 7010', 'introduce 7013 to 7010'],
+      ...['introduce 7014 to 7010', 'introduce 7015 to 7010'],
+    ])
+  })
+
+  test('one that was reset: its slots go to its replica, it is added again, and nobody forgets the owner of slots', () => {
+    const others = WHOLE.map((node) => (node.id === 'a' ? { ...node, flags: 'fail,noaddr' } : node))
+    const nodes = WHOLE.map((node) => (node.id === 'a' ? { id: 'new', port: 7000 } : node))
+    const views = Object.fromEntries(
+      nodes.map(({ id }) => [id, id === 'new' ? [{ id: 'new', port: 7000 }] : others]),
+    )
+    const { steps, left } = plan(nodes, {}, views)
+    expect(steps).toEqual([])
+    expect(left.map(({ remedy }) => remedy)).toEqual([
+      'let its replica take over, which has the keys: redis-cli -h 127.0.0.1 -p 7003 CLUSTER FAILOVER FORCE',
+      'when all slots have an owner that answers: shardq cluster add-node 127.0.0.1:7000 --node 127.0.0.1:7001 --replica-of auto',
+    ])
+  })
 })
 
 describe('open slots', () => {
@@ -150,7 +189,7 @@ describe('what is left', () => {
         what: '5461 slots (0-5460) of 127.0.0.1:7000, which does not answer',
         why: 'it has the keys; given to another node they would be gone',
         remedy:
-          'start it again on its old data; or let its replica take over: redis-cli -h 127.0.0.1 -p 7003 CLUSTER FAILOVER FORCE',
+          'start it again on its old data, or if it runs under another address, name that too (redis.nodes); or let its replica take over: redis-cli -h 127.0.0.1 -p 7003 CLUSTER FAILOVER FORCE',
       },
     ])
   })

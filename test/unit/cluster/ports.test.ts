@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { PortInUseError } from '../../../src/cluster/errors.js'
 import { checkPortNumbers, checkPortsFree, freePorts } from '../../../src/cluster/ports.js'
@@ -28,6 +28,19 @@ test.each(['127.0.0.1', '0.0.0.0'])('a port taken on %s is named, data port and 
   const bus = checkPortsFree([other], { bus: true })
   await expect(bus).rejects.toThrow(PortInUseError)
   await expect(bus).rejects.toThrow(`port ${other + 10_000} (cluster bus of node ${other}) is in use`)
+})
+
+test('a port that a connection has at its own end is told apart from one that is listened on', async () => {
+  const [other = 0] = await freePorts(1)
+  await occupy(other, '127.0.0.1')
+  const socket = connect({ port: other, host: '127.0.0.1' })
+  onTestFinished(() => void socket.destroy())
+  await once(socket, 'connect')
+  const port = socket.localPort ?? 0
+  await expect(checkPortsFree([port], { bus: false })).rejects.toThrow(
+    `port ${port} is in use by a connection of some program to port ${other}`,
+  )
+  await expect(checkPortsFree([other], { bus: false })).rejects.toThrow(`port ${other} is in use; nothing`)
 })
 
 test('freePorts hands out each port once, with its bus port free and below the ephemeral range', async () => {
