@@ -24,6 +24,9 @@ export const SCRIPTS = {
   survey: 'exists hget hgetall hmget llen lrange pubsub|shardnumsub scard time zcard zrange',
   tend: 'exists hdel hmget rpush spublish time zrange zrangebyscore zrem',
   touch: 'del set',
+  'verify-locate': 'hexists llen lpos smismember zcard zrange zscore',
+  'verify-page': 'exists hexists hscan lrange sscan zscan zscore',
+  'verify-snapshot': 'hkeys hlen hmget llen lrange scard smembers zcard zrange',
   void: 'get hdel hexists hget hset set zrem',
 } as const
 

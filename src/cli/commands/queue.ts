@@ -4,14 +4,16 @@ import { registerQueueList } from './queue-list.js'
 import { registerQueuePause } from './queue-pause.js'
 import { registerQueuePeek } from './queue-peek.js'
 import { registerQueueStats } from './queue-stats.js'
+import { registerQueueVerify } from './queue-verify.js'
 
 export function registerQueue(program: Command): void {
   const queue = program
     .command('queue')
-    .description('look at queues, pause them, and see to their dead letters')
+    .description('look at queues, verify and pause them, and see to their dead letters')
   registerQueueList(queue)
   registerQueueStats(queue)
   registerQueuePeek(queue)
   registerQueuePause(queue)
   registerQueueDead(queue)
+  registerQueueVerify(queue)
 }
