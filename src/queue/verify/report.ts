@@ -38,7 +38,7 @@ export interface VerifyReport {
   readonly partitions: number
   /** Tasks that are ready, being run, scheduled or dead. While the queue is busy, about so many. */
   readonly tasks: number
-  /** Names in ready lists and leases of tasks that were removed. They are dropped when their turn comes, and are no fault. */
+  /** Names in ready lists and leases of tasks that were removed. They are dropped when their turn comes, and are no fault. Of `busy` partitions none are counted. */
   readonly namesWithoutRecord: number
   /**
    * Partitions that hold more than can be read in one moment and never stood still, so that their counters, and what is counted of
