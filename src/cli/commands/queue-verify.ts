@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { VerifyFault, VerifyReport } from '../../queue/verify/report.js'
+import { describeFault, type VerifyReport } from '../../queue/verify/report.js'
 import { runAction } from '../command.js'
 import { count } from '../figures.js'
 import { type QueueFlags, withQueue, withQueueOptions } from '../open-queue.js'
@@ -73,11 +73,4 @@ export function describeVerified(report: VerifyReport): string[] {
       `${busy} partitions never stood still, so that their counters were not compared; once more when it is quiet`,
     )
   return lines
-}
-
-function describeFault({ partition, count: times, names, text }: VerifyFault): string {
-  const where = partition === null ? '' : `partition ${partition}: `
-  const shown = names.slice(0, 5).join(', ')
-  const more = times > names.slice(0, 5).length && names.length > 0 ? ', …' : ''
-  return `${where}${names.length > 0 ? `${count(times)} × ` : ''}${text}${shown === '' ? '' : ` (${shown}${more})`}`
 }

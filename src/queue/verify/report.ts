@@ -85,6 +85,22 @@ const TEXTS: Readonly<Record<FaultKind, string>> = {
   'partition-count': 'the queue is recorded with another number of partitions',
 }
 
+/** A fault in one line, with the first names. */
+export function describeFault({ partition, count, names, text }: VerifyFault): string {
+  const where = partition === null ? '' : `partition ${partition}: `
+  const many = names.length === 0 ? '' : `${count} × `
+  const shown = names.slice(0, 5).join(', ') + (count > 5 && names.length > 0 ? ', …' : '')
+  return `${where}${many}${text}${shown === '' ? '' : ` (${shown})`}`
+}
+
+/** What a report has against a queue that nobody uses at the moment, in lines; none if it is clean. */
+export function problemsOf({ faults, unsettled }: VerifyReport): string[] {
+  return [
+    ...faults.map(describeFault),
+    ...unsettled.map((fault) => `could not be settled while the queue is busy: ${describeFault(fault)}`),
+  ]
+}
+
 /** Gathers faults of one kind and partition, with the first names only. */
 export class Findings {
   readonly #found = new Map<string, { fault: VerifyFault; names: Set<string>; count: number }>()
