@@ -151,7 +151,13 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
     if (!('token' in entry)) continue
     const story = storyOf(entry.token)
     const { atMs, by } = entry
-    const open = story.runs.findLast((run) => run.by === by && run.toMs === Number.POSITIVE_INFINITY)
+    const attempt = 'attempt' in entry ? entry.attempt : undefined
+    const open = story.runs.findLast(
+      (run) =>
+        run.by === by &&
+        run.toMs === Number.POSITIVE_INFINITY &&
+        (attempt === undefined || run.attempt === attempt),
+    )
     const enqueue = story.enqueues.at(-1)
     switch (entry.what) {
       case 'enqueue':

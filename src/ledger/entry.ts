@@ -12,14 +12,25 @@ export type Entry = { readonly atMs: number /** The process. */; readonly by: st
     }
   | { readonly what: 'acknowledged'; readonly token: string; readonly id: string }
   | { readonly what: 'rejected'; readonly token: string; readonly error: string }
-  /** A handler begins. `attempt`: which one it is, by what the queue says; 1 for the first. */
-  | { readonly what: 'run'; readonly token: string; readonly id: string; readonly attempt?: number }
-  /** It ends; its completion is confirmed. */
-  | { readonly what: 'ran' | 'completed'; readonly token: string; readonly id: string }
-  /** It did not end well, and the queue has taken note: the task is to be tried again, or is with the dead letters. */
-  | { readonly what: 'failed' | 'dead'; readonly token: string; readonly id: string }
+  /**
+   * `run`, `ran`: a handler begins, ends. `completed`: its completion is confirmed. `failed`, `dead`: it did not end well, and the queue
+   * has taken note: the task is to be tried again, or is with the dead letters. `attempt`: which one it is, by what the queue says, 1 for
+   * the first; where it is not said, the latest that goes on.
+   */
+  | {
+      readonly what: 'run' | 'ran' | 'completed' | 'failed' | 'dead'
+      readonly token: string
+      readonly id: string
+      readonly attempt?: number
+    }
   /** What became of it the queue did not take from this worker. */
-  | { readonly what: 'refused'; readonly token: string; readonly id: string; readonly error: string }
+  | {
+      readonly what: 'refused'
+      readonly token: string
+      readonly id: string
+      readonly error: string
+      readonly attempt?: number
+    }
   /** Somebody had it removed. */
   | { readonly what: 'removed'; readonly token: string }
   /**

@@ -295,6 +295,19 @@ describe('a repeat', () => {
   })
 })
 
+it('tells attempts apart: one may begin before the failure of the last one is confirmed', () => {
+  const id = 'id-a'
+  const entries = [
+    ...task('a'),
+    at(20, { what: 'run', token: 'a', id, attempt: 1 }),
+    at(30, { what: 'run', token: 'a', id, attempt: 2 }),
+    at(40, { what: 'failed', token: 'a', id, attempt: 1 }),
+    at(50, { what: 'ran', token: 'a', id, attempt: 2 }),
+    at(60, { what: 'completed', token: 'a', id, attempt: 2 }),
+  ]
+  expect(check(entries)).toMatchObject({ lost: [], repeats: [], atOnce: [] })
+})
+
 describe('taken back while running', () => {
   const late = (key?: string) => [enqueue(0, 'a', key), acknowledged(900, 'a', 'new')]
   const first = (from = 100, to: number | null = 130) =>

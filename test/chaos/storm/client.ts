@@ -71,22 +71,24 @@ async function start(spec: ClientSpec): Promise<void> {
 }
 
 async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, random: Random): Promise<void> {
-  const running = new Map<string, string>()
-  const ended = (id: string, what: 'completed' | 'failed' | 'dead') => {
-    const token = running.get(id)
-    if (token === undefined) return
-    running.delete(id)
-    book.write({ what, token, id })
+  // A task may be tried again before its failure is confirmed.
+  const running = new Map<string, { token: string; id: string; attempt: number }>()
+  const nameOf = ({ id, attempt }: { id: string; attempt: number }) => `${id} ${attempt}`
+  const ended = (task: { id: string; attempt: number }, what: 'completed' | 'failed' | 'dead') => {
+    const fact = running.get(nameOf(task))
+    if (!fact) return
+    running.delete(nameOf(task))
+    book.write({ what, ...fact })
   }
   const worker = new Worker<Tasks>(
     spec.queue,
     {
       note: async (task, { signal }) => {
         const { token, conduct } = task.data
-        const fact = { token, id: task.id }
+        const fact = { token, id: task.id, attempt: task.attempt }
         const first = task.attempt === 1
-        running.set(task.id, token)
-        book.write({ what: 'run', ...fact, attempt: task.attempt })
+        running.set(nameOf(task), fact)
+        book.write({ what: 'run', ...fact })
         await sleep(random.between(0, spec.slow ? SLOW_HANDLER_MS : HANDLER_MS))
         if (conduct === 'saves a checkpoint') await task.checkpoint('half', token)
         if (conduct === 'hangs once' && first) await sleep(2 * TIMEOUT_MS)
@@ -95,7 +97,7 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
         book.write({ what: 'ran', ...fact })
         if (conduct === 'completes twice') {
           task.complete().then(
-            () => ended(task.id, 'completed'),
+            () => ended(task, 'completed'),
             // The worker's own completion says what became of it.
             () => {},
           )
@@ -105,15 +107,17 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
     },
     { ...options, concurrency: spec.slow ? 300 : 30, leaseMs: LEASE_MS },
   )
-  worker.on('completed', ({ task }) => ended(task.id, 'completed'))
-  worker.on('failed', ({ task }) => ended(task.id, 'failed'))
-  worker.on('dead', ({ task }) => ended(task.id, 'dead'))
+  worker.on('completed', ({ task }) => ended(task, 'completed'))
+  worker.on('failed', ({ task }) => ended(task, 'failed'))
+  worker.on('dead', ({ task }) => ended(task, 'dead'))
   worker.on('error', (error) => {
     // Of what cannot be settled the error names the task, some in a field and some in their words.
-    for (const [id, token] of running) {
-      if (!error.message.includes(`task ${id} `)) continue
-      running.delete(id)
-      book.write({ what: 'refused', token, id, error: error.name })
+    for (const [name, fact] of running) {
+      if (!error.message.includes(`task ${fact.id} `)) continue
+      running.delete(name)
+      book.write({ what: 'refused', ...fact, error: error.name })
+      // The first of them: attempts are settled one after the other.
+      break
     }
   })
   await worker.start()

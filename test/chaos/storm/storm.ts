@@ -312,8 +312,9 @@ function anyRunning(entries: readonly Entry[]): boolean {
   const running = new Map<string, Set<string>>()
   const stopped = new Set<string>()
   for (const entry of entries) {
-    if (entry.what === 'run') running.set(entry.by, (running.get(entry.by) ?? new Set()).add(entry.token))
-    if (ENDS.has(entry.what) && 'token' in entry) running.get(entry.by)?.delete(entry.token)
+    const name = 'attempt' in entry ? `${entry.token} ${entry.attempt}` : ''
+    if (entry.what === 'run') running.set(entry.by, (running.get(entry.by) ?? new Set()).add(name))
+    if (ENDS.has(entry.what)) running.get(entry.by)?.delete(name)
     if (entry.what === 'stopped') stopped.add(entry.process)
     if (entry.what === 'resumed') stopped.delete(entry.process)
   }
