@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- --faults 200 --seed 7 [--kinds a,b] [--replicas 2] [--pairs 0.25] [--per-account 5] [--keep-going] [--json FILE]
+ * `npm run chaos -- --faults 200 --seed 7 [--kinds a,b] [--replicas 2] [--pairs 0.25] [--per-account 10] [--keep-going] [--json FILE]
  * [--without PROTECTION]`: a queue at work on a cluster of its own that is struck again and again, and an account of every task. The
  * same seed makes the same choices. `--pairs`: share of the faults that come with a second one at the same time. `--per-account`: faults
  * after which the queue is drained and all tasks are accounted for. `--replicas`: of each of the three masters.

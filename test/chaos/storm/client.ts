@@ -39,7 +39,7 @@ const LATER_MS = 2_000
 const LEASE_MS = 3_000
 const TIMEOUT_MS = 250
 const RESULTS = { ttlMs: 2_000 }
-const LEAVE_MS = 5_000
+const LEAVE_MS = 2_000
 
 /** Of 100 tasks. */
 const CONDUCTS: readonly (readonly [Conduct, number])[] = [

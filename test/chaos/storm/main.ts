@@ -23,7 +23,7 @@ const { values: flags } = parseArgs({
     /** Share of the faults that come with a second one. */
     pairs: { type: 'string', default: '0.25' },
     /** Blows until all tasks are accounted for. */
-    'per-account': { type: 'string', default: '5' },
+    'per-account': { type: 'string', default: '10' },
     'late-only': { type: 'string' },
     rate: { type: 'string' },
     'node-timeout': { type: 'string', default: '1000' },
