@@ -4,7 +4,7 @@ import { Connection } from '../../src/connection/connection.js'
 import { LeaseLostError } from '../../src/index.js'
 import { makePartitions } from '../../src/keys/partitions.js'
 import { enqueueCall } from '../../src/scripts/enqueue.js'
-import { renewCall } from '../../src/scripts/lease.js'
+import { releaseCall, renewCall } from '../../src/scripts/lease.js'
 import type { ScriptCall } from '../../src/scripts/script.js'
 import { batchOf } from '../../src/scripts/task-batch.js'
 import { recoverCall } from '../../src/scripts/tend.js'
@@ -123,10 +123,11 @@ describe('a lease', () => {
 })
 
 it('the order of what is handed back stays', async () => {
-  const { queue } = await queueOfOne()
+  const { queue, keys, send } = await queueOfOne()
   for (const data of [1, 2, 3, 4]) await queue.enqueue('note', data)
-  const first = await queue.dequeue({ count: 3 })
-  await Promise.all(first.map((delivery) => delivery.release()))
+  const first = await queue.dequeue({ count: 3, leaseMs: 60_000 })
+  const [lease] = first.flatMap(({ leases }) => [...leases])
+  await send(releaseCall(keys, { leaseId: lease?.id ?? '', ids: first.map(({ id }) => id) }))
   const again = await queue.dequeue({ count: 4 })
   expect(again.map(({ data }) => data)).toEqual([1, 2, 3, 4])
   await Promise.all(again.map((delivery) => delivery.complete()))
