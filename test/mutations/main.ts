@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Mutation, type Notice, PatchError, patched } from './mutation.js'
+import { PENDING } from './pending.js'
 import { MUTATIONS } from './table.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -21,6 +22,8 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
     list: { type: 'boolean', default: false },
     docs: { type: 'boolean', default: true },
+    /** Those of other branches as well. */
+    pending: { type: 'boolean', default: false },
   },
   allowNegative: true,
 })
@@ -37,10 +40,11 @@ interface Row {
 }
 
 function chosen(): readonly Mutation[] {
+  const all = flags.pending ? [...MUTATIONS, ...PENDING] : MUTATIONS
   const names = flags.only?.split(',')
-  const unknown = names?.filter((name) => !MUTATIONS.some((each) => each.name === name)) ?? []
+  const unknown = names?.filter((name) => !all.some((each) => each.name === name)) ?? []
   if (unknown.length > 0) throw new Error(`no such mutation: ${unknown.join(', ')}; see --list`)
-  return MUTATIONS.filter(({ name }) => names?.includes(name) ?? true)
+  return all.filter(({ name }) => names?.includes(name) ?? true)
 }
 
 /** A copy of the project that can be harmed; packages are those of the project. */
