@@ -1,7 +1,13 @@
 /**
- * `npm run chaos -- --faults 200 --seed 7 [--kinds a,b] [--keep-going] [--json FILE] [--without PROTECTION]`: a queue at
- * work on a cluster of its own that is struck again and again, and an account of every task. The same seed makes the same
- * choices. Where the system permits, in a network of its own, so that hosts can be cut off as well.
+ * `npm run chaos -- --faults 200 --seed 7 [--kinds a,b] [--replicas 2] [--pairs 0.25] [--per-account 10] [--keep-going] [--json FILE]
+ * [--without PROTECTION]`: a queue at work on a cluster of its own that is struck again and again, and an account of every task. The
+ * same seed makes the same choices. `--pairs`: share of the faults that come with a second one at the same time. `--per-account`: faults
+ * after which the queue is drained and all tasks are accounted for. `--replicas`: of each of the three masters.
+ *
+ * `npm run chaos -- --late-only MINUTES --rate 5000`: replicas that are late for 100 to 500 ms, and nothing else; tasks that take long
+ * and fail often.
+ *
+ * Where the system permits, in a network of its own, so that hosts can be cut off as well.
  */
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'

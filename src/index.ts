@@ -23,6 +23,8 @@ export {
   type TypeOf,
 } from './queue/task-queue.js'
 export type { Task, TaskState } from './queue/task-view.js'
+export type { FaultKind, VerifyFault, VerifyProgress, VerifyReport } from './queue/verify/report.js'
+export type { VerifyOptions } from './queue/verify.js'
 export type { TaskContext } from './worker/context.js'
 export {
   type Handlers,

@@ -96,6 +96,10 @@ export class BullmqUnderTest implements QueueUnderTest {
     return master ? nameOf(master) : '?'
   }
 
+  async structure(): Promise<null> {
+    return null
+  }
+
   async held(): Promise<number> {
     const counts = await within(
       ASK_MS,

@@ -72,7 +72,7 @@ function shards({ shards: rates }: DrillReport, colors: Colors): string {
   return table.toString()
 }
 
-function accounts({ load, ledger }: DrillReport): string {
+function accounts({ load, ledger, structure }: DrillReport): string {
   const table = rightTable(['the account of every task', ''])
   const reasons = Object.entries(ledger.deliveredTwiceBy).map(([reason, count]) => `${reason}: ${count}`)
   table.push(
@@ -81,6 +81,9 @@ function accounts({ load, ledger }: DrillReport): string {
     ['lost', String(ledger.lost.length)],
     ['delivered twice', [String(ledger.deliveredTwice), ...reasons].join(', ')],
     ['under way when it was struck', String(ledger.inFlight)],
+    ...(structure === null
+      ? []
+      : [['structure', structure.length === 0 ? 'clean' : `${structure.length} faults`]]),
   )
   return table.toString()
 }

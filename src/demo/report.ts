@@ -19,6 +19,8 @@ export interface DemoReport {
   readonly ledger: LedgerSummary
   /** Tasks that the queue still held in the end. */
   readonly leftInQueue: number
+  /** What is wrong with how the queue's tasks are stored, as `shardq queue verify` finds it; none if it is clean. */
+  readonly structure: readonly string[]
   /** Null where no master was to be killed. */
   readonly killed: Readonly<Killing> | null
   /** What queue and workers complained of meanwhile, each once: of use when the ledger does not balance. */
@@ -61,6 +63,7 @@ export function renderReport(report: DemoReport, colors: Colors): string {
     ledger.balanced
       ? colors.green(`✓ The ledger balances: every acknowledged task was run (${seconds(report.elapsedMs)}).`)
       : colors.red(`✗ The ledger does not balance.${lostIds(ledger)}`),
+    ...report.structure.map((each) => colors.red(`✗ ${each}`)),
     ...(ledger.balanced ? [] : report.complaints.map((each) => colors.dim(`  ${each}`))),
   ].join('\n')
 }
@@ -80,7 +83,7 @@ function strategyTable({ best, buyAndHold }: DemoReport): string {
   return table.toString()
 }
 
-function ledgerTable({ ledger, killed, leftInQueue }: DemoReport, colors: Colors): string {
+function ledgerTable({ ledger, killed, leftInQueue, structure }: DemoReport, colors: Colors): string {
   const table = plainTable()
   const must = (value: number, wanted: number) =>
     value === wanted ? colors.green(count(value)) : colors.red(count(value))
@@ -90,6 +93,7 @@ function ledgerTable({ ledger, killed, leftInQueue }: DemoReport, colors: Colors
     ['lost', must(ledger.lost.length, 0)],
     ['delivered twice', count(ledger.deliveredTwice)],
     ['left in the queue', must(leftInQueue, 0)],
+    ['structure', structure.length === 0 ? colors.green('clean') : colors.red(`${structure.length} faults`)],
     ['enqueues rejected and repeated', count(ledger.rejected)],
     ['longest producer stall, one enqueue', ms(ledger.longestEnqueueMs)],
     ['longest producer stall, all together', ms(ledger.longestGapMs)],

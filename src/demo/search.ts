@@ -1,6 +1,8 @@
 import type { LocalCluster } from '../cluster/index.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { TaskQueue } from '../index.js'
+import { problemsOf } from '../queue/verify/report.js'
+import { unlessAborted } from './abort.js'
 import { drain } from './drain.js'
 import { ALL_PAIRS, type DemoTasks, FIRST_DAY, makeGrid, QUEUE_NAME } from './grid.js'
 import { type Killing, killHalfWay } from './kill.js'
@@ -90,6 +92,7 @@ export async function searchGrid(
     await produce({ queue, pairs, ledger, spreadOverMs: SPREAD_OVER_MS, signal })
     const leftInQueue = await drain(queue, ledger, failedOver, signal)
     const elapsedMs = performance.now() - started
+    const structure = problemsOf(await unlessAborted(queue.verify(), signal))
     watching.abort()
     await Promise.all(loops)
     await pool.stop()
@@ -101,6 +104,7 @@ export async function searchGrid(
       best: leaders.best,
       ledger: ledger.summary(leftInQueue),
       leftInQueue,
+      structure,
       killed: options.kill === false ? null : killing,
       complaints: [...complaints],
     }

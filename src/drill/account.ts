@@ -31,6 +31,7 @@ export interface Evidence {
   readonly after: ClusterStatus | null
   readonly missing: readonly string[]
   readonly held: number | null
+  readonly structure: readonly string[] | null
   readonly keysLeft: number
   readonly notes: readonly string[]
 }
@@ -81,8 +82,10 @@ export function account(evidence: Evidence): DrillReport {
       deliveredTwiceBy: countBy(findings.repeats.map(({ reason }) => reason)),
       deliveredTwiceWithKey: findings.repeats.filter(({ keyed }) => keyed).length,
       completedTwice: findings.completedTwice,
+      atOnce: findings.atOnce,
       inFlight: findings.faults[0]?.inFlight ?? 0,
     },
+    structure: evidence.structure,
     errorsOnOtherShards: errorsElsewhere(entries, queue, struck),
     complaints: evidence.queue.complaints,
     notes: evidence.notes,

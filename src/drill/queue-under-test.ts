@@ -23,6 +23,8 @@ export interface QueueUnderTest {
   masterOf(id: string): string
   /** Tasks that it still holds, in whatever state. @throws when a shard cannot be asked */
   held(): Promise<number>
+  /** What is wrong with how its tasks are stored, in lines; null where a queue cannot tell. @throws when a shard cannot be asked */
+  structure(): Promise<readonly string[] | null>
   /** What it complained of in the background. */
   readonly complaints: readonly string[]
   /** Ends consuming and producing, in bounded time. Safe to call twice, and unopened. */

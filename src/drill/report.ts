@@ -43,9 +43,13 @@ export interface DrillReport {
     readonly deliveredTwiceBy: Readonly<Partial<Record<Reason, number>>>
     readonly deliveredTwiceWithKey: number
     readonly completedTwice: readonly string[]
+    /** Two first attempts of one task at the same time, without a reason. */
+    readonly atOnce: readonly string[]
     /** Enqueues and runs under way when a node was struck: the most that may run twice. */
     readonly inFlight: number
   }
+  /** What the structural checker found when the load had ended; null where the queue has none. */
+  readonly structure: readonly string[] | null
   /** Rejected or refused although their shard was not the struck one. */
   readonly errorsOnOtherShards: number
   /** What queue and worker complained of in the background. */

@@ -102,6 +102,9 @@ export class DrillRun {
     const endMs = ledgerNow()
     this.#say('load ended; waiting for what is left in the queue')
     const held = await this.#load.drain(signal)
+    const structure = await this.#queue
+      .structure()
+      .catch((error: Error) => [`it cannot be read: ${error.message}`])
     await this.#queue.close()
     await this.#removeKeys()
 
@@ -126,6 +129,7 @@ export class DrillRun {
       after: status,
       missing,
       held,
+      structure,
       keysLeft: this.#keysLeft ?? 0,
       notes: this.#notes,
     })

@@ -3,6 +3,7 @@ import { type NodeView, nameOf } from '../cluster/index.js'
 import { ShardqError } from '../errors.js'
 import { makePartitions, type Partition, partitionOfKey } from '../keys/partitions.js'
 import { TaskQueue } from '../queue/task-queue.js'
+import { problemsOf } from '../queue/verify/report.js'
 import { Worker } from '../worker/worker.js'
 import { Complaints } from './complaints.js'
 import { ClusterNotWholeError } from './errors.js'
@@ -94,6 +95,10 @@ export class ShardqUnderTest implements QueueUnderTest {
   async held(): Promise<number> {
     const { ready, active, scheduled, dead } = await this.#queue.depth()
     return ready.high + ready.medium + ready.low + active + scheduled + dead
+  }
+
+  async structure(): Promise<readonly string[]> {
+    return problemsOf(await this.#queue.verify())
   }
 
   async close(): Promise<void> {

@@ -24,7 +24,7 @@ export function verdict(
   expected: { readonly promotion: boolean },
   missing: readonly string[],
 ): Check[] {
-  const { ledger, stall, client, failover, load } = report
+  const { ledger, stall, client, failover, load, structure } = report
   const none = (check: string, count: number) => ({ check, passed: count === 0, found: String(count) })
   const unexplained = ledger.deliveredTwiceBy.unexplained ?? 0
   return [
@@ -32,7 +32,17 @@ export function verdict(
     none('acknowledged twice, or an id given twice', ledger.acknowledgedTwice.length),
     none('delivered twice without a reason', unexplained),
     none('delivered twice with a key', ledger.deliveredTwiceWithKey),
+    none('first attempts at the same time', ledger.atOnce.length),
     none('completed twice: fencing failed', ledger.completedTwice.length),
+    ...(structure === null
+      ? []
+      : [
+          {
+            check: 'structure: every task in exactly one place',
+            passed: structure.length === 0,
+            found: structure.length === 0 ? 'clean' : structure.join('; '),
+          },
+        ]),
     none('enqueues without a key rejected', stall.rejected),
     {
       check: `longest enqueue without a key, at most ${stall.limitMs} ms`,

@@ -99,6 +99,33 @@ export function onceName(idempotencyKey: string, partitionKey: string | undefine
     : `once-in:${partitionKey.length}:${partitionKey}:${idempotencyKey}`
 }
 
+/** What keys of a partition may be called: whole names, and what names begin with; and which of them expire. */
+export interface KeyNames {
+  readonly whole: ReadonlySet<string>
+  readonly beginnings: readonly string[]
+  isExpiring(key: string): boolean
+}
+
+/**
+ * The names of all keys that a partition may have, for who looks for others (queue/verify.ts). Taken from `partitionKeys`, so that
+ * what is added there is known here; `never` and the channel are no keys that are ever there.
+ */
+export function partitionKeyNames(keys: PartitionKeys): KeyNames {
+  const { never, wake, ready, ...others } = keys
+  const whole = new Set<string>(ready)
+  const beginnings: string[] = []
+  for (const key of Object.values(others)) {
+    if (typeof key === 'string') whole.add(key)
+    else beginnings.push(key(''))
+  }
+  const expiring = [keys.producer(''), keys.once(''), keys.probe]
+  return {
+    whole,
+    beginnings,
+    isExpiring: (key) => expiring.some((beginning) => key.startsWith(beginning)),
+  }
+}
+
 /** HASH of what holds for a whole queue: `partitions`. In the slot of the queue's name. */
 export function queueKey(queue: string): string {
   return `shardq:{${queue}}:queue`

@@ -1,15 +1,18 @@
 import type { Entry } from './entry.js'
 
-/** Why a task was run again. The last one is never right. */
+/** Why a task was run again, other than to be tried again. The last one is never right. */
 export type Reason =
   /** The process that ran it first was killed or frozen. */
   | 'worker stopped'
-  /** Its first run was in flight (not yet confirmed as completed) when a fault struck. */
+  /** Its first run was in flight (not yet confirmed as completed) when a master was struck. */
   | 'delivery in flight'
-  /** Its enqueue was in flight when a fault struck, so that there may be two copies. Never with a key. */
+  /** Its enqueue was in flight when a master was struck, so that there may be two copies. Never with a key. */
   | 'enqueue in flight'
-  /** No replica confirmed its enqueue in time, fault or not, and its first copy was being run. Never with a key. */
-  | 'enqueue not confirmed in time'
+  /**
+   * It was being run when its producer took it back, since no replica confirmed it in time. The record shows that: it ran under an id
+   * that it does not have any more, and before the enqueue was acknowledged under the new one. Never with a key.
+   */
+  | 'taken back while running'
   | 'unexplained'
 
 export interface Repeat {
@@ -36,11 +39,17 @@ export interface Findings {
   readonly enqueued: number
   readonly acknowledged: number
   readonly rejected: number
-  /** Acknowledged, and no handler ever ran it to the end. */
+  /**
+   * Acknowledged, and none of these: a completion that was accepted, a dead letter, removed on request, still in the queue (`held`).
+   * That it ran is not enough. A run of which nobody heard the end may have been completed where the record shows why nobody did:
+   * its worker was stopped, a master was struck, or the queue said that it has the completion and no replica confirms it.
+   */
   readonly lost: readonly string[]
   /** Tokens with two acknowledgements or ids, and ids given to two tokens. */
   readonly acknowledgedTwice: readonly string[]
   readonly repeats: readonly Repeat[]
+  /** Tokens of which two first attempts went on at the same time, and nothing in the record says why. */
+  readonly atOnce: readonly string[]
   /** Tokens whose completion was accepted twice although nothing was in flight: fencing failed. */
   readonly completedTwice: readonly string[]
   readonly faults: readonly FaultFindings[]
@@ -51,8 +60,8 @@ const GRACE_MS = 2_000
 const SLOW_MS = 50
 /** A process is noted as stopped just before its fault is. */
 const STOP_MS = 1_000
-/** What a replica is given to confirm (`confirmTimeoutMs`). */
-const CONFIRM_MS = 100
+/** How an error is called that says: the queue has it, and no replica confirms it. */
+const UNCONFIRMED = 'NotReplicatedError'
 
 interface Interval {
   readonly by: string
@@ -61,8 +70,12 @@ interface Interval {
 }
 
 interface Run extends Interval {
+  readonly id: string
+  readonly attempt: number | undefined
   ran: boolean
-  completed: boolean
+  end: 'completed' | 'refused' | 'failed' | 'dead' | undefined
+  /** Of a refusal. */
+  error: string | undefined
 }
 
 interface Story {
@@ -70,12 +83,18 @@ interface Story {
   keyed: boolean
   readonly enqueues: Interval[]
   readonly ids: string[]
+  acknowledgedMs: number
   rejected: boolean
+  removed: boolean
   readonly runs: Run[]
 }
 
-/** Reads the entries of all processes together. @returns facts only; what is allowed is for the caller to say */
-export function check(entries: readonly Entry[]): Findings {
+/**
+ * Reads the entries of all processes together.
+ * @param held tokens of the tasks that the queue holds in the end, each in exactly one place (queue/verify.ts)
+ * @returns facts only; what is allowed is for the caller to say
+ */
+export function check(entries: readonly Entry[], held: ReadonlySet<string> = new Set()): Findings {
   const ordered = [...entries].sort((a, b) => a.atMs - b.atMs)
   const stories = [...tell(ordered).values()]
   const stops = stopsOf(ordered)
@@ -84,23 +103,25 @@ export function check(entries: readonly Entry[]): Findings {
   const perFault = new Map(faults.map((fault) => [fault, 0]))
   for (const story of stories) {
     for (const earlier of story.runs.slice(0, -1)) {
+      // It is to be tried again.
+      if (earlier.end === 'failed') continue
       const { reason, fault } = explain(story, earlier, faults, stops)
       repeats.push({ token: story.token, keyed: story.keyed, reason })
       if (fault) perFault.set(fault, (perFault.get(fault) ?? 0) + 1)
     }
   }
-  const unexplained = new Set(
-    repeats.filter((each) => each.reason !== 'enqueue in flight').map((each) => each.token),
-  )
+  const unexplained = new Set(repeats.filter(({ reason }) => !isOfCopy(reason)).map(({ token }) => token))
   return {
     enqueued: stories.filter((story) => story.enqueues.length > 0).length,
     acknowledged: stories.filter((story) => story.ids.length > 0).length,
     rejected: stories.filter((story) => story.rejected).length,
     lost: stories
-      .filter((story) => story.ids.length > 0 && !story.runs.some((run) => run.ran))
-      .map((story) => story.token),
+      .filter(({ token, ids }) => ids.length > 0 && !held.has(token))
+      .filter((story) => !isAccountedFor(story, faults, stops))
+      .map(({ token }) => token),
     acknowledgedTwice: acknowledgedTwice(stories),
     repeats,
+    atOnce: stories.filter((story) => ranAtOnce(story, faults, stops)).map(({ token }) => token),
     completedTwice: stories
       .filter((story) => unexplained.has(story.token) && completedByLate(story, faults))
       .map((story) => story.token),
@@ -118,7 +139,10 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
   const storyOf = (token: string): Story => {
     let story = stories.get(token)
     if (!story) {
-      story = { token, keyed: false, enqueues: [], ids: [], rejected: false, runs: [] }
+      story = {
+        ...{ token, keyed: false, enqueues: [], ids: [], runs: [], rejected: false, removed: false },
+        acknowledgedMs: Number.POSITIVE_INFINITY,
+      }
       stories.set(token, story)
     }
     return story
@@ -127,7 +151,13 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
     if (!('token' in entry)) continue
     const story = storyOf(entry.token)
     const { atMs, by } = entry
-    const open = story.runs.findLast((run) => run.by === by && run.toMs === Number.POSITIVE_INFINITY)
+    const attempt = 'attempt' in entry ? entry.attempt : undefined
+    const open = story.runs.findLast(
+      (run) =>
+        run.by === by &&
+        run.toMs === Number.POSITIVE_INFINITY &&
+        (attempt === undefined || run.attempt === attempt),
+    )
     const enqueue = story.enqueues.at(-1)
     switch (entry.what) {
       case 'enqueue':
@@ -136,6 +166,7 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
         break
       case 'acknowledged':
         story.ids.push(entry.id)
+        story.acknowledgedMs = Math.min(story.acknowledgedMs, atMs)
         if (enqueue) enqueue.toMs = atMs
         break
       case 'rejected':
@@ -144,20 +175,23 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
         break
       case 'run':
         story.runs.push({
-          by,
-          fromMs: atMs,
-          toMs: Number.POSITIVE_INFINITY,
-          ran: false,
-          completed: false,
+          ...{ by, fromMs: atMs, toMs: Number.POSITIVE_INFINITY, ran: false, end: undefined },
+          ...{ id: entry.id, attempt: entry.attempt, error: undefined },
         })
         break
       case 'ran':
         if (open) open.ran = true
         break
+      case 'removed':
+        story.removed = true
+        break
       case 'completed':
       case 'refused':
+      case 'failed':
+      case 'dead':
         if (!open) break
-        open.completed = entry.what === 'completed'
+        open.end = entry.what
+        if (entry.what === 'refused') open.error = entry.error
         open.toMs = atMs
         break
     }
@@ -222,15 +256,46 @@ function explain(
   stops: readonly Stop[],
 ): { reason: Reason; fault?: Fault | undefined } {
   const stop = stops.find((each) => heldBy(each, earlier))
-  if (!earlier.completed && stop) {
+  if (earlier.end !== 'completed' && stop) {
     return { reason: 'worker stopped', fault: faults.find((fault) => during(stop, fault)) }
   }
   const broken = faults.find((fault) => inFlight(earlier, fault))
   if (broken) return { reason: 'delivery in flight', fault: broken }
   const doubled = doubledBy(story, faults)
   if (doubled) return { reason: 'enqueue in flight', fault: doubled }
-  if (tooLate(story)) return { reason: 'enqueue not confirmed in time' }
+  if (takenBack(story, earlier)) return { reason: 'taken back while running' }
   return { reason: 'unexplained' }
+}
+
+function isAccountedFor(story: Story, faults: readonly Fault[], stops: readonly Stop[]): boolean {
+  if (story.removed) return true
+  return story.runs.some((run) => {
+    if (run.end === 'completed' || run.end === 'dead') return true
+    if (run.end === 'failed') return false
+    if (run.end === 'refused' && run.error?.startsWith(UNCONFIRMED)) return true
+    // Of its last words nobody heard whether they arrived. One that did not end would be tried again.
+    if (stops.some((stop) => heldBy(stop, run))) return run.ran
+    return run.ran && faults.some((fault) => inFlight(run, fault))
+  })
+}
+
+/** Whether the run was that of a copy that was removed before the task was stored again, under another id. */
+function takenBack({ keyed, ids, acknowledgedMs }: Story, run: Run): boolean {
+  return !keyed && ids.length > 0 && !ids.includes(run.id) && run.fromMs <= acknowledgedMs
+}
+
+/** Reasons by which a task has two copies, each of which is completed once. */
+const isOfCopy = (reason: Reason) => reason === 'enqueue in flight' || reason === 'taken back while running'
+
+/** Two first attempts that overlap; without a reason in the record the task was handed out twice. */
+function ranAtOnce(story: Story, faults: readonly Fault[], stops: readonly Stop[]): boolean {
+  const first = story.runs.filter(({ attempt }) => attempt === undefined || attempt === 1)
+  return first
+    .slice(0, -1)
+    .some(
+      (run, i) =>
+        overlaps(run, first[i + 1] as Run) && explain(story, run, faults, stops).reason === 'unexplained',
+    )
 }
 
 /**
@@ -238,9 +303,10 @@ function explain(
  * an enqueue without a key was in flight: of two copies each is completed once.
  */
 function completedByLate(story: Story, faults: readonly Fault[]): boolean {
-  const earlier = story.runs.filter((run) => run.completed).slice(0, -1)
+  const earlier = story.runs.filter((run) => run.end === 'completed').slice(0, -1)
   const settled = earlier.filter((run) => !faults.some((fault) => inFlight(run, fault)))
-  return settled.length > (doubledBy(story, faults) || tooLate(story) ? 1 : 0)
+  const copies = doubledBy(story, faults) || earlier.some((run) => takenBack(story, run)) ? 1 : 0
+  return settled.length > copies
 }
 
 /** The fault that may have left two copies of the task. */
@@ -248,9 +314,6 @@ function doubledBy(story: Story, faults: readonly Fault[]): Fault | undefined {
   if (story.keyed) return undefined
   return faults.find((fault) => story.enqueues.some((each) => inFlight(each, fault)))
 }
-
-const tooLate = ({ keyed, enqueues }: Story) =>
-  !keyed && enqueues.some(({ fromMs, toMs }) => toMs - fromMs >= CONFIRM_MS)
 
 function acknowledgedTwice(stories: readonly Story[]): string[] {
   const owners = new Map<string, string>()

@@ -12,10 +12,31 @@ export type Entry = { readonly atMs: number /** The process. */; readonly by: st
     }
   | { readonly what: 'acknowledged'; readonly token: string; readonly id: string }
   | { readonly what: 'rejected'; readonly token: string; readonly error: string }
-  /** A handler begins, ends; its completion is confirmed, or refused. */
-  | { readonly what: 'run' | 'ran' | 'completed'; readonly token: string; readonly id: string }
-  | { readonly what: 'refused'; readonly token: string; readonly id: string; readonly error: string }
-  /** A step of a fault, at the moment that it is done. `nodes`: it strikes servers or the network, not our processes. */
+  /**
+   * `run`, `ran`: a handler begins, ends. `completed`: its completion is confirmed. `failed`, `dead`: it did not end well, and the queue
+   * has taken note: the task is to be tried again, or is with the dead letters. `attempt`: which one it is, by what the queue says, 1 for
+   * the first; where it is not said, the latest that goes on.
+   */
+  | {
+      readonly what: 'run' | 'ran' | 'completed' | 'failed' | 'dead'
+      readonly token: string
+      readonly id: string
+      readonly attempt?: number
+    }
+  /** What became of it the queue did not take from this worker. */
+  | {
+      readonly what: 'refused'
+      readonly token: string
+      readonly id: string
+      readonly error: string
+      readonly attempt?: number
+    }
+  /** Somebody had it removed. */
+  | { readonly what: 'removed'; readonly token: string }
+  /**
+   * A step of a fault, at the moment that it is done. `nodes`: it strikes a master, or the network to it; not a replica, nor a process
+   * of ours.
+   */
   | { readonly what: 'fault'; readonly fault: string; readonly step: string; readonly nodes: boolean }
   /** The fault is over: the cluster is whole, and the queue was drained. */
   | { readonly what: 'healthy'; readonly fault: string }

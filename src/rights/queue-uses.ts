@@ -97,3 +97,17 @@ export const SURVEYING = {
     hget: 'into how many partitions each is divided',
   },
 } satisfies Use
+
+/** verify(). */
+export const VERIFYING = {
+  scripts: ['verify-snapshot', 'verify-page', 'verify-locate'],
+  commands: {
+    hget: 'into how many partitions it is recorded to be divided',
+    'cluster|countkeysinslot': 'whether the keys of a partition are listed, or all keys gone through',
+    'cluster|getkeysinslot': 'keys that no part of the queue knows',
+    scan: 'the same, where a slot has many, and on a single server',
+    exists: 'whether such a key is still there; the set of a lease',
+    pttl: 'whether keys that are to expire will',
+    zscore: 'whether a lease has its entry',
+  },
+} satisfies Use

@@ -55,7 +55,7 @@ export const ROLES = {
     about: 'runs every command of shardq; whoever may give rights may give himself all of them',
     uses: [
       ...[...OPEN, queue.ENQUEUEING, queue.WORKING],
-      ...[queue.MANAGING, queue.REGISTERING, queue.SURVEYING, queue.DELETING],
+      ...[queue.MANAGING, queue.VERIFYING, queue.REGISTERING, queue.SURVEYING, queue.DELETING],
       ...[tools.OBSERVING, tools.CHECKING, tools.FORMING, tools.MENDING, tools.DRILLING, tools.GIVING_RIGHTS],
       ...[tools.OPERATING, tools.BACKING_UP, tools.RESTORING],
     ],

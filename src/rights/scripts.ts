@@ -26,6 +26,9 @@ export const SCRIPTS = {
   survey: 'exists hget hgetall hmget llen lrange pubsub|shardnumsub scard time zcard zrange',
   tend: 'exists hdel hmget rpush spublish time zrange zrangebyscore zrem',
   touch: 'set',
+  'verify-locate': 'hexists llen lpos smismember zcard zrange zscore',
+  'verify-page': 'exists hexists hscan lrange sscan zscan zscore',
+  'verify-snapshot': 'hkeys hlen hmget llen lrange scard smembers zcard zrange',
   void: 'exists get hdel hexists hget hincrby hset llen lpos lrem set zrem',
 } as const
 

@@ -44,6 +44,11 @@ export function sizeOf(name: string): number {
   return digit < TEN ? digit - ZERO : digit - TEN
 }
 
+/** Name of the bundle that a task came in; undefined for one that came alone. */
+export function bundleOf(id: string): string | undefined {
+  return id.charAt(id.length - 3) === MARK ? id.slice(0, -1) : undefined
+}
+
 /** The tasks that a name stands for. */
 export function membersOf(name: string): Named[] {
   const size = sizeOf(name)

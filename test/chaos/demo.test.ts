@@ -18,6 +18,7 @@ describe('shardq demo', () => {
     const report = JSON.parse(stdout)
     expect(report.ledger).toMatchObject({ enqueued: 1000, completed: 1000, lost: [], balanced: true })
     expect(report.leftInQueue).toBe(0)
+    expect(report.structure).toEqual([])
     expect(report.killed.servedAgainAfterMs).toBeGreaterThan(0)
     expect(report.best).toHaveLength(5)
     expect(report.best[0].sharpe).toBeGreaterThan(report.buyAndHold.sharpe)

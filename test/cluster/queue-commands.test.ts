@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
+import { Cluster } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { TaskQueue } from '../../src/index.js'
+import { makePartitions } from '../../src/keys/partitions.js'
 import { removeKeys } from '../helpers/behaviour/harness.js'
 import { shardq } from '../helpers/cli.js'
 
@@ -148,4 +150,25 @@ test('queue list on a server that is not there says so', async () => {
   const found = await shardq(['queue', 'list', '--node', '127.0.0.1:1'])
   expect(found.code).toBe(1)
   expect(found.stderr).toContain('no answer from 127.0.0.1:1')
+})
+
+test('verify: clean, and what is wrong by name', async () => {
+  expect(await json('queue', 'verify', name)).toMatchObject({ queue: name, clean: true, faults: [] })
+  const clean = await shardq(['queue', 'verify', name, ...node])
+  expect(clean).toMatchObject({ code: 0, stdout: expect.stringContaining('✓ structure: clean') })
+  const id = await queue.enqueue('note', 1, { partitionKey: 'k' })
+  const partition = makePartitions(name, 12)[Number.parseInt(id, 36)]
+  const keys = partition?.keys
+  if (!keys) throw new Error('no partition')
+  const client = new Cluster([...connection.nodes])
+  await client.lrem(keys.ready[1], 0, id)
+  const broken = await shardq(['queue', 'verify', name, ...node])
+  expect(broken).toMatchObject({ code: 1, stderr: '' })
+  expect(broken.stdout).toContain(`✗ partition ${partition?.index}: 1 × in no ready list`)
+  expect(broken.stdout).toContain(id)
+  const document = JSON.parse((await shardq(['queue', 'verify', name, ...node, '--json'])).stdout)
+  expect(document).toMatchObject({ clean: false, faults: [{ kind: 'nowhere', count: 1, names: [id] }] })
+  await client.rpush(keys.ready[1], id)
+  client.disconnect()
+  expect((await shardq(['queue', 'verify', `${name}-not`, ...node])).stderr).toContain('there is no queue')
 })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, inject, it } from 'vitest'
 import { NodeLink } from '../../src/cluster/link.js'
-import { DELETING } from '../../src/rights/queue-uses.js'
+import { DELETING, VERIFYING } from '../../src/rights/queue-uses.js'
 import { ROLES, type RoleName } from '../../src/rights/roles.js'
 import { commandsOf } from '../../src/rights/rules.js'
 import * as tools from '../../src/rights/tool-uses.js'
@@ -83,6 +83,8 @@ describe('producers, workers, managers and metrics', () => {
     const granted = new Set([
       ...roles.flatMap(grantedTo),
       ...commandsOf([ROLES.producer.registers, ROLES.worker.registers]),
+      // verify() goes by the names of all keys, and so is for the operator alone.
+      ...commandsOf([VERIFYING]),
     ])
     const used = commandsIn('connection', 'queue', 'worker', 'scripts', 'metrics')
     expect(used.size).toBeGreaterThan(15)

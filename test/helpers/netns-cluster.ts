@@ -13,7 +13,6 @@ import { waitUntilReady } from '../../src/cluster/ready.js'
 import { Network } from './netns.js'
 
 const MASTERS = 3
-const NODES = 6
 const FIRST_PORT = 7001
 const START_MS = 10_000
 const FORM_MS = 30_000
@@ -25,7 +24,7 @@ interface Server extends Address {
   process: ChildProcess | undefined
 }
 
-/** Servers on hosts of their own; with `start`, three masters and three replicas, each on another host and port. */
+/** Servers on hosts of their own; with `start`, three masters and their replicas, each on another host and port. */
 export class NetnsCluster {
   private constructor(
     readonly network: Network,
@@ -34,13 +33,14 @@ export class NetnsCluster {
     private readonly servers: readonly Server[],
   ) {}
 
-  static async start(nodeTimeoutMs: number): Promise<NetnsCluster> {
-    const ports = Array.from({ length: NODES }, (_, index) => [FIRST_PORT + index])
+  static async start(nodeTimeoutMs: number, replicasPerMaster = 1): Promise<NetnsCluster> {
+    const nodes = MASTERS * (1 + replicasPerMaster)
+    const ports = Array.from({ length: nodes }, (_, index) => [FIRST_PORT + index])
     const cluster = await NetnsCluster.startServers(ports, {
       'cluster-node-timeout': String(nodeTimeoutMs),
     })
     try {
-      const shape = { masters: MASTERS, replicasPerMaster: NODES / MASTERS - 1 }
+      const shape = { masters: MASTERS, replicasPerMaster }
       await cluster.#withLinks((links) => formCluster(links, shape, { timeoutMs: FORM_MS }))
       return cluster
     } catch (error) {

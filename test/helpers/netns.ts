@@ -7,7 +7,8 @@ const run = promisify(execFile)
 export const ownNetwork = () => process.env.SHARDQ_OWN_NETWORK === '1'
 
 const BRIDGE = 'bridge0'
-const OTHER_BRIDGE = 'bridge1'
+/** Where hosts are put that are to reach each other and nobody else. */
+const ISLAND = 'bridge1'
 /** Where this process sits. */
 export const HUB_ADDRESS = '10.77.0.254'
 const BITS = 24
@@ -26,6 +27,7 @@ export interface Host {
  */
 export class Network {
   readonly #hosts = new Map<string, Host>()
+  #onIsland: string[] = []
 
   static async create(): Promise<Network> {
     await ip('link', 'add', BRIDGE, 'type', 'bridge')
@@ -99,18 +101,31 @@ export class Network {
     await ip('link', 'set', plugOf(this.#hostAt(address)), 'up')
   }
 
-  /** Puts the cables of these hosts on a bridge of their own: they reach each other, and nobody else, and nobody is told. */
-  async separate(addresses: readonly string[]): Promise<void> {
-    await ip('link', 'add', OTHER_BRIDGE, 'type', 'bridge')
-    await ip('link', 'set', OTHER_BRIDGE, 'up')
-    for (const address of addresses)
-      await ip('link', 'set', plugOf(this.#hostAt(address)), 'master', OTHER_BRIDGE)
+  /** These hosts reach each other and nobody else, until `join`. This process stays with the others. */
+  async split(addresses: readonly string[]): Promise<void> {
+    if (this.#onIsland.length > 0) throw new Error('the network is split already')
+    await ip('link', 'add', ISLAND, 'type', 'bridge')
+    await ip('link', 'set', ISLAND, 'up')
+    for (const address of addresses) {
+      this.#onIsland.push(address)
+      await ip('link', 'set', plugOf(this.#hostAt(address)), 'master', ISLAND)
+    }
   }
 
-  /** The end of `separate`. */
-  async rejoin(addresses: readonly string[]): Promise<void> {
-    for (const address of addresses) await ip('link', 'set', plugOf(this.#hostAt(address)), 'master', BRIDGE)
-    await ip('link', 'del', OTHER_BRIDGE)
+  async join(): Promise<void> {
+    for (const address of this.#onIsland)
+      await ip('link', 'set', plugOf(this.#hostAt(address)), 'master', BRIDGE)
+    if (this.#onIsland.length > 0) await ip('link', 'del', ISLAND)
+    this.#onIsland = []
+  }
+
+  /** The host hears the other one, and what it says to it vanishes. */
+  async mute(address: string, to: string): Promise<void> {
+    await ip('-n', this.#hostAt(address).name, 'route', 'add', 'blackhole', `${to}/32`)
+  }
+
+  async unmute(address: string, to: string): Promise<void> {
+    await ip('-n', this.#hostAt(address).name, 'route', 'del', 'blackhole', `${to}/32`)
   }
 
   #hostAt(address: string): Host {

@@ -66,6 +66,7 @@ function report(ledger: Ledger, leftInQueue = 0): DemoReport {
     buyAndHold: { ...metrics, sharpe: 0.3, trades: 1 },
     ledger: summary,
     leftInQueue,
+    structure: [],
     killed: { master: '127.0.0.1:7000', servedAgainAfterMs: 7_890 },
     complaints: ['connection lost'],
   }
@@ -82,6 +83,7 @@ describe('the report', () => {
     expect(text).toMatch(/buy and hold\s+│\s+0\.30/)
     expect(text).toMatch(/lost\s+│\s+0 │/)
     expect(text).toMatch(/shard of 127\.0\.0\.1:7000 served again after │\s+7\.9 s │/)
+    expect(text).toMatch(/structure\s+│\s+clean │/)
     expect(text).toContain('The ledger balances')
     expect(text).not.toContain('connection lost')
   })

@@ -18,17 +18,23 @@ function run(
   token: string,
   from: number,
   to: number | null,
-  { by = 'w', ends = 'completed' as 'completed' | 'refused', ran = true } = {},
+  {
+    by = 'w',
+    ends = 'completed' as 'completed' | 'refused' | 'failed' | 'dead',
+    ran = true,
+    id = `id-${token}`,
+    attempt = undefined as number | undefined,
+    error = 'LeaseLostError',
+  } = {},
 ): Entry[] {
-  const id = `id-${token}`
   return [
-    at(from, { what: 'run', token, id }, by),
+    at(from, { what: 'run', token, id, ...(attempt === undefined ? {} : { attempt }) }, by),
     ...(ran ? [at(from + 1, { what: 'ran', token, id }, by)] : []),
     ...(to === null
       ? []
-      : ends === 'completed'
-        ? [at(to, { what: 'completed', token, id }, by)]
-        : [at(to, { what: 'refused', token, id, error: 'lease lost' }, by)]),
+      : ends === 'refused'
+        ? [at(to, { what: 'refused', token, id, error }, by)]
+        : [at(to, { what: ends, token, id }, by)]),
   ]
 }
 
@@ -48,6 +54,7 @@ describe('an account in order', () => {
       lost: [],
       acknowledgedTwice: [],
       repeats: [],
+      atOnce: [],
       completedTwice: [],
       faults: [],
     })
@@ -72,9 +79,41 @@ describe('lost', () => {
     expect(check([...task('a'), ...run('a', 20, null, { ran: false })]).lost).toEqual(['a'])
   })
 
-  it('is not what ran, although nobody heard that it was completed', () => {
-    expect(check([...task('a'), ...run('a', 20, null)]).lost).toEqual([])
-    expect(check([...task('a'), ...run('a', 20, 30, { ends: 'refused' })]).lost).toEqual([])
+  it('is what ran, and whose completion nobody heard of or the queue refused', () => {
+    expect(check([...task('a'), ...run('a', 20, null)]).lost).toEqual(['a'])
+    expect(check([...task('a'), ...run('a', 20, 30, { ends: 'refused' })]).lost).toEqual(['a'])
+  })
+
+  it('is not what the queue still holds', () => {
+    expect(check([...task('a'), ...task('b')], new Set(['a'])).lost).toEqual(['b'])
+  })
+
+  it('is not what is dead, or was removed', () => {
+    const dead = [...task('a'), ...run('a', 20, 30, { ends: 'dead', ran: false })]
+    const removed = [...task('b'), at(20, { what: 'removed', token: 'b' })]
+    expect(check([...dead, ...removed]).lost).toEqual([])
+  })
+
+  it('is what failed and was to be tried again', () => {
+    const failed = [...task('a'), ...run('a', 20, 30, { ends: 'failed', ran: false })]
+    expect(check(failed).lost).toEqual(['a'])
+    expect(check([...failed, ...run('a', 50, 60)])).toMatchObject({ lost: [], repeats: [] })
+    expect(check(failed, new Set(['a'])).lost).toEqual([])
+  })
+
+  it('is not what the queue says it has as completed, unconfirmed', () => {
+    const end = { ends: 'refused', error: 'NotReplicatedError: stored' } as const
+    expect(check([...task('a'), ...run('a', 20, 30, end)]).lost).toEqual([])
+  })
+
+  it('is not what had run when its worker was stopped, or a master was struck: it may be completed', () => {
+    const stopped = at(25, { what: 'stopped', process: 'w' }, 'suite')
+    expect(check([...task('a'), ...run('a', 20, null), stopped]).lost).toEqual([])
+    expect(check([...task('a'), ...run('a', 20, null, { ran: false }), stopped]).lost).toEqual(['a'])
+    expect(check([...task('a'), ...run('a', 20, null), fault(25)]).lost).toEqual([])
+    expect(check([...task('a'), ...run('a', 20, 3_000, { ends: 'refused' }), fault(25)]).lost).toEqual([])
+    const replica = fault(25, 'replica stopped', { nodes: false })
+    expect(check([...task('a'), ...run('a', 20, null), replica]).lost).toEqual(['a'])
   })
 
   it('is not what ran at the second try', () => {
@@ -253,6 +292,72 @@ describe('a repeat', () => {
         'enqueue in flight',
       ])
     })
+  })
+})
+
+it('tells attempts apart: one may begin before the failure of the last one is confirmed', () => {
+  const id = 'id-a'
+  const entries = [
+    ...task('a'),
+    at(20, { what: 'run', token: 'a', id, attempt: 1 }),
+    at(30, { what: 'run', token: 'a', id, attempt: 2 }),
+    at(40, { what: 'failed', token: 'a', id, attempt: 1 }),
+    at(50, { what: 'ran', token: 'a', id, attempt: 2 }),
+    at(60, { what: 'completed', token: 'a', id, attempt: 2 }),
+  ]
+  expect(check(entries)).toMatchObject({ lost: [], repeats: [], atOnce: [] })
+})
+
+describe('taken back while running', () => {
+  const late = (key?: string) => [enqueue(0, 'a', key), acknowledged(900, 'a', 'new')]
+  const first = (from = 100, to: number | null = 130) =>
+    run('a', from, to, { id: 'old', ends: 'refused', attempt: 1 })
+  const second = run('a', 1_000, 1_010, { id: 'new', attempt: 1 })
+  const reasons = (entries: Entry[]) => check(entries).repeats.map(({ reason }) => reason)
+
+  it('is a run under an id that was given up, begun before the task was acknowledged under another', () => {
+    expect(reasons([...late(), ...first(), ...second])).toEqual(['taken back while running'])
+  })
+
+  it('is not one that began later, nor one under the same id, however long the enqueue took', () => {
+    expect(reasons([...late(), ...first(950, 960), ...second])).toEqual(['unexplained'])
+    const same = run('a', 100, 130, { id: 'new' })
+    expect(reasons([...late(), ...same, ...second])).toEqual(['unexplained'])
+  })
+
+  it('is never one of a task with a key', () => {
+    expect(reasons([...late('key'), ...first(), ...second])).toEqual(['unexplained'])
+  })
+
+  it('may have been completed as well', () => {
+    const both = [...late(), ...run('a', 100, 130, { id: 'old' }), ...second]
+    expect(check(both)).toMatchObject({ completedTwice: [], lost: [] })
+  })
+})
+
+describe('two first attempts at once', () => {
+  const twice = (...more: Entry[]) =>
+    check([
+      ...task('a'),
+      ...run('a', 20, 90, { attempt: 1 }),
+      ...run('a', 50, 120, { attempt: 1, by: 'v', ends: 'refused' }),
+      ...more,
+    ])
+
+  it('are a fault', () => {
+    expect(twice().atOnce).toEqual(['a'])
+  })
+
+  it('are none with a cause: a worker that was stopped, a master that was struck', () => {
+    expect(twice(fault(25)).atOnce).toEqual([])
+    expect(twice(fault(25, 'replica stopped', { nodes: false })).atOnce).toEqual(['a'])
+  })
+
+  it('are none where one follows the other, or one is a later attempt', () => {
+    const next = [...run('a', 20, 40, { attempt: 1 }), ...run('a', 50, 60, { attempt: 1 })]
+    expect(check([...task('a'), ...next]).atOnce).toEqual([])
+    const later = [...run('a', 20, 90, { attempt: 1 }), ...run('a', 50, 60, { attempt: 2 })]
+    expect(check([...task('a'), ...later]).atOnce).toEqual([])
   })
 })
 

@@ -1,29 +1,59 @@
 /** A process that produces, or works, or both, and writes down all that happens to it. Forked by clients.ts. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type QueueOptions, TaskQueue, Worker } from '../../../src/index.js'
+import { type EnqueueOptions, type QueueOptions, TaskQueue, Worker } from '../../../src/index.js'
 import { FileBook } from '../../../src/ledger/index.js'
 import type { ClientSpec, FromClient, ToClient } from './messages.js'
 import { Random } from './random.js'
 import { weaken } from './weaken.js'
 
+/** What a handler does with a task, told by the task, so that the same happens wherever it runs. */
+type Conduct =
+  | 'returns'
+  /** At its first attempt; or at every one, until it is dead. */
+  | 'fails once'
+  | 'fails'
+  | 'saves a checkpoint'
+  /** Beyond its time-out, at its first attempt. */
+  | 'hangs once'
+  /** Settles the task itself, without waiting, and then returns. */
+  | 'completes twice'
+  /** At its first attempt; or always. */
+  | 'returns what cannot be stored once'
+
 interface Tasks {
-  note: { readonly token: string }
+  note: { readonly token: string; readonly conduct: Conduct }
 }
 
-const LOOSE_CALLERS = 16
-const KEYED_CALLERS = 6
-/** Ms that a caller rests after each task: what two cores carry beside six servers. */
+const RATE = 440
+/** Ms that a caller rests after each task. */
 const REST_MS = 50
+/** Callers with a key, of all. */
+const KEYED_SHARE = 0.27
 /** Ms that a handler takes at most. */
 const HANDLER_MS = 20
+const SLOW_HANDLER_MS = 400
 /** Share of the tasks that are due later, and how much later, in ms. */
 const LATER_SHARE = 0.3
 const LATER_MS = 2_000
 /** Short, so that the tasks of a worker that was killed come back soon. */
 const LEASE_MS = 3_000
+const TIMEOUT_MS = 250
+const RESULTS = { ttlMs: 2_000 }
+const LEAVE_MS = 2_000
+
+/** Of 100 tasks. */
+const CONDUCTS: readonly (readonly [Conduct, number])[] = [
+  ['fails once', 6],
+  ['fails', 1],
+  ['saves a checkpoint', 5],
+  ['hangs once', 1],
+  ['completes twice', 2],
+]
+const SLOW_CONDUCTS: readonly (readonly [Conduct, number])[] = [...CONDUCTS, ['fails once', 19]]
 
 let paused = true
 let calls = 0
+const leaving: (() => Promise<void>)[] = []
 
 async function start(spec: ClientSpec): Promise<void> {
   weaken(spec.without)
@@ -33,6 +63,7 @@ async function start(spec: ClientSpec): Promise<void> {
   const impatient = spec.without === 'sequence' ? { commandTimeoutMs: 200 } : {}
   const options: QueueOptions = {
     connection: { ...spec.connection, ...impatient },
+    results: RESULTS,
     ...(spec.without === 'wait' ? { durability: 'async' as const } : {}),
   }
   if (spec.works) await work(spec, options, book, random)
@@ -40,33 +71,66 @@ async function start(spec: ClientSpec): Promise<void> {
 }
 
 async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, random: Random): Promise<void> {
-  const running = new Map<string, string>()
+  // A task may be tried again before its failure is confirmed.
+  const running = new Map<string, { token: string; id: string; attempt: number }>()
+  const nameOf = ({ id, attempt }: { id: string; attempt: number }) => `${id} ${attempt}`
+  const ended = (task: { id: string; attempt: number }, what: 'completed' | 'failed' | 'dead') => {
+    const fact = running.get(nameOf(task))
+    if (!fact) return
+    running.delete(nameOf(task))
+    book.write({ what, ...fact })
+  }
   const worker = new Worker<Tasks>(
     spec.queue,
     {
-      note: async (task) => {
-        const fact = { token: task.data.token, id: task.id }
-        running.set(task.id, task.data.token)
+      note: async (task, { signal }) => {
+        const { token, conduct } = task.data
+        const fact = { token, id: task.id, attempt: task.attempt }
+        const first = task.attempt === 1
+        running.set(nameOf(task), fact)
         book.write({ what: 'run', ...fact })
-        await sleep(random.between(0, HANDLER_MS))
+        await sleep(random.between(0, spec.slow ? SLOW_HANDLER_MS : HANDLER_MS))
+        if (conduct === 'saves a checkpoint') await task.checkpoint('half', token)
+        if (conduct === 'hangs once' && first) await sleep(2 * TIMEOUT_MS)
+        if (conduct === 'fails' || (conduct === 'fails once' && first)) throw new Error(conduct)
+        if (signal.aborted) return
         book.write({ what: 'ran', ...fact })
+        if (conduct === 'completes twice') {
+          task.complete().then(
+            () => ended(task, 'completed'),
+            // The worker's own completion says what became of it.
+            () => {},
+          )
+        }
+        return conduct === 'returns what cannot be stored once' && first ? 1n : token
       },
     },
-    { ...options, concurrency: 30, leaseMs: LEASE_MS },
+    { ...options, concurrency: spec.slow ? 300 : 30, leaseMs: LEASE_MS },
   )
-  worker.on('completed', ({ task }) => {
-    running.delete(task.id)
-    book.write({ what: 'completed', token: task.data.token, id: task.id })
-  })
+  worker.on('completed', ({ task }) => ended(task, 'completed'))
+  worker.on('failed', ({ task }) => ended(task, 'failed'))
+  worker.on('dead', ({ task }) => ended(task, 'dead'))
   worker.on('error', (error) => {
-    // Of what cannot be completed the error names the task, some in a field and some in their words.
-    for (const [id, token] of running) {
-      if (!error.message.includes(`task ${id} `)) continue
-      running.delete(id)
-      book.write({ what: 'refused', token, id, error: error.name })
+    // Of what cannot be settled the error names the task, some in a field and some in their words.
+    for (const [name, fact] of running) {
+      if (!error.message.includes(`task ${fact.id} `)) continue
+      running.delete(name)
+      book.write({ what: 'refused', ...fact, error: error.name })
+      // The first of them: attempts are settled one after the other.
+      break
     }
   })
   await worker.start()
+  leaving.push(() => worker.stop({ timeoutMs: LEAVE_MS }))
+}
+
+function conductOf(spec: ClientSpec, random: Random): Conduct {
+  let place = random.next() * 100
+  for (const [conduct, share] of spec.slow ? SLOW_CONDUCTS : CONDUCTS) {
+    place -= share
+    if (place < 0) return conduct
+  }
+  return 'returns'
 }
 
 async function produce(
@@ -78,19 +142,30 @@ async function produce(
   const queue = new TaskQueue<Tasks>(spec.queue, options)
   await queue.connect()
   let count = 0
+  let gone = false
   const caller = async (key: string | undefined) => {
     for (;;) {
       await sleep(random.between(REST_MS / 2, REST_MS * 1.5))
+      if (gone) return
       if (paused) continue
       const token = `${spec.name}-${count++}`
+      const conduct = conductOf(spec, random)
       calls++
       book.write({ what: 'enqueue', token, ...(key === undefined ? {} : { key }) })
       const stuck = spec.without === 'rerouting' ? { partitionKey: token } : {}
-      const where = key === undefined ? stuck : { partitionKey: key }
-      // So that every fault finds tasks waiting.
-      const delayMs = random.next() < LATER_SHARE ? random.between(1, LATER_MS) : 0
+      const task: EnqueueOptions = {
+        ...(key === undefined ? stuck : { partitionKey: key }),
+        // So that every fault finds tasks waiting.
+        delayMs: random.next() < LATER_SHARE ? random.between(1, LATER_MS) : 0,
+        // A task that is meant to live has attempts enough for every lease that a fault lets run out.
+        maxAttempts: conduct === 'fails' ? 2 : 20,
+        backoff: { type: 'fixed', delayMs: random.between(0, 300) },
+        priority: random.pick(['high', 'medium', 'low'] as const),
+        ...(conduct === 'hangs once' ? { timeoutMs: TIMEOUT_MS } : {}),
+        ...(random.next() < 0.05 ? { idempotencyKey: token } : {}),
+      }
       try {
-        const id = await queue.enqueue('note', { token }, { ...where, delayMs })
+        const id = await queue.enqueue('note', { token, conduct }, task)
         book.write({ what: 'acknowledged', token, id })
       } catch (error) {
         book.write({ what: 'rejected', token, error: (error as Error).message })
@@ -98,8 +173,15 @@ async function produce(
       calls--
     }
   }
-  for (let i = 0; i < LOOSE_CALLERS; i++) void caller(undefined)
-  for (let i = 0; i < KEYED_CALLERS; i++) void caller(`${spec.name}-key-${i}`)
+  const callers = Math.ceil(((spec.rate ?? RATE) * REST_MS) / 1_000)
+  for (let i = 0; i < callers; i++)
+    void caller(i < callers * KEYED_SHARE ? `${spec.name}-key-${i}` : undefined)
+  leaving.push(async () => {
+    gone = true
+    await queue.disconnect()
+    // What was under way has been answered; the callers write it down in their next breath.
+    await sleep(50)
+  })
 }
 
 function tell(message: FromClient): void {
@@ -111,12 +193,18 @@ async function quiet(): Promise<void> {
   if (paused) tell({ type: 'quiet' })
 }
 
+async function leave(): Promise<void> {
+  await Promise.all(leaving.map((end) => end()))
+  process.exit()
+}
+
 process.on('message', (message: ToClient) => {
   if (message.type === 'go') paused = false
   if (message.type === 'pause') {
     paused = true
     void quiet()
   }
+  if (message.type === 'leave') void leave()
   if (message.type === 'start') {
     start(message.spec).then(
       () => tell({ type: 'started' }),

@@ -60,6 +60,19 @@ export class Client {
     await ended
   }
 
+  /** Ends in good order: a worker lets its handlers finish, a producer waits for its acknowledgements. */
+  async leave(): Promise<void> {
+    const child = this.#child
+    if (!child) throw new Error(`${this.name} does not run`)
+    const ended = once(child, 'exit')
+    const late = setTimeout(() => child.kill('SIGKILL'), QUIET_MS)
+    child.send({ type: 'leave' } satisfies ToClient)
+    const [code] = await ended
+    clearTimeout(late)
+    this.#child = undefined
+    if (code !== 0) throw new Error(`${this.name} did not end in good order: ${code}`)
+  }
+
   freeze(): void {
     this.book.write({ what: 'stopped', process: this.name })
     this.#child?.kill('SIGSTOP')

@@ -16,6 +16,12 @@ export interface StormCluster {
   readonly network?: {
     cut(node: string): Promise<void>
     mend(node: string): Promise<void>
+    /** These nodes reach each other and nobody else; `join` puts them back. */
+    split(nodes: readonly string[]): Promise<void>
+    join(): Promise<void>
+    /** What the node says to another one vanishes; it goes on hearing it. */
+    mute(node: string, to: string): Promise<void>
+    unmute(node: string, to: string): Promise<void>
     /** The command that runs another one on the node's host. */
     inside(node: string): readonly string[]
   }
@@ -31,7 +37,9 @@ export function addressOf(name: string): Address {
 
 export interface Shard {
   readonly master: NodeView
+  /** The first of them. */
   readonly replica: NodeView
+  readonly replicas: readonly NodeView[]
 }
 
 /** The cluster as the first node that answers sees it. */
@@ -51,16 +59,17 @@ export async function statusOf(
   throw failure
 }
 
-/** Masters with slots, each with its replica, in the order of their slots. */
+/** Masters with slots, each with its replicas, in the order of their slots. */
 export async function shardsOf(cluster: StormCluster): Promise<Shard[]> {
   const { nodes } = await statusOf(cluster)
   return nodes
     .filter((node) => node.role === 'master' && node.slots.length > 0)
     .sort((a, b) => (a.slots[0]?.[0] ?? 0) - (b.slots[0]?.[0] ?? 0))
     .map((master) => {
-      const replica = nodes.find((node) => node.masterId === master.id)
+      const replicas = nodes.filter((node) => node.masterId === master.id)
+      const [replica] = replicas
       if (!replica) throw new Error(`${nameOf(master)} has no replica`)
-      return { master, replica }
+      return { master, replica, replicas }
     })
 }
 
@@ -90,10 +99,14 @@ export async function until(what: string, timeoutMs: number, test: () => Promise
   }
 }
 
-/** Waits until the replica says of itself that it is a master with slots. */
-export async function promoted(replica: NodeView, timeoutMs = 20_000): Promise<void> {
-  await until(`${nameOf(replica)} is promoted`, timeoutMs, async () => {
-    const { nodes } = await inspect(replica)
-    return nodes.some((node) => node.myself && node.role === 'master' && node.slots.length > 0)
-  })
+/** Waits until one of the replicas says of itself that it is a master with slots. */
+export async function promoted({ replicas }: Shard, timeoutMs = 20_000): Promise<void> {
+  await Promise.any(
+    replicas.map((replica) =>
+      until(`${nameOf(replica)} is promoted`, timeoutMs, async () => {
+        const { nodes } = await inspect(replica)
+        return nodes.some((node) => node.myself && node.role === 'master' && node.slots.length > 0)
+      }),
+    ),
+  )
 }

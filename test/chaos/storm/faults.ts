@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Address } from '../../../src/cluster/index.js'
+import { NodeLink } from '../../../src/cluster/link.js'
 import { makePartitions } from '../../../src/keys/partitions.js'
+import { HUB_ADDRESS } from '../../helpers/netns.js'
 import type { Client } from './clients.js'
 import { command, nameOf, promoted, type Shard, type StormCluster, shardsOf, until } from './cluster.js'
 import { moveSlot } from './move-slots.js'
@@ -12,9 +15,11 @@ export interface Stage {
   readonly random: Random
   readonly producers: readonly Client[]
   readonly workers: readonly Client[]
+  /** Nodes of the shards that faults of this round have chosen. */
+  readonly taken: Set<string>
   /** Produces and works on the host of this node; only where there is a network to cut. */
   readonly stranger: (node: string) => Promise<Client>
-  /** Writes down that a step is done now. */
+  /** Writes down that a step is done now. `nodes`: it strikes a master, or the network to one. Default true. */
   readonly strike: (step: string, nodes?: boolean) => void
 }
 
@@ -22,6 +27,12 @@ export interface FaultKind {
   readonly summary: string
   /** Cannot be done where there is no network of our own to cut. */
   readonly needsNetwork?: true
+  /** A master is lost to it, or a slot is on its way; of such only one at a time, or nobody can be elected. */
+  readonly takesMaster?: true
+  /** It strikes every shard, and so none may be lost besides. */
+  readonly strikesAll?: true
+  /** Needs so many replicas for each master. */
+  readonly replicas?: number
   /** Producers may be told no. */
   readonly mayReject?: true
   /** Longest that a producer without a key may wait, in ms. */
@@ -38,37 +49,48 @@ const STALL_MS = 1_500
 /** Of a frozen master it is known only after a command time-out of 1 s and a WAIT of 0.1 s. */
 const STALL_FROZEN_MS = 1_100 + STALL_MS
 
-const aShard = async ({ cluster, random }: Stage): Promise<Shard> => random.pick(await shardsOf(cluster))
+/** One that no other fault of the round has. */
+async function aShard({ cluster, random, taken }: Stage): Promise<Shard> {
+  const free = (await shardsOf(cluster)).filter(({ master }) => !taken.has(nameOf(master)))
+  const shard = random.pick(free)
+  for (const node of [shard.master, ...shard.replicas]) taken.add(nameOf(node))
+  return shard
+}
 
 export const FAULTS = {
   'kill-master': {
     summary: 'SIGKILL, promotion, started again as a replica',
+    takesMaster: true,
     stallMs: STALL_MS,
     run: async (stage) => {
-      const { master, replica } = await aShard(stage)
+      const shard = await aShard(stage)
+      const { master } = shard
       await stage.cluster.kill(nameOf(master))
       stage.strike(`killed ${nameOf(master)}`)
-      await promoted(replica)
-      await sleep(stage.random.between(0, 1_000))
+      await promoted(shard)
+      await sleep(stage.random.between(0, 300))
       await stage.cluster.restart(nameOf(master))
       stage.strike(`restarted ${nameOf(master)}`)
     },
   },
   'freeze-master': {
     summary: 'SIGSTOP until the replica is promoted, SIGCONT',
+    takesMaster: true,
     stallMs: STALL_FROZEN_MS,
     run: async (stage) => {
-      const { master, replica } = await aShard(stage)
+      const shard = await aShard(stage)
+      const { master } = shard
       await stage.cluster.freeze(nameOf(master))
       stage.strike(`froze ${nameOf(master)}`)
-      await promoted(replica)
-      await sleep(stage.random.between(0, 1_000))
+      await promoted(shard)
+      await sleep(stage.random.between(0, 300))
       await stage.cluster.resume(nameOf(master))
       stage.strike(`thawed ${nameOf(master)}`)
     },
   },
   'freeze-master-short': {
     summary: 'SIGSTOP for less than the node time-out, SIGCONT: no promotion',
+    takesMaster: true,
     stallMs: STALL_FROZEN_MS,
     run: async (stage) => {
       const { master } = await aShard(stage)
@@ -85,8 +107,8 @@ export const FAULTS = {
     run: async (stage) => {
       const { replica } = await aShard(stage)
       await stage.cluster.kill(nameOf(replica))
-      stage.strike(`killed ${nameOf(replica)}`)
-      await sleep(stage.random.between(200, 3_000))
+      stage.strike(`killed ${nameOf(replica)}`, false)
+      await sleep(stage.random.between(200, 1_500))
       await stage.cluster.restart(nameOf(replica))
     },
   },
@@ -96,31 +118,34 @@ export const FAULTS = {
     run: async (stage) => {
       const { replica } = await aShard(stage)
       await stage.cluster.freeze(nameOf(replica))
-      stage.strike(`froze ${nameOf(replica)}`)
-      await sleep(stage.random.between(200, 3_000))
+      stage.strike(`froze ${nameOf(replica)}`, false)
+      await sleep(stage.random.between(200, 1_500))
       await stage.cluster.resume(nameOf(replica))
     },
   },
   'replica-lag-then-kill': {
     summary: 'the replica stands still and falls behind, its master is killed, the replica is promoted',
+    takesMaster: true,
     stallMs: STALL_MS,
     run: async (stage) => {
       const { cluster } = stage
-      const { master, replica } = await aShard(stage)
-      await cluster.freeze(nameOf(replica))
-      stage.strike(`froze ${nameOf(replica)}`)
+      const shard = await aShard(stage)
+      const { master, replicas } = shard
+      for (const replica of replicas) await cluster.freeze(nameOf(replica))
+      stage.strike(`froze ${replicas.map(nameOf).join(', ')}`, false)
       await fallBehind(stage, master)
       await sleep(stage.nodeTimeoutMs * 0.3)
       await cluster.kill(nameOf(master))
       stage.strike(`killed ${nameOf(master)}`)
-      await cluster.resume(nameOf(replica))
-      stage.strike(`thawed ${nameOf(replica)}`)
-      await promoted(replica)
+      for (const replica of replicas) await cluster.resume(nameOf(replica))
+      stage.strike(`thawed ${replicas.map(nameOf).join(', ')}`, false)
+      await promoted(shard)
       await cluster.restart(nameOf(master))
     },
   },
   'restart-within-timeout': {
     summary: 'SIGKILL of a master, started again before the others notice',
+    takesMaster: true,
     stallMs: STALL_MS,
     run: async (stage) => {
       const { master } = await aShard(stage)
@@ -178,13 +203,15 @@ export const FAULTS = {
   },
   'partition-master-with-client': {
     summary: 'one master and a client on its host are cut off until its replica is promoted',
+    takesMaster: true,
     needsNetwork: true,
     mayReject: true,
     stallMs: STALL_FROZEN_MS,
     run: async (stage) => {
       const { network } = stage.cluster
       if (!network) throw new Error('there is no network to cut')
-      const { master, replica } = await aShard(stage)
+      const shard = await aShard(stage)
+      const { master } = shard
       const stranger = await stage.stranger(nameOf(master))
       try {
         stranger.go()
@@ -192,7 +219,7 @@ export const FAULTS = {
         stranger.cutOff()
         await network.cut(nameOf(master))
         stage.strike(`cut ${nameOf(master)} off`)
-        await promoted(replica)
+        await promoted(shard)
         await sleep(stage.random.between(500, 2_000))
         await network.mend(nameOf(master))
         stranger.reachable()
@@ -206,16 +233,19 @@ export const FAULTS = {
   },
   'failover-and-back': {
     summary: 'CLUSTER FAILOVER to the replica, and back when all agree',
+    takesMaster: true,
     stallMs: STALL_MS,
     run: async (stage) => {
-      const { master, replica } = await aShard(stage)
-      await failOver(stage, replica)
+      const shard = await aShard(stage)
+      const { master } = shard
+      await failOver(stage, shard.replica)
       await stage.cluster.whole(30_000)
       await failOver(stage, master)
     },
   },
   'move-slots': {
     summary: "some of the queue's own slots go to another master, with their keys, and back",
+    takesMaster: true,
     stallMs: STALL_MS,
     run: async (stage) => {
       const { cluster, random } = stage
@@ -269,6 +299,7 @@ export const FAULTS = {
   },
   'lower-timeout': {
     summary: 'CONFIG SET cluster-node-timeout to half, then a master is killed',
+    takesMaster: true,
     stallMs: STALL_MS,
     run: async (stage) => {
       const { cluster } = stage
@@ -277,10 +308,11 @@ export const FAULTS = {
           await command(nameOf(seed), 'CONFIG', 'SET', 'cluster-node-timeout', ms)
       }
       await setAll(Math.round(stage.nodeTimeoutMs / 2))
-      const { master, replica } = await aShard(stage)
+      const shard = await aShard(stage)
+      const { master } = shard
       await cluster.kill(nameOf(master))
       stage.strike(`killed ${nameOf(master)}`)
-      await promoted(replica)
+      await promoted(shard)
       await cluster.restart(nameOf(master))
       stage.strike(`restarted ${nameOf(master)}`)
       await until('all nodes answer', 10_000, async () => {
@@ -289,9 +321,204 @@ export const FAULTS = {
       })
     },
   },
+  'late-replicas': {
+    summary: 'all replicas of a shard stand still, in rounds of 100 to 2,000 ms; nothing is killed',
+    stallMs: STALL_MS,
+    run: async (stage) => {
+      const { replicas } = await aShard(stage)
+      await beLate(stage, replicas, 3, [100, 1_200])
+    },
+  },
+  'late-replicas-all': {
+    summary: 'all replicas of all shards stand still at once: nobody can confirm anything',
+    strikesAll: true,
+    stallMs: STALL_FROZEN_MS,
+    run: async (stage) => {
+      const shards = await shardsOf(stage.cluster)
+      await beLate(
+        stage,
+        shards.flatMap(({ replicas }) => replicas),
+        3,
+        [100, 700],
+      )
+    },
+  },
+  'late-replica-of-several': {
+    summary: 'one of several replicas stands still, and the master is killed while it is behind',
+    replicas: 2,
+    takesMaster: true,
+    stallMs: STALL_MS,
+    run: async (stage) => {
+      const { cluster } = stage
+      const shard = await aShard(stage)
+      const name = nameOf(shard.replica)
+      await cluster.freeze(name)
+      stage.strike(`froze ${name}`, false)
+      await fallBehind(stage, shard.master)
+      await cluster.kill(nameOf(shard.master))
+      stage.strike(`killed ${nameOf(shard.master)}`)
+      await cluster.resume(name)
+      await promoted(shard)
+      await cluster.restart(nameOf(shard.master))
+    },
+  },
+  'split-replicas': {
+    summary:
+      'one master, one of its replicas and a client are cut off together; the other replica is promoted',
+    needsNetwork: true,
+    replicas: 2,
+    takesMaster: true,
+    mayReject: true,
+    stallMs: STALL_FROZEN_MS,
+    run: async (stage) => {
+      const { network } = stage.cluster
+      if (!network) throw new Error('there is no network to cut')
+      const { master, replicas } = await aShard(stage)
+      const [near, ...far] = replicas
+      if (!near) throw new Error('there is no replica')
+      const stranger = await stage.stranger(nameOf(master))
+      try {
+        stranger.go()
+        await sleep(300)
+        stranger.cutOff()
+        await network.split([nameOf(master), nameOf(near)])
+        stage.strike(`cut ${nameOf(master)} and ${nameOf(near)} off`)
+        await promoted({ master, replica: near, replicas: far })
+        await sleep(stage.random.between(300, 1_500))
+        await network.join()
+        stranger.reachable()
+        stage.strike('joined')
+        await stage.cluster.whole(30_000)
+        await stranger.pause()
+      } finally {
+        await network.join()
+        await stranger.kill()
+      }
+    },
+  },
+  'flapping-link': {
+    summary: 'packets from and to a master are lost, again and again for 20 to 150 ms: a slow link',
+    needsNetwork: true,
+    stallMs: STALL_FROZEN_MS,
+    run: async (stage) => {
+      const { network } = stage.cluster
+      if (!network) throw new Error('there is no network to cut')
+      const { master } = await aShard(stage)
+      for (let i = 0; i < 10; i++) {
+        await network.cut(nameOf(master))
+        stage.strike(`cut ${nameOf(master)}`)
+        await sleep(stage.random.between(20, 150))
+        await network.mend(nameOf(master))
+        await sleep(stage.random.between(20, 150))
+      }
+      stage.strike('the link holds')
+    },
+  },
+  'half-open-link': {
+    summary: 'a master hears its clients, and what it answers vanishes',
+    needsNetwork: true,
+    stallMs: STALL_FROZEN_MS,
+    run: async (stage) => {
+      const { network } = stage.cluster
+      if (!network) throw new Error('there is no network to cut')
+      const { master } = await aShard(stage)
+      const hub = nameOf({ host: HUB_ADDRESS, port: 0 })
+      await network.mute(nameOf(master), hub)
+      stage.strike(`muted ${nameOf(master)}`)
+      await sleep(stage.random.between(200, 2_500))
+      await network.unmute(nameOf(master), hub)
+      stage.strike(`${nameOf(master)} is heard again`)
+    },
+  },
+  'clients-killed': {
+    summary: 'CLIENT KILL of all connections of clients and of subscribers, on all masters, again and again',
+    stallMs: STALL_MS,
+    run: async (stage) => {
+      for (let i = 0; i < 5; i++) {
+        for (const { master } of await shardsOf(stage.cluster))
+          for (const type of ['normal', 'pubsub'])
+            await command(nameOf(master), 'CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
+        stage.strike('connections killed')
+        await sleep(stage.random.between(50, 300))
+      }
+    },
+  },
+  'too-many-clients': {
+    summary: 'a master takes no new connection for a while, and those there are are killed once',
+    stallMs: STALL_FROZEN_MS,
+    run: async (stage) => {
+      const { master } = await aShard(stage)
+      // Kept, since no other would be let in.
+      const link = await NodeLink.open(master, { timeoutMs: 3_000 })
+      try {
+        const [, before = '10000'] = (await link.text('CONFIG', 'GET', 'maxclients')).split(',')
+        await link.text('CONFIG', 'SET', 'maxclients', 1)
+        await link.text('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+        stage.strike(`${nameOf(master)} takes nobody`)
+        await sleep(stage.random.between(200, 2_000))
+        await link.text('CONFIG', 'SET', 'maxclients', before)
+        stage.strike(`${nameOf(master)} takes connections again`)
+      } finally {
+        link.close()
+      }
+    },
+  },
+  'busy-script': {
+    summary: 'a script of somebody else keeps a master, which answers BUSY',
+    stallMs: STALL_FROZEN_MS,
+    run: async (stage) => {
+      const { master } = await aShard(stage)
+      await command(nameOf(master), 'CONFIG', 'SET', 'busy-reply-threshold', 20)
+      stage.strike(`${nameOf(master)} is busy`)
+      await command(nameOf(master), 'EVAL', SLOW_SCRIPT, 0, stage.random.between(200, 800))
+      await command(nameOf(master), 'CONFIG', 'SET', 'busy-reply-threshold', 5_000)
+      stage.strike(`${nameOf(master)} is free again`)
+    },
+  },
+  'worker-leaves': {
+    summary: 'a worker ends in good order, in the midst of its work, and comes back',
+    stallMs: STALL_MS,
+    run: async (stage) => {
+      const worker = stage.random.pick(stage.workers)
+      stage.strike(`${worker.name} leaves`, false)
+      await worker.leave()
+      await sleep(stage.random.between(0, 500))
+      await worker.start()
+    },
+  },
+  'producer-leaves': {
+    summary: 'a producer disconnects in good order, with enqueues under way, and comes back',
+    stallMs: STALL_FROZEN_MS,
+    run: async (stage) => {
+      const producer = stage.random.pick(stage.producers)
+      stage.strike(`${producer.name} leaves`, false)
+      await producer.leave()
+      await producer.start()
+    },
+  },
 } as const satisfies Record<string, FaultKind>
 
 export type FaultName = keyof typeof FAULTS
+
+/** Ends after so many ms, and does nothing. */
+const SLOW_SCRIPT =
+  "local function now() local t = redis.call('TIME') return t[1] * 1000 + t[2] / 1000 end " +
+  'local till = now() + tonumber(ARGV[1]) while now() < till do end return 1'
+
+async function beLate(
+  stage: Stage,
+  replicas: readonly Address[],
+  rounds: number,
+  [least, most]: readonly [number, number],
+): Promise<void> {
+  for (let i = 0; i < rounds; i++) {
+    await Promise.all(replicas.map((replica) => stage.cluster.freeze(nameOf(replica))))
+    stage.strike(`froze ${replicas.map(nameOf).join(', ')}`, false)
+    await sleep(stage.random.between(least, most))
+    await Promise.all(replicas.map((replica) => stage.cluster.resume(nameOf(replica))))
+    await sleep(stage.random.between(50, 200))
+  }
+}
 
 /** The kernel holds megabytes between a master and a replica that stands still; only what is behind them is missing there. */
 async function fallBehind({ queue }: Stage, master: Shard['master']): Promise<void> {
@@ -326,7 +553,8 @@ async function fillMemory(stage: Stage, masters: readonly string[]): Promise<voi
     await command(master, 'CONFIG', 'SET', 'maxmemory', 1_000_000)
   }
   stage.strike(`no memory at ${masters.join(', ')}`)
-  await sleep(stage.random.between(500, 2_000))
+  // Often for longer than a lease.
+  await sleep(stage.random.between(500, 4_000))
   for (const [master, most] of before) await command(master, 'CONFIG', 'SET', 'maxmemory', most)
   stage.strike('memory again')
 }

@@ -1,4 +1,4 @@
-import type { Findings } from '../../../src/ledger/index.js'
+import type { FaultFindings, Findings } from '../../../src/ledger/index.js'
 import type { FaultKind } from './faults.js'
 
 /** One promise that was not kept. */
@@ -8,8 +8,8 @@ export interface Violation {
   readonly tokens: readonly string[]
 }
 
-/** What a fault of this kind does not excuse. */
-export function judge(findings: Findings, kind: FaultKind): Violation[] {
+/** What no fault excuses. */
+export function judge(findings: Findings): Violation[] {
   const repeats = (reason: string) =>
     findings.repeats.filter((each) => each.reason === reason).map((each) => each.token)
   const keyed = findings.repeats.filter((each) => each.keyed && each.reason !== 'worker stopped')
@@ -19,19 +19,25 @@ export function judge(findings: Findings, kind: FaultKind): Violation[] {
     tokens('acknowledged and lost', findings.lost),
     tokens('acknowledged twice', findings.acknowledgedTwice),
     tokens('completed twice, with nothing in flight', findings.completedTwice),
+    tokens('first attempts at the same time, with nothing to explain it', findings.atOnce),
     tokens('run again, with nothing to explain it', repeats('unexplained')),
     tokens(
       'run again although it has a key and its worker lives',
       keyed.map((each) => each.token),
     ),
     excused > inFlight && { what: `${excused} run again, and only ${inFlight} were in flight`, tokens: [] },
-    ...findings.faults.flatMap(({ rejected, longestMs }) => [
-      !kind.mayReject && rejected > 0 && { what: `${rejected} enqueues without a key rejected`, tokens: [] },
-      longestMs > kind.stallMs && {
-        what: `a producer without a key stood still for ${longestMs.toFixed(0)} ms, over ${kind.stallMs}`,
-        tokens: [],
-      },
-    ]),
+  ]
+  return found.filter((each) => each !== false)
+}
+
+/** What a fault of this kind does not excuse, of what happened until the cluster was whole again. */
+export function judgeFault({ rejected, longestMs }: FaultFindings, kind: FaultKind): Violation[] {
+  const found: (Violation | false)[] = [
+    !kind.mayReject && rejected > 0 && { what: `${rejected} enqueues without a key rejected`, tokens: [] },
+    longestMs > kind.stallMs && {
+      what: `a producer without a key stood still for ${longestMs.toFixed(0)} ms, over ${kind.stallMs}`,
+      tokens: [],
+    },
   ]
   return found.filter((each) => each !== false)
 }

@@ -1,9 +1,10 @@
 import { openCluster } from '../../helpers/own-cluster.js'
 import { addressOf, type StormCluster } from './cluster.js'
 
-/** Six nodes on loopback. */
-export async function localStormCluster(nodeTimeoutMs: number): Promise<StormCluster> {
+/** Nodes on loopback. */
+export async function localStormCluster(nodeTimeoutMs: number, replicas = 1): Promise<StormCluster> {
   const { cluster, dispose } = await openCluster({
+    replicasPerMaster: replicas,
     settings: { 'cluster-node-timeout': String(nodeTimeoutMs) },
   })
   const port = (node: string) => addressOf(node).port

@@ -15,11 +15,15 @@ export interface ClientSpec {
   readonly book: string
   readonly seed: number
   readonly without: Protection | undefined
+  /** Tasks per second that it produces, about. Default 440: what two cores carry beside six servers. */
+  readonly rate?: number | undefined
+  /** Handlers that take longer and fail oftener: what a late replica does harm to. */
+  readonly slow?: boolean | undefined
 }
 
 export type ToClient =
   | { readonly type: 'start'; readonly spec: ClientSpec }
-  | { readonly type: 'pause' | 'go' }
+  | { readonly type: 'pause' | 'go' | 'leave' }
 /** `quiet`: nothing is being enqueued; `settled`: nothing is being run or completed. */
 export type FromClient =
   | { readonly type: 'started' | 'quiet' }

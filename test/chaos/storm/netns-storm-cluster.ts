@@ -1,9 +1,9 @@
 import { NetnsCluster } from '../../helpers/netns-cluster.js'
 import { addressOf, type StormCluster } from './cluster.js'
 
-/** Six nodes on hosts of their own, which can be cut off; see scripts/chaos.mjs. */
-export async function netnsStormCluster(nodeTimeoutMs: number): Promise<StormCluster> {
-  const cluster = await NetnsCluster.start(nodeTimeoutMs)
+/** Nodes on hosts of their own, which can be cut off; see scripts/chaos.mjs. */
+export async function netnsStormCluster(nodeTimeoutMs: number, replicas = 1): Promise<StormCluster> {
+  const cluster = await NetnsCluster.start(nodeTimeoutMs, replicas)
   const { network } = cluster
   return {
     seeds: cluster.seeds,
@@ -15,6 +15,10 @@ export async function netnsStormCluster(nodeTimeoutMs: number): Promise<StormClu
     network: {
       cut: (node) => network.cut(addressOf(node).host),
       mend: (node) => network.mend(addressOf(node).host),
+      split: (nodes) => network.split(nodes.map((node) => addressOf(node).host)),
+      join: () => network.join(),
+      mute: (node, to) => network.mute(addressOf(node).host, addressOf(to).host),
+      unmute: (node, to) => network.unmute(addressOf(node).host, addressOf(to).host),
       inside: (node) => network.inside(addressOf(node).host),
     },
     dispose: () => cluster.dispose(),

@@ -4,12 +4,19 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ConnectionOptions } from '../../../src/connection/options.js'
 import { TaskQueue } from '../../../src/index.js'
-import { check, type Entry, type FileBook, type Findings } from '../../../src/ledger/index.js'
+import {
+  check,
+  type Entry,
+  type FaultFindings,
+  type FileBook,
+  type Findings,
+} from '../../../src/ledger/index.js'
+import { describeFault } from '../../../src/queue/verify/report.js'
 import { Books } from './books.js'
 import { Client } from './clients.js'
-import { type StormCluster, until } from './cluster.js'
+import { nameOf, type StormCluster, shardsOf, until } from './cluster.js'
 import { FAULTS, type FaultKind, type FaultName, type Stage } from './faults.js'
-import { judge, type Violation } from './judge.js'
+import { judge, judgeFault, type Violation } from './judge.js'
 import type { Protection } from './messages.js'
 import { Random } from './random.js'
 
@@ -18,15 +25,31 @@ export interface StormOptions {
   readonly nodeTimeoutMs: number
   readonly seed: number
   readonly without?: Protection
-  /** Ms of work before each fault. Default 500. */
+  /** Ms of work before each fault. Default 300. */
   readonly calmMs?: number
+  /** Tasks per second that all producers enqueue, about. Default 880. */
+  readonly rate?: number
+  /** Handlers that take longer and fail oftener. */
+  readonly slow?: boolean
 }
+
+/** Faults that strike at the same time. */
+export type Blow = readonly FaultName[]
 
 export interface Result {
   readonly kind: FaultName
   readonly steps: readonly string[]
   readonly tookMs: number
+  readonly findings: FaultFindings
+  readonly violations: readonly Violation[]
+}
+
+/** Some blows, and the account of all tasks after them. */
+export interface Round {
+  readonly results: readonly Result[]
+  readonly tookMs: number
   readonly findings: Findings
+  /** What no fault alone is to blame for. */
   readonly violations: readonly Violation[]
   /** All entries of the tokens that violations name, at most five. */
   readonly stories: readonly (readonly Entry[])[]
@@ -35,12 +58,13 @@ export interface Result {
 const QUEUE = 'storm'
 const PRODUCERS = 2
 const WORKERS = 2
+const CALM_MS = 300
 /** Tasks of a dead worker wait for its lease (3 s), and those of a dead shard for its failover. */
 const DRAIN_MS = 40_000
 const WHOLE_MS = 60_000
 const MOST_STORIES = 5
 
-/** Clients at work on a cluster, and one fault after the other, each accounted for before the next one comes. */
+/** Clients at work on a cluster, and faults, after which every task is accounted for. */
 export class Storm {
   readonly #random: Random
   readonly #books: Books
@@ -48,10 +72,11 @@ export class Storm {
   readonly #connection: ConnectionOptions
   readonly #producers: Client[] = []
   readonly #workers: Client[] = []
-  readonly #queue: TaskQueue
-  /** Tokens of faults that were accounted for. */
+  readonly #queue: TaskQueue<{ note: { token: string } }>
+  /** Tokens of rounds that were accounted for. */
   readonly #settled = new Set<string>()
   #strangers = 0
+  #blows = 0
 
   private constructor(
     private readonly options: StormOptions,
@@ -61,7 +86,7 @@ export class Storm {
     this.#books = new Books(folder)
     this.#book = this.#books.open('storm')
     this.#connection = { mode: 'cluster', nodes: options.cluster.seeds }
-    this.#queue = new TaskQueue(QUEUE, { connection: this.#connection })
+    this.#queue = new TaskQueue(QUEUE, { connection: this.#connection, results: { ttlMs: 2_000 } })
   }
 
   static async start(options: StormOptions): Promise<Storm> {
@@ -83,43 +108,117 @@ export class Storm {
     return this.#books.folder
   }
 
-  async fault(name: FaultName): Promise<Result> {
-    const kind: FaultKind = FAULTS[name]
+  /** One fault, and its account. */
+  fault(name: FaultName): Promise<Round> {
+    return this.round([[name]])
+  }
+
+  /**
+   * Blow after blow, with the cluster whole in between; and then one account of all. The queue is drained once for all of them, which
+   * takes longer than most faults.
+   */
+  async round(blows: readonly Blow[]): Promise<Round> {
     const startedMs = performance.now()
-    const steps: string[] = []
-    const { cluster, nodeTimeoutMs } = this.options
     for (const producer of this.#producers) producer.go()
-    await sleep(this.options.calmMs ?? 500)
-    const strike = (step: string, nodes = true) => {
-      steps.push(step)
-      this.#book.write({ what: 'fault', fault: name, step, nodes })
+    const struck: {
+      name: string
+      kind: FaultName
+      steps: string[]
+      tookMs: number
+      problems: Violation[]
+    }[] = []
+    for (const blow of blows) {
+      const fromMs = performance.now()
+      await sleep(this.options.calmMs ?? CALM_MS)
+      const taken = new Set<string>()
+      const together = blow.map((kind) => ({
+        ...{ kind, name: `${kind} #${++this.#blows}` },
+        steps: [] as string[],
+      }))
+      await Promise.all(
+        together.map(({ kind, name, steps }) => {
+          const fault: FaultKind = FAULTS[kind]
+          return fault.run(this.#stage(name, steps, taken))
+        }),
+      )
+      await this.options.cluster.whole(WHOLE_MS)
+      for (const { name } of together) this.#book.write({ what: 'healthy', fault: name })
+      const problems = await this.#structure()
+      const tookMs = performance.now() - fromMs
+      struck.push(...together.map((each) => ({ ...each, tookMs, problems })))
     }
-    const stage: Stage = {
-      cluster,
-      queue: QUEUE,
-      nodeTimeoutMs,
-      random: this.#random,
-      producers: this.#producers,
-      workers: this.#workers,
-      stranger: (node) => this.#stranger(node),
-      strike,
-    }
-    await kind.run(stage)
-    await cluster.whole(WHOLE_MS)
-    await sleep(this.options.calmMs ?? 500)
+    await sleep(this.options.calmMs ?? CALM_MS)
     await Promise.all(this.#producers.map((producer) => producer.pause()))
-    const entries = await this.#drained(name)
-    const findings = check(entries)
-    const violations = [...judge(findings, kind), ...this.#ghosts(entries)]
+    const { entries, dead } = await this.#drained()
+    const findings = check(entries, dead)
+    const results = struck.map(({ name, kind, steps, tookMs, problems }) => {
+      const own = findings.faults.find(({ fault }) => fault === name) ?? { ...NONE, fault: name }
+      return {
+        kind,
+        steps,
+        tookMs,
+        findings: own,
+        violations: [...judgeFault(own, FAULTS[kind]), ...problems],
+      }
+    })
+    const violations = [...judge(findings), ...(await this.#structure()), ...this.#ghosts(entries)]
+    // Of the dead letters account has been given.
+    if (dead.size > 0) await this.#queue.deadLetters.purge()
     const tokens = [...new Set(violations.flatMap((each) => each.tokens))].slice(0, MOST_STORIES)
     return {
-      kind: name,
-      steps,
-      tookMs: performance.now() - startedMs,
-      findings,
-      violations,
+      ...{ results, findings, violations, tookMs: performance.now() - startedMs },
       stories: tokens.map((token) => entries.filter((entry) => 'token' in entry && entry.token === token)),
     }
+  }
+
+  /** Replicas that are late, one after the other or several at once, for so long; and nothing else. */
+  async lateOnly(forMs: number, onStep: (step: string) => void): Promise<Round> {
+    const startedMs = performance.now()
+    const name = 'late replicas'
+    for (const producer of this.#producers) producer.go()
+    let rounds = 0
+    while (performance.now() - startedMs < forMs) {
+      const replicas = (await shardsOf(this.options.cluster)).flatMap((shard) => shard.replicas)
+      const some = this.#random.shuffle(replicas).slice(0, this.#random.between(1, replicas.length))
+      const names = some.map(nameOf)
+      for (const node of names) await this.options.cluster.freeze(node)
+      this.#book.write({ what: 'fault', fault: name, step: `froze ${names.join(', ')}`, nodes: false })
+      await sleep(this.#random.between(100, 500))
+      for (const node of names) await this.options.cluster.resume(node)
+      await sleep(this.#random.between(20, 300))
+      if (++rounds % 20 === 0)
+        onStep(`${rounds} times late, ${Math.round((performance.now() - startedMs) / 1000)} s`)
+    }
+    await this.options.cluster.whole(WHOLE_MS)
+    this.#book.write({ what: 'healthy', fault: name })
+    await Promise.all(this.#producers.map((producer) => producer.pause()))
+    const { entries, dead } = await this.#drained()
+    const findings = check(entries, dead)
+    const violations = [...judge(findings), ...(await this.#structure())]
+    const tokens = [...new Set(violations.flatMap((each) => each.tokens))].slice(0, MOST_STORIES)
+    return {
+      ...{ results: [], findings, violations, tookMs: performance.now() - startedMs },
+      stories: tokens.map((token) => entries.filter((entry) => 'token' in entry && entry.token === token)),
+    }
+  }
+
+  #stage(name: string, steps: string[], taken: Set<string>): Stage {
+    const { cluster, nodeTimeoutMs } = this.options
+    return {
+      ...{ cluster, nodeTimeoutMs, taken, queue: QUEUE, random: this.#random },
+      ...{ producers: this.#producers, workers: this.#workers },
+      stranger: (node) => this.#stranger(node),
+      strike: (step, nodes = true) => {
+        steps.push(step)
+        this.#book.write({ what: 'fault', fault: name, step, nodes })
+      },
+    }
+  }
+
+  /** What the checker has against the queue, at work or not. */
+  async #structure(): Promise<Violation[]> {
+    const { faults } = await this.#queue.verify()
+    return faults.map((fault) => ({ what: `structure: ${describeFault(fault)}`, tokens: [] }))
   }
 
   /** Ends all clients; `keep` leaves the ledgers. */
@@ -144,6 +243,8 @@ export class Storm {
       book: this.#books.path(name),
       seed: this.#random.between(1, 1_000_000),
       without: this.options.without,
+      rate: this.options.rate === undefined ? undefined : this.options.rate / PRODUCERS,
+      slow: this.options.slow,
     }
     return new Client(spec, this.#book, inside)
   }
@@ -155,26 +256,41 @@ export class Storm {
     return stranger
   }
 
-  /** Waits until the queue holds nothing and all that was acknowledged has run; what still has not in the end is lost. */
-  async #drained(fault: string): Promise<Entry[]> {
+  /**
+   * Waits until the queue holds nothing but dead letters, and every task that was acknowledged has its end; what has none in the end is
+   * lost. @returns the tokens of the dead letters, besides
+   */
+  async #drained(): Promise<{ entries: Entry[]; dead: ReadonlySet<string> }> {
     const entries: Entry[] = []
+    let dead = new Set<string>()
     let failure: unknown
     try {
       await until('the queue is empty and nothing is being run', DRAIN_MS, async () => {
         const { ready, active, scheduled } = await this.#queue.depth()
         entries.push(...this.#books.news())
         const held = ready.high + ready.medium + ready.low + active + scheduled
+        if (held !== 0 || anyRunning(entries)) return false
+        dead = await this.#dead()
         // What a producer is about to store again, since its master came back without it, is nowhere else yet.
-        return held === 0 && !anyRunning(entries) && check(entries).lost.length === 0
+        return check(entries, dead).lost.length === 0
       })
     } catch (error) {
       failure = error
     }
-    this.#book.write({ what: 'healthy', fault })
     entries.push(...this.#books.news())
     // Not drained, and yet nothing is lost so far: the tasks may be there still, and that is a failure of its own.
-    if (failure && check(entries).lost.length === 0) throw failure
-    return entries
+    if (failure && check(entries, dead).lost.length === 0) throw failure
+    return { entries, dead }
+  }
+
+  async #dead(): Promise<Set<string>> {
+    const tokens = new Set<string>()
+    for (let cursor: string | null = null; ; ) {
+      const page = await this.#queue.deadLetters.list({ limit: 500, cursor })
+      for (const { data } of page.items) tokens.add((data as { token: string }).token)
+      cursor = page.cursor
+      if (cursor === null) return tokens
+    }
   }
 
   /** Tasks that were accounted for before, and run again. */
@@ -188,13 +304,17 @@ export class Storm {
   }
 }
 
+const ENDS: ReadonlySet<string> = new Set(['completed', 'refused', 'failed', 'dead'])
+const NONE = { inFlight: 0, repeats: 0, enqueues: 0, rejected: 0, p99Ms: 0, longestMs: 0 }
+
 /** Whether a live process runs a task, or waits for its completion. */
 function anyRunning(entries: readonly Entry[]): boolean {
   const running = new Map<string, Set<string>>()
   const stopped = new Set<string>()
   for (const entry of entries) {
-    if (entry.what === 'run') running.set(entry.by, (running.get(entry.by) ?? new Set()).add(entry.token))
-    if (entry.what === 'completed' || entry.what === 'refused') running.get(entry.by)?.delete(entry.token)
+    const name = 'attempt' in entry ? `${entry.token} ${entry.attempt}` : ''
+    if (entry.what === 'run') running.set(entry.by, (running.get(entry.by) ?? new Set()).add(name))
+    if (ENDS.has(entry.what)) running.get(entry.by)?.delete(name)
     if (entry.what === 'stopped') stopped.add(entry.process)
     if (entry.what === 'resumed') stopped.delete(entry.process)
   }

@@ -22,8 +22,9 @@ export async function findWithout(
   const storm = await Storm.start({ ...options, without: protection })
   try {
     for (let i = 0; i < MOST_TRIES; i++) {
-      const { violations } = await storm.fault(by)
-      const found = violations.find(({ what }) => as.test(what))
+      const { violations, results } = await storm.fault(by)
+      const all = [...violations, ...results.flatMap((result) => result.violations)]
+      const found = all.find(({ what }) => as.test(what))
       if (found) return found.what
     }
     return undefined

@@ -2,16 +2,23 @@ import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, expect } from 'vitest'
 import { parseClusterNodes } from '../../../src/connection/cluster-view.js'
+import { Connection } from '../../../src/connection/connection.js'
 import type { ConnectionOptions, NodeAddress } from '../../../src/connection/options.js'
 import { type Access, accessOf, resolveTarget } from '../../../src/connection/target.js'
 import {
   type Handlers,
   type QueueOptions,
   TaskQueue,
+  type VerifyFault,
   Worker,
   type WorkerOptions,
 } from '../../../src/index.js'
-import { QUEUES_KEY } from '../../../src/keys/keys.js'
+import { QUEUES_KEY, queueKey } from '../../../src/keys/keys.js'
+import { makePartitions } from '../../../src/keys/partitions.js'
+import { slotOf } from '../../../src/keys/slots.js'
+import { verifyQueue } from '../../../src/queue/verify.js'
+
+const VERIFY_MS = 10_000
 
 export interface TestTasks {
   add: { a: number; b: number }
@@ -30,6 +37,8 @@ export interface Harness {
   ): Promise<Worker<TestTasks>>
   /** A plain client to each master. */
   masters(): Promise<Redis[]>
+  /** Of what the test damages by hand, the structure is not checked in the end. */
+  damaged(name: string): void
 }
 
 export function makeHarness(connection: () => ConnectionOptions): Harness {
@@ -38,6 +47,8 @@ export function makeHarness(connection: () => ConnectionOptions): Harness {
   const closers: (() => Promise<unknown>)[] = []
   let clients: Promise<Redis[]> | undefined
   const masters = () => (clients ??= connectMasters(connection()))
+
+  const damaged = new Set<string>()
 
   const newName = () => {
     const name = `t-${randomBytes(5).toString('hex')}`
@@ -49,7 +60,13 @@ export function makeHarness(connection: () => ConnectionOptions): Harness {
   afterEach(async () => {
     for (const close of closers.splice(0).reverse()) await close()
     const nodes = await masters()
-    for (const name of names.splice(0)) for (const node of nodes) await removeKeysOn(node, name)
+    const used = names.splice(0)
+    try {
+      for (const name of used)
+        if (!damaged.delete(name)) expect(await faultsOf(connection(), name)).toEqual([])
+    } finally {
+      for (const name of used) for (const node of nodes) await removeKeysOn(node, name)
+    }
   })
 
   afterAll(async () => {
@@ -80,6 +97,34 @@ export function makeHarness(connection: () => ConnectionOptions): Harness {
       return worker
     },
     masters,
+    damaged: (name) => void damaged.add(name),
+  }
+}
+
+/** What the structural checker finds in a queue that nobody uses; nothing where there is none. */
+export async function faultsOf(connection: ConnectionOptions, queue: string): Promise<VerifyFault[]> {
+  // The rights of a user that was made for the queue are not enough to read its keys by slot.
+  const { seeds } = resolveTarget(connection)
+  const access = accessOfTests(connection)
+  const [seed] = seeds
+  const own: ConnectionOptions =
+    connection.mode === 'cluster'
+      ? { mode: 'cluster', nodes: seeds, ...access }
+      : { mode: 'single', url: `redis://${seed?.host}:${seed?.port}`, ...access }
+  const link = new Connection(own)
+  await link.start(queue)
+  try {
+    const key = queueKey(queue)
+    const [count] = await link.commands(queue, slotOf(key), [['HGET', key, 'partitions']], {
+      lane: 'inspect',
+      timeoutMs: VERIFY_MS,
+    })
+    if (count === null) return []
+    const partitions = makePartitions(queue, Number(count))
+    const { faults, unsettled } = await verifyQueue(queue, link, partitions, { timeoutMs: VERIFY_MS })
+    return [...faults, ...unsettled]
+  } finally {
+    link.stop()
   }
 }
 

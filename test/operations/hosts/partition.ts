@@ -63,11 +63,11 @@ async function play(servers: NetnsCluster, replicas: number, confirm: 'all' | nu
   })
   await sleep(1_500)
 
-  await network.separate(far)
+  await network.split(far)
   const cutAtMs = performance.now()
   await sleep(CUT_MS)
   const lastMs = Math.max(...acknowledged.values()) - cutAtMs
-  await network.rejoin(far)
+  await network.join()
   await until(
     'the old master follows',
     () => ask(first, 'ROLE'),
