@@ -88,6 +88,9 @@ export function partitionKeys(queue: string, tag: string): PartitionKeys {
   }
 }
 
+const ONCE = 'once:'
+const ONCE_IN = 'once-in:'
+
 /**
  * What an idempotency key is called among the keys of its partition. With a partition key it is another one for each: else
  * it would depend on chance, which is which partition the two hash to, whether two tasks are one.
@@ -95,8 +98,8 @@ export function partitionKeys(queue: string, tag: string): PartitionKeys {
 export function onceName(idempotencyKey: string, partitionKey: string | undefined): string {
   // The length keeps `a` and `b:c` apart from `a:b` and `c`.
   return partitionKey === undefined
-    ? `once:${idempotencyKey}`
-    : `once-in:${partitionKey.length}:${partitionKey}:${idempotencyKey}`
+    ? ONCE + idempotencyKey
+    : `${ONCE_IN}${partitionKey.length}:${partitionKey}:${idempotencyKey}`
 }
 
 /** What keys of a partition may be called: whole names, and what names begin with; and which of them expire. */
@@ -111,17 +114,12 @@ export interface KeyNames {
  * what is added there is known here; `never` and the channel are no keys that are ever there.
  */
 export function partitionKeyNames(keys: PartitionKeys): KeyNames {
-  const { never, wake, ready, ...others } = keys
-  const whole = new Set<string>(ready)
-  const beginnings: string[] = []
-  for (const key of Object.values(others)) {
-    if (typeof key === 'string') whole.add(key)
-    else beginnings.push(key(''))
-  }
-  const expiring = [keys.producer(''), keys.once(''), keys.probe]
+  const { never, wake, ready, lease, producer, once, ...others } = keys
+  const onces = [once(ONCE), once(ONCE_IN)]
+  const expiring = [producer(''), ...onces, keys.probe]
   return {
-    whole,
-    beginnings,
+    whole: new Set([...ready, ...Object.values(others)]),
+    beginnings: [lease(''), producer(''), ...onces],
     isExpiring: (key) => expiring.some((beginning) => key.startsWith(beginning)),
   }
 }

@@ -7,15 +7,6 @@ const snapshot = loadScript('verify-snapshot')
 const page = loadScript('verify-page')
 const locate = loadScript('verify-locate')
 
-/**
- * Whether what is removed on request, and what a producer takes back, is counted. Without, tasks that are missing may have been
- * removed, and only those that are too many can be told by the counters.
- */
-export const COUNTS_REMOVALS = [
-  ['dead-remove', "'removed'"],
-  ['void', "'voided'"],
-].every(([script = '', counter = '']) => loadScript(script).source.includes(counter))
-
 /** Counters of a partition that the checker compares. */
 export const COMPARED_COUNTERS = [
   ...(['enqueued', 'completed', 'removed', 'voided'] as const),

@@ -58,6 +58,7 @@ describe.each([
 
 it('a large task without a reply goes to one other partition, and no further', async () => {
   const cluster = await fakeCluster()
+  cluster.partitions = 6
   const queue = (await queueOn(cluster, { ...OPTIONS, partitions: 6 })) as TaskQueue<{ note: unknown }>
   for (const node of [cluster.a, cluster.b])
     node.script = (call) => (bringing(node).includes(call) ? 'silence' : undefined)

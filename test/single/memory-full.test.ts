@@ -14,6 +14,7 @@ import { reassertCall } from '../../src/scripts/reassert.js'
 import { surveyCall } from '../../src/scripts/survey.js'
 import { recoverCall, tendCall } from '../../src/scripts/tend.js'
 import { touchCommand } from '../../src/scripts/touch.js'
+import { locateCall, pageCall, snapshotCall } from '../../src/scripts/verify.js'
 import { faultsOf, OwnPartition } from '../helpers/partition.js'
 
 /** What each script does on a server that is over maxmemory: all that drains a queue has its full effect, and nothing is added. */
@@ -251,6 +252,29 @@ const CASES: Record<string, () => Promise<void>> = {
     await partition.enqueue([A, PAIR])
     await memoryFull()
     expect(await partition.run(surveyCall(partition.keys))).toMatchObject({ ready: [0, 3, 0] })
+  },
+
+  async 'verify-snapshot'() {
+    await partition.enqueue([A, PAIR])
+    await memoryFull()
+    expect((await partition.run(snapshotCall(partition.keys, 100))).contents?.tasks.sort()).toEqual([A, PAIR])
+  },
+
+  async 'verify-page'() {
+    await partition.enqueue([A, PAIR])
+    await memoryFull()
+    const input = { key: partition.keys.ready[1], section: 'list', cursor: 0, count: 10 } as const
+    expect((await partition.run(pageCall(partition.keys, input))).names).toEqual([A, PAIR])
+  },
+
+  async 'verify-locate'() {
+    await partition.enqueue([A, PAIR])
+    await memoryFull()
+    const { found } = await partition.run(locateCall(partition.keys, [A, FIRST], 0))
+    expect(found.map(({ own, byBundle }) => [own, byBundle])).toEqual([
+      [1, 0],
+      [0, 1],
+    ])
   },
 
   async tend() {

@@ -2,7 +2,6 @@ import type { Partition } from '../../keys/partitions.js'
 import { bundleOf, membersOf, sizeOf } from '../../scripts/bundles.js'
 import {
   COMPARED_COUNTERS,
-  COUNTS_REMOVALS,
   type ComparedCounter,
   type Contents,
   type Section,
@@ -310,7 +309,7 @@ export class PartitionCheck {
   #compareCounters({ counters }: Snapshot, { tasks }: Pass): void {
     const { enqueued, completed, removed, voided } = counters
     const should = enqueued - completed - removed - voided
-    if (should === tasks || (should > tasks && !COUNTS_REMOVALS)) return
+    if (should === tasks) return
     this.faults.add(
       'counters',
       this.#index,

@@ -1,11 +1,12 @@
 import { expect, it } from 'vitest'
 import { partitionTag } from '../../../src/cluster/move/queue-keys.js'
-import { countCopies, partitionKeys, queueKeys } from '../../../src/keys/keys.js'
+import { countCopies, onceName, partitionKeys, queueKeys } from '../../../src/keys/keys.js'
 import { slotOf } from '../../../src/keys/slots.js'
 
 it('keys of a partition are told by their names', () => {
   const { tasks, never, once } = partitionKeys('a:b', '4x')
-  for (const key of [tasks, never, once('partitions')]) expect(partitionTag(Buffer.from(key))).toBe('4x')
+  for (const key of [tasks, never, once(onceName('partitions', undefined))])
+    expect(partitionTag(Buffer.from(key))).toBe('4x')
 })
 
 it('copies of the number of partitions are ordinary keys: they are moved as they are, and their slots stay open', () => {
