@@ -177,7 +177,7 @@ describe('a right that is missing is named, with the way out', () => {
     // To open a queue that is there takes no more than to look at it.
     const enqueueing = withQueue('apart', connectionOf('metrics'), (queue) => queue.enqueue('note', 1))
     await expect(enqueueing).rejects.toThrow(
-      /does not permit its user to run 'evalsha'.*shardq cluster users apply/,
+      /does not permit its user to run '(evalsha|wait)'.*shardq cluster users apply/,
     )
     const worker = new Worker('apart', { note: () => null }, { connection: connectionOf('producer') })
     const errors: Error[] = []
