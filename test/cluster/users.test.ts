@@ -51,6 +51,7 @@ async function lookAtAll(name: string, user: string): Promise<void> {
       await queue.depth()
       await queue.peek()
       await queue.stats()
+      expect(await queue.isPaused()).toBe(false)
       expect((await queue.health()).state).toBe('ok')
     })
   }
@@ -193,8 +194,10 @@ describe('it is refused that', () => {
 
 describe('a right that is missing is named, with the way out', () => {
   it('to whoever enqueues as a metrics user, works as a producer, or asks for settings', async () => {
-    await expect(withQueue('apart', connectionOf('metrics'), async () => {})).rejects.toThrow(
-      /does not permit its user to run 'evalsha'.*shardq cluster users apply/,
+    // To open a queue that is there takes no more than to look at it.
+    const enqueueing = withQueue('apart', connectionOf('metrics'), (queue) => queue.enqueue('note', 1))
+    await expect(enqueueing).rejects.toThrow(
+      /does not permit its user to run '(evalsha|wait)'.*shardq cluster users apply/,
     )
     const worker = new Worker('apart', { note: () => null }, { connection: connectionOf('producer') })
     const errors: Error[] = []
@@ -213,9 +216,12 @@ describe('a right that is missing is named, with the way out', () => {
     )
     await Promise.all(without)
     const connection = { ...connectionOf('producer'), username: 'hasty', password: 'any' }
-    await withQueue('hasty', connection, async (queue) => {
+    await withQueue('apart', connection, async (queue) => {
       await expect(queue.enqueue('note', 1)).rejects.toThrow("run 'wait'")
+      await expect(queue.resume()).rejects.toThrow("run 'wait'")
     })
+    // Nor can it make one.
+    await expect(withQueue('hasty', connection, async () => {})).rejects.toThrow("run 'wait'")
   })
 })
 
