@@ -181,7 +181,11 @@ export class NodeLink {
     const refused = this.#answered ? broke : connectTrouble(name, broke, this.dialled.firstWords())
     if (refused instanceof TooManyClientsError) return unreachable(this.address, refused)
     if (error.name === 'ReplyError') return told
-    return !this.#answered && this.dialled.firstWords() !== '' ? refused : lostTrouble(name, command, broke)
+    if (this.#answered) return lostTrouble(name, command, broke)
+    if (this.dialled.firstWords() !== '') return refused
+    const lost = lostTrouble(name, command, broke)
+    // A node that is on its way down takes connections still. One that was asked to go has obeyed.
+    return command === 'SHUTDOWN' ? lost : unreachable(this.address, lost)
   }
 }
 
