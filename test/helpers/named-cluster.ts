@@ -54,5 +54,10 @@ export async function namedCluster({ secure }: { readonly secure: boolean }): Pr
       views.every((view) => view.split(',localhost').length === 4 && !/handshake/.test(view)) &&
       views.every((view) => (view.match(/connected \d/g) ?? []).length === 3),
   )
+  await until(
+    'all serve',
+    () => Promise.all(nodes.map((node) => tell(node, 'CLUSTER', 'INFO'))),
+    (infos) => infos.every((info) => info.includes('cluster_state:ok')),
+  )
   return { nodes, dir, tls }
 }
