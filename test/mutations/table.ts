@@ -353,7 +353,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'redirects-bounded',
     protects: 'redirects in a circle end',
-    patches: [ts('connection/connection')('redirects < MOST_REDIRECTS', 'redirects < 1_000_000')],
+    patches: [ts('connection/connection')('redirects < MOST_REDIRECTS', 'redirects < 60')],
     noticedBy: inFake('redirects', 'without a host, or round in a circle'),
   },
 ]
