@@ -370,7 +370,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
 
   /**
    * Proves that every task is in exactly one place, and that nothing else is stored for the queue. Reads only, in steps of about a
-   * millisecond of a master's time; the queue may be in use. Takes about a second for each 100,000 tasks.
+   * millisecond of a master's time; the queue may be in use. Takes about a second for each 200,000 tasks.
    * @throws QueueUnavailableError if a shard does not answer within `enqueueTimeoutMs`
    */
   verify(options: VerifyOptions = {}): Promise<VerifyReport> {

@@ -174,7 +174,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'priority-order',
     protects: 'higher priorities come first',
     patches: [exchange("string.gmatch(ARGV[4], '%d')", "string.gmatch(string.reverse(ARGV[4]), '%d')")],
-    noticedBy: inSingle('orders HIGH before MEDIUM before LOW'),
+    noticedBy: { files: ['test/single/protections.test.ts'], only: 'priority' },
   },
   {
     name: 'release-to-the-head',
@@ -214,17 +214,6 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: inSingle('go their own ways from when one does'),
   },
   // ---- the client, against servers that are told what to answer
-  {
-    name: 'late-reply',
-    protects: 'a reply that comes too late is never taken for another',
-    patches: [
-      ts('connection/socket')(
-        "resolve({ ok: false, fault: { kind: 'timeout', error } })\n        this.close()",
-        "resolve({ ok: false, fault: { kind: 'timeout', error } })",
-      ),
-    ],
-    noticedBy: inFake('silence', 'is never taken for the reply to another call'),
-  },
   {
     name: 'newest-epoch-wins',
     protects: 'a master with an old view is not believed',
@@ -318,9 +307,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'completion-again-at-the-new-master',
     protects: 'a completion that was lost with its master is repeated',
     patches: [
-      ts('queue/durability')(
-        "if (this.connection.topology.ownerOf(partition.slot) !== node) return 'broken'",
-        "if (this.connection.topology.ownerOf(partition.slot) !== node) return 'safe'",
+      ts('queue/settling')(
+        '        this.again(done)\n',
+        '        for (const each of done) each.receiver.acknowledged()\n',
       ),
     ],
     noticedBy: inFake('consumer', 'is done again at the new master'),
@@ -364,7 +353,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'redirects-bounded',
     protects: 'redirects in a circle end',
-    patches: [ts('connection/connection')('redirects < MOST_REDIRECTS', 'redirects < 1_000_000')],
+    patches: [ts('connection/connection')('redirects < MOST_REDIRECTS', 'redirects < 60')],
     noticedBy: inFake('redirects', 'without a host, or round in a circle'),
   },
 ]

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { Connection } from '../../src/connection/connection.js'
 import { LeaseLostError } from '../../src/index.js'
 import { makePartitions } from '../../src/keys/partitions.js'
+import { deadRemoveCall } from '../../src/scripts/dead.js'
 import { enqueueCall } from '../../src/scripts/enqueue.js'
+import { exchangeCall } from '../../src/scripts/exchange.js'
 import { releaseCall, renewCall } from '../../src/scripts/lease.js'
 import type { ScriptCall } from '../../src/scripts/script.js'
 import { batchOf } from '../../src/scripts/task-batch.js'
@@ -147,10 +149,21 @@ it('results are gone from the server after their time', async () => {
   expect((await queue.verify()).faults).toEqual([])
 })
 
+it('one call takes the highest priority first', async () => {
+  const { queue, keys, send } = await queueOfOne()
+  await queue.enqueue('note', 'low', { priority: 'low' })
+  await queue.enqueue('note', 'high', { priority: 'high' })
+  const fetch = { leaseId: 'l', leaseMs: 60_000, count: 2, least: 2, levels: [0, 1, 2] }
+  const { fetched } = await send(exchangeCall(keys, { acknowledge: [], keepResultsMs: 0, fetch }))
+  expect(fetched.map(({ record }) => record.includes('high'))).toEqual([true, false])
+})
+
 it('dead letters alone are removed as such', async () => {
-  const { queue } = await queueOfOne()
+  const { queue, keys, send } = await queueOfOne()
   const id = await queue.enqueue('note', 1)
   expect(await queue.deadLetters.remove(id)).toBe(false)
   expect(await queue.deadLetters.retry(id)).toBe(false)
+  // It may have been tried again since it was looked up.
+  expect(await send(deadRemoveCall(keys, [id]))).toBe(0)
   expect((await queue.depth()).ready.medium).toBe(1)
 })

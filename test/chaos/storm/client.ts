@@ -17,7 +17,7 @@ type Conduct =
   | 'hangs once'
   /** Settles the task itself, without waiting, and then returns. */
   | 'completes twice'
-  /** At its first attempt; or always. */
+  /** At its first attempt, and it has no other: such a result is a failure that is not tried again. */
   | 'returns what cannot be stored once'
 
 interface Tasks {
@@ -48,6 +48,7 @@ const CONDUCTS: readonly (readonly [Conduct, number])[] = [
   ['saves a checkpoint', 5],
   ['hangs once', 1],
   ['completes twice', 2],
+  ['returns what cannot be stored once', 0.5],
 ]
 const SLOW_CONDUCTS: readonly (readonly [Conduct, number])[] = [...CONDUCTS, ['fails once', 19]]
 

@@ -75,6 +75,8 @@ export class Storm {
   readonly #queue: TaskQueue<{ note: { token: string } }>
   /** Tokens of rounds that were accounted for. */
   readonly #settled = new Set<string>()
+  /** Faults of the structure, by kind and partition. */
+  readonly #told = new Set<string>()
   #strangers = 0
   #blows = 0
 
@@ -215,10 +217,12 @@ export class Storm {
     }
   }
 
-  /** What the checker has against the queue, at work or not. */
+  /** What the checker has against the queue, at work or not; what is wrong stays so, and is told once. */
   async #structure(): Promise<Violation[]> {
     const { faults } = await this.#queue.verify()
-    return faults.map((fault) => ({ what: `structure: ${describeFault(fault)}`, tokens: [] }))
+    const fresh = faults.filter(({ kind, partition }) => !this.#told.has(`${kind} ${partition}`))
+    for (const { kind, partition } of fresh) this.#told.add(`${kind} ${partition}`)
+    return fresh.map((fault) => ({ what: `structure: ${describeFault(fault)}`, tokens: [] }))
   }
 
   /** Ends all clients; `keep` leaves the ledgers. */
