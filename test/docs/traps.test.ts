@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { expect, it } from 'vitest'
-import { page, ROOT } from './markdown.js'
+import { page } from './markdown.js'
+import { isThere, namedTests } from './named-tests.js'
 
 const rows = (await page('docs/traps.md')).split('\n').filter((line) => /^\| \d+ \|/.test(line))
 
@@ -9,14 +9,7 @@ it('has a row for each trap', () => {
 })
 
 it.each(rows)('%s', async (row) => {
-  // `file` "title", "title", `file` "title"
-  const shown = [...row.matchAll(/`(test\/[\w/.-]+)`((?:,? "[^"]+")+)/g)]
+  const shown = namedTests(row)
   expect(shown.length).toBeGreaterThan(0)
-  for (const [, file = '', titles = ''] of shown) {
-    const source = await readFile(new URL(file, ROOT), 'utf8')
-    for (const [, title = ''] of titles.matchAll(/"([^"]+)"/g)) {
-      const test = source.split('\n').some((line) => /\b(it|test)\b/.test(line) && line.includes(title))
-      expect(test, `${title} in ${file}`).toBe(true)
-    }
-  }
+  for (const test of shown) expect(await isThere(test), `${test.title} in ${test.file}`).toBe(true)
 })
