@@ -1,7 +1,7 @@
 import type { Connection } from '../connection/connection.js'
 import type { Command } from '../connection/socket.js'
 import { QueueNotEmptyError, QueueUnavailableError } from '../errors.js'
-import { partitionKeyPattern, partitionKeyPrefix, queueKeys } from '../keys/keys.js'
+import { countCopies, partitionKeyPattern, partitionKeyPrefix } from '../keys/keys.js'
 import type { Partition } from '../keys/partitions.js'
 import type { Depth } from './inspection.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
@@ -57,7 +57,9 @@ export class Removal {
       if (round > 0 && removed === 0) break
       if (round === MOST_ROUNDS) throw this.#inUse()
     }
-    for (const { key, slot } of queueKeys(this.queue)) await this.#unlink(slot, [key])
+    // Beside each copy of the number of partitions stands what was written to have it confirmed.
+    for (const { key, slot, keys } of countCopies(this.queue, this.options.connection.mode))
+      await this.#unlink(slot, [key, keys.probe])
     await unregisterQueue(this.parts.connection, this.queue, this.options.enqueueTimeoutMs)
   }
 

@@ -115,8 +115,13 @@ export class Surveyor {
     const connection = await this.#connect()
     const before = this.#list
     // The list is on one master, and the others need not wait for it.
-    const listed = this.#readList(connection)
-    await Promise.all([listed, this.#ask(connection, before, answers)])
+    const asked = this.#ask(connection, before, answers)
+    try {
+      await this.#readList(connection)
+    } finally {
+      // That the list cannot be read may be known at once; what the queues are asked is worth waiting for all the same.
+      await asked
+    }
     const added = [...this.#list].filter(([name]) => !before.has(name))
     if (added.length > 0) await this.#ask(connection, new Map(added), answers)
   }

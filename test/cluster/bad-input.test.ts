@@ -26,7 +26,9 @@ describe('a queue that cannot be opened says why, in a bounded time', () => {
     })
     const start = performance.now()
     await expect(queue.connect()).rejects.toThrow(QueueUnavailableError)
-    await expect(queue.connect()).rejects.toThrow(`none of 127.0.0.1:${port} answered within 300 ms`)
+    await expect(queue.connect()).rejects.toThrow(
+      `no node answered within 300 ms: connect ECONNREFUSED 127.0.0.1:${port}`,
+    )
     expect(performance.now() - start).toBeLessThan(5_000)
   })
 

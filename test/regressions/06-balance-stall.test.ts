@@ -17,6 +17,7 @@ afterEach(async () => {
 /** A queue of four partitions on two masters, and callers without a key that never rest. */
 async function busyQueue() {
   const cluster = await FakeCluster.start()
+  cluster.partitions = 4
   const connection = { mode: 'cluster', nodes: cluster.seeds, commandTimeoutMs: 1_000 } as const
   const queue = new TaskQueue<{ note: number }>('balance', { connection, partitions: 4 })
   await queue.connect()
