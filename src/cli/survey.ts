@@ -55,7 +55,11 @@ export async function withSurveyor<Result>(
 ): Promise<Result> {
   // Not before it is needed: help and wrong usage are answered without it.
   const module = await import('../queue/surveyor.js')
-  const surveyor = new module.Surveyor(connection, { timeoutMs, mostQueues: MOST_QUEUES })
+  const surveyor = new module.Surveyor(connection, {
+    timeoutMs,
+    commandTimeoutMs: timeoutMs / 2,
+    mostQueues: MOST_QUEUES,
+  })
   try {
     return await use(surveyor)
   } finally {

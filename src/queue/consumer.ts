@@ -315,9 +315,12 @@ export class Consumer implements LaneHost, MaintenanceHost {
     readonly levels: readonly number[]
     readonly fill: boolean
   }): Promise<HandedBatch[]> {
-    const taken = this.#unclaimed.take(options.count, options.levels)
-    let missing = options.count - countOf(taken)
+    const taken: HandedBatch[] = []
+    let missing = options.count
     for (const level of options.levels) {
+      // What came too late for an earlier take must not pass what is known to be of higher priority.
+      taken.push(...this.#unclaimed.take(missing, [level]))
+      missing = options.count - countOf(taken)
       while (missing > 0 && !this.#closing) {
         const portions = this.#portions(level, missing)
         if (portions.length === 0) break

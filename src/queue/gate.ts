@@ -35,6 +35,8 @@ export class Gate {
   /** Masters that confirm although the cluster lists too few replicas of them yet: its nodes tell each other late. */
   readonly #notAlone = new Set<Node>()
   readonly #full = new Map<Node, NodeJS.Timeout>()
+  /** Writes of our own that are under way. */
+  readonly #probing = new Set<Promise<void>>()
   #stopped = false
 
   constructor(
@@ -115,16 +117,26 @@ export class Gate {
     this.#full.clear()
   }
 
+  /** Resolves when nothing is being written any more; for who has stopped it, and removes what was written. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#probing)
+  }
+
   #probeUntilConfirmed(node: Node, partition: Partition): void {
     this.#short.set(node, { sinceMs: performance.now() })
-    void this.#probe(node, partition)
+    this.#startProbe(node, partition)
   }
 
   #probeLater(node: Node, partition: Partition): void {
     const short = this.#short.get(node)
     if (!short) return
     const eager = performance.now() - short.sinceMs < EAGER_MS
-    short.timer = setTimeout(() => void this.#probe(node, partition), eager ? EAGER_RETRY_MS : RETRY_MS)
+    short.timer = setTimeout(() => this.#startProbe(node, partition), eager ? EAGER_RETRY_MS : RETRY_MS)
+  }
+
+  #startProbe(node: Node, partition: Partition): void {
+    const probe = this.#probe(node, partition).finally(() => this.#probing.delete(probe))
+    this.#probing.add(probe)
   }
 
   async #probe(node: Node, partition: Partition): Promise<void> {

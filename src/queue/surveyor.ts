@@ -12,6 +12,11 @@ import { type QueueList, readQueues } from './registry.js'
 export interface SurveyorOptions {
   /** Longest that a survey takes, in ms. Default 1,000. */
   readonly timeoutMs?: number
+  /**
+   * Longest wait for one answer, in ms. Default `timeoutMs`. Less for who looks once: a node that stands still must not use up all of
+   * the time before anybody else is asked.
+   */
+  readonly commandTimeoutMs?: number
   /** Most queues that are looked at, the first by name. Default 100. */
   readonly mostQueues?: number
 }
@@ -53,9 +58,11 @@ export class Surveyor {
   #listed = false
   readonly #partitions = new Map<string, readonly Partition[]>()
 
-  constructor(options: ConnectionOptions, { timeoutMs = 1_000, mostQueues = 100 }: SurveyorOptions = {}) {
-    // Half of the time each, so that a node that stands still does not use up all of it before anybody else is asked.
-    this.#options = { ...options, commandTimeoutMs: timeoutMs / 2, connectTimeoutMs: timeoutMs }
+  constructor(
+    options: ConnectionOptions,
+    { timeoutMs = 1_000, commandTimeoutMs = timeoutMs, mostQueues = 100 }: SurveyorOptions = {},
+  ) {
+    this.#options = { ...options, commandTimeoutMs, connectTimeoutMs: timeoutMs }
     this.#timeoutMs = timeoutMs
     this.#mostQueues = mostQueues
   }
@@ -115,13 +122,9 @@ export class Surveyor {
     const connection = await this.#connect()
     const before = this.#list
     // The list is on one master, and the others need not wait for it.
-    const asked = this.#ask(connection, before, answers)
-    try {
-      await this.#readList(connection)
-    } finally {
-      // That the list cannot be read may be known at once; what the queues are asked is worth waiting for all the same.
-      await asked
-    }
+    const listed = this.#readList(connection)
+    const [list] = await Promise.allSettled([listed, this.#ask(connection, before, answers)])
+    if (list.status === 'rejected') throw list.reason
     const added = [...this.#list].filter(([name]) => !before.has(name))
     if (added.length > 0) await this.#ask(connection, new Map(added), answers)
   }

@@ -333,6 +333,7 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
         parts.registered,
         parts.count.settled(),
       ])
+      await parts.producer.gate.settled()
       await removal.run()
     } finally {
       parts.connection.stop()

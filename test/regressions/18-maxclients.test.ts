@@ -63,7 +63,7 @@ it('a connection that the server refuses does not close those that work', async 
     open.text('INFO').finally(() => open.close()),
   )
   await expect(link).rejects.toMatchObject({
-    name: 'NodeUnreachableError',
+    name: 'NodeFullError',
     message: expect.stringContaining('max number of clients reached'),
   })
 })
