@@ -13,6 +13,11 @@ export type Reason =
    * that it does not have any more, and before the enqueue was acknowledged under the new one. Never with a key.
    */
   | 'taken back while running'
+  /**
+   * It was taken back, and its master was struck before a replica had heard of that: the one that was promoted has the copy still. The
+   * record shows that: it ran under an id that it does not have any more, after a master was struck. Never with a key.
+   */
+  | 'take-back lost with its master'
   | 'unexplained'
 
 export interface Repeat {
@@ -264,6 +269,8 @@ function explain(
   const doubled = doubledBy(story, faults)
   if (doubled) return { reason: 'enqueue in flight', fault: doubled }
   if (takenBack(story, earlier)) return { reason: 'taken back while running' }
+  const forgetful = takeBackLostBy(story, faults)
+  if (forgetful) return { reason: 'take-back lost with its master', fault: forgetful }
   return { reason: 'unexplained' }
 }
 
@@ -284,8 +291,23 @@ function takenBack({ keyed, ids, acknowledgedMs }: Story, run: Run): boolean {
   return !keyed && ids.length > 0 && !ids.includes(run.id) && run.fromMs <= acknowledgedMs
 }
 
+/** The fault that struck a master between the enqueue and a run under an id that was given up. */
+function takeBackLostBy({ keyed, ids, enqueues, runs }: Story, faults: readonly Fault[]): Fault | undefined {
+  const since = enqueues[0]?.fromMs
+  if (keyed || ids.length === 0 || since === undefined) return undefined
+  const copies = runs.filter(({ id }) => !ids.includes(id))
+  return faults.find(({ strikes }) =>
+    strikes.some(({ atMs, nodes }) => nodes && copies.some(({ fromMs }) => since <= atMs && atMs <= fromMs)),
+  )
+}
+
 /** Reasons by which a task has two copies, each of which is completed once. */
-const isOfCopy = (reason: Reason) => reason === 'enqueue in flight' || reason === 'taken back while running'
+const OF_COPIES: readonly Reason[] = [
+  'enqueue in flight',
+  'taken back while running',
+  'take-back lost with its master',
+]
+const isOfCopy = (reason: Reason) => OF_COPIES.includes(reason)
 
 /** Two first attempts that overlap; without a reason in the record the task was handed out twice. */
 function ranAtOnce(story: Story, faults: readonly Fault[], stops: readonly Stop[]): boolean {
@@ -305,7 +327,8 @@ function ranAtOnce(story: Story, faults: readonly Fault[], stops: readonly Stop[
 function completedByLate(story: Story, faults: readonly Fault[]): boolean {
   const earlier = story.runs.filter((run) => run.end === 'completed').slice(0, -1)
   const settled = earlier.filter((run) => !faults.some((fault) => inFlight(run, fault)))
-  const copies = doubledBy(story, faults) || earlier.some((run) => takenBack(story, run)) ? 1 : 0
+  const doubled = doubledBy(story, faults) ?? takeBackLostBy(story, faults)
+  const copies = doubled || earlier.some((run) => takenBack(story, run)) ? 1 : 0
   return settled.length > copies
 }
 

@@ -19,6 +19,8 @@ const RESEND_MS = 50
 /** Most copies that are remembered to be voided, and most of them in one call. */
 const MOST_VOIDS = 10_000
 const VOIDS_PER_CALL = 500
+/** Ms for which a removal is remembered that no replica is known to have heard of: longer than a failover. */
+const REMEMBER_REMOVALS_MS = 60_000
 /** A server that loses a task so often does not keep anything, and is not to be fed with it for ever. */
 const MOST_RESTORES = 3
 
@@ -57,6 +59,8 @@ export class ProducerLane {
   #nextNumber = 1
   /** Copies that were confirmed elsewhere and are to be removed here. */
   #voids: Copy[] = []
+  /** What the master has removed, until its replicas are known to have heard of it: one that is promoted before has the copies still. */
+  #removals: { readonly copies: readonly Copy[]; readonly by: Master; readonly atMs: number }[] = []
   readonly #recent: Recent
   readonly #reserve = (bytes: number) => this.#recent.reserve(bytes)
   /** A break was noticed, and it is not known yet what it cost. */
@@ -163,6 +167,16 @@ export class ProducerLane {
     if (this.#voids.length < MOST_VOIDS) this.#voids.push({ id, bundle, place, level })
   }
 
+  /** To be called when the topology has changed: another master may not have heard of what the one before has removed. */
+  repeatRemovals(): void {
+    if (this.#removals.length === 0) return
+    const now = this.#master
+    const oldestMs = performance.now() - REMEMBER_REMOVALS_MS
+    const undone = this.#removals.filter(({ by, atMs }) => !isSame(by, now) && atMs > oldestMs)
+    this.#removals = this.#removals.filter(({ by }) => isSame(by, now))
+    for (const { copies } of undone) for (const copy of copies) this.voidLater(copy)
+  }
+
   async send(batch: Batch, confirm: Confirmation | undefined): Promise<Outcome<EnqueueResult>> {
     const before = this.#master
     if (batch.askFirst) {
@@ -176,6 +190,7 @@ export class ProducerLane {
         return asked
       }
     }
+    const sentAtMs = performance.now()
     this.#recent.begin()
     const tasks = batchOf(batch.items, this.#reserve)
     const outcome = await this.#call(batch.number, batch.stamp, tasks, confirm)
@@ -184,6 +199,9 @@ export class ProducerLane {
     if (outcome.confirmed) {
       this.#remember(batch.number, tasks, batch.items)
       this.#confirmed = { number: batch.number, ...before }
+      // Replicas follow one stream: they have heard of all that came before.
+      if (this.#removals.length > 0)
+        this.#removals = this.#removals.filter(({ by, atMs }) => atMs > sentAtMs || !isSame(by, before))
     }
     return outcome
   }
@@ -223,8 +241,18 @@ export class ProducerLane {
     const call = voidCall(this.partition.keys, input)
     const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'write' })
     this.#end(outcome)
-    if (outcome.ok) this.#compare(outcome.value.previous, before)
+    if (!outcome.ok) return outcome
+    this.#compare(outcome.value.previous, before)
+    this.#rememberRemoval(copies, before)
     return outcome
+  }
+
+  #rememberRemoval(copies: readonly Copy[], by: Master): void {
+    const known = this.#removals.reduce((sum, removal) => sum + removal.copies.length, 0)
+    if (known + copies.length > MOST_VOIDS) this.#removals.shift()
+    // Not the items themselves, which hold their records.
+    const names = copies.map(({ id, bundle, place, level }) => ({ id, bundle, place, level }))
+    this.#removals.push({ copies: names, by, atMs: performance.now() })
   }
 
   #remember(number: number, tasks: TaskBatch, items: readonly Item[]): void {
@@ -294,3 +322,5 @@ export class ProducerLane {
     this.#pausedUntilMs = performance.now() + RESEND_MS
   }
 }
+
+const isSame = (a: Master, b: Master) => a.master === b.master && a.generation === b.generation

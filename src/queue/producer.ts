@@ -82,7 +82,10 @@ export class Producer {
     this.#buffered.regroup(this.#owners())
     this.#dealer.rebalance()
     // What was confirmed before the change may be in doubt.
-    for (const lane of this.#lanes) this.#needy.add(lane)
+    for (const lane of this.#lanes) {
+      lane.repeatRemovals()
+      this.#needy.add(lane)
+    }
     this.#flushSoon()
   }
 

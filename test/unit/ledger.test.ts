@@ -335,6 +335,24 @@ describe('taken back while running', () => {
   })
 })
 
+describe('a take-back that was lost with its master', () => {
+  const enqueued = (key?: string) => [enqueue(0, 'a', key), acknowledged(150, 'a', 'new')]
+  const runs = [...run('a', 900, 910, { id: 'new' }), ...run('a', 5_000, 5_010, { id: 'old' })]
+  const reasons = (entries: Entry[]) => check(entries).repeats.map(({ reason }) => reason)
+
+  it('shows in a run under an id that was given up, after a master was struck', () => {
+    const found = check([...enqueued(), fault(3_000), ...runs])
+    expect(found).toMatchObject({ completedTwice: [], lost: [] })
+    expect(found.repeats.map(({ reason }) => reason)).toEqual(['take-back lost with its master'])
+  })
+
+  it('is no cause where no master was struck, or only a replica, or later; nor with a key', () => {
+    for (const strikes of [[], [fault(3_000, 'replica stopped', { nodes: false })], [fault(6_000)]])
+      expect(reasons([...enqueued(), ...strikes, ...runs])).toEqual(['unexplained'])
+    expect(reasons([...enqueued('key'), fault(3_000), ...runs])).toEqual(['unexplained'])
+  })
+})
+
 describe('two first attempts at once', () => {
   const twice = (...more: Entry[]) =>
     check([

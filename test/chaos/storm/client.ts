@@ -152,7 +152,10 @@ async function produce(
       const token = `${spec.name}-${count++}`
       const conduct = conductOf(spec, random)
       calls++
-      book.write({ what: 'enqueue', token, ...(key === undefined ? {} : { key }) })
+      // Of either key a task is bound to its partition.
+      const idempotencyKey = random.next() < 0.05 ? token : undefined
+      const bound = key ?? idempotencyKey
+      book.write({ what: 'enqueue', token, ...(bound === undefined ? {} : { key: bound }) })
       const stuck = spec.without === 'rerouting' ? { partitionKey: token } : {}
       const task: EnqueueOptions = {
         ...(key === undefined ? stuck : { partitionKey: key }),
@@ -163,7 +166,7 @@ async function produce(
         backoff: { type: 'fixed', delayMs: random.between(0, 300) },
         priority: random.pick(['high', 'medium', 'low'] as const),
         ...(conduct === 'hangs once' ? { timeoutMs: TIMEOUT_MS } : {}),
-        ...(random.next() < 0.05 ? { idempotencyKey: token } : {}),
+        ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       }
       try {
         const id = await queue.enqueue('note', { token, conduct }, task)

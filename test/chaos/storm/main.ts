@@ -217,7 +217,7 @@ function summary(rounds: readonly Round[]): string {
 
 const REASONS: readonly Reason[] = [
   ...(['worker stopped', 'delivery in flight', 'enqueue in flight'] as const),
-  ...(['taken back while running', 'unexplained'] as const),
+  ...(['taken back while running', 'take-back lost with its master', 'unexplained'] as const),
 ]
 
 async function main(): Promise<number> {
