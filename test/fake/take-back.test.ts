@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { eventually } from '../helpers/behaviour/harness.js'
-import { batchesAt, fakeCluster, idsAt, type Notes, queueOn, voidedAt } from './harness.js'
+import { batchesAt, fakeCluster, idsAt, keyFor, type Notes, queueOn, voidedAt } from './harness.js'
 
 /** Eight tasks without a key in one breath: a batch for each master. */
 const enqueueEight = (queue: Notes) => Array.from({ length: 8 }, (_, i) => queue.enqueue('note', i))
@@ -81,4 +81,33 @@ it('a take-back whose reply does not come is not followed by the same batch: wha
   for (const id of ids) expect(idsAt(cluster.b).has(id) || !first.includes(id)).toBe(true)
   const again = batchesAt(cluster.a).filter(({ number, ids: names }) => number > 0 && names.length > 0)
   expect(new Set(again.map(({ number }) => number)).size).toBe(again.length)
+})
+
+it('what was taken back, and no replica has heard of, is taken back once more at the next master', async () => {
+  const cluster = await fakeCluster()
+  const queue = await queueOn(cluster)
+  cluster.a.script = ({ words }) => (words[0] === 'WAIT' ? 0 : undefined)
+  await Promise.all(enqueueEight(queue))
+  const copies = voidedAt(cluster.a)
+  expect(copies.length).toBeGreaterThan(0)
+  expect(voidedAt(cluster.b).filter((id) => copies.includes(id))).toEqual([])
+  cluster.b.claim = { from: 0, to: 16_383, epoch: 9 }
+  cluster.a.claim = undefined
+  await eventually(() => expect(voidedAt(cluster.b)).toEqual(expect.arrayContaining(copies)))
+})
+
+it('what replicas have confirmed since is not taken back again', async () => {
+  const cluster = await fakeCluster()
+  const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
+  let confirming = 0
+  cluster.a.script = ({ words }) => (words[0] === 'WAIT' ? confirming : undefined)
+  await Promise.all(enqueueEight(queue))
+  const copies = voidedAt(cluster.a)
+  expect(copies.length).toBeGreaterThan(0)
+  confirming = 1
+  await queue.enqueue('note', 9, { partitionKey: keyFor(0) })
+  cluster.b.claim = { from: 0, to: 16_383, epoch: 9 }
+  cluster.a.claim = undefined
+  await queue.enqueue('note', 10, { partitionKey: keyFor(0) })
+  expect(voidedAt(cluster.b).filter((id) => copies.includes(id))).toEqual([])
 })
