@@ -59,17 +59,16 @@ export async function statusOf(
   throw failure
 }
 
-/** Masters with slots, each with its replicas, in the order of their slots. */
+/** Masters with slots and replicas, in the order of their slots; without one that another fault has left alone for the moment. */
 export async function shardsOf(cluster: StormCluster): Promise<Shard[]> {
   const { nodes } = await statusOf(cluster)
   return nodes
     .filter((node) => node.role === 'master' && node.slots.length > 0)
     .sort((a, b) => (a.slots[0]?.[0] ?? 0) - (b.slots[0]?.[0] ?? 0))
-    .map((master) => {
+    .flatMap((master) => {
       const replicas = nodes.filter((node) => node.masterId === master.id)
       const [replica] = replicas
-      if (!replica) throw new Error(`${nameOf(master)} has no replica`)
-      return { master, replica, replicas }
+      return replica ? [{ master, replica, replicas }] : []
     })
 }
 

@@ -246,6 +246,7 @@ export const FAULTS = {
   'move-slots': {
     summary: "some of the queue's own slots go to another master, with their keys, and back",
     takesMaster: true,
+    strikesAll: true,
     stallMs: STALL_MS,
     run: async (stage) => {
       const { cluster, random } = stage
@@ -267,6 +268,7 @@ export const FAULTS = {
   },
   'script-flush': {
     summary: 'SCRIPT FLUSH on all masters, again and again',
+    strikesAll: true,
     stallMs: STALL_MS,
     run: async (stage) => {
       for (let i = 0; i < 10; i++) {
@@ -288,6 +290,7 @@ export const FAULTS = {
   'memory-full-all': {
     summary: 'all masters are out of memory for a while: producers wait, workers drain',
     mayReject: true,
+    strikesAll: true,
     stallMs: Number.POSITIVE_INFINITY,
     run: async (stage) => {
       const shards = await shardsOf(stage.cluster)
@@ -432,6 +435,7 @@ export const FAULTS = {
   },
   'clients-killed': {
     summary: 'CLIENT KILL of all connections of clients and of subscribers, on all masters, again and again',
+    strikesAll: true,
     stallMs: STALL_MS,
     run: async (stage) => {
       for (let i = 0; i < 5; i++) {
