@@ -10,6 +10,7 @@ import { ShardqError, TooManyClientsError } from '../errors.js'
 import { isRefusal, refusalOf } from '../rights/refusal.js'
 import { ConnectionLostError, NodeFullError, NodeUnreachableError } from './errors.js'
 import { hostnameOf, learnHostnames } from './hostnames.js'
+import { wordsOnArrival } from './turned-away.js'
 
 export interface Address {
   readonly host: string
@@ -178,13 +179,26 @@ export class NodeLink {
     const told = explain(this.address, error)
     if (told instanceof ShardqError) return told
     const name = nameOf(this.address)
-    const words = this.#answered ? '' : this.dialled.firstWords()
+    const words = await this.#firstWords(broke)
     // And one client too many, too.
     const refused = words === '' ? broke : connectTrouble(name, broke, words)
     if (refused instanceof TooManyClientsError) return full(this.address, words)
     if (error.name === 'ReplyError') return told
     const cause = words === '' ? lostTrouble(name, command, broke) : refused
     return new ConnectionLostError(name, { cause })
+  }
+
+  /**
+   * What a server said of itself before it hung up on us; '' where it has answered before. Our command may have met the closed
+   * connection before these words were read: then one who says nothing is told them again.
+   */
+  async #firstWords(broke: NodeJS.ErrnoException): Promise<string> {
+    if (this.#answered) return ''
+    const words = this.dialled.firstWords()
+    const isBreak =
+      broke.code === 'ECONNRESET' || broke.code === 'EPIPE' || broke.message === 'Connection is closed.'
+    if (words !== '' || !isBreak || this.party.tls !== undefined) return words
+    return wordsOnArrival(this.party.address, this.party.timeoutMs)
   }
 }
 
