@@ -31,7 +31,10 @@ export function judge(findings: Findings): Violation[] {
 }
 
 /** What a fault of this kind does not excuse, of what happened until the cluster was whole again. */
-export function judgeFault({ rejected, longestMs }: FaultFindings, kind: FaultKind): Violation[] {
+export function judgeFault(
+  { rejected, longestMs }: FaultFindings,
+  kind: Pick<FaultKind, 'mayReject' | 'stallMs'>,
+): Violation[] {
   const found: (Violation | false)[] = [
     !kind.mayReject && rejected > 0 && { what: `${rejected} enqueues without a key rejected`, tokens: [] },
     longestMs > kind.stallMs && {

@@ -125,6 +125,7 @@ export class Storm {
     const struck: {
       name: string
       kind: FaultName
+      beside: readonly FaultName[]
       steps: string[]
       tookMs: number
       problems: Violation[]
@@ -147,20 +148,20 @@ export class Storm {
       for (const { name } of together) this.#book.write({ what: 'healthy', fault: name })
       const problems = await this.#structure()
       const tookMs = performance.now() - fromMs
-      struck.push(...together.map((each) => ({ ...each, tookMs, problems })))
+      struck.push(...together.map((each) => ({ ...each, beside: blow, tookMs, problems })))
     }
     await sleep(this.options.calmMs ?? CALM_MS)
     await Promise.all(this.#producers.map((producer) => producer.pause()))
     const { entries, dead } = await this.#drained()
     const findings = check(entries, dead)
-    const results = struck.map(({ name, kind, steps, tookMs, problems }) => {
+    const results = struck.map(({ name, kind, beside, steps, tookMs, problems }) => {
       const own = findings.faults.find(({ fault }) => fault === name) ?? { ...NONE, fault: name }
       return {
         kind,
         steps,
         tookMs,
         findings: own,
-        violations: [...judgeFault(own, FAULTS[kind]), ...problems],
+        violations: [...judgeFault(own, allowedBy(beside)), ...problems],
       }
     })
     const violations = [...judge(findings), ...(await this.#structure()), ...this.#ghosts(entries)]
@@ -323,4 +324,11 @@ function anyRunning(entries: readonly Entry[]): boolean {
     if (entry.what === 'resumed') stopped.delete(entry.process)
   }
   return [...running].some(([by, tokens]) => tokens.size > 0 && !stopped.has(by))
+}
+
+/** Of faults that strike together producers may wait, and be refused, as the worst of them has it. */
+function allowedBy(kinds: readonly FaultName[]): Pick<FaultKind, 'mayReject' | 'stallMs'> {
+  const faults: FaultKind[] = kinds.map((kind) => FAULTS[kind])
+  const stallMs = Math.max(...faults.map((fault) => fault.stallMs))
+  return faults.some(({ mayReject }) => mayReject) ? { stallMs, mayReject: true } : { stallMs }
 }
