@@ -264,6 +264,8 @@ function explain(
   if (earlier.end !== 'completed' && stop) {
     return { reason: 'worker stopped', fault: faults.find((fault) => during(stop, fault)) }
   }
+  const revived = revivedAfter(story, earlier, stops)
+  if (revived) return { reason: 'worker stopped', fault: faults.find((fault) => during(revived, fault)) }
   const broken = faults.find((fault) => inFlight(earlier, fault))
   if (broken) return { reason: 'delivery in flight', fault: broken }
   const doubled = doubledBy(story, faults)
@@ -272,6 +274,20 @@ function explain(
   const forgetful = takeBackLostBy(story, faults)
   if (forgetful) return { reason: 'take-back lost with its master', fault: forgetful }
   return { reason: 'unexplained' }
+}
+
+/**
+ * The stop of a worker that had the task, ran it when it was resumed, under an attempt that was over by then, and was refused. It cannot
+ * know in the very moment between its last look at the lease and the first line of the handler.
+ */
+function revivedAfter({ runs }: Story, earlier: Run, stops: readonly Stop[]): Stop | undefined {
+  const late = runs.filter(
+    ({ fromMs, end, attempt }) =>
+      fromMs > earlier.fromMs && end === 'refused' && (attempt ?? 0) < (earlier.attempt ?? 0),
+  )
+  return stops.find((stop) =>
+    late.some(({ by, fromMs }) => by === stop.by && fromMs >= stop.toMs && fromMs <= stop.toMs + STOP_MS),
+  )
 }
 
 function isAccountedFor(story: Story, faults: readonly Fault[], stops: readonly Stop[]): boolean {

@@ -136,6 +136,11 @@ export class Delivery<Type extends string = string, Data = unknown>
     this.timeoutMs = record.timeoutMs
   }
 
+  /** Whether its lease runs, as far as is known here; renewed ones as of the last renewal. @internal */
+  get isHeld(): boolean {
+    return leaseNow() < this.#lease.heldUntilMs
+  }
+
   /** What holds it; the second lease too while it is extended. None once the queue has taken it back. @internal */
   get leases(): readonly Lease[] {
     if (this.#gone) return NO_LEASES

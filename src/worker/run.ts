@@ -39,8 +39,10 @@ export class Run implements TaskContext, AcknowledgementReceiver {
   constructor(
     readonly delivery: Delivery,
     private readonly listener: RunListener,
+    /** performance.now() */
+    nowMs: number,
   ) {
-    this.deadlineMs = performance.now() + delivery.timeoutMs
+    this.deadlineMs = nowMs + delivery.timeoutMs
     delivery.followed = true
   }
 

@@ -77,6 +77,8 @@ type State = 'idle' | 'starting' | 'running' | 'stopping' | 'stopped'
 const TAKE_MS = 60_000
 /** Ms between looks at handlers that may have run too long: so much later than its `timeoutMs` one may be ended. */
 const OVERDUE_MS = 20
+/** Ms between two handlers of one take after which it is looked whether the lease still holds; less than any lease. */
+const STOOD_STILL_MS = 100
 /** Ms before a take that failed is tried again. */
 const RETRY_MS = 100
 
@@ -229,10 +231,14 @@ export class Worker<Tasks = Record<string, unknown>> {
         continue
       }
       const deliveries = await this.#take(room, signal)
-      const sinceMs = Date.now() - performance.now()
-      for (const delivery of deliveries) {
-        if (signal.aborted) void this.#inBackground(() => (delivery as Delivery).release())
-        else this.#run(delivery as Delivery, sinceMs)
+      const takenMs = performance.now()
+      const sinceMs = Date.now() - takenMs
+      for (const delivery of deliveries as Delivery[]) {
+        const nowMs = performance.now()
+        // A process that was stopped between two handlers, or a handler that blocks: others may have the rest by now.
+        const isOver = nowMs - takenMs > STOOD_STILL_MS && !delivery.isHeld
+        if (signal.aborted || isOver) void this.#inBackground(() => delivery.release())
+        else this.#run(delivery, nowMs, sinceMs)
       }
     }
   }
@@ -256,8 +262,8 @@ export class Worker<Tasks = Record<string, unknown>> {
   }
 
   /** `sinceMs`: from 1970 to 0 by performance.now(), which the producers' clocks do not know. */
-  #run(delivery: Delivery, sinceMs: number): void {
-    const run = new Run(delivery, this.#listener)
+  #run(delivery: Delivery, nowMs: number, sinceMs: number): void {
+    const run = new Run(delivery, this.#listener, nowMs)
     this.#held.add(run)
     this.#active++
     try {

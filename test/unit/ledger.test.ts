@@ -353,6 +353,24 @@ describe('a take-back that was lost with its master', () => {
   })
 })
 
+describe('a worker that is resumed with a task in its hands', () => {
+  const stopped = [at(100, { what: 'stopped', process: 'v' }), at(5_000, { what: 'resumed', process: 'v' })]
+  const second = run('a', 3_100, 3_200, { attempt: 2 })
+  const late = (from: number, ends: 'refused' | 'completed') =>
+    run('a', from, from + 10, { attempt: 1, by: 'v', ends })
+  const found = (...entries: Entry[]) => check([...task('a', 'key'), ...entries, ...second])
+
+  it('may begin to run it, if it is refused', () => {
+    expect(found(...stopped, ...late(5_010, 'refused')).repeats).toMatchObject([{ reason: 'worker stopped' }])
+  })
+
+  it('has no excuse later, without a stop, or when its completion is accepted', () => {
+    expect(found(...stopped, ...late(7_000, 'refused')).repeats).toMatchObject([{ reason: 'unexplained' }])
+    expect(found(...late(5_010, 'refused')).repeats).toMatchObject([{ reason: 'unexplained' }])
+    expect(found(...stopped, ...late(5_010, 'completed')).repeats).toMatchObject([{ reason: 'unexplained' }])
+  })
+})
+
 describe('two first attempts at once', () => {
   const twice = (...more: Entry[]) =>
     check([
