@@ -9,8 +9,12 @@ const ts =
 
 const enqueue = lua('enqueue')
 const exchange = lua('exchange')
+const noFlag = (script: string) => lua(script)('-- Flags allow-oom\n', '')
 const SINGLE = ['test/single/behaviour.test.ts', 'test/single/bundles.test.ts', 'test/single/worker.test.ts']
 const inSingle = (only: string) => ({ files: SINGLE, only })
+const regression = (...names: string[]) => ({
+  files: names.map((name) => `test/regressions/${name}.test.ts`),
+})
 const inFake = (file: string, only: string) => ({ files: [`test/fake/${file}.test.ts`], only })
 
 /** Each protection that is taken out, one at a time. What it costs to add one is a line here; what it shows is that a test needs it. */
@@ -19,13 +23,13 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'batch-number',
     protects: 'a batch that comes twice is stored once',
-    patches: [enqueue('if last >= seq then', 'if false then')],
+    patches: [enqueue('if seq <= last or seq == 0 then', 'if false then')],
     noticedBy: { files: ['test/single/protections.test.ts'], only: 'the same batch twice' },
   },
   {
     name: 'void-number',
     protects: 'a batch that arrives after its tasks were taken back is not stored',
-    patches: [lua('void')('if last < tonumber(ARGV[1]) then', 'if false then')],
+    patches: [lua('void')('if out[1] < tonumber(ARGV[1]) then', 'if false then')],
     noticedBy: { files: ['test/single/protections.test.ts'], only: 'a batch that comes after' },
   },
   {
@@ -136,7 +140,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'lease-keeps-the-rest',
     protects: 'completing a part of a lease leaves it with the others',
-    patches: [exchange("if redis.call('SCARD', set) == count then", 'if true then')],
+    patches: [exchange("if redis.call('EXISTS', set) == 0 then", 'if true then')],
     noticedBy: { files: ['test/single/protections.test.ts'], only: 'the rest of a lease' },
   },
   // ---- order, times, places
@@ -146,7 +150,7 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [
       lua('tend')('if head[2] and tonumber(head[2]) <= now then', 'if head[2] then'),
       lua('tend')(
-        "local ids = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', string.format('%.0f', now), 'LIMIT', 0, most)",
+        "local ids = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', nowText, 'LIMIT', 0, most)",
         "local ids = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', '+inf', 'LIMIT', 0, most)",
       ),
     ],
@@ -167,7 +171,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'paused',
     protects: 'a paused queue hands out nothing',
-    patches: [exchange("if wanted > 0 and redis.call('EXISTS', KEYS[8]) == 0 then", 'if wanted > 0 then')],
+    patches: [exchange("if wanted > 0 and redis.call('EXISTS', KEYS[8]) == 0 and", 'if wanted > 0 and')],
     noticedBy: inSingle('holds back every task until resume'),
   },
   {
@@ -179,7 +183,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'release-to-the-head',
     protects: 'what is handed back comes first again, in its order',
-    patches: [lua('release')('for i = #ids, 1, -1 do', 'for i = 1, #ids do')],
+    patches: [lua('release')('for i = #names, 1, -1 do', 'for i = 1, #names do')],
     noticedBy: { files: ['test/single/protections.test.ts'], only: 'the order' },
   },
   {
@@ -198,7 +202,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'bundle-apart-on-void',
     protects: 'of a bundle, those that are not taken back stay',
-    patches: [lua('void')('takeApart(KEYS[1], name)', "redis.call('HDEL', KEYS[1], name)")],
+    patches: [lua('void')('takeApart(KEYS[4], bundle)', "redis.call('HDEL', KEYS[4], bundle)")],
     noticedBy: inSingle('stay, but for those that are taken back while'),
   },
   {
@@ -238,7 +242,7 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'a task that no replica confirmed is not left behind where it was',
     patches: [
       ts('queue/producer')(
-        'if (moving.length > 0) await this.#move(lane, { number: batch.number, items: moving }, node)',
+        'await this.#move(lane, { ...batch, items: moving, storedAt: { node, generation } })',
         'for (const item of moving) this.#loose.putBack(item)',
       ),
     ],
@@ -247,7 +251,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'copies-removed-later',
     protects: 'copies of a task that was confirmed elsewhere are removed',
-    patches: [ts('queue/producer')('      lane.voidLater(item.id)\n', '')],
+    patches: [ts('queue/producer')('      lane.voidLater(item)\n', '')],
     noticedBy: inFake(
       'silence',
       'a task without a key goes elsewhere, and a copy that may be there is removed',
@@ -258,7 +262,7 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'a task with a key is sent again as the same batch',
     patches: [
       ts('queue/producer')(
-        '    lane.sendAgain({ number: batch.number, items: staying })',
+        '    lane.sendAgain({ ...batch, items: staying, askFirst })',
         '    lane.sendAgain(lane.newBatch(staying))',
       ),
     ],
@@ -284,12 +288,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'keyed-waits-for-a-replica',
     protects: 'a task with a key is not run before a replica knows that it was taken',
-    patches: [
-      ts('queue/consumer-lane')(
-        '!batch.tasks.some(({ bundle, record }) => bundle === undefined && isKeyed(record)) ||',
-        'true ||',
-      ),
-    ],
+    patches: [ts('queue/consumer-lane')('if (known && lifeIsSame) {', 'if (lifeIsSame) {')],
     noticedBy: inFake('consumer', 'a task with a key waits until a replica knows'),
   },
   {
@@ -319,7 +318,7 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'a completion that somebody else may have made is refused',
     patches: [
       ts('queue/consumer-lane')(
-        "settled === 'gone' && acknowledgement.resent && performance.now() < acknowledgement.oursUntilMs",
+        "settled === 'gone' && acknowledgement.resent && leaseNow() < acknowledgement.oursUntilMs",
         "settled === 'gone'",
       ),
     ],
@@ -347,7 +346,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'asking',
     protects: 'a slot on its way is asked for at the node that it goes to',
-    patches: [ts('connection/connection')("asking = fault.kind === 'ask'", 'asking = false')],
+    patches: [ts('connection/connection')("        asking = fault.kind === 'ask'", '        asking = false')],
     noticedBy: inFake('redirects', 'sends ASKING and the same call'),
   },
   {
@@ -355,5 +354,88 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'redirects in a circle end',
     patches: [ts('connection/connection')('redirects < MOST_REDIRECTS', 'redirects < 60')],
     noticedBy: inFake('redirects', 'without a host, or round in a circle'),
+  },
+  ...['renew', 'recover', 'tend', 'fail', 'release', 'extend', 'touch', 'void', 'pause'].map((script) => ({
+    name: `runs-while-memory-is-full-${script}`,
+    protects: `${script}.lua runs while memory is full`,
+    patches: [noFlag(script)],
+    noticedBy: { files: ['test/single/memory-full.test.ts'] },
+  })),
+  {
+    name: 'new-id-when-taken-back',
+    protects: 'a partition never gets the same name twice',
+    patches: [ts('queue/item')('      this.forgetId()\n    } else {', '    } else {')],
+    noticedBy: { files: ['test/fake/take-back.test.ts', 'test/regressions/05-takeback-double.test.ts'] },
+  },
+  {
+    name: 'no-second-visit',
+    protects: 'a partition that has, or had, a task under its id does not get it again',
+    patches: [
+      ts('queue/item')(
+        'return this.#visited === undefined || !this.#visited.includes(partition)',
+        'return true',
+      ),
+    ],
+    noticedBy: { files: ['test/fake/take-back.test.ts', 'test/regressions/05-takeback-double.test.ts'] },
+  },
+  {
+    name: 'stamps',
+    protects: 'a clone with the same numbers is told apart',
+    patches: [enqueue('(seq < last or stamp ~= lastStamp)', 'false')],
+    noticedBy: regression('71-cloned-process'),
+  },
+  {
+    name: 'names-that-stand-already',
+    protects: 'a batch with a name that stands there is not stored',
+    patches: [enqueue('  if #there > 0 then', '  if false then')],
+    noticedBy: { files: ['test/single/copies.test.ts'] },
+  },
+  {
+    name: 'masters-that-take-none',
+    protects: 'one master that refuses does not stop tasks for others',
+    patches: [ts('queue/dealer')('    return !takes\n', '    return false\n')],
+    noticedBy: regression('06-balance-stall'),
+  },
+  {
+    name: 'nearest-time-wins',
+    protects: 'a look that is due is not put off by news',
+    patches: [
+      ts('queue/maintenance')('let dueAtMs = this.#dueAtMs\n', 'let dueAtMs = Number.POSITIVE_INFINITY\n'),
+    ],
+    noticedBy: regression('45-lease-starved', '04-results-leak'),
+  },
+  {
+    name: 'all-in-sync-replicas',
+    protects: 'every replica that could be promoted has confirmed',
+    patches: [
+      ts('connection/confirmation')(
+        "if (confirm === 'all' || inSync === 0) return inSync",
+        'if (inSync >= 0) return Math.min(1, inSync)',
+      ),
+    ],
+    noticedBy: { files: ['test/unit/confirmation.test.ts', 'test/fake/replication.test.ts'] },
+  },
+  {
+    name: 'copies-of-the-number-of-partitions',
+    protects: 'the number of partitions survives the loss of its one key',
+    patches: [ts('keys/keys')('const COUNT_COPIES = 8\n', 'const COUNT_COPIES = 0\n')],
+    noticedBy: regression('26-partitions-forgotten'),
+  },
+  {
+    name: 'settle-once',
+    protects: 'a delivery is settled once, whoever calls',
+    patches: [
+      ts('queue/delivery')(
+        '    if (this.#settlement?.call === call) return this.#settlement.promise as Promise<Result>\n',
+        '',
+      ),
+    ],
+    noticedBy: regression('settle-once'),
+  },
+  {
+    name: 'followed-deliveries',
+    protects: 'what a handler does not await does not end the process',
+    patches: [ts('queue/delivery')('    if (this.followed) promise.catch(() => {})\n', '')],
+    noticedBy: regression('settle-once', '09b-double-complete-worker'),
   },
 ]
