@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { sleep } from '../../src/connection/connection.js'
 import { LeaseLostError, NotConnectedError } from '../../src/index.js'
 import { eventually } from '../helpers/behaviour/harness.js'
@@ -186,6 +186,26 @@ describe('handing out', () => {
         : script(call)
     expect((await queue.dequeue({ count: 2, blockMs: 2_000 })).map(({ id }) => id)).toEqual(['1.x'])
     await eventually(() => expect(cluster.a.calls('release')[0]?.args).toContain('0.x'))
+  })
+})
+
+describe('a machine was suspended while a fetch was under way', () => {
+  it('so its tasks may be with others by now: they are not handed out, and go back', async () => {
+    const cluster = await fakeCluster()
+    let stoodStill = false
+    const giver = new Giver(cluster.a, [{ id: '0.x', record: record() }], (call) => {
+      if (stoodStill || call.script !== 'exchange' || Number(call.args[2]) === 0) return undefined
+      stoodStill = true
+      const wallMs = Date.now() + 60_000
+      // The monotonic clock stands still meanwhile, and the wall clock goes on.
+      vi.spyOn(Date, 'now').mockImplementation(() => wallMs)
+      return giver.exchange(call)
+    })
+    onTestFinished(() => void vi.restoreAllMocks())
+    const queue = await queueOn(cluster)
+    expect(await queue.dequeue({ blockMs: 300, leaseMs: 5_000 })).toEqual([])
+    // Else it would run out, if it was the clock alone that went ahead, and use up an attempt.
+    expect(cluster.a.calls('release').flatMap(({ args }) => args.slice(2))).toEqual(['0.x'])
   })
 })
 
