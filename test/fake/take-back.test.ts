@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest'
+import { NotReplicatedError } from '../../src/index.js'
 import { eventually } from '../helpers/behaviour/harness.js'
-import { batchesAt, fakeCluster, idsAt, type Notes, queueOn, voidedAt } from './harness.js'
+import { batchesAt, fakeCluster, idsAt, type Notes, queueOn, stored, voidedAt } from './harness.js'
+import { FakeError } from './resp.js'
 
 /** Eight tasks without a key in one breath: a batch for each master. */
 const enqueueEight = (queue: Notes) => Array.from({ length: 8 }, (_, i) => queue.enqueue('note', i))
@@ -81,4 +83,24 @@ it('a take-back whose reply does not come is not followed by the same batch: wha
   for (const id of ids) expect(idsAt(cluster.b).has(id) || !first.includes(id)).toBe(true)
   const again = batchesAt(cluster.a).filter(({ number, ids: names }) => number > 0 && names.length > 0)
   expect(new Set(again.map(({ number }) => number)).size).toBe(again.length)
+})
+
+it('a partition that may have a task under its id does not get it again in another batch', async () => {
+  const cluster = await fakeCluster()
+  cluster.partitions = 4
+  const queue = await queueOn(cluster, { partitions: 4, enqueueTimeoutMs: 1_500 })
+  cluster.a.script = ({ script }) => (script === 'enqueue' ? 'hang up' : undefined)
+  // So that there is nowhere else to go.
+  cluster.b.script = ({ script }) => (script === 'enqueue' ? new FakeError('OOM') : undefined)
+  await expect(queue.enqueue('note', 1)).rejects.toBeInstanceOf(NotReplicatedError)
+  const numbers = new Map<string, Set<number>>()
+  for (const call of cluster.a.calls('enqueue')) {
+    const { number, ids } = stored(call)
+    for (const id of ids) {
+      const where = `${call.keys[5]} ${id}`
+      numbers.set(where, (numbers.get(where) ?? new Set()).add(number))
+    }
+  }
+  expect(numbers.size).toBeGreaterThan(1)
+  expect([...numbers].filter(([, each]) => each.size > 1)).toEqual([])
 })

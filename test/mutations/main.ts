@@ -98,10 +98,10 @@ async function runTests(
   files: readonly string[],
   only: string | undefined,
   ...more: readonly string[]
-): Promise<{ results: TestResults | undefined; output: string; ms: number }> {
+): Promise<Ended & { results: TestResults | undefined }> {
   const report = join(copy, 'results.json')
   await rm(report, { force: true })
-  const { ms, output } = await run(copy, [
+  const ended = await run(copy, [
     'node_modules/vitest/vitest.mjs',
     ...['run', '--config', 'vitest.mutations.config.ts', '--reporter=json', `--outputFile=${report}`],
     ...(only === undefined ? [] : ['-t', only]),
@@ -109,7 +109,7 @@ async function runTests(
     ...files,
   ])
   const text = await readFile(report, 'utf8').catch(() => undefined)
-  return { results: text === undefined ? undefined : (JSON.parse(text) as TestResults), output, ms }
+  return { ...ended, results: text === undefined ? undefined : (JSON.parse(text) as TestResults) }
 }
 
 /** Whether what must notice is content, and what it says if not. */
@@ -127,7 +127,7 @@ async function ask(
       ms,
     }
   }
-  const { results, output, ms: wholeMs } = await runTests(copy, notice.files, notice.only)
+  const { code, results, output, ms: wholeMs } = await runTests(copy, notice.files, notice.only)
   // A process that was brought down, or stands still, has no report.
   if (!results) return { ok: false, by: output.trim().split('\n').at(-1) ?? '', ran: false, ms: wholeMs }
   const failed = results.testResults
@@ -135,8 +135,9 @@ async function ask(
     .find(({ status }) => status === 'failed')
   const endMs = Math.max(...results.testResults.map(({ endTime }) => endTime))
   return {
-    ok: results.numFailedTests === 0 && results.numPassedTests > 0,
-    by: failed?.title ?? '',
+    ok: code === 0 && results.numFailedTests === 0 && results.numPassedTests > 0,
+    // A promise that rejects, and that nobody looks at, fails no test, and ends the run with 1.
+    by: failed?.title ?? 'an error that nobody handles',
     ran: results.numPassedTests + results.numFailedTests > 0,
     ms: endMs - results.startTime,
   }
@@ -155,7 +156,9 @@ async function contentOf(copy: string, mutations: readonly Mutation[]): Promise<
   for (const kind of kinds) {
     const files = [...new Set(kind.flatMap((notice) => notice.files))]
     const only = kind.flatMap((notice) => notice.only ?? []).join('|')
-    const { results } = await runTests(copy, files, only === '' ? undefined : only, '--bail=0')
+    const { code, results } = await runTests(copy, files, only === '' ? undefined : only, '--bail=0')
+    // Of an error that nobody handles it is not known whose it is.
+    if (code !== 0 && results?.numFailedTests === 0) continue
     for (const notice of kind) {
       const pattern = new RegExp(notice.only ?? '')
       const statuses = (results?.testResults ?? [])
