@@ -3,7 +3,7 @@ import { sleep } from '../../src/connection/connection.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { FakeNode, Received } from './fake-cluster.js'
 import { acknowledgedIn, Giver, record } from './giver.js'
-import { fakeCluster, keyFor, queueOn } from './harness.js'
+import { fakeCluster, idsAt, keyFor, queueOn } from './harness.js'
 
 const acknowledges = (call: Received) => call.script === 'exchange' && acknowledgedIn(call).length > 0
 const fetches = (call: Received) => call.script === 'exchange' && Number(call.args[2]) > 0
@@ -53,4 +53,22 @@ it('after a break nobody takes a task before the server has let consumers in aga
   expect(cluster.a.received.filter(fetches)).toEqual([])
   admitted = true
   expect((await taking).map(({ id }) => id)).toEqual(['0.y'])
+})
+
+it('a master whose connections broke gets no task before it has confirmed something', async () => {
+  const cluster = await fakeCluster()
+  let confirming = true
+  cluster.a.script = ({ words }) => (words[0] === 'WAIT' && !confirming ? 0 : undefined)
+  const queue = await queueOn(cluster, { enqueueTimeoutMs: 5_000 })
+  await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+  confirming = false
+  breakOff(cluster.a)
+  await eventually(() => expect(cluster.a.calls('touch').length).toBeGreaterThan(0))
+  // It may have come back as one that nobody follows.
+  const enqueued = queue.enqueue('note', 2, { partitionKey: keyFor(0) })
+  await sleep(200)
+  expect([...idsAt(cluster.a)]).toEqual([])
+  confirming = true
+  await enqueued
+  expect(idsAt(cluster.a).size).toBe(1)
 })

@@ -224,7 +224,7 @@ function documentOf(rows: readonly Row[], before: string): string {
 async function main(): Promise<number> {
   const mutations = chosen()
   if (flags.list) {
-    for (const { name, protects } of mutations) say(`${name.padEnd(36)}${protects}`)
+    for (const { name, protects } of mutations) say(`${name.padEnd(44)}${protects}`)
     return 0
   }
   const copy = await makeCopy()
@@ -240,7 +240,7 @@ async function main(): Promise<number> {
       const told = outcome.kind === 'noticed' ? outcome.by : outcome.why
       const mark = outcome.kind === 'noticed' ? '✓' : '✗'
       say(
-        `${mark} ${mutation.name.padEnd(36)}${outcome.kind.padEnd(9)}${(outcome.ms / 1000).toFixed(1).padStart(6)} s  ${told}`,
+        `${mark} ${mutation.name.padEnd(44)}${outcome.kind.padEnd(9)}${(outcome.ms / 1000).toFixed(1).padStart(6)} s  ${told}`,
       )
     }
   } finally {

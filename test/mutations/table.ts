@@ -366,20 +366,23 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: { files: ['test/single/memory-full.test.ts'] },
   })),
   // Without the line alone these run on, since their first write frees; with another flag the server refuses the whole script.
-  ...['recover', 'tend', 'fail', 'release', 'extend', 'admit', 'reassert', 'dead-retry', 'dead-remove'].map(
-    (script) => ({
-      name: `runs-while-memory-is-full-${script}`,
-      protects: `${script}.lua runs while memory is full`,
-      patches: [lua(script)('-- Flags allow-oom\n', '-- Flags allow-stale\n')],
-      noticedBy: { files: ['test/single/memory-full.test.ts'] },
-    }),
-  ),
-  {
-    name: 'runs-while-memory-is-full-void',
-    protects: 'void.lua runs while memory is full',
-    patches: [noFlag('void')],
-    noticedBy: { files: ['test/single/copies.test.ts'], only: 'while memory is full' },
-  },
+  ...[
+    'recover',
+    'tend',
+    'fail',
+    'release',
+    'extend',
+    'void',
+    'admit',
+    'reassert',
+    'dead-retry',
+    'dead-remove',
+  ].map((script) => ({
+    name: `runs-while-memory-is-full-${script}`,
+    protects: `${script}.lua runs while memory is full`,
+    patches: [lua(script)('-- Flags allow-oom\n', '-- Flags allow-stale\n')],
+    noticedBy: { files: ['test/single/memory-full.test.ts'] },
+  })),
   {
     name: 'new-id-when-taken-back',
     protects: 'a partition never gets the same name twice',
@@ -479,10 +482,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'task-beside-its-bundle',
     protects: 'a task that is acknowledged beside its bundle was completed with it',
     patches: [exchange('if done[name] or (bundle and done[bundle]) then', 'if done[name] then')],
-    noticedBy: {
-      files: ['test/regressions/09-double-complete-orphans.test.ts'],
-      only: 'beside its bundle was completed',
-    },
+    noticedBy: { files: ['test/single/duplicate-names.test.ts'], only: 'as a task beside its bundle' },
   },
   {
     name: 'handed-out-once',
@@ -862,7 +862,7 @@ export const MUTATIONS: readonly Mutation[] = [
         'const certain = known !== null',
       ),
     ],
-    noticedBy: inFake('opening', 'is not taken for new'),
+    noticedBy: inFake('opening', 'is not said to be missing'),
   },
   {
     name: 'number-safe-before-it-is-used',
@@ -920,7 +920,12 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'completions-forgotten',
     protects: 'what was acknowledged is remembered for seconds, and not for ever',
-    patches: [ts('queue/settling')('if (gone > 0) this.#remembered', 'if (gone < 0) this.#remembered')],
+    patches: [
+      ts('queue/settling')(
+        'performance.now() - REMEMBER_MS\n    let gone',
+        'Number.NEGATIVE_INFINITY\n    let gone',
+      ),
+    ],
     noticedBy: regression('17-settling-memory'),
   },
   // ---- whose word counts
@@ -1037,6 +1042,105 @@ export const MUTATIONS: readonly Mutation[] = [
       ),
     ],
     noticedBy: inFake('sockets', 'AUTH'),
+  },
+  // ---- memory, shards that take nothing, and what callers are told
+  {
+    name: 'enqueue-is-refused-while-memory-is-full',
+    protects: 'nothing new is stored in memory that is kept for what is there',
+    patches: [enqueue('-- Uses ', '-- Flags allow-oom\n-- Uses ')],
+    noticedBy: { files: ['test/single/memory-full.test.ts'] },
+  },
+  {
+    name: 'results-bounded-while-memory-is-full',
+    protects: 'while memory is full only small results are kept',
+    patches: [exchange('memoryIsFull(KEYS[#KEYS]) and 1024 or math.huge', 'math.huge')],
+    noticedBy: { files: ['test/single/memory-full.test.ts'], only: 'no larger than 1 KiB' },
+  },
+  {
+    name: 'full-shard-left-alone',
+    protects: 'a shard that refused is left alone for a while',
+    patches: [ts('queue/gate')("    if (this.#full.has(node)) return 'full'\n", '')],
+    noticedBy: inFake('shards', 'has the shard left alone for a while'),
+  },
+  {
+    name: 'trusted-by-generation',
+    protects: 'a master whose connection broke gets no task before it has confirmed something',
+    patches: [ts('queue/gate')('|| this.#trusted.get(node) !== node.generation)', ')')],
+    noticedBy: inFake('restarted', 'gets no task'),
+  },
+  {
+    name: 'unconfirmed-is-told',
+    protects: 'of a task that may be stored nobody is told that it is not',
+    patches: [
+      ts('queue/producer')(
+        '    if (first !== undefined) {\n',
+        '    if (first !== undefined && first < 0) {\n',
+      ),
+    ],
+    noticedBy: inFake('verdicts', 'no reply anywhere: NotReplicatedError'),
+  },
+  {
+    name: 'taken-back-is-told',
+    protects:
+      'of a task that may have been run before it was taken back nobody is told that it never was stored',
+    patches: [
+      ts('queue/producer')(
+        "    } else if (item.formerId !== '') {",
+        "    } else if (item.formerId === 'none') {",
+      ),
+    ],
+    noticedBy: inFake('verdicts', 'may have been run meanwhile'),
+  },
+  {
+    name: 'one-copy-is-kept',
+    protects: 'of the copies of a task that nobody confirmed one is kept',
+    patches: [ts('queue/producer')('this.#voidCopies(item, first)', 'this.#voidCopies(item, -1)')],
+    noticedBy: inFake('verdicts', 'one of the copies is kept'),
+  },
+  {
+    name: 'forgotten-is-not-lost',
+    protects: 'a partition that has forgotten a producer does not get its old tasks again',
+    patches: [
+      ts('queue/producer-lane')(
+        '    this.#recent.forget(this.#doubted ? REMEMBER_BATCH_MS / 2 : undefined)\n',
+        '',
+      ),
+    ],
+    noticedBy: inFake('shards', 'does not store again what was confirmed long ago'),
+  },
+  {
+    name: 'failure-told-twice',
+    protects: 'a failure whose first copy may have been that of another holder is not taken for ours',
+    patches: [ts('queue/delivery')('resent && leaseNow() < lease.heldUntilMs && (value', 'resent && (value')],
+    noticedBy: inFake('settling-twice', 'which counts the attempt too'),
+  },
+  {
+    name: 'release-told-twice',
+    protects: 'a task that ran out before it was handed back is lost, and its holder told so',
+    patches: [
+      ts('queue/delivery')(
+        'const before = resent && leaseNow() < lease.heldUntilMs\n',
+        'const before = resent\n',
+      ),
+    ],
+    noticedBy: inFake('settling-twice', 'a task that is handed back twice'),
+  },
+  {
+    name: 'both-leases-renewed',
+    protects: 'while a delivery is being extended both of its leases are renewed',
+    patches: [
+      ts('queue/delivery')(
+        'return this.#nextLease ? [this.#lease, this.#nextLease] : [this.#lease]',
+        'return [this.#lease]',
+      ),
+    ],
+    noticedBy: inFake('worker', 'the lease it gets is renewed too'),
+  },
+  {
+    name: 'stuck-master-holds-up-nobody',
+    protects: 'a master that keeps a batch waiting does not hold up the others',
+    patches: [ts('queue/dealer')('      if (lane.sending && lane.sentAtMs < latestMs) return true\n', '')],
+    noticedBy: inUnit('dealer'),
   },
   // ---- the checkers themselves
   {
