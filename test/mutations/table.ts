@@ -1001,10 +1001,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'given-up-sockets-close',
     protects: 'a late reply is never taken for the reply to another call',
     patches: [ts('connection/socket')('        if (this.#redis === redis) this.#giveUp(error)\n', '')],
-    noticedBy: {
-      files: ['test/fake/silence.test.ts', 'test/fake/slow-replies.test.ts'],
-      only: 'never taken for|given up is a time-out',
-    },
+    noticedBy: inFake('slow-replies', 'given up is a time-out'),
   },
   {
     name: 'socket-errors-heard',
@@ -1151,6 +1148,7 @@ export const MUTATIONS: readonly Mutation[] = [
         "if (!standings.stand(id, by)) this.#suspect(pass, id, 'twice')",
         'standings.stand(id, by)',
       ),
+      ts('queue/verify/partition')("  if (places > 1) return 'twice'\n", ''),
     ],
     noticedBy: { files: ['test/single/verify.test.ts'], only: 'shows a task twice in a list' },
   },
