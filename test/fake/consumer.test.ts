@@ -210,6 +210,27 @@ describe('a machine was suspended while a fetch was under way', () => {
 })
 
 describe('disconnecting', () => {
+  // Within the time that a take waits for a slow shard, and after it.
+  it.each([20, 120])(
+    'hands back what a fetch under way brings %i ms later, and gives it to nobody',
+    async (ms) => {
+      const cluster = await fakeCluster()
+      let fetching = false
+      const giver = new Giver(cluster.a, [{ id: '0.x', record: record() }], (call) => {
+        if (call.script !== 'exchange' || Number(call.args[2]) === 0) return undefined
+        fetching = true
+        const reply = giver.exchange(call)
+        return sleep(ms).then(() => reply)
+      })
+      const queue = await queueOn(cluster)
+      const taking = queue.dequeue({ blockMs: 5_000 })
+      await eventually(() => expect(fetching).toBe(true))
+      await queue.disconnect()
+      expect(await taking).toEqual([])
+      expect(cluster.a.calls('release').flatMap(({ args }) => args.slice(2))).toEqual(['0.x'])
+    },
+  )
+
   it('ends a completion that gets no answer, and says so', async () => {
     const cluster = await fakeCluster()
     const { queue, delivery } = await deliveryFrom(cluster, ({ script, args }) =>

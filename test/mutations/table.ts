@@ -530,6 +530,25 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: regression('28-disconnect-dequeue'),
   },
   {
+    name: 'fetched-while-disconnecting-goes-back',
+    protects: 'what comes while the queue is being disconnected is given to nobody, who could not settle it',
+    patches: [ts('queue/consumer')('if (!this.#closing && leaseNow()', 'if (leaseNow()')],
+    noticedBy: inFake('consumer', 'hands back what a fetch under way brings'),
+  },
+  {
+    name: 'disconnect-waits-for-fetches',
+    protects: 'what a fetch brings that is under way at the end goes back before the sockets close',
+    patches: [
+      // Each of the two waits for most of what the other one waits for.
+      ts('queue/consumer')('    await Promise.all(this.#states.map((state) => state.lane.drained()))\n', ''),
+      ts('queue/consumer')(
+        '    while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)\n',
+        '',
+      ),
+    ],
+    noticedBy: inFake('consumer', 'hands back what a fetch under way brings'),
+  },
+  {
     name: 'lost-fetch-goes-back',
     protects: 'what a fetch took whose reply was lost goes back before its lease runs out',
     patches: [
