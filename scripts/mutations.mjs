@@ -1,6 +1,6 @@
 /**
- * `npm run mutations [-- --only NAME,NAME] [--list] [--no-docs] [--pending]`: takes every protection out of a copy of the project, one at a time,
- * and has the tests notice (test/mutations/table.ts). The table with the measured times goes to docs/mutations.md when all were run.
+ * `npm run mutations [-- --only NAME,NAME] [--list] [--no-docs]`: takes every protection out of a copy of the project, one at a time,
+ * and has the tests notice (test/mutations/table.ts). The measured times go to docs/mutations.md, whose other rows stay.
  */
 import { join } from 'node:path'
 import { setup } from './setup.mjs'

@@ -45,7 +45,7 @@ interface Abandoned {
   readonly leaseId: string
   /** Empty: all of the lease, of a fetch whose reply never came. */
   readonly ids: readonly string[]
-  /** leaseNow() at which the lease runs out anyway. */
+  /** leaseNow() until which it is worth trying. */
   readonly untilMs: number
 }
 
@@ -186,7 +186,9 @@ export class ConsumerLane {
 
   /** Gives a batch back that nobody takes, as if it had not been fetched. */
   abandon({ lease, tasks }: HandedBatch): void {
-    this.#abandoned.push({ leaseId: lease.id, ids: fold(tasks), untilMs: lease.heldUntilMs })
+    // One that is over by our clock may run by the server's, if ours was set ahead: to run out would use up an attempt.
+    const untilMs = Math.max(lease.heldUntilMs, leaseNow() + lease.lengthMs)
+    this.#abandoned.push({ leaseId: lease.id, ids: fold(tasks), untilMs })
     void this.giveBack()
   }
 

@@ -1,5 +1,5 @@
 -- Says whether consumers may take tasks here, or a master that was restarted has to be left to those who hold tasks first.
--- Flags  allow-oom
+-- Flags allow-oom
 -- Memory One small key, once for each life of a server.
 -- KEYS   1 admitted  last never
 -- ARGV   1 seconds for which a server must have been up  2 ms to wait besides, since it was loading its data a moment ago; or 0

@@ -1,5 +1,5 @@
 -- Makes sure that a lease still has tasks which its holder has been given, after a break with the master.
--- Flags  allow-oom
+-- Flags allow-oom
 -- Memory The entry of a lease; a name leaves its list before it enters the lease.
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 leases  7 set of the lease  last never
 -- ARGV   1 lease id  2 ms from now until it runs out  3 entries to look at, at each end of a ready list

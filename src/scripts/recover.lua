@@ -1,5 +1,5 @@
 -- Puts the tasks of a lease that has run out back at the head of their lists, counting an attempt.
--- Flags  allow-oom
+-- Flags allow-oom
 -- Memory An attempt for each task, and an error for each that dies; the names only change their place.
 -- Uses   bundle, order, ready
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 leases  7 counters  8 dead  9 errors

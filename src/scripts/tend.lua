@@ -1,8 +1,7 @@
 -- Makes due tasks ready, forgets expired results, and says how the partition stands.
--- Flags  allow-oom
+-- Flags allow-oom
 -- Memory None to speak of: each id leaves one key before it enters another, and results are removed.
 -- Uses   outlook, ready
--- Flags allow-oom
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 leases  7 paused  8 results
 --        9 result expiry  last never
 -- ARGV   1 wake channel  2 most tasks to move and most results to forget

@@ -1,5 +1,5 @@
 -- Removes copies of tasks that are, or are to be, elsewhere.
--- Flags  allow-oom
+-- Flags allow-oom
 -- Uses   bundle
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 attempts  6 checkpoints  7 scheduled  8 dead  9 errors  10 bundled
 --        11 counters  12 producer  last never

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { sleep } from '../../src/connection/connection.js'
 import { LeaseLostError, NotConnectedError } from '../../src/index.js'
 import { eventually } from '../helpers/behaviour/harness.js'
@@ -189,7 +189,48 @@ describe('handing out', () => {
   })
 })
 
+describe('a machine was suspended while a fetch was under way', () => {
+  it('so its tasks may be with others by now: they are not handed out, and go back', async () => {
+    const cluster = await fakeCluster()
+    let stoodStill = false
+    const giver = new Giver(cluster.a, [{ id: '0.x', record: record() }], (call) => {
+      if (stoodStill || call.script !== 'exchange' || Number(call.args[2]) === 0) return undefined
+      stoodStill = true
+      const wallMs = Date.now() + 60_000
+      // The monotonic clock stands still meanwhile, and the wall clock goes on.
+      vi.spyOn(Date, 'now').mockImplementation(() => wallMs)
+      return giver.exchange(call)
+    })
+    onTestFinished(() => void vi.restoreAllMocks())
+    const queue = await queueOn(cluster)
+    expect(await queue.dequeue({ blockMs: 300, leaseMs: 5_000 })).toEqual([])
+    // Else it would run out, if it was the clock alone that went ahead, and use up an attempt.
+    expect(cluster.a.calls('release').flatMap(({ args }) => args.slice(2))).toEqual(['0.x'])
+  })
+})
+
 describe('disconnecting', () => {
+  // Within the time that a take waits for a slow shard, and after it.
+  it.each([20, 120])(
+    'hands back what a fetch under way brings %i ms later, and gives it to nobody',
+    async (ms) => {
+      const cluster = await fakeCluster()
+      let fetching = false
+      const giver = new Giver(cluster.a, [{ id: '0.x', record: record() }], (call) => {
+        if (call.script !== 'exchange' || Number(call.args[2]) === 0) return undefined
+        fetching = true
+        const reply = giver.exchange(call)
+        return sleep(ms).then(() => reply)
+      })
+      const queue = await queueOn(cluster)
+      const taking = queue.dequeue({ blockMs: 5_000 })
+      await eventually(() => expect(fetching).toBe(true))
+      await queue.disconnect()
+      expect(await taking).toEqual([])
+      expect(cluster.a.calls('release').flatMap(({ args }) => args.slice(2))).toEqual(['0.x'])
+    },
+  )
+
   it('ends a completion that gets no answer, and says so', async () => {
     const cluster = await fakeCluster()
     const { queue, delivery } = await deliveryFrom(cluster, ({ script, args }) =>

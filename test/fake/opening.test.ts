@@ -5,6 +5,7 @@ import {
   PartitionMismatchError,
   QueueUnavailableError,
 } from '../../src/errors.js'
+import { TaskQueue } from '../../src/index.js'
 import { countCopies } from '../../src/keys/keys.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { Answer, FakeCluster, Received } from './fake-cluster.js'
@@ -95,6 +96,21 @@ describe('a queue that is there', () => {
     const first = COPIES[0]?.slot ?? 0
     await (first <= 8_191 ? cluster.a : cluster.b).stop()
     await expect(queueOn(cluster)).rejects.toBeInstanceOf(QueueUnavailableError)
+    expect(written(cluster)).toEqual([])
+  })
+
+  it('is not said to be missing while its first copy cannot be read, though most of the others are', async () => {
+    const cluster = await fakeCluster()
+    keeps(cluster, new Map())
+    // Almost all slots are B's, and the first copy is A's.
+    const names = Array.from({ length: 1_000 }, (_, i) => `fake${i}`)
+    const name = names.find((each) => (countCopies(each, 'cluster')[0]?.slot ?? 0) < 800) ?? ''
+    cluster.a.claim = { from: 0, to: 799, epoch: 1 }
+    cluster.b.claim = { from: 800, to: 16_383, epoch: 2 }
+    const connection = { mode: 'cluster', nodes: cluster.seeds, commandTimeoutMs: 150 } as const
+    const queue = new TaskQueue(name, { connection, enqueueTimeoutMs: 500 })
+    await cluster.a.stop()
+    await expect(queue.connectIfThere()).rejects.toBeInstanceOf(QueueUnavailableError)
     expect(written(cluster)).toEqual([])
   })
 })

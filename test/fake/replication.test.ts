@@ -122,6 +122,36 @@ describe('a replica that is silent', () => {
     const enqueued = queue.enqueue('note', 2, { partitionKey: keyFor(0) })
     await expect(enqueued).rejects.toThrow('fewer than 2 replicas')
   })
+
+  it('counts, also where it is not attached and answers nothing', async () => {
+    const cluster = await fakeCluster()
+    const silent = await secondReplicaOfA(cluster)
+    const [, , first] = cluster.nodes as [FakeNode, FakeNode, FakeNode]
+    cluster.a.script = (received) => (isWait(received) ? 1 : undefined)
+    replicasSayOf(cluster, () => [slave(first, 'online', 9)])
+    const queue = await queueOn(cluster, { enqueueTimeoutMs: 2_500 })
+    silent.frozen = true
+    const enqueued = queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    // The one that answers has confirmed it; the other one may still be promoted.
+    await expect(enqueued).rejects.toThrow('fewer than 2 replicas')
+    expect(new Set(asked(cluster.a))).toEqual(new Set([2]))
+  })
+})
+
+describe('a pause that no replica confirms', () => {
+  it('is not done, and names the partitions in which it could be undone', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    cluster.a.script = (received) => {
+      if (received.script === 'pause') return 'OK'
+      return isWait(received) ? 0 : undefined
+    }
+    cluster.b.script = ({ script }) => (script === 'pause' ? 'OK' : undefined)
+    await expect(queue.pause()).rejects.toMatchObject({
+      name: 'OperationNotConfirmedError',
+      partitions: [0],
+    })
+  })
 })
 
 describe('a user who may not ask whether replicas have it', () => {

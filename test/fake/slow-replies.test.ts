@@ -117,9 +117,10 @@ it('one socket that is silent is closed, and the node stays up while another rec
   expect(node.up).toBe(true)
 })
 
-it('what else was sent on a socket that is given up is a time-out, too', async () => {
+it('what else was sent on a socket that is given up is a time-out, too, and what comes after has a new one', async () => {
   const node = await server(([name], socket) => {
-    if (name === 'GET') void trickle(socket, 3 * TIMEOUT_MS)
+    if (name === 'GET') void trickle(socket, 4 * TIMEOUT_MS)
+    if (name === 'PING') socket.write('+PONG\r\n')
   })
   const large = send(node, 'consume', 'GET', 'large')
   await sleep(20)
@@ -129,6 +130,8 @@ it('what else was sent on a socket that is given up is a time-out, too', async (
   expect(await first).toMatchObject({ ok: false, fault: { kind: 'timeout' } })
   expect(await second).toMatchObject({ ok: false, fault: { kind: 'timeout' } })
   expect(node.up).toBe(true)
+  // On the same socket its reply would be taken for one to the first.
+  expect(await send(node, 'inspect', 'PING')).toMatchObject({ ok: true })
   await large
 })
 

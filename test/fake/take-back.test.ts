@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest'
+import { NotReplicatedError } from '../../src/index.js'
 import { eventually } from '../helpers/behaviour/harness.js'
-import { batchesAt, fakeCluster, idsAt, keyFor, type Notes, queueOn, voidedAt } from './harness.js'
+import { batchesAt, fakeCluster, idsAt, keyFor, type Notes, queueOn, stored, voidedAt } from './harness.js'
+import { FakeError } from './resp.js'
 
 /** Eight tasks without a key in one breath: a batch for each master. */
 const enqueueEight = (queue: Notes) => Array.from({ length: 8 }, (_, i) => queue.enqueue('note', i))
@@ -110,4 +112,23 @@ it('what replicas have confirmed since is not taken back again', async () => {
   cluster.a.claim = undefined
   await queue.enqueue('note', 10, { partitionKey: keyFor(0) })
   expect(voidedAt(cluster.b).filter((id) => copies.includes(id))).toEqual([])
+
+it('a partition that may have a task under its id does not get it again in another batch', async () => {
+  const cluster = await fakeCluster()
+  cluster.partitions = 4
+  const queue = await queueOn(cluster, { partitions: 4, enqueueTimeoutMs: 1_500 })
+  cluster.a.script = ({ script }) => (script === 'enqueue' ? 'hang up' : undefined)
+  // So that there is nowhere else to go.
+  cluster.b.script = ({ script }) => (script === 'enqueue' ? new FakeError('OOM') : undefined)
+  await expect(queue.enqueue('note', 1)).rejects.toBeInstanceOf(NotReplicatedError)
+  const numbers = new Map<string, Set<number>>()
+  for (const call of cluster.a.calls('enqueue')) {
+    const { number, ids } = stored(call)
+    for (const id of ids) {
+      const where = `${call.keys[5]} ${id}`
+      numbers.set(where, (numbers.get(where) ?? new Set()).add(number))
+    }
+  }
+  expect(numbers.size).toBeGreaterThan(1)
+  expect([...numbers].filter(([, each]) => each.size > 1)).toEqual([])
 })

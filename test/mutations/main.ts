@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Mutation, type Notice, PatchError, patched } from './mutation.js'
-import { PENDING } from './pending.js'
 import { MUTATIONS } from './table.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -22,8 +21,6 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
     list: { type: 'boolean', default: false },
     docs: { type: 'boolean', default: true },
-    /** Those of other branches as well. */
-    pending: { type: 'boolean', default: false },
   },
   allowNegative: true,
 })
@@ -40,11 +37,10 @@ interface Row {
 }
 
 function chosen(): readonly Mutation[] {
-  const all = flags.pending ? [...MUTATIONS, ...PENDING] : MUTATIONS
   const names = flags.only?.split(',')
-  const unknown = names?.filter((name) => !all.some((each) => each.name === name)) ?? []
+  const unknown = names?.filter((name) => !MUTATIONS.some((each) => each.name === name)) ?? []
   if (unknown.length > 0) throw new Error(`no such mutation: ${unknown.join(', ')}; see --list`)
-  return all.filter(({ name }) => names?.includes(name) ?? true)
+  return MUTATIONS.filter(({ name }) => names?.includes(name) ?? true)
 }
 
 /** A copy of the project that can be harmed; packages are those of the project. */
@@ -62,7 +58,7 @@ interface Ended {
   readonly ms: number
 }
 
-function run(copy: string, args: readonly string[]): Promise<Ended> {
+function run(copy: string, args: readonly string[], patienceMs = PATIENCE_MS): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const startedMs = performance.now()
     const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -73,7 +69,7 @@ function run(copy: string, args: readonly string[]): Promise<Ended> {
     }
     child.stdout.on('data', keep)
     child.stderr.on('data', keep)
-    const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS)
+    const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs)
     child.once('error', reject)
     child.once('close', (code) => {
       clearTimeout(timer)
@@ -88,8 +84,32 @@ interface TestResults {
   readonly startTime: number
   readonly testResults: readonly {
     readonly endTime: number
-    readonly assertionResults: readonly { readonly status: string; readonly title: string }[]
+    readonly name: string
+    readonly assertionResults: readonly {
+      readonly status: string
+      readonly title: string
+      readonly fullName: string
+    }[]
   }[]
+}
+
+async function runTests(
+  copy: string,
+  files: readonly string[],
+  only: string | undefined,
+  ...more: readonly string[]
+): Promise<Ended & { results: TestResults | undefined }> {
+  const report = join(copy, 'results.json')
+  await rm(report, { force: true })
+  const ended = await run(copy, [
+    'node_modules/vitest/vitest.mjs',
+    ...['run', '--config', 'vitest.mutations.config.ts', '--reporter=json', `--outputFile=${report}`],
+    ...(only === undefined ? [] : ['-t', only]),
+    ...more,
+    ...files,
+  ])
+  const text = await readFile(report, 'utf8').catch(() => undefined)
+  return { ...ended, results: text === undefined ? undefined : (JSON.parse(text) as TestResults) }
 }
 
 /** Whether what must notice is content, and what it says if not. */
@@ -107,50 +127,60 @@ async function ask(
       ms,
     }
   }
-  const report = join(copy, 'results.json')
-  await rm(report, { force: true })
-  const { ms, output } = await run(copy, [
-    'node_modules/vitest/vitest.mjs',
-    ...['run', '--config', 'vitest.mutations.config.ts', '--reporter=json', `--outputFile=${report}`],
-    ...(notice.only === undefined ? [] : ['-t', notice.only]),
-    ...notice.files,
-  ])
-  const text = await readFile(report, 'utf8').catch(() => undefined)
+  const { code, results, output, ms: wholeMs } = await runTests(copy, notice.files, notice.only)
   // A process that was brought down, or stands still, has no report.
-  if (text === undefined) return { ok: false, by: output.trim().split('\n').at(-1) ?? '', ran: false, ms }
-  const results = JSON.parse(text) as TestResults
+  if (!results) return { ok: false, by: output.trim().split('\n').at(-1) ?? '', ran: false, ms: wholeMs }
   const failed = results.testResults
     .flatMap((file) => file.assertionResults)
     .find(({ status }) => status === 'failed')
   const endMs = Math.max(...results.testResults.map(({ endTime }) => endTime))
   return {
-    ok: results.numFailedTests === 0 && results.numPassedTests > 0,
-    by: failed?.title ?? '',
+    ok: code === 0 && results.numFailedTests === 0 && results.numPassedTests > 0,
+    // A promise that rejects, and that nobody looks at, fails no test, and ends the run with 1.
+    by: failed?.title ?? 'an error that nobody handles',
     ran: results.numPassedTests + results.numFailedTests > 0,
     ms: endMs - results.startTime,
   }
 }
 
-/** Tests that are content with the project as it is; each is asked once. */
-const content = new Map<string, boolean>()
-
-async function isContent(copy: string, notice: Notice): Promise<boolean> {
-  const key = JSON.stringify(notice)
-  const known = content.get(key)
-  if (known !== undefined) return known
-  const { ok } = await ask(copy, notice)
-  content.set(key, ok)
-  return ok
+/** What must notice, and is content with the project as it is: a test that always fails notices nothing. */
+async function contentOf(copy: string, mutations: readonly Mutation[]): Promise<ReadonlySet<Notice>> {
+  const notices = mutations.map(({ noticedBy }) => noticedBy)
+  const content = new Set<Notice>()
+  const tests = notices.filter((notice) => 'files' in notice)
+  // All of them in as few runs as there are kinds: to begin one costs more than most tests.
+  const kinds = [
+    tests.filter(({ only }) => only !== undefined),
+    tests.filter(({ only }) => only === undefined),
+  ].filter((kind) => kind.length > 0)
+  for (const kind of kinds) {
+    const files = [...new Set(kind.flatMap((notice) => notice.files))]
+    const only = kind.flatMap((notice) => notice.only ?? []).join('|')
+    const { code, results } = await runTests(copy, files, only === '' ? undefined : only, '--bail=0')
+    // Of an error that nobody handles it is not known whose it is.
+    if (code !== 0 && results?.numFailedTests === 0) continue
+    for (const notice of kind) {
+      const pattern = new RegExp(notice.only ?? '')
+      const statuses = (results?.testResults ?? [])
+        .filter(({ name }) => notice.files.some((file) => name.endsWith(`/${file}`)))
+        .flatMap(({ assertionResults }) => assertionResults)
+        .filter(({ fullName }) => pattern.test(fullName))
+        .map(({ status }) => status)
+      if (statuses.includes('passed') && !statuses.includes('failed')) content.add(notice)
+    }
+  }
+  for (const notice of notices) if ('storm' in notice && (await ask(copy, notice)).ok) content.add(notice)
+  return content
 }
 
-async function attempt(copy: string, mutation: Mutation): Promise<Outcome> {
+async function attempt(copy: string, mutation: Mutation, content: ReadonlySet<Notice>): Promise<Outcome> {
   const { patches, noticedBy, budgetMs = BUDGET_MS } = mutation
   const files = [...new Set(patches.map(({ file }) => file))]
   const before = new Map<string, string>()
   for (const file of files) before.set(file, await readFile(join(copy, file), 'utf8'))
   const after = new Map(before)
   for (const patch of patches) after.set(patch.file, patched(after.get(patch.file) ?? '', patch))
-  if (!(await isContent(copy, noticedBy)))
+  if (!content.has(noticedBy))
     return { kind: 'broken', why: 'the tests fail with the protection, too', ms: 0 }
   try {
     for (const [file, text] of after) await writeFile(join(copy, file), text)
@@ -165,20 +195,28 @@ async function attempt(copy: string, mutation: Mutation): Promise<Outcome> {
   }
 }
 
-function documentOf(rows: readonly Row[]): string {
+/** Rows of the table: those of this run, and those of others from the last run in which they were. */
+function documentOf(rows: readonly Row[], before: string): string {
   const cell = (text: string) => text.replaceAll('|', '\\|')
+  const lines = new Map(before.split('\n').map((line) => [/^\| `([^`]+)`/.exec(line)?.[1] ?? '', line]))
+  for (const { mutation, outcome } of rows) {
+    const by = outcome.kind === 'noticed' ? outcome.by : `**${outcome.why}**`
+    const seconds = (outcome.ms / 1000).toFixed(1)
+    lines.set(
+      mutation.name,
+      `| \`${mutation.name}\` | ${cell(mutation.protects)} | ${cell(by)} | ${seconds} s |`,
+    )
+  }
   return [
     '# Mutations',
     '',
     'Written by `npm run mutations`. Each protection of the queue is taken out of a copy of the project, one at a time; the tests that are',
-    'named must fail then, and pass with it. What is taken out, and by what change: `test/mutations/table.ts`.',
+    'named must fail then, and pass with it. What is taken out, and by what change: `test/mutations/table.ts`. A run of some (`--only`)',
+    'leaves the rows of the others as they are.',
     '',
     '| protection | without it, no longer true | noticed by | after |',
     '|---|---|---|---|',
-    ...rows.map(({ mutation, outcome }) => {
-      const by = outcome.kind === 'noticed' ? outcome.by : `**${outcome.why}**`
-      return `| \`${mutation.name}\` | ${cell(mutation.protects)} | ${cell(by)} | ${(outcome.ms / 1000).toFixed(1)} s |`
-    }),
+    ...MUTATIONS.flatMap(({ name }) => lines.get(name) ?? []),
     '',
   ].join('\n')
 }
@@ -186,14 +224,15 @@ function documentOf(rows: readonly Row[]): string {
 async function main(): Promise<number> {
   const mutations = chosen()
   if (flags.list) {
-    for (const { name, protects } of mutations) say(`${name.padEnd(36)}${protects}`)
+    for (const { name, protects } of mutations) say(`${name.padEnd(44)}${protects}`)
     return 0
   }
   const copy = await makeCopy()
   const rows: Row[] = []
   try {
+    const content = await contentOf(copy, mutations)
     for (const mutation of mutations) {
-      const outcome = await attempt(copy, mutation).catch((error: Error): Outcome => {
+      const outcome = await attempt(copy, mutation, content).catch((error: Error): Outcome => {
         if (error instanceof PatchError) return { kind: 'broken', why: error.message, ms: 0 }
         throw error
       })
@@ -201,7 +240,7 @@ async function main(): Promise<number> {
       const told = outcome.kind === 'noticed' ? outcome.by : outcome.why
       const mark = outcome.kind === 'noticed' ? '✓' : '✗'
       say(
-        `${mark} ${mutation.name.padEnd(36)}${outcome.kind.padEnd(9)}${(outcome.ms / 1000).toFixed(1).padStart(6)} s  ${told}`,
+        `${mark} ${mutation.name.padEnd(44)}${outcome.kind.padEnd(9)}${(outcome.ms / 1000).toFixed(1).padStart(6)} s  ${told}`,
       )
     }
   } finally {
@@ -209,7 +248,7 @@ async function main(): Promise<number> {
   }
   const noticed = rows.filter(({ outcome }) => outcome.kind === 'noticed').length
   say(`${noticed} of ${rows.length} noticed`)
-  if (flags.docs && flags.only === undefined) await writeFile(DOCS, documentOf(rows))
+  if (flags.docs) await writeFile(DOCS, documentOf(rows, await readFile(DOCS, 'utf8')))
   return noticed === rows.length ? 0 : 1
 }
 

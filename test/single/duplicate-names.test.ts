@@ -64,6 +64,18 @@ describe('a name that stands twice', () => {
     expect(counters.get('completed')).toBe(2)
   })
 
+  it.each([[[PAIR, FIRST]], [[FIRST, PAIR]]])(
+    'as a task beside its bundle, is completed with it: %j',
+    async (names) => {
+      fresh()
+      await partition.enqueue([PAIR])
+      await partition.exchange([], { leaseId: 'l' })
+      expect((await partition.exchange([['l', ...names]])).digits).toBe('11')
+      const { open, counters } = await expectWhole()
+      expect([open, counters.get('completed')]).toEqual([[], 2])
+    },
+  )
+
   it('as a task of a bundle, takes it apart once', async () => {
     fresh()
     await partition.enqueue([PAIR])

@@ -1,6 +1,11 @@
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Connection } from '../../src/connection/connection.js'
 import type { Node } from '../../src/connection/node.js'
+import { makePartitions, type Partition } from '../../src/keys/partitions.js'
+import { Maintenance } from '../../src/queue/maintenance.js'
 import { RecoveryGrace } from '../../src/queue/recovery-grace.js'
+import type { Outlook } from '../../src/scripts/outlook.js'
+import type { ScriptCall } from '../../src/scripts/script.js'
 
 const node = (generation = 1, up = true) => ({ generation, up }) as { generation: number; up: boolean } & Node
 
@@ -68,5 +73,44 @@ describe('a lease that has run out', () => {
     grace.follow(node(), 4_500)
     expect(grace.judge(['other'], 5_500).over).toEqual([])
     expect(grace.judge(['other'], 6_500).over).toEqual(['other'])
+  })
+})
+
+describe('by a consumer', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  it('a lease that ran out while its master was away is recovered 2 s after that is back, and not before', async () => {
+    const [partition] = makePartitions('q', 1) as [Partition]
+    const master = node()
+    const recovered: number[] = []
+    const outlook: Outlook = {
+      ...{ levels: [false, false, false], paused: false },
+      ...{ scheduledInMs: undefined, leaseInMs: 0, resultInMs: undefined },
+    }
+    const connection = {
+      attempt: async (_slot: number, { script }: ScriptCall<unknown>) => {
+        if (script.name === 'recover') recovered.push(performance.now() - startMs)
+        const tended = { outlook, expiredLeases: recovered.length > 0 ? [] : ['lease'], more: false }
+        const value = script.name === 'tend' ? tended : { kind: 'recovered', back: 1, died: 0, left: 0 }
+        return { ok: true, value, node: master, confirmed: true }
+      },
+    } as unknown as Connection
+    const maintenance = new Maintenance(partition, {
+      ...{ connection, stopped: false, onLooked: () => {}, onNearer: () => {} },
+      onFailure: () => {},
+    })
+    maintenance.followMaster(master)
+    master.up = false
+    maintenance.followMaster(master)
+    vi.advanceTimersByTime(10_000)
+    master.up = true
+    maintenance.followMaster(master)
+    const startMs = performance.now()
+    for (let ms = 0; ms < 3_000; ms += 100) {
+      await maintenance.run()
+      vi.advanceTimersByTime(100)
+    }
+    expect(recovered).toEqual([2_000])
   })
 })

@@ -1,0 +1,74 @@
+import { expect, it } from 'vitest'
+import { sleep } from '../../src/connection/connection.js'
+import { eventually } from '../helpers/behaviour/harness.js'
+import type { FakeNode, Received } from './fake-cluster.js'
+import { acknowledgedIn, Giver, record } from './giver.js'
+import { fakeCluster, idsAt, keyFor, queueOn } from './harness.js'
+
+const acknowledges = (call: Received) => call.script === 'exchange' && acknowledgedIn(call).length > 0
+const fetches = (call: Received) => call.script === 'exchange' && Number(call.args[2]) > 0
+
+/** What the node was sent since its connections broke. A restart looks no different to a client. */
+function breakOff(node: FakeNode): void {
+  node.hangUp()
+  node.received.length = 0
+}
+
+it('a task with a key that is held is asserted before its completion is told, once a connection broke', async () => {
+  const cluster = await fakeCluster()
+  let asserted = 0
+  let early = 0
+  const giver = new Giver(cluster.a, [{ id: '0.x', record: record(keyFor(0)) }], (call) => {
+    if (acknowledges(call) && asserted === 0) early++
+    // Long enough for a completion that does not wait to come first.
+    if (call.script !== 'reassert') return undefined
+    return sleep(60).then(() => {
+      asserted++
+      return [1]
+    })
+  })
+  const queue = await queueOn(cluster)
+  const [delivery] = await queue.dequeue({ blockMs: 2_000, leaseMs: 10_000 })
+  breakOff(cluster.a)
+  await eventually(() => expect(cluster.a.received.length).toBeGreaterThan(0))
+  await delivery?.complete()
+  expect(giver.held.size).toBe(0)
+  const [assertion] = cluster.a.calls('reassert')
+  expect(assertion?.args.slice(3)).toEqual(['0.x', '0'])
+  expect(early).toBe(0)
+})
+
+it('after a break nobody takes a task before the server has let consumers in again', async () => {
+  const cluster = await fakeCluster()
+  let admitted = true
+  const tasks = [{ id: '0.x', record: record() }]
+  new Giver(cluster.a, tasks, ({ script }) => (script === 'admit' ? (admitted ? 0 : 50) : undefined))
+  const queue = await queueOn(cluster)
+  expect(await queue.dequeue({ blockMs: 2_000 })).toHaveLength(1)
+  admitted = false
+  breakOff(cluster.a)
+  tasks.push({ id: '0.y', record: record() })
+  const taking = queue.dequeue({ blockMs: 5_000 })
+  await eventually(() => expect(cluster.a.calls('admit').length).toBeGreaterThan(1))
+  expect(cluster.a.received.filter(fetches)).toEqual([])
+  admitted = true
+  expect((await taking).map(({ id }) => id)).toEqual(['0.y'])
+})
+
+it('a master whose connections broke gets no task before it has confirmed something', async () => {
+  const cluster = await fakeCluster()
+  let confirming = true
+  cluster.a.script = ({ words }) => (words[0] === 'WAIT' && !confirming ? 0 : undefined)
+  const queue = await queueOn(cluster, { enqueueTimeoutMs: 5_000 })
+  await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+  confirming = false
+  breakOff(cluster.a)
+  await eventually(() => expect(cluster.a.calls('touch').length).toBeGreaterThan(0))
+  // It may have come back as one that nobody follows.
+  const enqueued = queue.enqueue('note', 2, { partitionKey: keyFor(0) })
+  await sleep(200)
+  expect([...idsAt(cluster.a)]).toEqual([])
+  confirming = true
+  await enqueued
+  expect(idsAt(cluster.a).size).toBe(1)
+})
