@@ -112,6 +112,7 @@ it('what replicas have confirmed since is not taken back again', async () => {
   cluster.a.claim = undefined
   await queue.enqueue('note', 10, { partitionKey: keyFor(0) })
   expect(voidedAt(cluster.b).filter((id) => copies.includes(id))).toEqual([])
+})
 
 it('a partition that may have a task under its id does not get it again in another batch', async () => {
   const cluster = await fakeCluster()
