@@ -24,6 +24,8 @@ export interface Repeat {
   readonly token: string
   readonly keyed: boolean
   readonly reason: Reason
+  /** The fault that is the reason, where one is. */
+  readonly fault?: string
 }
 
 /** What is known of one fault, from its first step until the cluster was whole again. */
@@ -111,7 +113,12 @@ export function check(entries: readonly Entry[], held: ReadonlySet<string> = new
       // It is to be tried again.
       if (earlier.end === 'failed') continue
       const { reason, fault } = explain(story, earlier, faults, stops)
-      repeats.push({ token: story.token, keyed: story.keyed, reason })
+      repeats.push({
+        token: story.token,
+        keyed: story.keyed,
+        reason,
+        ...(fault ? { fault: fault.name } : {}),
+      })
       if (fault) perFault.set(fault, (perFault.get(fault) ?? 0) + 1)
     }
   }

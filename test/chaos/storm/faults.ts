@@ -31,6 +31,8 @@ export interface FaultKind {
   readonly takesMaster?: true
   /** It strikes every shard, and so none may be lost besides. */
   readonly strikesAll?: true
+  /** Workers cannot reach a master that lives, perhaps for longer than a lease. */
+  readonly cutsLinks?: true
   /** Needs so many replicas for each master. */
   readonly replicas?: number
   /** Producers may be told no. */
@@ -206,6 +208,7 @@ export const FAULTS = {
     takesMaster: true,
     needsNetwork: true,
     mayReject: true,
+    cutsLinks: true,
     stallMs: STALL_FROZEN_MS,
     run: async (stage) => {
       const { network } = stage.cluster
@@ -372,6 +375,7 @@ export const FAULTS = {
     replicas: 2,
     takesMaster: true,
     mayReject: true,
+    cutsLinks: true,
     stallMs: STALL_FROZEN_MS,
     run: async (stage) => {
       const { network } = stage.cluster
@@ -402,6 +406,7 @@ export const FAULTS = {
   'flapping-link': {
     summary: 'packets from and to a master are lost, again and again for 20 to 150 ms: a slow link',
     needsNetwork: true,
+    cutsLinks: true,
     stallMs: STALL_FROZEN_MS,
     run: async (stage) => {
       const { network } = stage.cluster
@@ -420,6 +425,7 @@ export const FAULTS = {
   'half-open-link': {
     summary: 'a master hears its clients, and what it answers vanishes',
     needsNetwork: true,
+    cutsLinks: true,
     stallMs: STALL_FROZEN_MS,
     run: async (stage) => {
       const { network } = stage.cluster

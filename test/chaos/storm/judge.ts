@@ -1,4 +1,4 @@
-import type { FaultFindings, Findings } from '../../../src/ledger/index.js'
+import type { FaultFindings, Findings, Repeat } from '../../../src/ledger/index.js'
 import type { FaultKind } from './faults.js'
 
 /** One promise that was not kept. */
@@ -8,11 +8,15 @@ export interface Violation {
   readonly tokens: readonly string[]
 }
 
-/** What no fault excuses. */
-export function judge(findings: Findings): Violation[] {
+/** What no fault excuses. @param cutsLinks whether a fault of this name keeps workers from a master that lives */
+export function judge(findings: Findings, cutsLinks: (fault: string) => boolean): Violation[] {
   const repeats = (reason: string) =>
     findings.repeats.filter((each) => each.reason === reason).map((each) => each.token)
-  const keyed = findings.repeats.filter((each) => each.keyed && each.reason !== 'worker stopped')
+  // Who cannot renew its lease for as long as that lasts is as good as dead.
+  const isCutOff = ({ reason, fault }: Repeat) =>
+    reason === 'worker stopped' ||
+    (reason === 'delivery in flight' && fault !== undefined && cutsLinks(fault))
+  const keyed = findings.repeats.filter((each) => each.keyed && !isCutOff(each))
   const inFlight = findings.faults.reduce((sum, fault) => sum + fault.inFlight, 0)
   const excused = ['worker stopped', 'delivery in flight', 'enqueue in flight'].flatMap(repeats).length
   const found: (Violation | false)[] = [

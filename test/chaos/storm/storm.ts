@@ -164,7 +164,7 @@ export class Storm {
         violations: [...judgeFault(own, allowedBy(beside)), ...problems],
       }
     })
-    const violations = [...judge(findings), ...(await this.#structure()), ...this.#ghosts(entries)]
+    const violations = [...judge(findings, cutsLinks), ...(await this.#structure()), ...this.#ghosts(entries)]
     // Of the dead letters account has been given.
     if (dead.size > 0) await this.#queue.deadLetters.purge()
     const tokens = [...new Set(violations.flatMap((each) => each.tokens))].slice(0, MOST_STORIES)
@@ -197,7 +197,7 @@ export class Storm {
     await Promise.all(this.#producers.map((producer) => producer.pause()))
     const { entries, dead } = await this.#drained()
     const findings = check(entries, dead)
-    const violations = [...judge(findings), ...(await this.#structure())]
+    const violations = [...judge(findings, cutsLinks), ...(await this.#structure())]
     const tokens = [...new Set(violations.flatMap((each) => each.tokens))].slice(0, MOST_STORIES)
     return {
       ...{ results: [], findings, violations, tookMs: performance.now() - startedMs },
@@ -331,4 +331,10 @@ function allowedBy(kinds: readonly FaultName[]): Pick<FaultKind, 'mayReject' | '
   const faults: FaultKind[] = kinds.map((kind) => FAULTS[kind])
   const stallMs = Math.max(...faults.map((fault) => fault.stallMs))
   return faults.some(({ mayReject }) => mayReject) ? { stallMs, mayReject: true } : { stallMs }
+}
+
+/** @param fault `<kind> #<number>` */
+function cutsLinks(fault: string): boolean {
+  const kind: FaultKind | undefined = FAULTS[fault.split(' ')[0] as FaultName]
+  return kind?.cutsLinks === true
 }
