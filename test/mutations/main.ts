@@ -14,6 +14,8 @@ const CONFIGS = ['vitest.config.ts', 'vitest.mutations.config.ts']
 const BUDGET_MS = 60_000
 /** Until a run that neither ends nor fails is ended. */
 const PATIENCE_MS = 240_000
+/** The same for the run of all tests that are named. */
+const LONG_PATIENCE_MS = 900_000
 const DOCS = join(ROOT, 'docs/mutations.md')
 
 const { values: flags } = parseArgs({
@@ -58,7 +60,7 @@ interface Ended {
   readonly ms: number
 }
 
-function run(copy: string, args: readonly string[], patienceMs = PATIENCE_MS): Promise<Ended> {
+function run(copy: string, args: readonly string[], patienceMs: number): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const startedMs = performance.now()
     const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'pipe'] })
@@ -93,21 +95,21 @@ interface TestResults {
   }[]
 }
 
+/** @param bail after how many failures it ends; 0: never */
 async function runTests(
   copy: string,
-  files: readonly string[],
-  only: string | undefined,
-  ...more: readonly string[]
+  { files, only }: { readonly files: readonly string[]; readonly only?: string | undefined },
+  { bail, patienceMs }: { readonly bail: number; readonly patienceMs: number },
 ): Promise<Ended & { results: TestResults | undefined }> {
   const report = join(copy, 'results.json')
   await rm(report, { force: true })
-  const ended = await run(copy, [
+  const args = [
     'node_modules/vitest/vitest.mjs',
     ...['run', '--config', 'vitest.mutations.config.ts', '--reporter=json', `--outputFile=${report}`],
     ...(only === undefined ? [] : ['-t', only]),
-    ...more,
-    ...files,
-  ])
+    ...[`--bail=${bail}`, ...files],
+  ]
+  const ended = await run(copy, args, patienceMs)
   const text = await readFile(report, 'utf8').catch(() => undefined)
   return { ...ended, results: text === undefined ? undefined : (JSON.parse(text) as TestResults) }
 }
@@ -118,7 +120,7 @@ async function ask(
   notice: Notice,
 ): Promise<{ ok: boolean; by: string; ran: boolean; ms: number }> {
   if ('storm' in notice) {
-    const { code, output, ms } = await run(copy, ['scripts/chaos.mjs', ...notice.storm])
+    const { code, output, ms } = await run(copy, ['scripts/chaos.mjs', ...notice.storm], PATIENCE_MS)
     const says = output.split('\n').find((line) => notice.as.test(line))
     return {
       ok: code === 0,
@@ -127,7 +129,15 @@ async function ask(
       ms,
     }
   }
-  const { code, results, output, ms: wholeMs } = await runTests(copy, notice.files, notice.only)
+  const {
+    code,
+    results,
+    output,
+    ms: wholeMs,
+  } = await runTests(copy, notice, {
+    bail: 1,
+    patienceMs: PATIENCE_MS,
+  })
   // A process that was brought down, or stands still, has no report.
   if (!results) return { ok: false, by: output.trim().split('\n').at(-1) ?? '', ran: false, ms: wholeMs }
   const failed = results.testResults
@@ -156,7 +166,11 @@ async function contentOf(copy: string, mutations: readonly Mutation[]): Promise<
   for (const kind of kinds) {
     const files = [...new Set(kind.flatMap((notice) => notice.files))]
     const only = kind.flatMap((notice) => notice.only ?? []).join('|')
-    const { code, results } = await runTests(copy, files, only === '' ? undefined : only, '--bail=0')
+    const { code, results } = await runTests(
+      copy,
+      { files, only: only === '' ? undefined : only },
+      { bail: 0, patienceMs: LONG_PATIENCE_MS },
+    )
     // Of an error that nobody handles it is not known whose it is.
     if (code !== 0 && results?.numFailedTests === 0) continue
     for (const notice of kind) {
