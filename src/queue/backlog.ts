@@ -46,11 +46,8 @@ export class Backlog {
 
   /** Takes the tasks whose time is over. */
   takeExpired(nowMs: number): Item[] {
-    const expired: Item[] = []
-    if (this.#returned.length > 0) {
-      expired.push(...this.#returned.filter((item) => item.deadlineMs <= nowMs))
-      if (expired.length > 0) this.#returned = this.#returned.filter((item) => item.deadlineMs > nowMs)
-    }
+    const expired = this.#returned.filter((item) => item.deadlineMs <= nowMs)
+    if (expired.length > 0) this.#returned = this.#returned.filter((item) => item.deadlineMs > nowMs)
     for (;;) {
       const item = this.#items[this.#head]
       if (!item || item.deadlineMs > nowMs) break

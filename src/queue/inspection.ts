@@ -4,12 +4,12 @@ import type { Lane, Node } from '../connection/node.js'
 import type { Command } from '../connection/socket.js'
 import type { Partition } from '../keys/partitions.js'
 import { parseCheckpoints, type StoredCheckpoint } from '../scripts/checkpoint.js'
+import { depthCall } from '../scripts/depth.js'
 import { inspectCall, type StoredTask } from '../scripts/inspect.js'
 import { peekCall } from '../scripts/peek.js'
 import type { Gate, ShardState } from './gate.js'
 import { mergeNext } from './peek.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
-import { PRIORITIES } from './task.js'
 import type { Task } from './task-view.js'
 
 export interface Depth {
@@ -79,14 +79,21 @@ export class Inspection {
   }
 
   async depth(): Promise<Depth> {
-    const parts = await Promise.all(this.partitions.map((partition) => this.#depthOf(partition)))
-    const sum = (pick: (part: number[]) => number | undefined) =>
-      parts.reduce((total, part) => total + (pick(part) ?? 0), 0)
+    const parts = await Promise.all(
+      this.partitions.map(async ({ slot, keys }) => {
+        const { value } = await this.connection.call(this.queue, slot, depthCall(keys), {
+          lane: this.#lane,
+          timeoutMs: this.options.enqueueTimeoutMs,
+        })
+        return value
+      }),
+    )
+    const sum = (state: 0 | 1 | 2 | 3 | 4 | 5) => parts.reduce((total, part) => total + part[state], 0)
     return {
-      ready: { high: sum((p) => p[0]), medium: sum((p) => p[1]), low: sum((p) => p[2]) },
-      scheduled: sum((p) => p[3]),
-      dead: sum((p) => p[4]),
-      active: sum((p) => p[5]),
+      ready: { high: sum(0), medium: sum(1), low: sum(2) },
+      scheduled: sum(3),
+      dead: sum(4),
+      active: sum(5),
     }
   }
 
@@ -182,29 +189,6 @@ export class Inspection {
   async #leaseIds(partition: Partition): Promise<string[]> {
     const [ids] = await this.#commands(partition, [['ZRANGE', partition.keys.leases, 0, -1]])
     return ids as string[]
-  }
-
-  async #depthOf(partition: Partition): Promise<number[]> {
-    const { keys } = partition
-    const [high, medium, low, scheduled, dead, leaseIds, bundled] = await this.#commands(partition, [
-      ...PRIORITIES.map((_, level) => ['LLEN', keys.ready[level as 0 | 1 | 2]] as const),
-      ['ZCARD', keys.scheduled],
-      ['ZCARD', keys.dead],
-      ['ZRANGE', keys.leases, 0, -1],
-      ['HMGET', keys.bundled, '0', '1', '2', 'active'],
-    ])
-    const leases = leaseIds as string[]
-    const beyond = (bundled as (string | null)[]).map(Number)
-    const held =
-      leases.length === 0
-        ? []
-        : await this.#commands(
-            partition,
-            leases.map((id) => ['SCARD', keys.lease(id)] as const),
-          )
-    const active = held.reduce<number>((sum, count) => sum + Number(count), beyond[3] ?? 0)
-    const ready = [high, medium, low].map((count, level) => Number(count) + (beyond[level] ?? 0))
-    return [...ready, Number(scheduled), Number(dead), active]
   }
 
   #commands(partition: Partition, commands: Parameters<Connection['commands']>[2]): Promise<unknown[]> {

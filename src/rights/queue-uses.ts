@@ -61,13 +61,10 @@ export const WORKING = {
 
 /** getTask, checkpoints, depth, peek, stats: what anybody may do who may open the queue. */
 export const LOOKING = {
-  scripts: ['inspect', 'peek'],
+  scripts: ['depth', 'inspect', 'peek'],
   commands: {
-    llen: 'depth',
-    zcard: 'depth',
-    scard: 'depth: tasks under each lease',
-    zrange: 'depth, getTask: the leases there are',
-    hmget: 'depth, stats: counters',
+    zrange: 'getTask: the leases there are',
+    hmget: 'stats: counters',
     exists: 'isPaused',
     readonly: 'readFrom: replica',
   },

@@ -10,6 +10,7 @@ export const SCRIPTS = {
   'dead-list': 'hget zcount zrevrange',
   'dead-remove': 'hdel hincrby zrem',
   'dead-retry': 'hdel hget rpush spublish zrem',
+  depth: 'hmget llen scard zcard zrange',
   enqueue: 'get hincrby hmget hset pexpire rpush set spublish time zadd zrange',
   exchange:
     'del exists hdel hexists hget hincrby hmget hset lpop lpush lrange ltrim sadd set sismember smismember srem time zadd zrange zrem zscore',

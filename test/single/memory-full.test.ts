@@ -6,6 +6,7 @@ import { admitCall } from '../../src/scripts/admit.js'
 import { bundleName } from '../../src/scripts/bundles.js'
 import { checkpointCall } from '../../src/scripts/checkpoint.js'
 import { deadIdsCall, deadListCall, deadRemoveCall, deadRetryCall } from '../../src/scripts/dead.js'
+import { depthCall } from '../../src/scripts/depth.js'
 import { inspectCall } from '../../src/scripts/inspect.js'
 import { renewCall } from '../../src/scripts/lease.js'
 import { pauseCall } from '../../src/scripts/pause.js'
@@ -181,6 +182,12 @@ const CASES: Record<string, () => Promise<void>> = {
     const [name = '', ...args] = touchCommand(partition.keys)
     await redis.call(String(name), ...args)
     expect(await redis.exists(partition.keys.probe)).toBe(1)
+  },
+
+  async depth() {
+    await dead([A])
+    await memoryFull()
+    expect(await partition.run(depthCall(partition.keys))).toEqual([0, 0, 0, 0, 1, 0])
   },
 
   async 'dead-list'() {

@@ -20,23 +20,32 @@ export class Books {
 
   /** Whole lines that were added since the last call. */
   news(): Entry[] {
-    return [...this.#read].flatMap(([path, from]) => {
-      if (!existsSync(path)) return []
-      const file = openSync(path, 'r')
-      try {
-        const bytes = Buffer.alloc(fstatSync(file).size - from)
-        readSync(file, bytes, 0, bytes.length, from)
-        const end = bytes.lastIndexOf(10) + 1
-        this.#read.set(path, from + end)
-        const lines = bytes.subarray(0, end).toString('utf8').split('\n').slice(0, -1)
-        // A line that a SIGKILL has cut off is continued by whoever writes next under that name.
-        return lines.flatMap((line) => {
-          const start = line.lastIndexOf('{"atMs"')
-          return start < 0 ? [] : [JSON.parse(line.slice(start)) as Entry]
-        })
-      } finally {
-        closeSync(file)
-      }
-    })
+    const before = [...this.#read]
+    try {
+      return before.flatMap(([path, from]) => this.#added(path, from))
+    } catch (error) {
+      // What was read of the others is not given to anybody, and so must be read again.
+      for (const [path, from] of before) this.#read.set(path, from)
+      throw error
+    }
+  }
+
+  #added(path: string, from: number): Entry[] {
+    if (!existsSync(path)) return []
+    const file = openSync(path, 'r')
+    try {
+      const bytes = Buffer.alloc(fstatSync(file).size - from)
+      readSync(file, bytes, 0, bytes.length, from)
+      const end = bytes.lastIndexOf(10) + 1
+      this.#read.set(path, from + end)
+      const lines = bytes.subarray(0, end).toString('utf8').split('\n').slice(0, -1)
+      // A line that a SIGKILL has cut off is continued by whoever writes next under that name.
+      return lines.flatMap((line) => {
+        const start = line.lastIndexOf('{"atMs"')
+        return start < 0 ? [] : [JSON.parse(line.slice(start)) as Entry]
+      })
+    } finally {
+      closeSync(file)
+    }
   }
 }

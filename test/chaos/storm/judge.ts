@@ -20,6 +20,8 @@ export function judge(findings: Findings, cutsLinks: (fault: string) => boolean)
   const inFlight = findings.faults.reduce((sum, fault) => sum + fault.inFlight, 0)
   const excused = ['worker stopped', 'delivery in flight', 'enqueue in flight'].flatMap(repeats).length
   const found: (Violation | false)[] = [
+    // A checker without evidence finds no fault.
+    findings.acknowledged === 0 && { what: 'no task was acknowledged, so nothing was shown', tokens: [] },
     tokens('acknowledged and lost', findings.lost),
     tokens('acknowledged twice', findings.acknowledgedTwice),
     tokens('completed twice, with nothing in flight', findings.completedTwice),

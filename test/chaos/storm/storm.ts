@@ -269,10 +269,14 @@ export class Storm {
     const entries: Entry[] = []
     let dead = new Set<string>()
     let failure: unknown
+    const collect = () => {
+      // One by one: as the arguments of one call they would be too many.
+      for (const entry of this.#books.news()) entries.push(entry)
+    }
     try {
       await until('the queue is empty and nothing is being run', DRAIN_MS, async () => {
         const { ready, active, scheduled } = await this.#queue.depth()
-        entries.push(...this.#books.news())
+        collect()
         const held = ready.high + ready.medium + ready.low + active + scheduled
         if (held !== 0 || anyRunning(entries)) return false
         dead = await this.#dead()
@@ -282,7 +286,7 @@ export class Storm {
     } catch (error) {
       failure = error
     }
-    entries.push(...this.#books.news())
+    collect()
     // Not drained, and yet nothing is lost so far: the tasks may be there still, and that is a failure of its own.
     if (failure && check(entries, dead).lost.length === 0) throw failure
     return { entries, dead }

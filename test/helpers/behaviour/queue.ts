@@ -68,6 +68,28 @@ export function queueBehaviour(connection: () => ConnectionOptions): void {
       expect(stats).toMatchObject({ enqueued: 3_000, delivered: 3_000, completed: 3_000 })
     })
 
+    it('counts a task once, whatever becomes of it meanwhile', async () => {
+      const queue = await harness.queue()
+      const watcher = await harness.queue({}, queue.name)
+      await queue.enqueue('note', 'again', { maxAttempts: 100, backoff: { type: 'fixed', delayMs: 5 } })
+      const sums = new Map<number, number>()
+      let over = false
+      const watching = Array.from({ length: 4 }, async () => {
+        while (!over) {
+          const { ready, active, scheduled, dead } = await watcher.depth()
+          const sum = ready.high + ready.medium + ready.low + active + scheduled + dead
+          sums.set(sum, (sums.get(sum) ?? 0) + 1)
+        }
+      })
+      for (let attempt = 1; attempt <= 60; attempt++) {
+        const [delivery] = await queue.dequeue({ blockMs: 5_000 })
+        await delivery?.fail(new Error('again'))
+      }
+      over = true
+      await Promise.all(watching)
+      expect([...sums.keys()]).toEqual([1])
+    })
+
     it('never gives more than count', async () => {
       const queue = await harness.queue()
       await queue.enqueueMany(Array.from({ length: 50 }, () => ({ type: 'note' as const, data: 1 })))
