@@ -6,7 +6,7 @@
 --        it failed in between, and an empty queue is what many wait for.
 -- Memory Reads only.
 local beyond = redis.call('HMGET', KEYS[7], '0', '1', '2', 'active')
-local active = beyond[4] or 0
+local active = tonumber(beyond[4] or 0)
 for _, id in ipairs(redis.call('ZRANGE', KEYS[6], 0, -1)) do
   active = active + redis.call('SCARD', ARGV[1] .. id)
 end

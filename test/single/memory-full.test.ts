@@ -186,6 +186,8 @@ const CASES: Record<string, () => Promise<void>> = {
 
   async depth() {
     await dead([A])
+    // Bundles were here, and none is under a lease any more.
+    await redis.hset(partition.keys.bundled, 'active', '0')
     await memoryFull()
     expect(await partition.run(depthCall(partition.keys))).toEqual([0, 0, 0, 0, 1, 0])
   },
