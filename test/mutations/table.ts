@@ -733,8 +733,8 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'a listener that rejects does not end the process',
     patches: [
       ts('queue/emit-safely')(
-        '      if (isThenable(returned))\n',
-        '      if (isThenable(returned) && except)\n',
+        '      follow(returned, ignore, ',
+        '      if (except) follow(returned, ignore, ',
       ),
     ],
     noticedBy: regression('20-listener'),
