@@ -32,13 +32,13 @@ export function follow(
     rejected(error)
   }
   try {
-    // As `await` takes it: a promise of the language itself, whatever `then` it may have been given besides.
-    if (value instanceof Promise && value.constructor === Promise) {
+    const { then } = value as { then?: unknown }
+    if (typeof then !== 'function') return false
+    // As nearly all are: a promise of the language itself, where nothing of all this can happen.
+    if (then === nativeThen && value.constructor === Promise) {
       nativeThen.call(value, fulfilled, rejected)
       return true
     }
-    const { then } = value as { then?: unknown }
-    if (typeof then !== 'function') return false
     const resolve = (result: unknown) => {
       if (told) return
       told = true
@@ -46,7 +46,7 @@ export function follow(
         rejected(new TypeError(`it resolved to another \`then\` ${MOST_NESTED} times in a row`))
       else if (!follow(result, fulfilled, rejected, nested + 1)) fulfilled(result)
     }
-    // A subclass, whose `then` may leave the promise beneath without anybody who handles its rejection.
+    // One with a `then` of its own, which may leave the promise beneath without anybody who handles its rejection.
     if (value instanceof Promise) watch(value, ignore)
     watch((then as Then).call(value, resolve, refuse), refuse)
   } catch (error) {
