@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { NotPermittedError } from '../../src/errors.js'
 import { eventually } from '../helpers/behaviour/harness.js'
-import type { FakeCluster, FakeNode, Received } from './fake-cluster.js'
+import {
+  type FakeCluster,
+  type FakeNode,
+  MASTER_OFFSET,
+  type Received,
+  replicaLine as slave,
+} from './fake-cluster.js'
 import { batchesAt, fakeCluster, idsAt, keyFor, queueOn, voidedAt } from './harness.js'
 import { FakeError } from './resp.js'
 
@@ -14,12 +20,9 @@ function replicasSayOf(cluster: FakeCluster, lines: () => readonly string[]): vo
   const { script } = cluster.a
   cluster.a.script = (received) =>
     received.words[0] === 'INFO' && received.words[1] === 'replication'
-      ? ['role:master', ...lines()].join('\r\n')
+      ? ['role:master', ...lines(), `master_repl_offset:${MASTER_OFFSET}`].join('\r\n')
       : script(received)
 }
-
-const slave = (node: { port: number }, state: string, offset: number, i = 0) =>
-  `slave${i}:ip=127.0.0.1,port=${node.port},state=${state},offset=${offset},lag=0`
 
 async function secondReplicaOfA(cluster: FakeCluster): Promise<FakeNode> {
   const node = await cluster.addNode()
