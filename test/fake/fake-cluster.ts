@@ -260,7 +260,7 @@ export class FakeCluster {
   }
 
   async addNode(): Promise<FakeNode> {
-    const node = await FakeNode.start('e'.repeat(40), this)
+    const node = await FakeNode.start('efgh'.charAt(this.nodes.length - 4).repeat(40), this)
     this.nodes.push(node)
     return node
   }
