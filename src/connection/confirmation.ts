@@ -137,7 +137,13 @@ export class Confirmation {
     const startedMs = performance.now()
     if (!single && (prove || startedMs - this.replicas.exclusiveAtMs(node) > RENEW_MS)) {
       const number = asked === 0 ? 0 : asked + this.replicas.othersThan(node, counted)
-      return this.#proof(node, { counted, number, waitMs: timeoutMs, deadlineMs: startedMs + timeoutMs })
+      return this.#proof(node, {
+        counted,
+        asked,
+        number,
+        waitMs: timeoutMs,
+        deadlineMs: startedMs + timeoutMs,
+      })
     }
     return {
       commands: [this.#wait(asked, timeoutMs)],
@@ -149,13 +155,13 @@ export class Confirmation {
         const nowMs = performance.now()
         if (single || nowMs - this.replicas.exclusiveAtMs(node) <= CERTAIN_MS) return 'confirmed'
         const deadlineMs = Math.max(startedMs + timeoutMs, nowMs + LEAST_PROOF_MS)
-        return this.#proof(node, { counted, number: confirmed + 1, waitMs: ROUND_MS, deadlineMs })
+        return this.#proof(node, { counted, asked, number: confirmed + 1, waitMs: ROUND_MS, deadlineMs })
       },
     }
   }
 
   #proof(node: Node, proof: Proof): Question {
-    const { counted, number, waitMs, deadlineMs } = proof
+    const { counted, asked, number, waitMs, deadlineMs } = proof
     const wait = this.#wait(number, waitMs)
     const askedAtMs = performance.now()
     return {
@@ -166,6 +172,9 @@ export class Confirmation {
         const confirmed = this.#numberIn(replies.at(-2))
         const after = replies.at(-1)
         if (typeof after === 'string') this.replicas.take(node, after, askedAtMs)
+        // A hosted server that lists no replicas, although some confirm, does not tell who they are.
+        if (listsNone(replies[0]) && listsNone(after) && confirmed !== undefined)
+          return confirmed >= Math.max(asked, this.required(node)) ? 'confirmed' : 'unconfirmed'
         if (typeof after !== 'string' || offset === undefined || confirmed === undefined) return 'unconfirmed'
         const now = this.replicas.of(node).counted
         if (this.#isProven(node, counted, confirmed, offset) && this.#isProven(node, now, confirmed, offset))
@@ -173,7 +182,7 @@ export class Confirmation {
         const leftMs = Math.ceil(deadlineMs - performance.now())
         if (leftMs <= 0) return 'unconfirmed'
         const more = { number: confirmed + 1, waitMs: Math.min(ROUND_MS, leftMs), offset }
-        return this.#proof(node, { counted, deadlineMs, ...more })
+        return this.#proof(node, { counted, asked, deadlineMs, ...more })
       },
     }
   }
@@ -216,6 +225,8 @@ export class Confirmation {
 interface Proof {
   /** Replicas that counted when the write was sent. */
   readonly counted: readonly Node[]
+  /** So many of them had to confirm it. */
+  readonly asked: number
   /** So many are waited for now. */
   readonly number: number
   readonly waitMs: number
@@ -256,6 +267,10 @@ export type AskedReplies =
       readonly confirmed: boolean
     }
   | Extract<Replies, { ok: false }>
+
+function listsNone(info: unknown): boolean {
+  return typeof info === 'string' && !/^slave\d+:/m.test(info)
+}
 
 function offsetIn(info: unknown): number | undefined {
   if (typeof info !== 'string') return undefined

@@ -63,7 +63,8 @@ function ruleOf(seen: Partial<View>, wanted: Partial<ConfirmationOptions> = {}) 
 }
 
 const INFO = ['INFO', 'replication']
-const SAYS = `master_repl_offset:${OFFSET}\r\n`
+const LISTS = 'slave0:ip=127.0.0.1,port=7001,state=online,offset=1,lag=0\r\n'
+const SAYS = `${LISTS}master_repl_offset:${OFFSET}\r\n`
 
 describe('how many replicas have to confirm', () => {
   it.each([
@@ -182,7 +183,9 @@ describe('who has confirmed', () => {
     const next = question.judge([SAYS, 2, SAYS])
     if (typeof next === 'string') throw new Error(next)
     // What was written meanwhile need not be acknowledged.
-    expect(next.judge([3, 'master_repl_offset:999\r\n'])).toMatchObject({ commands: [['WAIT', 4, 25], INFO] })
+    expect(next.judge([3, `${LISTS}master_repl_offset:999\r\n`])).toMatchObject({
+      commands: [['WAIT', 4, 25], INFO],
+    })
     view.offsets = [OFFSET, OFFSET]
     expect(next.judge([3, SAYS])).toBe('confirmed')
   })
@@ -201,8 +204,16 @@ describe('who has confirmed', () => {
       judge([SAYS, 2, denied]),
       judge([denied, 2, SAYS]),
       judge([SAYS, denied, SAYS]),
-      judge(['role:master\r\n', 2, SAYS]),
+      judge([LISTS, 2, SAYS]),
     ]).toEqual(Array(4).fill('unconfirmed'))
+  })
+
+  it('is told by the number alone where a hosted server lists no replicas', () => {
+    const { rule } = ruleOf({ counted: 2, certainMs: 10_000, offsets: [] })
+    const { judge } = rule.ask(master)
+    const silent = 'role:master\r\nconnected_slaves:0\r\n'
+    expect([1, 2].map((n) => judge([silent, n, silent]))).toEqual(['unconfirmed', 'confirmed'])
+    expect(judge([silent, 2, SAYS])).toBe('unconfirmed')
   })
 
   it('is not known of disks: whoever has it in memory, and does not count, may be among those that were counted', () => {
