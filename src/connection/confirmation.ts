@@ -174,7 +174,7 @@ export class Confirmation {
         if (typeof after === 'string') this.replicas.take(node, after, askedAtMs)
         // A hosted server that lists no replicas, although some confirm, does not tell who they are.
         if (listsNone(replies[0]) && listsNone(after) && confirmed !== undefined)
-          return confirmed >= Math.max(asked, this.required(node)) ? 'confirmed' : 'unconfirmed'
+          return confirmed >= asked && confirmed >= this.required(node) ? 'confirmed' : 'unconfirmed'
         if (typeof after !== 'string' || offset === undefined || confirmed === undefined) return 'unconfirmed'
         const now = this.replicas.of(node).counted
         if (this.#isProven(node, counted, confirmed, offset) && this.#isProven(node, now, confirmed, offset))
