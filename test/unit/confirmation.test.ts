@@ -160,14 +160,14 @@ describe('how many replicas have to confirm', () => {
 })
 
 describe('who has confirmed', () => {
-  it('is certain for a second after a report showed nobody else, when the reply comes; it is renewed after half of it', () => {
-    const { rule, view } = ruleOf({ certainMs: 400 })
+  it('is certain for a second after a report showed nobody else, when the reply comes; it is renewed after a quarter of it', () => {
+    const { rule, view } = ruleOf({ certainMs: 200 })
     const question = rule.ask(master)
     expect(question.commands).toEqual([['WAIT', 1, 100]])
     view.certainMs = 1_001
     expect(question.judge([1])).toMatchObject({ commands: [INFO, ['WAIT', 2, 25], INFO] })
     expect(question.judge([0])).toBe('unconfirmed')
-    view.certainMs = 501
+    view.certainMs = 251
     expect(rule.ask(master).commands).toEqual([INFO, ['WAIT', 1, 100], INFO])
   })
 
