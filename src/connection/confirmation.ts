@@ -34,7 +34,7 @@ const CERTAIN_MS = 1_000
 /** A report is renewed behind the next write after so many ms, so that no reply meets one that is too old. */
 const RENEW_MS = 250
 /** Ms for one more replica to confirm, each time that those which have are not the ones that count. */
-const ROUND_MS = 25
+const ROUND_MS = 5
 /** Least ms to learn who has confirmed, when enough have. */
 const LEAST_PROOF_MS = 100
 
