@@ -1,4 +1,4 @@
-import type { Confirmation } from './confirmation.js'
+import { type AskedReplies, type Confirmation, sendAndAsk } from './confirmation.js'
 import type { Node } from './node.js'
 import { faultOfReply } from './replies.js'
 import type { Command, Replies } from './socket.js'
@@ -45,29 +45,26 @@ export class Convoy {
       const passengers = this.#waiting
       this.#waiting = []
       const commands = passengers.flatMap((passenger) => passenger.commands)
-      const { command, timeoutMs, satisfiedBy } = this.confirmation.ask(this.node, bytesOf(commands))
-      const outcome = await this.send([...commands, command], timeoutMs)
-      this.#arrive(passengers, outcome, satisfiedBy)
+      const question = this.confirmation.ask(this.node, bytesOf(commands))
+      this.#arrive(passengers, await sendAndAsk(commands, question, this.send))
     }
     this.#underWay = false
   }
 
-  #arrive(
-    passengers: readonly Passenger[],
-    outcome: Replies,
-    satisfiedBy: (reply: unknown) => boolean = () => false,
-  ): void {
+  #arrive(passengers: readonly Passenger[], outcome: AskedReplies): void {
     if (!outcome.ok) {
       for (const { resolve } of passengers) resolve(outcome)
       return
     }
-    const answer = outcome.replies.at(-1)
-    if (answer instanceof Error && faultOfReply(answer).kind === 'denied') {
+    const { confirmed } = outcome
+    const denial = outcome.answers.find(
+      (answer): answer is Error => answer instanceof Error && faultOfReply(answer).kind === 'denied',
+    )
+    if (denial) {
       // Not the same as a replica that is late: it will never be confirmed.
-      this.#arrive(passengers, { ok: false, fault: { kind: 'denied', error: answer } })
+      this.#arrive(passengers, { ok: false, fault: { kind: 'denied', error: denial } })
       return
     }
-    const confirmed = satisfiedBy(answer)
     let at = 0
     for (const { commands, resolve } of passengers) {
       resolve({ ok: true, replies: outcome.replies.slice(at, at + commands.length), confirmed })

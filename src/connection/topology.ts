@@ -142,7 +142,8 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   nodeAt(announced: NodeAddress): Node | undefined {
     const name = `${announced.host}:${announced.port}`
     const address = this.options.natMap[name]
-    return this.#nodes.get(address ? `${address.host}:${address.port}` : name)
+    const called = address ? `${address.host}:${address.port}` : name
+    return this.#nodes.get(called) ?? this.#announced.get(name)
   }
 
   start(): void {

@@ -60,7 +60,7 @@ export class Durability {
       // A master that thaws after its replica was promoted has no replica either, and what it did is void.
       if (this.connection.topology.ownerOf(partition.slot) !== node) return 'broken'
       // No replica is there to be promoted in its place: then the master's word is the best there is.
-      if (confirmation.required(node) === 0 && this.connection.options.mode === 'cluster') return 'safe'
+      if (confirmation.needsNobody(node)) return 'safe'
       const answer = await shared.ask(partition)
       if (answer === 'confirmed') return 'safe'
       const hopeless = !evenIfDenied && this.#denials.has(node)
@@ -116,19 +116,19 @@ export class Durability {
 
   async #ask(node: Node, partition: Partition, confirmation: Confirmation): Promise<Answer> {
     const question = confirmation.ask(node)
-    const timeoutMs = this.connection.commandTimeoutMs + question.timeoutMs
+    const timeoutMs = this.connection.commandTimeoutMs
     const others = this.partitions.filter(
       (other) => other !== partition && this.connection.topology.ownerOf(other.slot) === node,
     )
     const options = { lane: 'confirm', socket: 0, timeoutMs } as const
     const outcome = await touch(node, [partition, ...others], question, options)
     if (!outcome.ok) return 'broken'
-    const [touched, confirmed] = outcome.replies
-    const denial = outcome.replies.find(isDenial)
+    const [touched] = outcome.replies
+    const denial = [touched, ...outcome.answers].find(isDenial)
     if (denial) this.#denials.set(node, denial)
     else this.#denials.delete(node)
     if (touched instanceof Error) return passes(touched) ? 'not in time' : 'broken'
-    return question.satisfiedBy(confirmed) ? 'confirmed' : 'not in time'
+    return outcome.confirmed ? 'confirmed' : 'not in time'
   }
 }
 

@@ -142,8 +142,9 @@ export class Gate {
   async #probe(node: Node, partition: Partition): Promise<void> {
     const { confirmation, connection } = this
     if (!confirmation) return
-    const question = confirmation.ask(node)
-    const timeoutMs = connection.commandTimeoutMs + question.timeoutMs
+    // By whom it is confirmed must be certain before the number alone is believed again.
+    const question = confirmation.ask(node, 0, true)
+    const timeoutMs = connection.commandTimeoutMs
     const { generation } = node
     const others = this.partitions.filter(
       (other) => other !== partition && connection.topology.ownerOf(other.slot) === node,
@@ -153,8 +154,7 @@ export class Gate {
     if (this.#stopped) return
     // A node that no longer owns the slot cannot be asked this way, and is no longer asked for tasks either.
     const moved = connection.topology.ownerOf(partition.slot) !== node
-    const [touched, reply] = outcome.ok ? outcome.replies : []
-    const confirmed = outcome.ok && !(touched instanceof Error) && question.satisfiedBy(reply)
+    const confirmed = outcome.ok && outcome.confirmed && !(outcome.replies[0] instanceof Error)
     if (moved || confirmed) {
       this.#short.delete(node)
       if (confirmed) {

@@ -139,7 +139,9 @@ export class FakeNode {
     const { words } = received
     switch (words[0]) {
       case 'INFO':
-        return 'redis_version:7.0.15\r\nredis_mode:cluster\r\nrole:master\r\n'
+        return words[1] === 'replication'
+          ? this.cluster.replicationOf(this)
+          : 'redis_version:7.0.15\r\nredis_mode:cluster\r\nrole:master\r\n'
       case 'CLUSTER':
         return this.cluster.nodesAsSeenBy(this)
       case 'WAIT':
@@ -250,8 +252,15 @@ export class FakeCluster {
     return this.views.get(node) ?? this.nodes.map((each) => lineOf(each, each === node)).join('')
   }
 
+  /** INFO replication: those that follow a node are online, and have all that it has written. */
+  replicationOf(node: FakeNode): string {
+    const replicas = this.nodes.filter(({ follows }) => follows === node)
+    const lines = replicas.map((each, i) => replicaLine(each, 'online', MASTER_OFFSET, i))
+    return ['role:master', ...lines, `master_repl_offset:${MASTER_OFFSET}`, ''].join('\r\n')
+  }
+
   async addNode(): Promise<FakeNode> {
-    const node = await FakeNode.start('e'.repeat(40), this)
+    const node = await FakeNode.start('efgh'.charAt(this.nodes.length - 4).repeat(40), this)
     this.nodes.push(node)
     return node
   }
@@ -259,6 +268,14 @@ export class FakeCluster {
   async stop(): Promise<void> {
     await Promise.all(this.nodes.map((node) => node.stop()))
   }
+}
+
+/** How far every master says it has come. */
+export const MASTER_OFFSET = 9
+
+/** One replica in INFO replication. */
+export function replicaLine({ port }: { port: number }, state: string, offset: number, i = 0): string {
+  return `slave${i}:ip=127.0.0.1,port=${port},state=${state},offset=${offset},lag=0`
 }
 
 export function lineOf(node: FakeNode, myself: boolean, claim: Claim | undefined = node.claim): string {

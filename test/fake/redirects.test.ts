@@ -1,12 +1,20 @@
 import { describe, expect, it } from 'vitest'
 import { eventually } from '../helpers/behaviour/harness.js'
-import { type FakeNode, lineOf } from './fake-cluster.js'
+import { type FakeCluster, type FakeNode, lineOf } from './fake-cluster.js'
 import { batchesAt, fakeCluster, idsAt, keyFor, queueOn, voidedAt } from './harness.js'
 import { FakeError } from './resp.js'
 
 /** Has a node send whoever stores there somewhere else. */
 function redirect(node: FakeNode, text: string): void {
   node.script = ({ script }) => (script === 'enqueue' ? new FakeError(text) : undefined)
+}
+
+/** A master without slots, and its replica. */
+async function addShard(cluster: FakeCluster): Promise<FakeNode> {
+  const master = await cluster.addNode()
+  const replica = await cluster.addNode()
+  replica.follows = master
+  return master
 }
 
 describe('MOVED', () => {
@@ -22,7 +30,7 @@ describe('MOVED', () => {
   it('to a node that nobody has heard of, too', async () => {
     const cluster = await fakeCluster()
     const queue = await queueOn(cluster)
-    const added = await cluster.addNode()
+    const added = await addShard(cluster)
     redirect(cluster.a, `MOVED 1 127.0.0.1:${added.port}`)
     const id = await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
     expect([...idsAt(added)]).toEqual([id])
@@ -71,8 +79,8 @@ describe('MOVED', () => {
 describe('a task without a key', () => {
   it.each(['MOVED', 'ASK'])('follows %s as one with a key does, and leaves no copy behind', async (word) => {
     const cluster = await fakeCluster()
+    const added = await addShard(cluster)
     const queue = await queueOn(cluster)
-    const added = await cluster.addNode()
     redirect(cluster.a, `${word} 1 127.0.0.1:${added.port}`)
     const ids = await Promise.all(Array.from({ length: 8 }, (_, i) => queue.enqueue('note', i)))
     expect(idsAt(added).size).toBeGreaterThan(0)
@@ -138,6 +146,7 @@ describe('views that differ', () => {
     const stale = [
       lineOf(cluster.a, true, { from: 0, to: 8_191, epoch: 1 }),
       lineOf(cluster.b, false, { from: 8_192, to: 16_383, epoch: 2 }),
+      ...cluster.nodes.slice(2).map((replica) => lineOf(replica, false)),
     ]
     cluster.views.set(cluster.a, stale.join(''))
     await eventually(async () => {

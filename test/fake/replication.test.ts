@@ -1,7 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { NotPermittedError } from '../../src/errors.js'
 import { eventually } from '../helpers/behaviour/harness.js'
-import type { FakeCluster, FakeNode, Received } from './fake-cluster.js'
+import {
+  type FakeCluster,
+  type FakeNode,
+  MASTER_OFFSET,
+  type Received,
+  replicaLine as slave,
+} from './fake-cluster.js'
 import { batchesAt, fakeCluster, idsAt, keyFor, queueOn, voidedAt } from './harness.js'
 import { FakeError } from './resp.js'
 
@@ -14,12 +21,9 @@ function replicasSayOf(cluster: FakeCluster, lines: () => readonly string[]): vo
   const { script } = cluster.a
   cluster.a.script = (received) =>
     received.words[0] === 'INFO' && received.words[1] === 'replication'
-      ? ['role:master', ...lines()].join('\r\n')
+      ? ['role:master', ...lines(), `master_repl_offset:${MASTER_OFFSET}`].join('\r\n')
       : script(received)
 }
-
-const slave = (node: { port: number }, state: string, offset: number, i = 0) =>
-  `slave${i}:ip=127.0.0.1,port=${node.port},state=${state},offset=${offset},lag=0`
 
 async function secondReplicaOfA(cluster: FakeCluster): Promise<FakeNode> {
   const node = await cluster.addNode()
@@ -60,8 +64,7 @@ describe('with two replicas', () => {
     await eventually(async () => expect(await known()).toBe(3), 900)
     answer(1)
     await enqueued
-    // It was sent again, and this time two were asked.
-    expect(batchesAt(cluster.a).length).toBeGreaterThan(1)
+    // One is not enough any more, and so two were asked.
     expect(asked(cluster.a)[0]).toBe(1)
     expect(Math.max(...asked(cluster.a))).toBe(2)
   })
@@ -77,6 +80,7 @@ describe('with two replicas', () => {
       slave(second, state, state === 'online' ? 9 : 0, 1),
     ])
     const queue = await queueOn(cluster, { enqueueTimeoutMs: 5_000 })
+    await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
     await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
     expect(asked(cluster.a).at(-1)).toBe(1)
     state = 'online'
@@ -112,7 +116,10 @@ describe('a replica that is silent', () => {
     // The replica is late; a tool that is no node of the cluster confirms in its place.
     let late = false
     cluster.a.script = (received) => (isWait(received) ? (late ? 1 : 2) : undefined)
-    replicasSayOf(cluster, () => [slave(replica, 'online', 9), slave({ port: 1 }, 'online', 9, 1)])
+    replicasSayOf(cluster, () => [
+      slave(replica, 'online', late ? MASTER_OFFSET - 1 : MASTER_OFFSET),
+      slave({ port: 1 }, 'online', MASTER_OFFSET, 1),
+    ])
     const queue = await queueOn(cluster)
     await eventually(async () => {
       await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
@@ -120,7 +127,7 @@ describe('a replica that is silent', () => {
     })
     late = true
     const enqueued = queue.enqueue('note', 2, { partitionKey: keyFor(0) })
-    await expect(enqueued).rejects.toThrow('fewer than 2 replicas')
+    await expect(enqueued).rejects.toThrow('no replica of')
   })
 
   it('counts, also where it is not attached and answers nothing', async () => {
@@ -135,6 +142,140 @@ describe('a replica that is silent', () => {
     // The one that answers has confirmed it; the other one may still be promoted.
     await expect(enqueued).rejects.toThrow('fewer than 2 replicas')
     expect(new Set(asked(cluster.a))).toEqual(new Set([2]))
+  })
+})
+
+describe('who confirms in the place of a replica that stands still', () => {
+  /** The cluster's own replica of A, with what it has acknowledged, and who else is attached. */
+  async function standingStill(others: () => readonly string[]) {
+    const cluster = await fakeCluster()
+    const [, , replica] = cluster.nodes as [FakeNode, FakeNode, FakeNode]
+    const own = { offset: MASTER_OFFSET }
+    cluster.a.script = (received) => {
+      if (!isWait(received)) return undefined
+      const have = [slave(replica, 'online', own.offset, 99), ...others()]
+      return have.filter((line) => line.includes(`state=online,offset=${MASTER_OFFSET}`)).length
+    }
+    replicasSayOf(cluster, () => [slave(replica, 'online', own.offset), ...others()])
+    return { cluster, own }
+  }
+  const key = { partitionKey: keyFor(0) }
+
+  it('is a replica that came online after it was left out: it is no confirmation', async () => {
+    const states = ['send_bulk', 'online']
+    let state = 0
+    let second: FakeNode | undefined
+    const { cluster, own } = await standingStill(() =>
+      second ? [slave(second, states[state] ?? '', state * MASTER_OFFSET, 1)] : [],
+    )
+    second = await secondReplicaOfA(cluster)
+    const queue = await queueOn(cluster)
+    await queue.enqueue('note', 1, key)
+    await queue.enqueue('note', 2, key)
+    expect(asked(cluster.a).at(-1)).toBe(1)
+    own.offset = 1
+    state = 1
+    await expect(queue.enqueue('note', 3, key)).rejects.toThrow('fewer than 2 replicas')
+  })
+
+  it.each(['online', 'wait_bgsave'])(
+    'is a tool that was attached, and %s, when last looked',
+    async (state) => {
+      let now = state
+      const { cluster, own } = await standingStill(() => [
+        slave({ port: 1 }, now, now === 'online' ? MASTER_OFFSET : 0, 1),
+      ])
+      const queue = await queueOn(cluster)
+      await queue.enqueue('note', 1, key)
+      own.offset = 1
+      now = 'online'
+      await expect(queue.enqueue('note', 2, key)).rejects.toThrow('no replica of')
+    },
+  )
+
+  it('is a tool that attached itself more than a second ago, or while the WAIT was under way', async () => {
+    let attached = false
+    const { cluster, own } = await standingStill(() =>
+      attached ? [slave({ port: 1 }, 'online', MASTER_OFFSET, 1)] : [],
+    )
+    const queue = await queueOn(cluster, { confirmTimeoutMs: 2_000, enqueueTimeoutMs: 4_000 })
+    await queue.enqueue('note', 1, key)
+    const { script } = cluster.a
+    let held = 0
+    cluster.a.script = (received) => {
+      if (!isWait(received) || held++ > 0) return script(received)
+      attached = true
+      own.offset = 1
+      return sleep(1_100).then(() => 1)
+    }
+    // The report before it is fresh, so that the number is all that is asked for.
+    const before = cluster.a.received.length
+    await expect(queue.enqueue('note', 2, key)).rejects.toThrow('no replica of')
+    const first = cluster.a.received.slice(before).findIndex(isWait) + before
+    expect(cluster.a.received[first - 1]?.script).toBe('enqueue')
+  })
+
+  it('is a tool that was attached a moment ago, and comes again', async () => {
+    let attached = true
+    const { cluster, own } = await standingStill(() =>
+      attached ? [slave({ port: 1 }, 'online', MASTER_OFFSET, 1)] : [],
+    )
+    const queue = await queueOn(cluster)
+    await queue.enqueue('note', 1, key)
+    attached = false
+    await queue.enqueue('note', 2, key)
+    attached = true
+    own.offset = 1
+    await expect(queue.enqueue('note', 3, key)).rejects.toThrow('no replica of')
+  })
+
+  it('nobody, while it is only late: it is waited for, and the tool makes it fail nothing', async () => {
+    const { cluster, own } = await standingStill(() => [slave({ port: 1 }, 'online', MASTER_OFFSET, 1)])
+    const queue = await queueOn(cluster, { confirmTimeoutMs: 400 })
+    await queue.enqueue('note', 1, key)
+    own.offset = 1
+    setTimeout(() => {
+      own.offset = MASTER_OFFSET
+    }, 100)
+    await queue.enqueue('note', 2, key)
+    expect(batchesAt(cluster.a)).toHaveLength(2)
+  })
+})
+
+describe('as long as only replicas that count are attached', () => {
+  it('one WAIT behind the writes is all; who is attached is asked again after half a second', async () => {
+    const cluster = await fakeCluster()
+    const queue = await queueOn(cluster)
+    const asksWho = () => cluster.a.received.filter(({ words }) => words[1] === 'replication').length
+    await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    const first = asksWho()
+    for (let i = 0; i < 20; i++) await queue.enqueue('note', i, { partitionKey: keyFor(0) })
+    expect(asksWho() - first).toBeLessThanOrEqual(2)
+    const before = asksWho()
+    await sleep(600)
+    await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+    expect(asksWho()).toBe(before + 2)
+  })
+})
+
+describe('a shard whose replica did not confirm', () => {
+  it('is taken for whole when the master says that this replica has it', async () => {
+    const cluster = await fakeCluster()
+    const [, , replica] = cluster.nodes as [FakeNode, FakeNode, FakeNode]
+    let offset = 1
+    let waited = 0
+    // From the second on, somebody confirms whom nobody has seen: the number alone would do.
+    cluster.a.script = (received) => (isWait(received) ? (waited++ === 0 ? 0 : 1) : undefined)
+    replicasSayOf(cluster, () => [slave(replica, 'online', offset)])
+    const queue = await queueOn(cluster, { enqueueTimeoutMs: 5_000 })
+    let done = false
+    const enqueued = queue.enqueue('note', 1, { partitionKey: keyFor(0) }).then(() => {
+      done = true
+    })
+    await eventually(() => expect(cluster.a.calls('touch').length).toBeGreaterThan(3))
+    expect(done).toBe(false)
+    offset = MASTER_OFFSET
+    await enqueued
   })
 })
 

@@ -744,7 +744,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'in-sync-when-asked',
     protects: 'a replica that counted when the write was sent has to confirm it',
     patches: [ts('connection/confirmation')('Math.max(asked, this.required(node))', 'this.required(node)')],
-    noticedBy: inUnit('confirmation', 'the larger of the numbers'),
+    noticedBy: inUnit('confirmation', 'the larger of the numbers when'),
   },
   {
     name: 'in-sync-when-answered',
@@ -790,8 +790,8 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'which replica is receiving its first copy, its master says',
     patches: [
       ts('connection/replica-states')(
-        'if (seen && !seen.online) syncing.add(replica)',
-        'if (seen && !seen.online) undefined',
+        'if (seen && (!seen.online || seen.offset > 0)) return !seen.online',
+        'if (seen) return false',
       ),
     ],
     noticedBy: inFake('replication', 'one that is still receiving its first copy'),
@@ -799,8 +799,41 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'strangers-confirm-nothing',
     protects: 'a tool that is attached as a replica does not confirm in the place of one',
-    patches: [ts('connection/confirmation')('wanted === 0 ? 0 : wanted + foreign', 'wanted')],
-    noticedBy: inUnit('confirmation', 'minReplicas'),
+    patches: [
+      ts('connection/confirmation')(
+        'if (replicas.acknowledged(node, inSync, offset) < required) return false',
+        'if (confirmed < required) return false',
+      ),
+    ],
+    noticedBy: inUnit('confirmation', 'is whoever has acknowledged'),
+  },
+  {
+    name: 'report-that-is-too-old',
+    protects: 'a number of confirmations is not believed when it is long ago that nobody else was attached',
+    patches: [
+      ts('connection/confirmation')(
+        'nowMs - this.replicas.exclusiveAtMs(node) <= CERTAIN_MS',
+        'nowMs - this.replicas.exclusiveAtMs(node) >= 0',
+      ),
+    ],
+    noticedBy: inUnit('confirmation', 'is certain for a second'),
+  },
+  {
+    name: 'others-are-noticed',
+    protects: 'a tool that is attached as a replica makes the number of confirmations uncertain',
+    patches: [
+      ts('connection/replica-states')(
+        'if (report.attached.some(isOther))',
+        'if (report.attached.every(isOther) && report.attached.length > 1)',
+      ),
+    ],
+    noticedBy: inFake('replication', 'is a tool that was attached'),
+  },
+  {
+    name: 'proof-after-a-shortfall',
+    protects: 'a shard that did not confirm is opened again by its own replica, and by nobody else',
+    patches: [ts('queue/gate')('confirmation.ask(node, 0, true)', 'confirmation.ask(node)')],
+    noticedBy: inFake('replication', 'is taken for whole when'),
   },
   {
     name: 'time-by-bytes',
