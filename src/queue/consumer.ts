@@ -26,8 +26,8 @@ const LATE_MS = 50
 const LEVELS = [0, 1, 2] as const
 /** Ms between two reports of the same kind of failure of one node. */
 const REPORT_MS = 1_000
-/** setTimeout takes no more. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1
+/** setTimeout takes no more: with more it fires at once. */
+export const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 /** What we believe of a partition between two replies. */
 interface PartitionState {

@@ -87,8 +87,11 @@ export class Delivery<Type extends string = string, Data = unknown>
   readonly #backoff: Backoff
   /** Shared with the others of its batch, until it is extended. */
   #lease: Lease
-  /** The lease that it gets by an `extend` under way. */
-  #nextLease: Lease | undefined
+  /**
+   * Another one that may hold it: that which it gets by an `extend` under way, and that of an `extend` of which it is not known
+   * whether it will stay.
+   */
+  #otherLease: Lease | undefined
   /** What it was settled as, or is being; undefined while it is open. */
   #settledAs: SettledAs | undefined
   /** By which call; undefined where a worker completes it, which needs no promise. */
@@ -115,7 +118,7 @@ export class Delivery<Type extends string = string, Data = unknown>
     // Not the record itself: its text would be kept for as long as the handler runs.
     this.#backoff = record.backoff
     this.#lease = lease
-    this.#nextLease = undefined
+    this.#otherLease = undefined
     this.#settledAs = undefined
     this.#settlement = undefined
     this.#receiver = undefined
@@ -144,7 +147,7 @@ export class Delivery<Type extends string = string, Data = unknown>
   /** What holds it; the second lease too while it is extended. None once the queue has taken it back. @internal */
   get leases(): readonly Lease[] {
     if (this.#gone) return NO_LEASES
-    return this.#nextLease ? [this.#lease, this.#nextLease] : [this.#lease]
+    return this.#otherLease ? [this.#lease, this.#otherLease] : [this.#lease]
   }
 
   /** The call of `complete`, `fail` or `release` that has settled it, or is about to. @internal */
@@ -206,24 +209,28 @@ export class Delivery<Type extends string = string, Data = unknown>
     try {
       checkKeys('options', options, ['retry'])
     } catch (problem) {
-      return Promise.reject(problem)
+      return this.#watched(Promise.reject(problem))
     }
     const as = options.retry === false || this.attempt >= this.maxAttempts ? 'dead' : 'retried'
     return this.#once('fail', as, error, async () => {
-      const lease = this.#lease
-      const call = failCall(lease.partition.keys, {
-        leaseId: lease.id,
-        id: this.id,
-        attempt: this.attempt,
-        next: as === 'dead' ? 'die' : backoffDelayMs(this.#backoff, this.attempt),
-        error: encodeError(error),
+      const next = as === 'dead' ? 'die' : backoffDelayMs(this.#backoff, this.attempt)
+      let before = false
+      const isDone = await this.#underItsLease(async (lease) => {
+        const call = failCall(lease.partition.keys, {
+          leaseId: lease.id,
+          id: this.id,
+          attempt: this.attempt,
+          next,
+          error: encodeError(error),
+        })
+        const { value, resent } = await this.#send(lease, call)
+        // To a call that was sent again, the task shows whether the first one got through: this attempt is counted, or it is gone
+        // after others have run it. That it ran out would count the attempt too, and so this holds only while it cannot have.
+        before ||= resent && leaseNow() < lease.heldUntilMs && (value === 'counted' || value === 'gone')
+        this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
+        return value === 'done'
       })
-      const { value, resent } = await this.#send(call)
-      // To a call that was sent again, the task shows whether the first one got through: this attempt is counted, or it is gone
-      // after others have run it. That it ran out would count the attempt too, and so this holds only while it cannot have.
-      const before = resent && leaseNow() < lease.heldUntilMs && (value === 'counted' || value === 'gone')
-      this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
-      if (value !== 'done' && !before) throw new LeaseLostError(this.id)
+      if (!isDone && !before) throw new LeaseLostError(this.id)
       return as
     })
   }
@@ -231,22 +238,33 @@ export class Delivery<Type extends string = string, Data = unknown>
   /** Hands the task back to the head of its list, without using up an attempt. */
   release(): Promise<void> {
     return this.#once('release', 'released', undefined, async () => {
-      const lease = this.#lease
-      const call = releaseCall(lease.partition.keys, { leaseId: lease.id, ids: [this.id] })
-      const { value, resent } = await this.#send({
-        ...call,
-        parse: (reply) => call.parse(reply)[0] ?? 'lost',
+      let before = false
+      const isDone = await this.#underItsLease(async (lease) => {
+        const call = releaseCall(lease.partition.keys, { leaseId: lease.id, ids: [this.id] })
+        const { value, resent } = await this.#send(lease, {
+          ...call,
+          parse: (reply) => call.parse(reply)[0] ?? 'lost',
+        })
+        // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
+        before ||= resent && leaseNow() < lease.heldUntilMs
+        this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
+        return value === 'done'
       })
-      // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
-      const before = resent && leaseNow() < lease.heldUntilMs
-      this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
-      if (value !== 'done' && !before) throw new LeaseLostError(this.id)
+      if (!isDone && !before) throw new LeaseLostError(this.id)
     })
   }
 
-  /** From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day). */
-  async extend(ms: number): Promise<void> {
+  /**
+   * From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day). Rejects as `complete` does; with
+   * NotReplicatedError or QueueUnavailableError the task may have the one lease or the other, and the delivery goes on with both.
+   */
+  extend(ms: number): Promise<void> {
+    return this.#watched(this.#extendInTurn(ms))
+  }
+
+  async #extendInTurn(ms: number): Promise<void> {
     checkInteger('ms', ms, LEAST_LEASE_MS, LONGEST_LEASE_MS)
+    this.#mustBeOpen()
     while (this.#extending) await this.#extending
     this.#mustBeOpen()
     const work = this.#extend(ms)
@@ -258,36 +276,78 @@ export class Delivery<Type extends string = string, Data = unknown>
   }
 
   async #extend(ms: number): Promise<void> {
-    const { partition, id: leaseId } = this.#lease
+    const before = this.#lease
+    const { partition } = before
     const ending = `:${this.id}`
-    // It may be extended for the second time, and has a lease of its own already.
-    const newLeaseId = leaseId.endsWith(ending) ? leaseId : leaseId + ending
+    // It may have a lease of its own already, or have one if an earlier call was carried out.
+    const own = [before, this.#otherLease].find((lease) => lease?.id.endsWith(ending))
+    const other = own === before ? (this.#otherLease ?? before) : before
+    const leaseId = other.id
+    const newLeaseId = own?.id ?? leaseId + ending
     const call = extendCall(partition.keys, { id: this.id, leaseId, newLeaseId, leaseMs: ms })
     const next = new Lease(partition, newLeaseId, ms, leaseNow())
-    this.#nextLease = next
+    if (!own) this.#otherLease = next
+    let refusal: unknown
     try {
-      const { value } = await this.#send(call)
+      const { value } = await this.#send(before, call)
       if (value !== 'done') throw new LeaseLostError(this.id)
-      this.#lease = next
-    } finally {
-      this.#nextLease = undefined
+      this.#otherLease = undefined
+    } catch (error) {
+      // Whatever is tried again later may count on what holds in any case, and on no more.
+      const leastMs = Math.min(next.heldUntilMs, (own ?? other).heldUntilMs)
+      next.heldUntilMs = leastMs
+      if (own) own.heldUntilMs = leastMs
+      if (!(error instanceof NotReplicatedError)) throw error
+      // The master has done it. One that takes its place may know the lease before alone.
+      this.#otherLease = other.id === next.id ? undefined : other
+      refusal = error
     }
+    this.#lease = next
     this.host.consumer.lane(partition).extended(leaseId, this.id, next)
+    if (refusal !== undefined) throw refusal
+  }
+
+  /**
+   * Calls `send`, which says whether the lease held the task, under its lease, and under the other one that it may have. An
+   * `extend` meanwhile may give it another.
+   */
+  async #underItsLease(send: (lease: Lease) => Promise<boolean>): Promise<boolean> {
+    const tried: Lease[] = []
+    for (;;) {
+      while (this.#extending) await this.#extending
+      const lease = [this.#lease, this.#otherLease].find((one) => one && !tried.includes(one))
+      if (!lease) return false
+      if (await send(lease)) return true
+      tried.push(lease)
+    }
   }
 
   /**
    * Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. Rejects with QueueFullError
    * while the memory of its shard is full and all checkpoints of the task take more than 4 KiB.
    */
-  async checkpoint(step: string, data: unknown): Promise<void> {
+  checkpoint(step: string, data: unknown): Promise<void> {
+    return this.#watched(this.#checkpoint(step, data))
+  }
+
+  async #checkpoint(step: string, data: unknown): Promise<void> {
     this.#mustBeOpen()
-    const { partition, id: leaseId } = this.#lease
-    await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId })
+    const isSaved = await this.#underItsLease(async ({ partition, id: leaseId }) => {
+      this.#mustBeOpen()
+      try {
+        await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId })
+      } catch (error) {
+        if (error instanceof LeaseLostError) return false
+        throw error
+      }
+      return true
+    })
+    if (!isSaved) throw new LeaseLostError(this.id)
   }
 
   /** All checkpoints of the task, in the order of saving. */
   checkpoints(): Promise<Checkpoint[]> {
-    return this.host.checkpoints(this.id)
+    return this.#watched(this.host.checkpoints(this.id))
   }
 
   #mustBeOpen(): void {
@@ -377,11 +437,30 @@ export class Delivery<Type extends string = string, Data = unknown>
   }
 
   #acknowledge(text: string, receiver: AcknowledgementReceiver, nowMs: number): void {
-    this.host.consumer.lane(this.#lease.partition).acknowledge(this, this.#lease, text, receiver, nowMs)
+    const other = this.#otherLease
+    const lane = this.host.consumer.lane(this.#lease.partition)
+    if (!other) {
+      lane.acknowledge(this, this.#lease, text, receiver, nowMs)
+      return
+    }
+    lane.acknowledge(
+      this,
+      this.#lease,
+      text,
+      {
+        acknowledged: () => receiver.acknowledged(),
+        refused: (error) => {
+          if (error instanceof LeaseLostError)
+            lane.acknowledge(this, other, text, receiver, performance.now())
+          else receiver.refused(error)
+        },
+      },
+      nowMs,
+    )
   }
 
-  #send<Value>(call: ScriptCall<Value>): Promise<{ value: Value; resent: boolean }> {
-    const { partition, lengthMs } = this.#lease
+  #send<Value>(lease: Lease, call: ScriptCall<Value>): Promise<{ value: Value; resent: boolean }> {
+    const { partition, lengthMs } = lease
     return this.host.durability.call(partition, this.id, call, {
       lane: 'inspect',
       timeoutMs: Math.max(lengthMs, LEAST_PATIENCE_MS),

@@ -1,7 +1,10 @@
 import { type EventEmitter, errorMonitor } from 'node:events'
 import { toError } from './describe-error.js'
+import { follow } from './thenable.js'
 
 type Listener = (...args: unknown[]) => unknown
+
+const ignore = () => {}
 
 /** Emitters of whose broken `error` listeners the process was warned: once for each is enough. */
 const warned = new WeakSet<EventEmitter>()
@@ -29,8 +32,7 @@ function callAll(
     if (listener === except) continue
     try {
       const returned = listener.apply(emitter, args as unknown[])
-      if (isThenable(returned))
-        Promise.resolve(returned).then(undefined, (thrown) => onFault(emitter, listener, except, thrown))
+      follow(returned, ignore, (thrown) => onFault(emitter, listener, except, thrown))
     } catch (thrown) {
       onFault(emitter, listener, except, thrown)
     }
@@ -57,8 +59,4 @@ function warnOnce(emitter: EventEmitter, thrown: unknown): void {
     type: 'ShardqWarning',
     detail: 'Told once for each queue and worker.',
   })
-}
-
-function isThenable(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }

@@ -50,14 +50,23 @@ async function addArray(
     bytes += task.record.length
   }
   let closed: NotConnectedError | undefined
-  for (let index = 0; index < items.length; index++) {
+  // What others append to the array meanwhile is not of this call.
+  const count = items.length
+  for (let index = 0; index < count; index++) {
     if (producer.closed) {
       // One error for all: they are of the same kind and moment, and an array may be long.
       closed ??= new NotConnectedError(producer.queue)
       receiver.failed(receiver.expect(), closed)
       continue
     }
-    const task = encoded[index] ?? encoder.item(items[index] as NewTask, index)
+    let task = encoded[index]
+    try {
+      task ??= encoder.item(items[index] as NewTask, index)
+    } catch (error) {
+      // Good when it was checked, and changed since, or its `toJSON` throws the second time. Others are stored by now.
+      receiver.failed(receiver.expect(), toError(error))
+      continue
+    }
     const home = producer.homeOf(task)
     if (producer.crowded(task, home)) await producer.room(task, home)
     producer.add(task, receiver, receiver.expect(), home)

@@ -1,11 +1,13 @@
 import { InvalidDataError, PayloadTooLargeError } from '../errors.js'
 import { describeError } from './describe-error.js'
-import { lostInJson } from './json-loss.js'
+import { lostInJson, showsOpaque } from './json-loss.js'
 import { type Name, textOf } from './validate.js'
 
 /**
  * Writes a value as JSON. What JSON would lose without a word is refused, but for members of objects that are undefined, a
- * function or a symbol: they are left out, as JSON.stringify does.
+ * function or a symbol: they are left out, as JSON.stringify does. Of an Error, a Map and the like that has properties of its own, JSON
+ * writes these alone. Such a one is refused as the value itself or a member of it; deeper down only where the text has a `null` or `{}`
+ * besides.
  * @param root what the path to a value that cannot be stored begins with
  * @param undefinedAsNull an undefined element of an array may become null; else it is refused
  * @throws InvalidDataError if JSON cannot hold it (BigInt, cycles, a function, undefined, NaN, Infinity, a Map)
@@ -22,8 +24,8 @@ export function toJson(
   let lost: string | undefined
   try {
     text = JSON.stringify(value)
-    // What is lost is written as one of the two: most texts have neither, and need no second look.
-    if (typeof value !== 'string' && (text?.includes('null') || text?.includes('{}')))
+    // What is lost is mostly written as one of the two: texts that have neither need no second look.
+    if (typeof value !== 'string' && (text?.includes('null') || text?.includes('{}') || showsOpaque(value)))
       lost = lostInJson(root, value, undefinedAsNull)
   } catch (cause) {
     // Getters and `toJSON` are code of others, which may throw anything.

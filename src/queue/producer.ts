@@ -75,6 +75,8 @@ export class Producer {
   readonly #faults: Faults
   /** No more is taken from callers. */
   #closed = false
+  /** performance.now() from when on nothing is tried any longer. */
+  #overAtMs = Number.POSITIVE_INFINITY
   /** No more is sent. */
   #stopped = false
   readonly #onTopology = () => {
@@ -208,19 +210,30 @@ export class Producer {
     return this.partitions.map(({ slot }) => this.connection.topology.ownerOf(slot))
   }
 
-  /** Refuses more, and sends what waits: at most for as long as any of it may take. */
+  /**
+   * Refuses more, and sends what waits, for `enqueueTimeoutMs` at most and the call that is under way then. Of tasks that are not
+   * stored again by then, after their master has lost them, `onError` is told.
+   */
   async close(): Promise<void> {
     this.#closed = true
+    this.#overAtMs = performance.now() + this.options.enqueueTimeoutMs
     this.#callWaitersSoon()
-    if (this.#buffered.total > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
+    await this.#idle()
     await Promise.all(
       [...this.#dealer.idle].filter((lane) => lane.hasVoids).map((lane) => this.#sendVoids(lane)),
     )
     await this.#tellRest()
+    // These calls may have shown that a master has lost something.
+    await this.#idle()
     this.#stopped = true
     this.connection.topology.off('change', this.#onTopology)
     this.gate.stop()
     clearTimeout(this.#timer)
+  }
+
+  /** Resolves when nothing waits to be stored. */
+  async #idle(): Promise<void> {
+    if (this.#buffered.total > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve))
   }
 
   /** What has gone wrong since the last batch; not worth waiting for a shard that is down. */
@@ -241,11 +254,17 @@ export class Producer {
 
   #flush(): void {
     if (this.#stopped) return
-    const nowMs = performance.now()
+    const nowMs = this.#clockMs
     for (const item of this.#loose.takeExpired(nowMs)) this.#giveUp(item)
     for (const lane of this.#needy) this.#flushLane(lane, nowMs)
     this.#flushLoose()
     this.#watchClock()
+  }
+
+  /** performance.now(); at the end of all time once no more is tried, so that the time of every task is over. */
+  get #clockMs(): number {
+    const nowMs = performance.now()
+    return nowMs < this.#overAtMs ? nowMs : Number.POSITIVE_INFINITY
   }
 
   /** What may only go to this partition, the most urgent first. */
@@ -458,10 +477,12 @@ export class Producer {
         stored: () => {
           this.counters.restored++
         },
-        failed: (at, cause) =>
+        failed: (at, cause) => {
+          const may = cause instanceof NotReplicatedError ? 'may be' : 'is'
           this.onError(
-            new Error(`task ${tasks[at]?.id} is lost: its master came back without it`, { cause }),
-          ),
+            new Error(`task ${tasks[at]?.id} ${may} lost: its master came back without it`, { cause }),
+          )
+        },
       }
       tasks.forEach((task, at) => {
         // It may only be where it was.
@@ -511,7 +532,7 @@ export class Producer {
       if (here !== 'is' && this.#mayMove(item, lane, item.hasCopyIn(index) ? 'may be' : 'is not')) {
         this.counters.reroutes++
         this.#loose.putBack(item)
-      } else if (item.deadlineMs <= performance.now()) {
+      } else if (item.deadlineMs <= this.#clockMs) {
         this.#giveUp(item, lane)
       } else {
         staying.push(item)

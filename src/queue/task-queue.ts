@@ -195,7 +195,8 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
   /**
    * Stores many tasks, no faster than the cluster takes them; resolves with their ids in order.
    *
-   * An array is checked as a whole before the first is sent. Of anything else that can be iterated, a generator for
+   * An array is checked as a whole before the first is sent; what is beyond 8 MiB of it is read once more when its turn comes, and
+   * fails by itself if it is bad by then. Of anything else that can be iterated, a generator for
    * instance, items are taken as there is room for them; so a million tasks need no memory but for their ids.
    * @throws InvalidOptionError, InvalidDataError, PayloadTooLargeError for the first bad item of an array; nothing is stored
    * @throws EnqueueManyError if some were not stored; it has the ids of the others, and an error for each. The

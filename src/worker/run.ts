@@ -1,5 +1,6 @@
 import type { AcknowledgementReceiver } from '../queue/acknowledgement.js'
 import type { Checkpoint, Delivery } from '../queue/delivery.js'
+import { follow } from '../queue/thenable.js'
 import type { TaskContext } from './context.js'
 import type { TypeAccount } from './watcher.js'
 
@@ -55,20 +56,16 @@ export class Run implements TaskContext, AcknowledgementReceiver {
     let returned: unknown
     try {
       returned = handler(this.delivery, this)
-      // What is returned is code of others too: its `then` may throw, as may the reading of it, or call back twice.
-      if (isThenable(returned)) {
-        const promise = returned instanceof Promise ? returned : Promise.resolve(returned)
-        promise.then(
-          (result) => this.listener.onReturned(this, result),
-          (error: unknown) => this.listener.onThrown(this, error),
-        )
-        return
-      }
     } catch (error) {
       this.listener.onThrown(this, error)
       return
     }
-    this.listener.onReturned(this, returned)
+    const isPending = follow(
+      returned,
+      (result) => this.listener.onReturned(this, result),
+      (error) => this.listener.onThrown(this, error),
+    )
+    if (!isPending) this.listener.onReturned(this, returned)
   }
 
   abort(reason: Error): void {
@@ -110,9 +107,4 @@ export class Run implements TaskContext, AcknowledgementReceiver {
   refused(error: Error): void {
     this.listener.onRefused(this, error)
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return false
-  return 'then' in value && typeof value.then === 'function'
 }

@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { sleep } from '../connection/connection.js'
+import { RateLimit } from '../connection/rate-limit.js'
 import {
   InvalidDataError,
   InvalidOptionError,
@@ -9,6 +10,7 @@ import {
   UnknownTaskTypeError,
   WorkerStoppedError,
 } from '../errors.js'
+import { LONGEST_TIMER_MS } from '../queue/consumer.js'
 import { type Delivery, LEAST_LEASE_MS, LONGEST_LEASE_MS } from '../queue/delivery.js'
 import { toError } from '../queue/describe-error.js'
 import { emitSafely } from '../queue/emit-safely.js'
@@ -48,7 +50,7 @@ export interface WorkerMetrics {
 }
 
 export interface WorkerHealth {
-  /** `degraded`: some shard is out of reach, or the last heartbeat failed. */
+  /** `degraded`: some shard is out of reach, the last heartbeat failed, or the worker's queue refuses calls or was disconnected. */
   readonly status: 'healthy' | 'degraded' | 'stopping' | 'stopped'
   readonly running: boolean
   /** Handlers under way. */
@@ -81,6 +83,8 @@ const OVERDUE_MS = 20
 const STOOD_STILL_MS = 100
 /** Ms before a take that failed is tried again. */
 const RETRY_MS = 100
+/** Ms between two error events of takes that fail for the same reason. */
+const REPORT_MS = 1_000
 
 /** Runs handlers for a queue's tasks and keeps their leases alive. Start once; stop is safe at any time. */
 export class Worker<Tasks = Record<string, unknown>> {
@@ -120,6 +124,7 @@ export class Worker<Tasks = Record<string, unknown>> {
   #timings: Timings | undefined
   #watcher: WorkerWatcher | undefined
   #heartbeatFailed = false
+  readonly #takeReports = new RateLimit(REPORT_MS)
   #overdueTimer: NodeJS.Timeout | undefined
   #loop: Promise<void> | undefined
   #stopping: Promise<void> | undefined
@@ -200,6 +205,7 @@ export class Worker<Tasks = Record<string, unknown>> {
     return this.#stopping
   }
 
+  /** Never throws. */
   health(): WorkerHealth {
     const running = this.#state === 'running'
     const status =
@@ -207,10 +213,20 @@ export class Worker<Tasks = Record<string, unknown>> {
         ? 'stopping'
         : !running
           ? 'stopped'
-          : this.#heartbeatFailed || !this.queue.consumer.reachesAll()
+          : this.#isDegraded()
             ? 'degraded'
             : 'healthy'
     return { status, running, active: this.#active, metrics: { ...this.#metrics } }
+  }
+
+  #isDegraded(): boolean {
+    if (this.#heartbeatFailed) return true
+    try {
+      return !this.queue.consumer.reachesAll()
+    } catch {
+      // The queue refuses all calls, of which its error event has told, or somebody has disconnected it.
+      return true
+    }
   }
 
   /** One watcher at most; undefined for none. @internal */
@@ -255,7 +271,9 @@ export class Worker<Tasks = Record<string, unknown>> {
         signal,
       })
     } catch (error) {
-      this.#emit('error', toError(error))
+      const problem = toError(error)
+      // It may be one that stays: a queue whose number of partitions is in doubt refuses every take.
+      if (this.#takeReports.admits(problem.name)) this.#emit('error', problem)
       await sleep(RETRY_MS)
       return []
     }
@@ -463,7 +481,7 @@ export class Worker<Tasks = Record<string, unknown>> {
       let timer: NodeJS.Timeout | undefined
       await new Promise<void>((resolve) => {
         this.#freed = resolve
-        timer = setTimeout(resolve, leftMs)
+        timer = setTimeout(resolve, Math.min(leftMs, LONGEST_TIMER_MS))
       })
       clearTimeout(timer)
     }

@@ -1,15 +1,17 @@
 import { describe, expect, it } from 'vitest'
+import { sleep } from '../../src/connection/connection.js'
 import {
   OperationNotConfirmedError,
   PartitionConflictError,
   PartitionMismatchError,
   QueueUnavailableError,
 } from '../../src/errors.js'
+
 import { TaskQueue } from '../../src/index.js'
 import { countCopies } from '../../src/keys/keys.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { Answer, FakeCluster, Received } from './fake-cluster.js'
-import { fakeCluster, queueOn } from './harness.js'
+import { fakeCluster, queueOn, workerOn } from './harness.js'
 
 const COPIES = countCopies('fake', 'cluster')
 const [FIRST] = COPIES.map(({ key }) => key) as [string]
@@ -185,5 +187,30 @@ describe('a client that lives', () => {
     await expect(queue.enqueue('note', 2)).rejects.toBeInstanceOf(PartitionConflictError)
     await expect(queue.dequeue({ blockMs: 0 })).rejects.toBeInstanceOf(PartitionConflictError)
     await eventually(() => expect(errors).toHaveLength(1))
+  })
+
+  it('leaves a worker that says so: degraded, and an error a second at most', async () => {
+    const cluster = await fakeCluster()
+    const counts = all(2)
+    keeps(cluster, counts)
+    const workers = [await workerOn(cluster, {}), await workerOn(cluster, {})]
+    const errors = workers.map((worker) => {
+      const names: string[] = []
+      worker.on('error', ({ name }) => names.push(name))
+      return names
+    })
+    expect(workers.map((worker) => worker.health().status)).toEqual(['healthy', 'healthy'])
+    await workers[0]?.queue.disconnect()
+    for (const key of ON_A) counts.set(key, 12)
+    cluster.a.hangUp()
+    await eventually(() =>
+      expect(errors.map((names) => names.at(-1))).toEqual(['NotConnectedError', 'PartitionConflictError']),
+    )
+    for (const names of errors) names.length = 0
+    await sleep(1_500)
+    expect(workers.map((worker) => worker.health().status)).toEqual(['degraded', 'degraded'])
+    for (const names of errors) expect(names.length).toBeLessThanOrEqual(2)
+    await Promise.all(workers.map((worker) => worker.stop()))
+    expect(workers.map((worker) => worker.health().status)).toEqual(['stopped', 'stopped'])
   })
 })

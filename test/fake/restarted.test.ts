@@ -72,3 +72,29 @@ it('a master whose connections broke gets no task before it has confirmed someth
   await enqueued
   expect(idsAt(cluster.a).size).toBe(1)
 })
+
+it('who disconnects is told after enqueueTimeoutMs of what could not be stored again, and does not wait longer', async () => {
+  const cluster = await fakeCluster()
+  let forgot = false
+  cluster.a.script = ({ words, script, args }) => {
+    if (!forgot) return undefined
+    if (words[0] === 'WAIT') return 0
+    return script === 'enqueue' ? [Number(args[1]) === 0 ? 'repeat' : 'stored', 0, ''] : undefined
+  }
+  const queue = await queueOn(cluster)
+  const heard: string[] = []
+  queue.on('error', (error) => heard.push(error.message))
+  const id = await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+  forgot = true
+  breakOff(cluster.a)
+  await eventually(() => expect(cluster.a.calls('enqueue').length).toBeGreaterThan(0))
+  const atMs = performance.now()
+  await queue.disconnect()
+  const tookMs = performance.now() - atMs
+  // Beside the 1 s, a command time-out of the call that is under way then.
+  expect(tookMs).toBeGreaterThan(900)
+  expect(tookMs).toBeLessThan(2_500)
+  expect(heard.filter((message) => message.includes('lost'))).toEqual([
+    expect.stringMatching(new RegExp(`task ${id} (is|may be) lost: its master came back without it`)),
+  ])
+})

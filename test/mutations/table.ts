@@ -733,8 +733,8 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'a listener that rejects does not end the process',
     patches: [
       ts('queue/emit-safely')(
-        '      if (isThenable(returned))\n',
-        '      if (isThenable(returned) && except)\n',
+        '      follow(returned, ignore, ',
+        '      if (except) follow(returned, ignore, ',
       ),
     ],
     noticedBy: regression('20-listener'),
@@ -1167,10 +1167,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'release-told-twice',
     protects: 'a task that ran out before it was handed back is lost, and its holder told so',
     patches: [
-      ts('queue/delivery')(
-        'const before = resent && leaseNow() < lease.heldUntilMs\n',
-        'const before = resent\n',
-      ),
+      ts('queue/delivery')('before ||= resent && leaseNow() < lease.heldUntilMs\n', 'before ||= resent\n'),
     ],
     noticedBy: inFake('settling-twice', 'a task that is handed back twice'),
   },
@@ -1179,7 +1176,7 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'while a delivery is being extended both of its leases are renewed',
     patches: [
       ts('queue/delivery')(
-        'return this.#nextLease ? [this.#lease, this.#nextLease] : [this.#lease]',
+        'return this.#otherLease ? [this.#lease, this.#otherLease] : [this.#lease]',
         'return [this.#lease]',
       ),
     ],

@@ -23,6 +23,22 @@ it.each([
   [{ p: Promise.resolve(1) }, 'data.p is a Promise'],
   [{ e: new Error('x') }, 'data.e is an Error'],
   [/x/, 'data is a RegExp'],
+  // None of these shows in the text: it has neither a null nor a {}.
+  [
+    Object.assign(new Error('x'), { code: 'E1' }),
+    'data is an Error, of which JSON writes no more than code;',
+  ],
+  [{ error: Object.assign(new Error('x'), { code: 'E1' }) }, 'data.error is an Error'],
+  [{ error: new DOMException('x', 'AbortError') }, 'data.error is an Error'],
+  [
+    { m: Object.assign(new Map(), { note: 'x' }) },
+    'data.m is a Map, of which JSON writes no more than note;',
+  ],
+  [{ a: { b: Object.assign(new Error('x'), { code: 'E1' }) }, none: null }, 'data.a.b is an Error'],
+  [{ q: new URLSearchParams('a=1') }, 'data.q is a URLSearchParams, which JSON writes as {}'],
+  [{ h: new Headers({ a: '1' }) }, 'data.h is an iterable without properties'],
+  [[[1].values()], 'data[0] is an iterable'],
+  [new Blob(['x']), 'data is a Blob'],
 ])('%j is refused, with its path', (value, problem) => {
   expect(() => write(value)).toThrow(InvalidDataError)
   expect(() => write(value)).toThrow(problem)
@@ -37,6 +53,21 @@ it.each([
   ['null and {}', '"null and {}"'],
   [new (class Empty {})(), '{}'],
   [{ bytes: Buffer.from('a'), none: null }, '{"bytes":{"type":"Buffer","data":[97]},"none":null}'],
+  [new Uint8Array([1]), '{"0":1}'],
+  [
+    {
+      bytes: new Uint8Array(0),
+      tree: new (class Tree {
+        nodes = [null];
+        *[Symbol.iterator]() {}
+      })(),
+    },
+    '{"bytes":{},"tree":{"nodes":[null]}}',
+  ],
+  [Object.assign([1, null], { index: 3 }), '[1,null]'],
+  [Object.assign(new Error('x'), { code: 'E1', toJSON: () => 'told' }), '"told"'],
+  // The limit of what is looked for where the text shows nothing.
+  [{ a: { b: Object.assign(new Error('x'), { code: 'E1' }) } }, '{"a":{"b":{"code":"E1"}}}'],
   [new Map([['toJSON', 1]]) as unknown as null, undefined],
   [Object.assign(new Map(), { toJSON: () => 'told', none: null }), '"told"'],
 ])('%j is what JSON makes of it', (value, text) => {
