@@ -1,4 +1,5 @@
 import {
+  AuthenticationError,
   DeliverySettledError,
   InvalidOptionError,
   LeaseLostError,
@@ -147,6 +148,11 @@ export class Delivery<Type extends string = string, Data = unknown>
     return this.#nextLease ? [this.#lease, this.#nextLease] : [this.#lease]
   }
 
+  /** Whoever ran it has done with it, whatever became of it. @internal */
+  abandoned(): void {
+    for (const { partition, id } of this.leases) this.host.consumer.lane(partition).left(id, this.id)
+  }
+
   /** The call of `complete`, `fail` or `release` that has settled it, or is about to. @internal */
   get settlement(): Settlement | undefined {
     return this.#settlement
@@ -211,6 +217,7 @@ export class Delivery<Type extends string = string, Data = unknown>
     const as = options.retry === false || this.attempt >= this.maxAttempts ? 'dead' : 'retried'
     return this.#once('fail', as, error, async () => {
       const lease = this.#lease
+      const lane = this.host.consumer.lane(lease.partition)
       const call = failCall(lease.partition.keys, {
         leaseId: lease.id,
         id: this.id,
@@ -218,11 +225,13 @@ export class Delivery<Type extends string = string, Data = unknown>
         next: as === 'dead' ? 'die' : backoffDelayMs(this.#backoff, this.attempt),
         error: encodeError(error),
       })
-      const { value, resent } = await this.#send(call)
+      // It may be held again before: once the failure was carried out an attempt more is counted, and it is taken back no more.
+      lane.settling(lease.id, this.id)
+      const { value, resent } = await this.#sendSettling(call, () => lane.asserted())
       // To a call that was sent again, the task shows whether the first one got through: this attempt is counted, or it is gone
       // after others have run it. That it ran out would count the attempt too, and so this holds only while it cannot have.
       const before = resent && leaseNow() < lease.heldUntilMs && (value === 'counted' || value === 'gone')
-      this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
+      lane.left(lease.id, this.id)
       if (value !== 'done' && !before) throw new LeaseLostError(this.id)
       return as
     })
@@ -232,14 +241,17 @@ export class Delivery<Type extends string = string, Data = unknown>
   release(): Promise<void> {
     return this.#once('release', 'released', undefined, async () => {
       const lease = this.#lease
+      const lane = this.host.consumer.lane(lease.partition)
       const call = releaseCall(lease.partition.keys, { leaseId: lease.id, ids: [this.id] })
-      const { value, resent } = await this.#send({
-        ...call,
-        parse: (reply) => call.parse(reply)[0] ?? 'lost',
+      const first = { ...call, parse: (reply: unknown) => call.parse(reply)[0] ?? 'lost' }
+      const { value, resent } = await this.#sendSettling(first, async (resent) => {
+        // Once it was sent, the task may stand in its list for others: it must not be taken back from there.
+        if (!resent) lane.reopened(lease.id, this.id)
+        await lane.asserted()
+        lane.left(lease.id, this.id)
       })
       // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
       const before = resent && leaseNow() < lease.heldUntilMs
-      this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
       if (value !== 'done' && !before) throw new LeaseLostError(this.id)
     })
   }
@@ -263,16 +275,24 @@ export class Delivery<Type extends string = string, Data = unknown>
     // It may be extended for the second time, and has a lease of its own already.
     const newLeaseId = leaseId.endsWith(ending) ? leaseId : leaseId + ending
     const call = extendCall(partition.keys, { id: this.id, leaseId, newLeaseId, leaseMs: ms })
+    const before = this.#lease
     const next = new Lease(partition, newLeaseId, ms, leaseNow())
+    const lane = this.host.consumer.lane(partition)
     this.#nextLease = next
     try {
-      const { value } = await this.#send(call)
+      const { value } = await this.#send(call, async () => {
+        await lane.asserted()
+        lane.moving(leaseId, this.id, next)
+      })
       if (value !== 'done') throw new LeaseLostError(this.id)
       this.#lease = next
+    } catch (error) {
+      lane.moving(newLeaseId, this.id, before)
+      if (error instanceof LeaseLostError) lane.left(leaseId, this.id)
+      throw error
     } finally {
       this.#nextLease = undefined
     }
-    this.host.consumer.lane(partition).extended(leaseId, this.id, next)
   }
 
   /**
@@ -282,7 +302,8 @@ export class Delivery<Type extends string = string, Data = unknown>
   async checkpoint(step: string, data: unknown): Promise<void> {
     this.#mustBeOpen()
     const { partition, id: leaseId } = this.#lease
-    await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId })
+    const lane = this.host.consumer.lane(partition)
+    await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId }, () => lane.asserted())
   }
 
   /** All checkpoints of the task, in the order of saving. */
@@ -380,12 +401,38 @@ export class Delivery<Type extends string = string, Data = unknown>
     this.host.consumer.lane(this.#lease.partition).acknowledge(this, this.#lease, text, receiver, nowMs)
   }
 
-  #send<Value>(call: ScriptCall<Value>): Promise<{ value: Value; resent: boolean }> {
+  /** `before`: see SafeCallOptions. */
+  #send<Value>(
+    call: ScriptCall<Value>,
+    before: (resent: boolean) => Promise<void>,
+  ): Promise<{ value: Value; resent: boolean }> {
     const { partition, lengthMs } = this.#lease
     return this.host.durability.call(partition, this.id, call, {
       lane: 'inspect',
       timeoutMs: Math.max(lengthMs, LEAST_PATIENCE_MS),
+      before,
     })
+  }
+
+  /** As `#send`: of a call that was certainly refused, the task is still in our hands. */
+  async #sendSettling<Value>(
+    call: ScriptCall<Value>,
+    before: (resent: boolean) => Promise<void>,
+  ): Promise<{ value: Value; resent: boolean }> {
+    const { partition, id } = this.#lease
+    const lane = this.host.consumer.lane(partition)
+    let answered = false
+    const parse = (reply: unknown) => {
+      answered = true
+      return call.parse(reply)
+    }
+    try {
+      return await this.#send({ ...call, parse }, before)
+    } catch (error) {
+      if (error instanceof AuthenticationError && !answered) lane.reopened(id, this.id)
+      else lane.left(id, this.id)
+      throw error
+    }
   }
 }
 
@@ -399,6 +446,7 @@ export async function saveCheckpoint(
     readonly data: unknown
     readonly leaseId: string | undefined
   },
+  before?: () => Promise<void>,
 ): Promise<void> {
   const { maxPayloadBytes, enqueueTimeoutMs } = host.options
   const step = checkText('step', input.step, 200)
@@ -414,6 +462,7 @@ export async function saveCheckpoint(
   const { value } = await host.durability.call(partition, input.id, call, {
     lane: 'inspect',
     timeoutMs: enqueueTimeoutMs,
+    ...(before && { before }),
   })
   switch (value.kind) {
     case 'saved':

@@ -2,7 +2,7 @@ import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
 import { fold, membersOf } from '../scripts/bundles.js'
 import { type Acknowledgement, repeated } from './acknowledgement.js'
-import { type Durability, notConfirmed } from './durability.js'
+import { type Durability, notConfirmed, type Safety } from './durability.js'
 
 /**
  * Acknowledgements that are safe are remembered for so many ms, and so many bytes per partition: a master that is
@@ -51,7 +51,7 @@ export class Settling {
   }
 
   /** Resolves callers once their acknowledgement is safe, or hands it back through `again`. */
-  async secure(done: readonly Acknowledgement[], node: Node): Promise<void> {
+  async secure(done: readonly Acknowledgement[], node: Node): Promise<Safety> {
     this.#count += done.length
     const deadlineMs = done.reduce((most, each) => Math.max(most, each.deadlineMs), 0)
     const { generation } = node
@@ -71,6 +71,7 @@ export class Settling {
         this.again(done)
         break
     }
+    return safety
   }
 
   /**

@@ -34,7 +34,7 @@ it('a task with a key that is held is asserted before its completion is told, on
   await delivery?.complete()
   expect(giver.held.size).toBe(0)
   const [assertion] = cluster.a.calls('reassert')
-  expect(assertion?.args.slice(3)).toEqual(['0.x', '0'])
+  expect(assertion?.args.slice(4)).toEqual(['0.x', '0', '1', ''])
   expect(early).toBe(0)
 })
 

@@ -551,12 +551,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'lost-fetch-goes-back',
     protects: 'what a fetch took whose reply was lost goes back before its lease runs out',
-    patches: [
-      ts('queue/consumer-lane')(
-        'if (want) this.#abandoned.push({ leaseId, ids: [], untilMs: leasedAtMs + want.leaseMs })',
-        '',
-      ),
-    ],
+    patches: [ts('queue/consumer-lane')('        this.#toGiveBack({ leaseId, ids: [], untilMs })\n', '')],
     noticedBy: inFake('worker', 'by dequeue, which has returned meanwhile'),
   },
   {
@@ -650,9 +645,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'reassertion-takes-only-its-own',
     protects: 'a task to which something has happened since is not taken by who held it before',
-    patches: [
-      lua('reassert')("tonumber(redis.call('HGET', KEYS[5], id) or '0') == tonumber(ARGV[i + 1])", 'true'),
-    ],
+    patches: [lua('reassert')('    elseif task.used > task.attempts then\n      out[at] = 0\n', '')],
     noticedBy: {
       files: ['test/single/consumer-scripts.test.ts'],
       only: 'takes a task from its list only if nothing has happened',
