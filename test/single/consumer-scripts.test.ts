@@ -119,6 +119,30 @@ describe('asserting what is held', () => {
     expect(await assert(...asked.map((id) => task(id)))).toEqual(['held', 'unclear', 'held'])
   })
 
+  it('finds a task wherever a master may have it that has forgotten more than the hand-out', async () => {
+    const { keys } = partition
+    const ids = ['0.before', '0.scheduled', '0.failed', '0.other']
+    await redis.hset(keys.tasks, Object.fromEntries(ids.map((id) => [id, RECORD])))
+    // It was failed, and handed out again, or given a lease of its own.
+    await redis.sadd(keys.lease('old'), '0.before')
+    await redis.sadd(keys.lease('stranger'), '0.other')
+    await redis.zadd(keys.leases, 1_000, 'old', '1000', 'stranger')
+    await redis.zadd(keys.scheduled, 1_000, '0.scheduled')
+    await redis.rpush(keys.ready[1], '0.failed')
+    const answers = await assert(
+      task('0.before', 1, ['older', 'old']),
+      task('0.scheduled', 0, [], 'm'),
+      task('0.failed', 2),
+      task('0.other', 0, ['old']),
+    )
+    expect(answers).toEqual(['held', 'held', 'held', 'unclear'])
+    expect((await redis.smembers(keys.lease('l'))).sort()).toEqual(['0.before', '0.failed'])
+    expect(await redis.smembers(keys.lease('m'))).toEqual(['0.scheduled'])
+    expect((await redis.zrange(keys.leases, '0', '-1')).sort()).toEqual(['l', 'm', 'stranger'])
+    expect(await redis.hgetall(keys.attempts)).toEqual({ '0.before': '1', '0.failed': '2' })
+    expect(await redis.exists(keys.lease('old'), keys.scheduled, keys.ready[1])).toBe(0)
+  })
+
   it('opens no lease for nothing', async () => {
     expect(await assert(task('0.absent'))).toEqual(['absent'])
     expect(await redis.exists(partition.keys.leases)).toBe(0)
