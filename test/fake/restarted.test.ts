@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { sleep } from '../../src/connection/connection.js'
+import { unpack } from '../../src/scripts/strings.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { FakeNode, Received } from './fake-cluster.js'
 import { acknowledgedIn, Giver, record } from './giver.js'
@@ -71,4 +72,25 @@ it('a master whose connections broke gets no task before it has confirmed someth
   confirming = true
   await enqueued
   expect(idsAt(cluster.a).size).toBe(1)
+})
+
+it('a task with a key that is stored again late is due a little later: who holds it may take it back before', async () => {
+  const cluster = await fakeCluster()
+  let confirming = true
+  cluster.a.script = ({ words }) => (words[0] === 'WAIT' && !confirming ? 0 : undefined)
+  const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
+  const id = await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+  confirming = false
+  breakOff(cluster.a)
+  cluster.a.script = ({ words, script, args }) => {
+    if (words[0] === 'WAIT' && !confirming) return 0
+    return script === 'enqueue' ? [args[1] === '0' ? 'repeat' : 'stored', 0, ''] : undefined
+  }
+  await sleep(2_300)
+  confirming = true
+  const storing = () => cluster.a.calls('enqueue').filter(({ args }) => args[1] !== '0')
+  await eventually(() => expect(storing().length).toBeGreaterThan(0), 3_000)
+  const scheduled = storing().map(({ args }) => unpack({ text: args[10] ?? '', count: Number(args[11]) }))
+  expect(scheduled[0]?.[0]).toBe(id)
+  expect(Number(scheduled[0]?.[2])).toBeGreaterThan(1_000)
 })
