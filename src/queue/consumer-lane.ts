@@ -7,6 +7,7 @@ import { fold, type Named } from '../scripts/bundles.js'
 import { type AcknowledgedLease, type ExchangeResult, exchangeCall } from '../scripts/exchange.js'
 import { releaseCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
+import type { ScriptCall } from '../scripts/script.js'
 import { Acknowledgement, type AcknowledgementReceiver } from './acknowledgement.js'
 import { Admission } from './admission.js'
 import type { Durability } from './durability.js'
@@ -187,9 +188,9 @@ export class ConsumerLane {
     return this.#reassertion.rescue(leaseIds)
   }
 
-  /** The task is about to go back, or is no longer ours. */
-  left(leaseId: string, id: string): void {
-    this.#reassertion.left(leaseId, id)
+  /** See `Reassertion.left`. */
+  left(leaseId: string, id: string, call?: ScriptCall<unknown>): void {
+    this.#reassertion.left(leaseId, id, call)
   }
 
   /** The call that completes it or makes it fail is about to be sent. */
@@ -220,6 +221,7 @@ export class ConsumerLane {
   /** Forgets what is too old to be of use. */
   tidy(): void {
     this.#settling.forget()
+    this.#reassertion.tidy()
   }
 
   /** Gives a batch back that nobody takes, as if it had not been fetched. */

@@ -231,7 +231,7 @@ export class Delivery<Type extends string = string, Data = unknown>
       // To a call that was sent again, the task shows whether the first one got through: this attempt is counted, or it is gone
       // after others have run it. That it ran out would count the attempt too, and so this holds only while it cannot have.
       const before = resent && leaseNow() < lease.heldUntilMs && (value === 'counted' || value === 'gone')
-      lane.left(lease.id, this.id)
+      lane.left(lease.id, this.id, value === 'done' ? call : undefined)
       if (value !== 'done' && !before) throw new LeaseLostError(this.id)
       return as
     })
@@ -248,7 +248,7 @@ export class Delivery<Type extends string = string, Data = unknown>
         // Once it was sent, the task may stand in its list for others: it must not be taken back from there.
         if (!resent) lane.reopened(lease.id, this.id)
         await lane.asserted()
-        lane.left(lease.id, this.id)
+        lane.left(lease.id, this.id, resent ? undefined : call)
       })
       // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
       const before = resent && leaseNow() < lease.heldUntilMs

@@ -3,6 +3,7 @@ import type { Node } from '../connection/node.js'
 import type { Fault } from '../connection/replies.js'
 import type { Partition } from '../keys/partitions.js'
 import { reassertCall } from '../scripts/reassert.js'
+import type { ScriptCall } from '../scripts/script.js'
 import type { HandedBatch, Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
 import { RESTORE_MS } from './recent.js'
@@ -24,6 +25,9 @@ const TASKS_PER_CALL = 500
 const MOST_OTHERS = 4
 /** With so many tasks, those that are over are looked for first; twice as many as are left after that, the next time. */
 const LEAST_PRUNED = 256
+/** Most calls that are remembered by which tasks have left, and most that are told again at once. */
+const MOST_DEPARTURES = 200
+const DEPARTURES_AT_ONCE = 50
 
 /**
  * - `open`: somebody works on it
@@ -48,6 +52,15 @@ interface Held {
   awaitedUntilMs: number
 }
 
+/** A task that failed or was handed back; a master that has forgotten it has the task in our lease still, whoever works on it now. */
+interface Departure {
+  readonly id: string
+  readonly leaseId: string
+  /** Does nothing where the lease does not have the task. */
+  readonly call: ScriptCall<unknown>
+  readonly sinceMs: number
+}
+
 /** What became of leases that a server did not know. */
 export interface Rescue {
   /** It knows tasks of ours under them, now that it was told. */
@@ -66,6 +79,9 @@ export interface Rescue {
  */
 export class Reassertion {
   readonly #held = new Map<string, Held>()
+  #departures: Departure[] = []
+  /** leaseNow() when a break was noticed that is not mended. */
+  #brokeAtMs: number | undefined
   #servedBy: { readonly node: Node; readonly generation: number } | undefined
   /** How often it was begun; a later round ends those before it. */
   #rounds = 0
@@ -119,9 +135,19 @@ export class Reassertion {
     this.#set(leaseId, id, 'completed')
   }
 
-  /** It is no longer ours, or is about to go back. */
-  left(leaseId: string, id: string): void {
+  /** It is no longer ours, or is about to go back; by this call, if it is to be told again to a master that has forgotten it. */
+  left(leaseId: string, id: string, call?: ScriptCall<unknown>): void {
+    if (call && this.#held.get(id)?.lease.id === leaseId) {
+      this.#departures.push({ id, leaseId, call, sinceMs: leaseNow() })
+      if (this.#departures.length > MOST_DEPARTURES) this.#departures.shift()
+    }
     this.#set(leaseId, id, 'left')
+  }
+
+  /** Forgets what is too old to be of use. */
+  tidy(): void {
+    const sinceMs = (this.#brokeAtMs ?? leaseNow()) - REMEMBER_MS
+    this.#departures = this.#departures.filter((each) => each.sinceMs >= sinceMs)
   }
 
   /** Who holds these leases renews them now: their tasks are worked on, also if that fails. */
@@ -144,10 +170,14 @@ export class Reassertion {
 
   /** The topology has changed. */
   follow(owner: Node | undefined): void {
-    if (!this.#servedBy || !owner?.up) return
-    if (this.#servedBy.node === owner && this.#servedBy.generation === owner.generation) return
+    if (!this.#servedBy) return
+    if (owner?.up && this.#servedBy.node === owner && this.#servedBy.generation === owner.generation) return
+    // Until it is mended, nothing grows too old.
+    this.#brokeAtMs ??= leaseNow()
+    if (!owner?.up) return
     this.#servedBy = { node: owner, generation: owner.generation }
     this.#prune()
+    this.#brokeAtMs = undefined
     if (this.#held.size === 0) {
       this.#servedBy = undefined
       return
@@ -189,6 +219,7 @@ export class Reassertion {
     this.#stopped = true
     this.#rounds++
     this.#held.clear()
+    this.#departures = []
   }
 
   #set(leaseId: string, id: string, state: State): void {
@@ -205,6 +236,7 @@ export class Reassertion {
 
   /** Until the master has heard of all tasks once; those that it does not have are asked for in the background for a while. */
   async #run(round: number): Promise<void> {
+    await this.#tellDepartures(round)
     let left = [...this.#held.values()]
     while (left.length > 0 && this.#isCurrent(round)) {
       const answer = await this.#assert(left.slice(0, TASKS_PER_CALL), 'round')
@@ -218,6 +250,21 @@ export class Reassertion {
       await sleep(RETRY_MS)
     }
     void this.#askForAwaited(round)
+  }
+
+  /** First, so that who has such a task now finds it outside of our lease. One that we have again ourselves is looked for there. */
+  async #tellDepartures(round: number): Promise<void> {
+    const left = this.#departures.filter(({ id, leaseId }) => {
+      const held = this.#held.get(id)
+      return !held || held.lease.id === leaseId
+    })
+    while (left.length > 0 && this.#isCurrent(round)) {
+      const told = left.splice(0, DEPARTURES_AT_ONCE).map(async ({ call }) => {
+        const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'consume' })
+        if (!outcome.ok) this.onFailure(outcome.fault)
+      })
+      await Promise.all(told)
+    }
   }
 
   async #askForAwaited(round: number): Promise<void> {
@@ -292,11 +339,13 @@ export class Reassertion {
 
   /** Forgets what has ended, and what has run out. */
   #prune(): void {
+    this.tidy()
     const nowMs = leaseNow()
+    const brokeAtMs = this.#brokeAtMs ?? nowMs
     for (const held of this.#held.values()) {
       const { state, sinceMs } = held
       const ended = state === 'completed' || state === 'left'
-      const over = ended ? sinceMs + REMEMBER_MS < nowMs : heldUntilMs(held) < nowMs
+      const over = ended ? sinceMs + REMEMBER_MS < brokeAtMs : heldUntilMs(held) < nowMs
       if (over) this.#held.delete(held.id)
     }
   }

@@ -252,3 +252,31 @@ it.each(Object.keys(places) as (keyof typeof places)[])(
     expect((await other.depth()).active).toBe(0)
   },
 )
+
+it.each(['fail', 'release'] as const)(
+  'a task with a key is not handed out twice after a restart that has it with who has called %s',
+  async (call) => {
+    const server = await forgetfulServer()
+    const [before, holder, other] = await Promise.all(
+      ['before', 'holder', 'other'].map(async () => {
+        const queue = new TaskQueue<Tasks>('q', { connection: server.connection, partitions: 1 })
+        await queue.connect()
+        closers.push(() => queue.disconnect())
+        await queue.enqueue('plain', 1)
+        await (await next(queue)).complete()
+        return queue
+      }),
+    )
+    if (!before || !holder || !other) throw new Error('three queues were opened')
+    const backoff = { type: 'fixed', delayMs: 0 } as const
+    await holder.enqueue('pay', 1, { partitionKey: 'customer', backoff })
+    const first = await next(before)
+    await server.save()
+    await (call === 'fail' ? first.fail(new Error('the first attempt')) : first.release())
+    const delivery = await next(holder)
+    await server.killAndStart()
+    expect(await other.dequeue({ count: 10, blockMs: 4_000 })).toEqual([])
+    await delivery.complete()
+    expect((await other.depth()).active).toBe(0)
+  },
+)
