@@ -32,9 +32,9 @@ const BYTES_PER_MS = 4_000
 /** WAIT's number is taken for a confirmation if a report of so many ms, when it comes, shows nobody else attached. */
 const CERTAIN_MS = 1_000
 /** A report is renewed behind the next write after so many ms, so that no reply meets one that is too old. */
-const RENEW_MS = 500
+const RENEW_MS = 250
 /** Ms for one more replica to confirm, each time that those which have are not the ones that count. */
-const ROUND_MS = 25
+const ROUND_MS = 5
 /** Least ms to learn who has confirmed, when enough have. */
 const LEAST_PROOF_MS = 100
 

@@ -243,7 +243,7 @@ describe('who confirms in the place of a replica that stands still', () => {
 })
 
 describe('as long as only replicas that count are attached', () => {
-  it('one WAIT behind the writes is all; who is attached is asked again after half a second', async () => {
+  it('one WAIT behind the writes is all; who is attached is asked again after a quarter of a second', async () => {
     const cluster = await fakeCluster()
     const queue = await queueOn(cluster)
     const asksWho = () => cluster.a.received.filter(({ words }) => words[1] === 'replication').length
@@ -252,7 +252,7 @@ describe('as long as only replicas that count are attached', () => {
     for (let i = 0; i < 20; i++) await queue.enqueue('note', i, { partitionKey: keyFor(0) })
     expect(asksWho() - first).toBeLessThanOrEqual(2)
     const before = asksWho()
-    await sleep(600)
+    await sleep(300)
     await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
     expect(asksWho()).toBe(before + 2)
   })

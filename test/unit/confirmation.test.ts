@@ -114,11 +114,11 @@ describe('how many replicas have to confirm', () => {
     const question = rule.ask(master)
     expect(question.judge([SAYS, 1, SAYS])).toBe('confirmed')
     view.counted = 2
-    expect(question.judge([SAYS, 1, SAYS])).toMatchObject({ commands: [['WAIT', 2, 25], INFO] })
+    expect(question.judge([SAYS, 1, SAYS])).toMatchObject({ commands: [['WAIT', 2, 5], INFO] })
     const later = rule.ask(master)
     view.counted = 1
     view.offsets = [OFFSET, 1]
-    expect(later.judge([SAYS, 2, SAYS])).toMatchObject({ commands: [['WAIT', 3, 25], INFO] })
+    expect(later.judge([SAYS, 2, SAYS])).toMatchObject({ commands: [['WAIT', 3, 5], INFO] })
   })
 
   it('holds for the disks of replicas, too', () => {
@@ -160,14 +160,14 @@ describe('how many replicas have to confirm', () => {
 })
 
 describe('who has confirmed', () => {
-  it('is certain for a second after a report showed nobody else, when the reply comes; it is renewed after half of it', () => {
-    const { rule, view } = ruleOf({ certainMs: 400 })
+  it('is certain for a second after a report showed nobody else, when the reply comes; it is renewed after a quarter of it', () => {
+    const { rule, view } = ruleOf({ certainMs: 200 })
     const question = rule.ask(master)
     expect(question.commands).toEqual([['WAIT', 1, 100]])
     view.certainMs = 1_001
-    expect(question.judge([1])).toMatchObject({ commands: [INFO, ['WAIT', 2, 25], INFO] })
+    expect(question.judge([1])).toMatchObject({ commands: [INFO, ['WAIT', 2, 5], INFO] })
     expect(question.judge([0])).toBe('unconfirmed')
-    view.certainMs = 501
+    view.certainMs = 251
     expect(rule.ask(master).commands).toEqual([INFO, ['WAIT', 1, 100], INFO])
   })
 
@@ -184,7 +184,7 @@ describe('who has confirmed', () => {
     if (typeof next === 'string') throw new Error(next)
     // What was written meanwhile need not be acknowledged.
     expect(next.judge([3, `${LISTS}master_repl_offset:999\r\n`])).toMatchObject({
-      commands: [['WAIT', 4, 25], INFO],
+      commands: [['WAIT', 4, 5], INFO],
     })
     view.offsets = [OFFSET, OFFSET]
     expect(next.judge([3, SAYS])).toBe('confirmed')
@@ -220,7 +220,7 @@ describe('who has confirmed', () => {
     const { rule, view } = ruleOf({ others: 1 }, { durability: 'fsynced' })
     const { commands, judge } = rule.ask(master)
     expect(commands).toEqual([INFO, ['WAITAOF', 1, 2, 100], INFO])
-    expect(judge([SAYS, [1, 1], SAYS])).toMatchObject({ timeoutMs: 25 })
+    expect(judge([SAYS, [1, 1], SAYS])).toMatchObject({ timeoutMs: 5 })
     expect(judge([SAYS, [1, 2], SAYS])).toBe('confirmed')
     view.othersOffset = 1
     expect(judge([SAYS, [1, 1], SAYS])).toBe('confirmed')
