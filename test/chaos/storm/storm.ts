@@ -269,6 +269,7 @@ export class Storm {
     const entries: Entry[] = []
     let dead = new Set<string>()
     let failure: unknown
+    let left = ''
     const collect = () => {
       // One by one: as the arguments of one call they would be too many.
       for (const entry of this.#books.news()) entries.push(entry)
@@ -278,7 +279,12 @@ export class Storm {
         const { ready, active, scheduled } = await this.#queue.depth()
         collect()
         const held = ready.high + ready.medium + ready.low + active + scheduled
-        if (held !== 0 || anyRunning(entries)) return false
+        const running = runningOf(entries)
+        if (held !== 0 || running.length > 0) {
+          left = `ready ${ready.high + ready.medium + ready.low}, active ${active}, scheduled ${scheduled}; run and not ended: ${running.slice(0, MOST_STORIES).join(', ') || 'none'}`
+          return false
+        }
+        left = ''
         dead = await this.#dead()
         // What a producer is about to store again, since its master came back without it, is nowhere else yet.
         return check(entries, dead).lost.length === 0
@@ -288,7 +294,8 @@ export class Storm {
     }
     collect()
     // Not drained, and yet nothing is lost so far: the tasks may be there still, and that is a failure of its own.
-    if (failure && check(entries, dead).lost.length === 0) throw failure
+    if (failure && check(entries, dead).lost.length === 0)
+      throw new Error(`not drained: ${left}`, { cause: failure })
     return { entries, dead }
   }
 
@@ -316,8 +323,8 @@ export class Storm {
 const ENDS: ReadonlySet<string> = new Set(['completed', 'refused', 'failed', 'dead'])
 const NONE = { inFlight: 0, repeats: 0, enqueues: 0, rejected: 0, p99Ms: 0, longestMs: 0 }
 
-/** Whether a live process runs a task, or waits for its completion. */
-function anyRunning(entries: readonly Entry[]): boolean {
+/** What live processes run, or of which they await the completion: `<process> <token> <attempt>`. */
+function runningOf(entries: readonly Entry[]): string[] {
   const running = new Map<string, Set<string>>()
   const stopped = new Set<string>()
   for (const entry of entries) {
@@ -327,7 +334,9 @@ function anyRunning(entries: readonly Entry[]): boolean {
     if (entry.what === 'stopped') stopped.add(entry.process)
     if (entry.what === 'resumed') stopped.delete(entry.process)
   }
-  return [...running].some(([by, tokens]) => tokens.size > 0 && !stopped.has(by))
+  return [...running].flatMap(([by, names]) =>
+    stopped.has(by) ? [] : [...names].map((name) => `${by} ${name}`),
+  )
 }
 
 /** Of faults that strike together producers may wait, and be refused, as the worst of them has it. */
