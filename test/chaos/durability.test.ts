@@ -102,7 +102,7 @@ describe('what was confirmed', () => {
       expect(ready.medium + scheduled).toBe(60)
     }, 10_000)
     expect((await queue.stats()).restored).toBeGreaterThanOrEqual(30)
-    expect(await takeAll(queue, 500)).toEqual(numbers(60))
+    expect(await takeAll(queue, 2_500)).toEqual(numbers(60))
   }, 60_000)
 
   it('that is, a completion, is acknowledged again on a promoted replica that never heard of it', async () => {
