@@ -178,9 +178,18 @@ export class Connection {
     queue: string,
     slot: number,
     call: ScriptCall<Value>,
-    options: { readonly lane: Lane; readonly timeoutMs: number },
+    options: {
+      readonly lane: Lane
+      readonly timeoutMs: number
+      /** Awaited before each try; `resent`: one before may have been carried out. */
+      readonly before?: ((resent: boolean) => Promise<void> | undefined) | undefined
+    },
   ): Promise<{ value: Value; resent: boolean; node: Node }> {
-    return this.#persist(queue, options.timeoutMs, () => this.attempt(slot, call, options))
+    const { before } = options
+    return this.#persist(queue, options.timeoutMs, async (resent) => {
+      if (before) await before(resent)
+      return this.attempt(slot, call, options)
+    })
   }
 
   /** Plain commands to the owner of a slot, on the same terms as `call`, redirects included. An error reply throws. */
@@ -227,12 +236,12 @@ export class Connection {
   async #persist<Value>(
     queue: string,
     timeoutMs: number,
-    attempt: () => Promise<Outcome<Value>>,
+    attempt: (resent: boolean) => Promise<Outcome<Value>>,
   ): Promise<{ value: Value; resent: boolean; node: Node }> {
     const deadline = performance.now() + timeoutMs
     let resent = false
     for (;;) {
-      const outcome = await attempt()
+      const outcome = await attempt(resent)
       if (outcome.ok) return { value: outcome.value, resent, node: outcome.node }
       const { fault } = outcome
       if (!isCertain(fault)) resent = true

@@ -7,12 +7,13 @@ import { fold, type Named } from '../scripts/bundles.js'
 import { type AcknowledgedLease, type ExchangeResult, exchangeCall } from '../scripts/exchange.js'
 import { releaseCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
+import type { ScriptCall } from '../scripts/script.js'
 import { Acknowledgement, type AcknowledgementReceiver } from './acknowledgement.js'
 import { Admission } from './admission.js'
 import type { Durability } from './durability.js'
 import { type HandedBatch, Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
-import { Reassertion } from './reassertion.js'
+import { Reassertion, type Rescue } from './reassertion.js'
 import { Settling } from './settling.js'
 import { isKeyed } from './task.js'
 import type { Timings } from './timings.js'
@@ -24,6 +25,14 @@ const BATCH_TASKS = 500
  * the most that a failover makes run again.
  */
 const MOST_UNCONFIRMED = 2_000
+/** Longest, in ms, that a call about a task in hand waits for what is held to be asserted before. */
+const ASSERTED_MS = 3_000
+/** Ms for which it is tried to give back what a fetch has taken whose reply never came: its lease begins when the server runs it. */
+const UNANSWERED_MS = 10 * 60_000
+/** Ms after which a lease that was not there yet is given back once more. */
+const GIVE_BACK_AGAIN_MS = 1_000
+/** Most of what is to be given back that is remembered for one partition. */
+const MOST_ABANDONED = 1_000
 /** Least time, in ms, for which it is tried to acknowledge a task: longer than a failover. */
 export const LEAST_PATIENCE_MS = 60_000
 /** Ms before a failed exchange is tried again, if the topology does not change before. */
@@ -47,6 +56,8 @@ interface Abandoned {
   readonly ids: readonly string[]
   /** leaseNow() until which it is worth trying. */
   readonly untilMs: number
+  /** performance.now() before which it is not tried again: the lease was not there, and its fetch may still lie in a socket. */
+  readonly againAtMs?: number
 }
 
 export interface LaneHost {
@@ -122,6 +133,7 @@ export class ConsumerLane {
   }
 
   /** Tries for a minute, or for as long as the lease holds if that is longer: while it has no master, it stands still. */
+  /** See `Reassertion.settling`. */
   acknowledge(
     task: Named,
     lease: Lease,
@@ -134,6 +146,7 @@ export class ConsumerLane {
       return
     }
     const deadlineMs = nowMs + Math.max(lease.lengthMs, LEAST_PATIENCE_MS)
+    if (!this.#reassertion.isEmpty) this.#reassertion.settling(lease.id, task.id)
     this.#acknowledgements.push(
       new Acknowledgement(task, lease.id, result, deadlineMs, lease.heldUntilMs, receiver),
     )
@@ -164,32 +177,66 @@ export class ConsumerLane {
     this.#admission.failed(fault)
   }
 
-  /** Of leases that the server does not know: those that hold tasks with a key, after all, now that it was told. */
-  rescue(leaseIds: readonly string[]): Promise<ReadonlySet<string>> {
+  /** Their holder is about to renew these leases. */
+  wanted(leaseIds: readonly string[], leaseMs: number): void {
+    this.#reassertion.wanted(leaseIds, leaseMs)
+  }
+
+  /** See `Reassertion.rescue`. */
+  rescue(leaseIds: readonly string[]): Promise<Rescue | undefined> {
+    this.#reassertion.follow(this.#owner)
     return this.#reassertion.rescue(leaseIds)
   }
 
-  /** The task is no longer ours: it has failed, or was handed back. */
-  settled(leaseId: string, id: string): void {
-    this.#reassertion.drop(leaseId, id)
+  /** See `Reassertion.left`. */
+  left(leaseId: string, id: string, call?: ScriptCall<unknown>): void {
+    this.#reassertion.left(leaseId, id, call)
   }
 
-  /** The task has got a lease of its own. */
-  extended(leaseId: string, id: string, next: Lease): void {
-    this.#reassertion.moved(leaseId, id, next)
+  /** The call that completes it or makes it fail is about to be sent. */
+  settling(leaseId: string, id: string): void {
+    this.#reassertion.settling(leaseId, id)
+  }
+
+  /** Whoever was about to settle it or to hand it back has not done so. */
+  reopened(leaseId: string, id: string): void {
+    this.#reassertion.reopened(leaseId, id)
+  }
+
+  /** The task is about to get a lease of its own. */
+  moving(leaseId: string, id: string, next: Lease): void {
+    this.#reassertion.moving(leaseId, id, next)
+  }
+
+  /** To be awaited before anything is told to the master about a task in hand: it may not know any more that we have it. */
+  async asserted(): Promise<void> {
+    this.#reassertion.follow(this.#owner)
+    const { pending } = this.#reassertion
+    if (!pending) return
+    let timer: NodeJS.Timeout | undefined
+    await Promise.race([pending, new Promise((resolve) => (timer = setTimeout(resolve, ASSERTED_MS)))])
+    clearTimeout(timer)
   }
 
   /** Forgets what is too old to be of use. */
   tidy(): void {
     this.#settling.forget()
+    this.#reassertion.tidy()
   }
 
   /** Gives a batch back that nobody takes, as if it had not been fetched. */
   abandon({ lease, tasks }: HandedBatch): void {
     // One that is over by our clock may run by the server's, if ours was set ahead: to run out would use up an attempt.
     const untilMs = Math.max(lease.heldUntilMs, leaseNow() + lease.lengthMs)
-    this.#abandoned.push({ leaseId: lease.id, ids: fold(tasks), untilMs })
+    if (!this.#reassertion.isEmpty) for (const { id } of tasks) this.#reassertion.left(lease.id, id)
+    this.#toGiveBack({ leaseId: lease.id, ids: fold(tasks), untilMs })
     void this.giveBack()
+  }
+
+  /** Of too many the oldest are left to run out. */
+  #toGiveBack(abandoned: Abandoned): void {
+    this.#abandoned.push(abandoned)
+    if (this.#abandoned.length > MOST_ABANDONED) this.#abandoned.shift()
   }
 
   /** Gives back what is to go back, if the partition answers; to be called when it has. */
@@ -202,14 +249,21 @@ export class ConsumerLane {
 
   async #giveBack(): Promise<void> {
     while (!this.#stopped && this.#answers) {
-      const lease = this.#abandoned.shift()
+      const nowMs = performance.now()
+      const at = this.#abandoned.findIndex(({ againAtMs = 0 }) => againAtMs <= nowMs)
+      const [lease] = at < 0 ? [] : this.#abandoned.splice(at, 1)
       if (!lease) return
       if (lease.untilMs <= leaseNow()) continue
       const call = releaseCall(this.partition.keys, lease)
       const outcome = await this.host.connection.attempt(this.partition.slot, call, { lane: 'consume' })
-      if (outcome.ok) continue
+      if (outcome.ok) {
+        const isEmpty = lease.ids.length === 0 && outcome.value.length === 0
+        if (isEmpty && lease.againAtMs === undefined)
+          this.#toGiveBack({ ...lease, againAtMs: nowMs + GIVE_BACK_AGAIN_MS })
+        continue
+      }
       // When the partition answers again; to give back twice does no harm.
-      this.#abandoned.push(lease)
+      this.#toGiveBack(lease)
       return
     }
   }
@@ -218,7 +272,8 @@ export class ConsumerLane {
   async giveBackAll(withinMs: number): Promise<void> {
     const untilMs = performance.now() + withinMs
     await this.giveBack()
-    while (this.#abandoned.length > 0 && !this.#stopped && performance.now() < untilMs) {
+    const isDue = ({ againAtMs }: Abandoned) => againAtMs === undefined
+    while (this.#abandoned.some(isDue) && !this.#stopped && performance.now() < untilMs) {
       await sleep(RETRY_MS)
       await this.giveBack()
     }
@@ -363,7 +418,10 @@ export class ConsumerLane {
     this.host.timings.failed(carried, fault)
     if (!isCertain(fault)) {
       for (const acknowledgement of sent) acknowledgement.resent = true
-      if (want) this.#abandoned.push({ leaseId, ids: [], untilMs: leasedAtMs + want.leaseMs })
+      if (want) {
+        const untilMs = leaseNow() + Math.max(UNANSWERED_MS, want.leaseMs)
+        this.#toGiveBack({ leaseId, ids: [], untilMs })
+      }
     }
     this.#putBack(sent)
     want?.resolve(undefined)
@@ -392,7 +450,7 @@ export class ConsumerLane {
     // Restarted since we were let in, it may have given away what somebody else holds.
     const lifeIsSame = this.#admission.covers(node)
     if (known && lifeIsSame) {
-      this.#reassertion.add(batch, keyed, node)
+      this.#reassertion.add(batch.lease, keyed, node)
       want.resolve(batch)
       return
     }
@@ -421,7 +479,7 @@ export class ConsumerLane {
       const first = settled === 'gone' && acknowledgement.resent && leaseNow() < acknowledgement.oursUntilMs
       if (settled === 'done' || first) done.push(acknowledgement)
       else {
-        this.#reassertion.drop(acknowledgement.leaseId, acknowledgement.task.id)
+        this.#reassertion.left(acknowledgement.leaseId, acknowledgement.task.id)
         acknowledgement.receiver.refused(new LeaseLostError(acknowledgement.task.id))
       }
     })
@@ -431,8 +489,9 @@ export class ConsumerLane {
 
   async #secure(done: readonly Acknowledgement[], node: Node): Promise<void> {
     const wasFull = this.#settling.count + done.length >= MOST_UNCONFIRMED
-    await this.#settling.secure(done, node)
-    if (!this.#reassertion.isEmpty)
+    const safety = await this.#settling.secure(done, node)
+    // What is to be acknowledged once more has to be held again before.
+    if (safety !== 'broken' && !this.#reassertion.isEmpty)
       for (const { leaseId, task } of done) this.#reassertion.completed(leaseId, task.id)
     if (wasFull) this.host.onReachable(this.partition)
     for (const resolve of this.#drainWaiters.splice(0)) resolve()
@@ -443,6 +502,7 @@ export class ConsumerLane {
     if (!this.#acknowledgements.some((one) => one.deadlineMs <= nowMs)) return
     this.#acknowledgements = this.#acknowledgements.filter((one) => {
       if (one.deadlineMs > nowMs) return true
+      this.#reassertion.left(one.leaseId, one.task.id)
       const problem = `task ${one.task.id} could not be acknowledged: its shard was out of reach for too long`
       one.receiver.refused(new QueueUnavailableError(this.host.queue, problem))
       return false

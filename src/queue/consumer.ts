@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Connection } from '../connection/connection.js'
 import { RateLimit } from '../connection/rate-limit.js'
 import type { Fault } from '../connection/replies.js'
+import { QueueUnavailableError } from '../errors.js'
 import { type Partition, visitingOrder } from '../keys/partitions.js'
 import { refusalOf } from '../rights/refusal.js'
 import { renewCall } from '../scripts/lease.js'
@@ -28,6 +29,7 @@ const LEVELS = [0, 1, 2] as const
 const REPORT_MS = 1_000
 /** setTimeout takes no more: with more it fires at once. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1
+const NO_LEASES: ReadonlySet<string> = new Set()
 
 /** What we believe of a partition between two replies. */
 interface PartitionState {
@@ -196,14 +198,16 @@ export class Consumer implements LaneHost, MaintenanceHost {
   }
 
   /**
-   * Renews leases of one partition; throws while it is out of reach. Returns those that are lost, and the
-   * leaseNow() until which the others hold at least.
+   * Renews leases of one partition; throws while it is out of reach. Returns those that are lost, those that its master does not
+   * have and may have again soon (reassertion.ts), and the leaseNow() until which the others hold at least.
    */
   async renew(
     partition: Partition,
     leaseIds: readonly string[],
     leaseMs: number,
-  ): Promise<{ lost: ReadonlySet<string>; untilMs: number }> {
+  ): Promise<{ lost: ReadonlySet<string>; awaited: ReadonlySet<string>; untilMs: number }> {
+    const lane = this.lane(partition)
+    lane.wanted(leaseIds, leaseMs)
     const call = renewCall(partition.keys, { leaseIds, leaseMs })
     const untilMs = leaseNow() + leaseMs
     const { value: renewed } = await this.connection.call(this.queue, partition.slot, call, {
@@ -212,9 +216,13 @@ export class Consumer implements LaneHost, MaintenanceHost {
     })
     const unknown = leaseIds.filter((_, i) => !renewed[i])
     const lost = new Set(unknown)
+    if (unknown.length === 0) return { lost, awaited: NO_LEASES, untilMs }
     // A master that was restarted may not know them, and we have not told it yet.
-    if (unknown.length > 0) for (const id of await this.lane(partition).rescue(unknown)) lost.delete(id)
-    return { lost, untilMs }
+    const rescue = await lane.rescue(unknown)
+    if (!rescue)
+      throw new QueueUnavailableError(this.queue, `partition ${partition.index} could not be told of leases`)
+    for (const id of [...rescue.held, ...rescue.awaited]) lost.delete(id)
+    return { lost, awaited: rescue.awaited, untilMs }
   }
 
   /**

@@ -1,4 +1,5 @@
 import {
+  AuthenticationError,
   DeliverySettledError,
   InvalidOptionError,
   LeaseLostError,
@@ -150,6 +151,11 @@ export class Delivery<Type extends string = string, Data = unknown>
     return this.#otherLease ? [this.#lease, this.#otherLease] : [this.#lease]
   }
 
+  /** Whoever ran it has done with it, whatever became of it. @internal */
+  abandoned(): void {
+    for (const { partition, id } of this.leases) this.host.consumer.lane(partition).left(id, this.id)
+  }
+
   /** The call of `complete`, `fail` or `release` that has settled it, or is about to. @internal */
   get settlement(): Settlement | undefined {
     return this.#settlement
@@ -213,21 +219,23 @@ export class Delivery<Type extends string = string, Data = unknown>
     }
     const as = options.retry === false || this.attempt >= this.maxAttempts ? 'dead' : 'retried'
     return this.#once('fail', as, error, async () => {
-      const next = as === 'dead' ? 'die' : backoffDelayMs(this.#backoff, this.attempt)
       let before = false
       const isDone = await this.#underItsLease(async (lease) => {
+        const lane = this.host.consumer.lane(lease.partition)
         const call = failCall(lease.partition.keys, {
           leaseId: lease.id,
           id: this.id,
           attempt: this.attempt,
-          next,
+          next: as === 'dead' ? 'die' : backoffDelayMs(this.#backoff, this.attempt),
           error: encodeError(error),
         })
-        const { value, resent } = await this.#send(lease, call)
+        // It may be held again before: once the failure was carried out an attempt more is counted, and it is taken back no more.
+        lane.settling(lease.id, this.id)
+        const { value, resent } = await this.#sendSettling(lease, call, () => lane.asserted())
         // To a call that was sent again, the task shows whether the first one got through: this attempt is counted, or it is gone
         // after others have run it. That it ran out would count the attempt too, and so this holds only while it cannot have.
         before ||= resent && leaseNow() < lease.heldUntilMs && (value === 'counted' || value === 'gone')
-        this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
+        lane.left(lease.id, this.id, value === 'done' ? call : undefined)
         return value === 'done'
       })
       if (!isDone && !before) throw new LeaseLostError(this.id)
@@ -240,14 +248,17 @@ export class Delivery<Type extends string = string, Data = unknown>
     return this.#once('release', 'released', undefined, async () => {
       let before = false
       const isDone = await this.#underItsLease(async (lease) => {
+        const lane = this.host.consumer.lane(lease.partition)
         const call = releaseCall(lease.partition.keys, { leaseId: lease.id, ids: [this.id] })
-        const { value, resent } = await this.#send(lease, {
-          ...call,
-          parse: (reply) => call.parse(reply)[0] ?? 'lost',
+        const first = { ...call, parse: (reply: unknown) => call.parse(reply)[0] ?? 'lost' }
+        const { value, resent } = await this.#sendSettling(lease, first, async (resent) => {
+          // Once it was sent, the task may stand in its list for others: it must not be taken back from there.
+          if (!resent) lane.reopened(lease.id, this.id)
+          await lane.asserted()
+          lane.left(lease.id, this.id, resent ? undefined : call)
         })
         // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
         before ||= resent && leaseNow() < lease.heldUntilMs
-        this.host.consumer.lane(lease.partition).settled(lease.id, this.id)
         return value === 'done'
       })
       if (!isDone && !before) throw new LeaseLostError(this.id)
@@ -286,10 +297,14 @@ export class Delivery<Type extends string = string, Data = unknown>
     const newLeaseId = own?.id ?? leaseId + ending
     const call = extendCall(partition.keys, { id: this.id, leaseId, newLeaseId, leaseMs: ms })
     const next = new Lease(partition, newLeaseId, ms, leaseNow())
+    const lane = this.host.consumer.lane(partition)
     if (!own) this.#otherLease = next
     let refusal: unknown
     try {
-      const { value } = await this.#send(before, call)
+      const { value } = await this.#send(before, call, async () => {
+        await lane.asserted()
+        lane.moving(before.id, this.id, next)
+      })
       if (value !== 'done') throw new LeaseLostError(this.id)
       this.#otherLease = undefined
     } catch (error) {
@@ -297,13 +312,16 @@ export class Delivery<Type extends string = string, Data = unknown>
       const leastMs = Math.min(next.heldUntilMs, (own ?? other).heldUntilMs)
       next.heldUntilMs = leastMs
       if (own) own.heldUntilMs = leastMs
-      if (!(error instanceof NotReplicatedError)) throw error
+      if (!(error instanceof NotReplicatedError)) {
+        lane.moving(next.id, this.id, before)
+        if (error instanceof LeaseLostError) lane.left(before.id, this.id)
+        throw error
+      }
       // The master has done it. One that takes its place may know the lease before alone.
       this.#otherLease = other.id === next.id ? undefined : other
       refusal = error
     }
     this.#lease = next
-    this.host.consumer.lane(partition).extended(leaseId, this.id, next)
     if (refusal !== undefined) throw refusal
   }
 
@@ -334,8 +352,11 @@ export class Delivery<Type extends string = string, Data = unknown>
     this.#mustBeOpen()
     const isSaved = await this.#underItsLease(async ({ partition, id: leaseId }) => {
       this.#mustBeOpen()
+      const lane = this.host.consumer.lane(partition)
       try {
-        await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId })
+        await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId }, () =>
+          lane.asserted(),
+        )
       } catch (error) {
         if (error instanceof LeaseLostError) return false
         throw error
@@ -459,12 +480,39 @@ export class Delivery<Type extends string = string, Data = unknown>
     )
   }
 
-  #send<Value>(lease: Lease, call: ScriptCall<Value>): Promise<{ value: Value; resent: boolean }> {
+  /** `before`: see SafeCallOptions. */
+  #send<Value>(
+    lease: Lease,
+    call: ScriptCall<Value>,
+    before: (resent: boolean) => Promise<void>,
+  ): Promise<{ value: Value; resent: boolean }> {
     const { partition, lengthMs } = lease
     return this.host.durability.call(partition, this.id, call, {
       lane: 'inspect',
       timeoutMs: Math.max(lengthMs, LEAST_PATIENCE_MS),
+      before,
     })
+  }
+
+  /** As `#send`: of a call that was certainly refused, the task is still in our hands. */
+  async #sendSettling<Value>(
+    lease: Lease,
+    call: ScriptCall<Value>,
+    before: (resent: boolean) => Promise<void>,
+  ): Promise<{ value: Value; resent: boolean }> {
+    const lane = this.host.consumer.lane(lease.partition)
+    let answered = false
+    const parse = (reply: unknown) => {
+      answered = true
+      return call.parse(reply)
+    }
+    try {
+      return await this.#send(lease, { ...call, parse }, before)
+    } catch (error) {
+      if (error instanceof AuthenticationError && !answered) lane.reopened(lease.id, this.id)
+      else lane.left(lease.id, this.id)
+      throw error
+    }
   }
 }
 
@@ -478,6 +526,7 @@ export async function saveCheckpoint(
     readonly data: unknown
     readonly leaseId: string | undefined
   },
+  before?: () => Promise<void>,
 ): Promise<void> {
   const { maxPayloadBytes, enqueueTimeoutMs } = host.options
   const step = checkText('step', input.step, 200)
@@ -493,6 +542,7 @@ export async function saveCheckpoint(
   const { value } = await host.durability.call(partition, input.id, call, {
     lane: 'inspect',
     timeoutMs: enqueueTimeoutMs,
+    ...(before && { before }),
   })
   switch (value.kind) {
     case 'saved':

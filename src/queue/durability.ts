@@ -21,6 +21,13 @@ const RETRY_MS = 50
  */
 export type Safety = 'safe' | 'late' | 'broken'
 
+export interface SafeCallOptions {
+  readonly lane: Lane
+  readonly timeoutMs: number
+  /** Awaited before each try; `resent`: one before may have been carried out. */
+  readonly before?: (resent: boolean) => Promise<void> | undefined
+}
+
 type Answer = 'confirmed' | 'not in time' | 'broken'
 
 /**
@@ -81,7 +88,7 @@ export class Durability {
     partition: Partition,
     taskId: string,
     call: ScriptCall<Value>,
-    options: { readonly lane: Lane; readonly timeoutMs: number },
+    options: SafeCallOptions,
   ): Promise<{ value: Value; resent: boolean }> {
     const { value, resent, confirmed } = await this.callUntilSafe(partition, call, options)
     if (!confirmed) throw notConfirmed(this.queue, taskId)
@@ -95,13 +102,18 @@ export class Durability {
   async callUntilSafe<Value>(
     partition: Partition,
     call: ScriptCall<Value>,
-    options: { readonly lane: Lane; readonly timeoutMs: number },
+    options: SafeCallOptions,
   ): Promise<{ value: Value; resent: boolean; confirmed: boolean }> {
     const deadlineMs = performance.now() + options.timeoutMs
     let resent = false
     for (;;) {
       const timeoutMs = Math.max(0, deadlineMs - performance.now())
-      const done = await this.connection.call(this.queue, partition.slot, call, { ...options, timeoutMs })
+      const before = options.before && ((again: boolean) => options.before?.(resent || again))
+      const done = await this.connection.call(this.queue, partition.slot, call, {
+        lane: options.lane,
+        timeoutMs,
+        before,
+      })
       resent ||= done.resent
       const safety = await this.ofPast(done.node, partition, deadlineMs, false)
       if (safety === 'safe') return { value: done.value, resent, confirmed: true }

@@ -2,6 +2,7 @@ import type { Confirmation, Connection, Outcome } from '../connection/connection
 import type { Node } from '../connection/node.js'
 import { isCertain } from '../connection/replies.js'
 import type { Partition } from '../keys/partitions.js'
+import type { NewTask } from '../scripts/enqueue.js'
 import { type EnqueueResult, enqueueCall } from '../scripts/enqueue.js'
 import { batchOf, type TaskBatch } from '../scripts/task-batch.js'
 import { type Copy, type VoidResult, voidCall } from '../scripts/void.js'
@@ -12,6 +13,7 @@ import { nameTasks } from './naming.js'
 import { REMEMBER_BATCH_MS, type ResolvedQueueOptions } from './queue-options.js'
 import { Recent, type RecentBatch } from './recent.js'
 import { namesFor, type Stamps } from './stamps.js'
+import { isKeyed } from './task.js'
 import type { Untold } from './untold.js'
 
 /** Ms before something that must go to this partition is sent again. */
@@ -23,6 +25,9 @@ const VOIDS_PER_CALL = 500
 const REMEMBER_REMOVALS_MS = 60_000
 /** A server that loses a task so often does not keep anything, and is not to be fed with it for ever. */
 const MOST_RESTORES = 3
+/** Ms after a break from which on a task that is stored again is late, and in how many ms it is due then. */
+const RESTORED_LATE_MS = 2_000
+const RESTORED_DUE_MS = 1_500
 
 interface Master {
   readonly master: Node | undefined
@@ -65,6 +70,8 @@ export class ProducerLane {
   readonly #reserve = (bytes: number) => this.#recent.reserve(bytes)
   /** A break was noticed, and it is not known yet what it cost. */
   #doubted = false
+  /** performance.now() when the last break was noticed. */
+  #brokeAtMs = Number.NEGATIVE_INFINITY
   /** Highest number that was confirmed, and who was master then. */
   #confirmed: ({ readonly number: number } & Master) | undefined
 
@@ -115,7 +122,10 @@ export class ProducerLane {
     if (!this.#confirmed || this.#recent.isEmpty) return false
     const { master, generation } = this.#master
     if (master === this.#confirmed.master && generation === this.#confirmed.generation) return false
-    if (!this.#doubted) this.#recent.forget()
+    if (!this.#doubted) {
+      this.#recent.forget()
+      this.#brokeAtMs = performance.now()
+    }
     this.#doubted = true
     return !this.#recent.isEmpty
   }
@@ -192,7 +202,7 @@ export class ProducerLane {
     }
     const sentAtMs = performance.now()
     this.#recent.begin()
-    const tasks = batchOf(batch.items, this.#reserve)
+    const tasks = batchOf(this.#inTime(batch.items), this.#reserve)
     const outcome = await this.#call(batch.number, batch.stamp, tasks, confirm)
     if (!outcome.ok || outcome.value.kind === 'clash') return outcome
     this.#compare(outcome.value.previous, before)
@@ -204,6 +214,23 @@ export class ProducerLane {
         this.#removals = this.#removals.filter(({ by, atMs }) => atMs > sentAtMs || !isSame(by, before))
     }
     return outcome
+  }
+
+  /**
+   * Tasks with a key that are stored again when consumers have been let in long since (admission.ts) may be in somebody's hands: they
+   * are due a little later, so that he has the time to take them back (reassertion.ts). What was enqueued behind them waits as long.
+   */
+  #inTime(items: readonly Item[]): readonly NewTask[] {
+    const isLate = performance.now() - this.#brokeAtMs > RESTORED_LATE_MS
+    // They are put back before all others.
+    if (!isLate || (items[0]?.restores ?? 0) === 0) return items
+    this.#pausedUntilMs = performance.now() + 1.2 * RESTORED_DUE_MS
+    return items.map((item) => {
+      if (!isKeyed(item.record)) return item
+      const { id, bundle, place, record, level, idempotencyKey } = item
+      const delayMs = Math.max(item.delayMs, RESTORED_DUE_MS)
+      return { id, bundle, place, record, level, idempotencyKey, delayMs }
+    })
   }
 
   /** Asks what the partition remembers of us: number 0 is always a repeat. */

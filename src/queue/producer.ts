@@ -15,7 +15,7 @@ import { newIdentity } from './identity.js'
 import { bytesOf, type EncodedTask, Item, OneReceiver, type Receiver } from './item.js'
 import { type Batch, ProducerLane } from './producer-lane.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
-import type { RecentBatch } from './recent.js'
+import { RESTORE_MS, type RecentBatch } from './recent.js'
 import { Stamps } from './stamps.js'
 import { Untold } from './untold.js'
 
@@ -34,8 +34,6 @@ const MOST_COPIES = 3
 const MOST_LARGE_COPIES = 2
 /** How often a batch may meet numbers or names of somebody else: with a new identity it should not happen twice. */
 const MOST_CLASHES = 5
-/** Ms for which it is tried to store again what a master has lost: longer than a failover. */
-const RESTORE_MS = 60_000
 /** Bytes of confirmed batches that all partitions together remember (see recent.ts). */
 const RECENT_BYTES = 16 * 1024 * 1024
 

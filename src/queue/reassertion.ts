@@ -2,49 +2,92 @@ import { type Connection, sleep } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import type { Fault } from '../connection/replies.js'
 import type { Partition } from '../keys/partitions.js'
-import { type Reasserted, reassertCall } from '../scripts/reassert.js'
+import { reassertCall } from '../scripts/reassert.js'
+import type { ScriptCall } from '../scripts/script.js'
 import type { HandedBatch, Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
+import { RESTORE_MS } from './recent.js'
 
-/** Ms for which a task is remembered that was completed: so long a master that is restarted may have forgotten it (settling.ts). */
+/** Ms for which a task is remembered that we hold no more: so long a master that is restarted may have forgotten it (settling.ts). */
 const REMEMBER_MS = 3_000
-/** Ms for which a task is asked for that is not there: its producer may be about to store it again (recent.ts). */
-const ABSENT_MS = 3_000
+/** Ms for which a task is asked for that others may have had before us: so long they are waited for, too (admission.ts). */
+const UNCLEAR_MS = 3_000
+/** The same for one that is not there: its producer may be about to store it again (recent.ts). */
+const ABSENT_MS = RESTORE_MS + 3_000
 /** Ms between two rounds. */
 const RETRY_MS = 50
-const ABSENT_RETRY_MS = 200
+/** Ms between two questions for what is awaited, at first and later. */
+const ASK_MS = 200
+const ASK_LATER_MS = 500
 /** Most tasks in one call. */
 const TASKS_PER_CALL = 500
-/** With so many leases, those that are over are looked for first; twice as many as are left after that, the next time. */
-const LEAST_PRUNED = 64
+/** Most leases that a task is looked for in, but for its own. */
+const MOST_OTHERS = 4
+/** With so many tasks, those that are over are looked for first; twice as many as are left after that, the next time. */
+const LEAST_PRUNED = 256
+/** Most calls that are remembered by which tasks have left, and most that are told again at once. */
+const MOST_DEPARTURES = 200
+const DEPARTURES_AT_ONCE = 50
+
+/**
+ * - `open`: somebody works on it
+ * - `settling`: it is being completed or has failed, as far as we are concerned
+ * - `completed`: that is safe
+ * - `left`: it goes back, or is no longer ours. It is asked for no more; its lease is remembered for who has it next here
+ */
+type State = 'open' | 'settling' | 'completed' | 'left'
 
 interface Held {
+  readonly id: string
+  lease: Lease
   readonly attemptsUsed: number
-  /** leaseNow() from when on nobody works on it any more; undefined while somebody does. */
-  endedAtMs: number | undefined
+  /** Where it may stand as well: leases it had here before, or that a call under way takes it from. */
+  others: readonly string[]
+  state: State
+  /** leaseNow() since when it is completed or left. */
+  sinceMs: number
+  /** leaseNow() until which its holder says that it works on it, whether or not its lease could be renewed. */
+  wantedUntilMs: number
+  /** performance.now() until which it is awaited, since the master did not have it, or not clearly; 0 if it is not. */
+  awaitedUntilMs: number
 }
 
-interface HeldLease {
-  readonly lease: Lease
-  readonly tasks: Map<string, Held>
+/** A task that failed or was handed back; a master that has forgotten it has the task in our lease still, whoever works on it now. */
+interface Departure {
+  readonly id: string
+  readonly leaseId: string
+  /** Does nothing where the lease does not have the task. */
+  readonly call: ScriptCall<unknown>
+  readonly sinceMs: number
+}
+
+/** What became of leases that a server did not know. */
+export interface Rescue {
+  /** It knows tasks of ours under them, now that it was told. */
+  readonly held: ReadonlySet<string>
+  /** Neither held nor lost: their tasks may still come. */
+  readonly awaited: ReadonlySet<string>
 }
 
 /**
  * The tasks with a key that we have been given by one partition. A master that is killed and restarted before its replica is promoted
  * may have forgotten that it handed them out, and its replica then forgets the same; no confirmation helps against that. So after
  * each break they are asserted once more, before anything else is told to that master, and while nobody takes tasks from it
- * (admission.ts). Price: some bytes for each task with a key in hand, and a call for each lease after a break.
+ * (admission.ts). Price: some bytes for each task with a key in hand, and a call for each 500 of them after a break.
+ *
+ * What nobody works on any more must not be asserted: it would be taken back into a lease of nobody, and lose an attempt there.
  */
 export class Reassertion {
-  readonly #leases = new Map<string, HeldLease>()
+  readonly #held = new Map<string, Held>()
+  #departures: Departure[] = []
+  /** leaseNow() when a break was noticed that is not mended. */
+  #brokeAtMs: number | undefined
   #servedBy: { readonly node: Node; readonly generation: number } | undefined
   /** How often it was begun; a later round ends those before it. */
   #rounds = 0
   #pending: Promise<void> | undefined
   #pruneAt = LEAST_PRUNED
   #stopped = false
-  /** Tasks that were not there when they were last asked for. */
-  readonly #absent = new WeakMap<HeldLease, string[]>()
 
   constructor(
     private readonly connection: Connection,
@@ -55,7 +98,7 @@ export class Reassertion {
   ) {}
 
   get isEmpty(): boolean {
-    return this.#leases.size === 0
+    return this.#held.size === 0
   }
 
   /** While it is there, the master does not know yet what we hold. */
@@ -63,43 +106,79 @@ export class Reassertion {
     return this.#pending
   }
 
-  add({ lease }: HandedBatch, tasks: HandedBatch['tasks'], node: Node): void {
-    if (this.#leases.size >= this.#pruneAt) {
+  add(lease: Lease, tasks: HandedBatch['tasks'], node: Node): void {
+    if (this.#held.size >= this.#pruneAt) {
       this.#prune()
-      this.#pruneAt = Math.max(LEAST_PRUNED, 2 * this.#leases.size)
+      this.#pruneAt = Math.max(LEAST_PRUNED, 2 * this.#held.size)
     }
     this.#servedBy ??= { node, generation: node.generation }
-    const held = new Map(tasks.map(({ id, attemptsUsed }) => [id, { attemptsUsed, endedAtMs: undefined }]))
-    this.#leases.set(lease.id, { lease, tasks: held })
+    for (const { id, attemptsUsed } of tasks) {
+      const before = this.#held.get(id)
+      const others = before ? [before.lease.id, ...before.others].slice(0, MOST_OTHERS) : []
+      const times = { sinceMs: 0, wantedUntilMs: 0, awaitedUntilMs: 0 }
+      this.#held.set(id, { id, lease, attemptsUsed, others, state: 'open', ...times })
+    }
+  }
+
+  /** The call that completes or fails it is under way. After a break it has to be held again for that, and no longer. */
+  settling(leaseId: string, id: string): void {
+    this.#set(leaseId, id, 'settling')
+  }
+
+  /** That call was not carried out. */
+  reopened(leaseId: string, id: string): void {
+    this.#set(leaseId, id, 'open')
   }
 
   /** It is completed, and that is safe. */
   completed(leaseId: string, id: string): void {
-    const held = this.#leases.get(leaseId)?.tasks.get(id)
-    if (held) held.endedAtMs = leaseNow()
+    this.#set(leaseId, id, 'completed')
   }
 
-  /** It is no longer ours. */
-  drop(leaseId: string, id: string): void {
-    const held = this.#leases.get(leaseId)
-    if (held?.tasks.delete(id) && held.tasks.size === 0) this.#leases.delete(leaseId)
+  /** It is no longer ours, or is about to go back; by this call, if it is to be told again to a master that has forgotten it. */
+  left(leaseId: string, id: string, call?: ScriptCall<unknown>): void {
+    if (call && this.#held.get(id)?.lease.id === leaseId) {
+      this.#departures.push({ id, leaseId, call, sinceMs: leaseNow() })
+      if (this.#departures.length > MOST_DEPARTURES) this.#departures.shift()
+    }
+    this.#set(leaseId, id, 'left')
   }
 
-  /** It has another lease now. */
-  moved(leaseId: string, id: string, next: Lease): void {
-    const held = this.#leases.get(leaseId)?.tasks.get(id)
-    if (!held) return
-    this.drop(leaseId, id)
-    this.#leases.set(next.id, { lease: next, tasks: new Map([[id, held]]) })
+  /** Forgets what is too old to be of use. */
+  tidy(): void {
+    const sinceMs = (this.#brokeAtMs ?? leaseNow()) - REMEMBER_MS
+    this.#departures = this.#departures.filter((each) => each.sinceMs >= sinceMs)
+  }
+
+  /** Who holds these leases renews them now: their tasks are worked on, also if that fails. */
+  wanted(leaseIds: readonly string[], leaseMs: number): void {
+    if (this.isEmpty) return
+    const asked = new Set(leaseIds)
+    const untilMs = leaseNow() + leaseMs
+    for (const held of this.#held.values()) if (asked.has(held.lease.id)) held.wantedUntilMs = untilMs
+  }
+
+  /** A call is about to give it another lease; until it is answered, either may have it. */
+  moving(leaseId: string, id: string, next: Lease): void {
+    const held = this.#held.get(id)
+    if (held?.lease.id !== leaseId) return
+    held.others = [...new Set([leaseId, ...held.others])]
+      .filter((other) => other !== next.id)
+      .slice(0, MOST_OTHERS)
+    held.lease = next
   }
 
   /** The topology has changed. */
   follow(owner: Node | undefined): void {
-    if (!this.#servedBy || !owner?.up) return
-    if (this.#servedBy.node === owner && this.#servedBy.generation === owner.generation) return
+    if (!this.#servedBy) return
+    if (owner?.up && this.#servedBy.node === owner && this.#servedBy.generation === owner.generation) return
+    // Until it is mended, nothing grows too old.
+    this.#brokeAtMs ??= leaseNow()
+    if (!owner?.up) return
     this.#servedBy = { node: owner, generation: owner.generation }
     this.#prune()
-    if (this.#leases.size === 0) {
+    this.#brokeAtMs = undefined
+    if (this.#held.size === 0) {
       this.#servedBy = undefined
       return
     }
@@ -111,106 +190,168 @@ export class Reassertion {
     this.#pending = pending
   }
 
-  /** Of leases that the server does not know: those under which it knows tasks of ours again, when it has been told. */
-  async rescue(leaseIds: readonly string[]): Promise<ReadonlySet<string>> {
-    const rescued = new Set<string>()
+  /**
+   * Of leases that the server does not know: under which it knows tasks of ours that are open, when it has been told. Undefined if it
+   * could not be told.
+   */
+  async rescue(leaseIds: readonly string[]): Promise<Rescue | undefined> {
     await this.#pending
-    for (const leaseId of leaseIds) {
-      const held = this.#leases.get(leaseId)
-      const ids = [...(held?.tasks ?? [])].flatMap(([id, { endedAtMs }]) =>
-        endedAtMs === undefined ? [id] : [],
-      )
-      if (held && ids.length > 0 && (await this.#assert(held, ids)) === 'held') rescued.add(leaseId)
+    const asked = new Set(leaseIds)
+    const open = [...this.#held.values()].filter(
+      ({ state, lease, others }) =>
+        state === 'open' && (asked.has(lease.id) || others.some((other) => asked.has(other))),
+    )
+    const held = new Set<string>()
+    const awaited = new Set<string>()
+    for (let from = 0; from < open.length; from += TASKS_PER_CALL) {
+      const some = open.slice(from, from + TASKS_PER_CALL)
+      if ((await this.#assert(some, 'open')) !== 'told') return undefined
+      for (const one of some) {
+        if (one.state !== 'open') continue
+        if (one.awaitedUntilMs > performance.now()) awaited.add(one.lease.id)
+        else held.add(one.lease.id)
+      }
     }
-    return rescued
+    return { held, awaited }
   }
 
   stop(): void {
     this.#stopped = true
     this.#rounds++
-    this.#leases.clear()
+    this.#held.clear()
+    this.#departures = []
   }
 
-  /** Until the master has heard of all leases once; tasks that are not there are asked for in the background for a while. */
+  #set(leaseId: string, id: string, state: State): void {
+    const held = this.#held.get(id)
+    if (held?.lease.id !== leaseId) return
+    held.state = state
+    held.sinceMs = leaseNow()
+    if (state === 'left') held.awaitedUntilMs = 0
+  }
+
+  #isCurrent(round: number): boolean {
+    return !this.#stopped && round === this.#rounds
+  }
+
+  /** Until the master has heard of all tasks once; those that it does not have are asked for in the background for a while. */
   async #run(round: number): Promise<void> {
-    const open = new Map([...this.#leases].map(([id, held]) => [id, [...held.tasks.keys()]]))
-    while (open.size > 0 && !this.#stopped && round === this.#rounds) {
-      let failed = false
-      for (const [leaseId, ids] of open) {
-        const held = this.#leases.get(leaseId)
-        const answer = held ? await this.#assert(held, ids) : 'lost'
-        if (answer === 'refused') return
-        if (answer === 'failed') failed = true
-        else open.delete(leaseId)
+    await this.#tellDepartures(round)
+    let left = [...this.#held.values()]
+    while (left.length > 0 && this.#isCurrent(round)) {
+      const answer = await this.#assert(left.slice(0, TASKS_PER_CALL), 'round')
+      if (answer === 'refused') return
+      if (answer === 'told') {
+        left = left.slice(TASKS_PER_CALL)
+        continue
       }
-      if (!failed) break
       // Another round begins when it is up again.
       if (!this.connection.serves(this.partition.slot)) return
       await sleep(RETRY_MS)
-      this.#prune()
     }
-    void this.#askForAbsent(round)
+    void this.#askForAwaited(round)
   }
 
-  async #askForAbsent(round: number): Promise<void> {
-    const untilMs = performance.now() + ABSENT_MS
-    while (!this.#stopped && round === this.#rounds && performance.now() < untilMs) {
-      const absent = [...this.#leases.values()].filter((held) => this.#absent.has(held))
-      if (absent.length === 0) return
-      await sleep(ABSENT_RETRY_MS)
-      for (const held of absent)
-        if (round === this.#rounds) await this.#assert(held, this.#absent.get(held) ?? [])
-    }
-    if (round !== this.#rounds) return
-    for (const held of this.#leases.values())
-      for (const id of this.#absent.get(held) ?? []) this.drop(held.lease.id, id)
-  }
-
-  async #assert(held: HeldLease, ids: readonly string[]): Promise<'held' | 'lost' | 'failed' | 'refused'> {
-    const { lease, tasks } = held
-    const asked = ids.flatMap((id) => {
-      const attemptsUsed = tasks.get(id)?.attemptsUsed
-      return attemptsUsed === undefined ? [] : [{ id, attemptsUsed }]
+  /** First, so that who has such a task now finds it outside of our lease. One that we have again ourselves is looked for there. */
+  async #tellDepartures(round: number): Promise<void> {
+    const left = this.#departures.filter(({ id, leaseId }) => {
+      const held = this.#held.get(id)
+      return !held || held.lease.id === leaseId
     })
-    let any = false
-    const absent: string[] = []
-    for (let from = 0; from < asked.length; from += TASKS_PER_CALL) {
-      const some = asked.slice(from, from + TASKS_PER_CALL)
-      const input = { leaseId: lease.id, leaseMs: lease.lengthMs, tasks: some }
-      const untilMs = leaseNow() + lease.lengthMs
-      const call = reassertCall(this.partition.keys, input)
-      const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'consume' })
-      if (!outcome.ok) {
-        this.onFailure(outcome.fault)
-        const { kind } = outcome.fault
-        return kind === 'denied' || kind === 'rejected' ? 'refused' : 'failed'
-      }
-      outcome.value.forEach((answer: Reasserted, i) => {
-        const { id } = some[i] as (typeof some)[number]
-        if (answer === 'held') any = true
-        if (answer === 'absent') absent.push(id)
-        // Completed, and gone since: as it should be.
-        if (answer === 'lost' || (answer === 'absent' && tasks.get(id)?.endedAtMs !== undefined))
-          this.drop(lease.id, id)
+    while (left.length > 0 && this.#isCurrent(round)) {
+      const told = left.splice(0, DEPARTURES_AT_ONCE).map(async ({ call }) => {
+        const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'consume' })
+        if (!outcome.ok) this.onFailure(outcome.fault)
       })
-      if (any) lease.renewed(untilMs)
+      await Promise.all(told)
     }
-    this.#absent.set(
-      held,
-      absent.filter((id) => tasks.has(id)),
-    )
-    return any ? 'held' : 'lost'
   }
 
-  /** Forgets what has ended, and leases that have run out. */
-  #prune(): void {
-    const nowMs = leaseNow()
-    for (const { lease, tasks } of this.#leases.values()) {
-      for (const [id, { endedAtMs }] of tasks) {
-        const over = endedAtMs === undefined ? lease.heldUntilMs < nowMs : endedAtMs + REMEMBER_MS < nowMs
-        if (over) tasks.delete(id)
+  async #askForAwaited(round: number): Promise<void> {
+    const beganMs = performance.now()
+    for (;;) {
+      const nowMs = performance.now()
+      await sleep(nowMs - beganMs < UNCLEAR_MS ? ASK_MS : ASK_LATER_MS)
+      if (!this.#isCurrent(round)) return
+      const awaited = [...this.#held.values()].filter(({ awaitedUntilMs }) => awaitedUntilMs > 0)
+      if (awaited.length === 0) return
+      for (let from = 0; from < awaited.length && this.#isCurrent(round); from += TASKS_PER_CALL)
+        await this.#assert(awaited.slice(from, from + TASKS_PER_CALL), 'awaited')
+      // Its holder hears of it from the server, by its next heartbeat or call.
+      for (const one of awaited) {
+        const isOver = one.awaitedUntilMs <= performance.now() || heldUntilMs(one) < leaseNow()
+        if (one.awaitedUntilMs > 0 && isOver && this.#held.get(one.id) === one) this.#held.delete(one.id)
       }
-      if (tasks.size === 0) this.#leases.delete(lease.id)
     }
   }
+
+  /** `why`: of a task that is not there, only a round makes one that is awaited; it may have been removed as well. */
+  async #assert(
+    tasks: readonly Held[],
+    why: 'round' | 'awaited' | 'open',
+  ): Promise<'told' | 'failed' | 'refused'> {
+    const asked = tasks.filter(
+      (one) =>
+        this.#held.get(one.id) === one && (why === 'open' ? one.state === 'open' : one.state !== 'left'),
+    )
+    if (asked.length === 0) return 'told'
+    const call = reassertCall(
+      this.partition.keys,
+      asked.map(({ id, attemptsUsed, lease, others }) => {
+        return { id, attemptsUsed, leaseId: lease.id, leaseMs: lease.lengthMs, others }
+      }),
+    )
+    const askedAtMs = leaseNow()
+    const leases = asked.map(({ lease }) => lease)
+    const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'consume' })
+    if (!outcome.ok) {
+      this.onFailure(outcome.fault)
+      const { kind } = outcome.fault
+      return kind === 'denied' || kind === 'rejected' ? 'refused' : 'failed'
+    }
+    const nowMs = performance.now()
+    outcome.value.forEach((answer, i) => {
+      const one = asked[i] as Held
+      const lease = leases[i] as Lease
+      const over = one.state === 'completed' || one.state === 'left'
+      const waits = one.awaitedUntilMs > 0
+      switch (answer) {
+        case 'held':
+          one.awaitedUntilMs = 0
+          lease.renewed(askedAtMs + lease.lengthMs)
+          return
+        case 'unclear':
+          if (!over && !waits && why === 'round') one.awaitedUntilMs = nowMs + UNCLEAR_MS
+          break
+        case 'absent':
+          if (!over && !waits && why === 'round') one.awaitedUntilMs = nowMs + ABSENT_MS
+          break
+        case 'lost':
+          one.awaitedUntilMs = 0
+      }
+      // Else completed, and gone since, as it should be; or lost.
+      if (one.awaitedUntilMs > nowMs) return
+      if (this.#held.get(one.id) === one) this.#held.delete(one.id)
+      if (one.state === 'open') one.state = 'left'
+    })
+    return 'told'
+  }
+
+  /** Forgets what has ended, and what has run out. */
+  #prune(): void {
+    this.tidy()
+    const nowMs = leaseNow()
+    const brokeAtMs = this.#brokeAtMs ?? nowMs
+    for (const held of this.#held.values()) {
+      const { state, sinceMs } = held
+      const ended = state === 'completed' || state === 'left'
+      const over = ended ? sinceMs + REMEMBER_MS < brokeAtMs : heldUntilMs(held) < nowMs
+      if (over) this.#held.delete(held.id)
+    }
+  }
+}
+
+/** leaseNow() */
+function heldUntilMs({ lease, wantedUntilMs }: Held): number {
+  return Math.max(lease.heldUntilMs, wantedUntilMs)
 }

@@ -1,5 +1,7 @@
 import type { TaskBatch } from '../scripts/task-batch.js'
 
+/** Ms for which it is tried to store again what a master has lost: longer than a failover. */
+export const RESTORE_MS = 60_000
 /** Longest that a confirmed batch is remembered, in ms: AOF `everysec` loses at most about so much of a master. */
 const REMEMBER_MS = 3_000
 

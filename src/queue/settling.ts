@@ -2,24 +2,27 @@ import type { Node } from '../connection/node.js'
 import type { Partition } from '../keys/partitions.js'
 import { fold, membersOf } from '../scripts/bundles.js'
 import { type Acknowledgement, repeated } from './acknowledgement.js'
-import { type Durability, notConfirmed } from './durability.js'
+import { type Durability, notConfirmed, type Safety } from './durability.js'
 
 /**
  * Acknowledgements that are safe are remembered for so many ms, and so many bytes per partition: a master that is
- * restarted may have lost the last of them, as it may have lost the last tasks (recent.ts).
+ * restarted may have lost the last of them, as it may have lost the last tasks (recent.ts). Results have bytes of their own: of those
+ * that are too much the names stay, so that no task is run again for the size of what it gave; its result is then gone.
  */
 const REMEMBER_MS = 3_000
 const REMEMBER_BYTES = 512 * 1024
+const REMEMBER_RESULT_BYTES = 512 * 1024
 
 /** As they travel: thousands of objects that live for seconds would cost the garbage collector dear. */
 interface Remembered {
   readonly leaseId: string
   /** Lines: ids of tasks and, where there are no results, names of bundles. */
   readonly names: string
-  /** Lines, one for each name; '' where no results are kept. */
-  readonly results: string
+  /** Lines, one for each name; '' where no results are kept, or were too much. */
+  results: string
   readonly oursUntilMs: number
   readonly atMs: number
+  /** Of the names. */
   readonly bytes: number
 }
 
@@ -28,6 +31,9 @@ export class Settling {
   #count = 0
   #remembered: Remembered[] = []
   #rememberedBytes = 0
+  #resultBytes = 0
+  /** How many of the oldest have no results any more. */
+  #bare = 0
   /** A break was noticed; from then on nothing is forgotten. */
   #doubted = false
   #by: { readonly node: Node; readonly generation: number } | undefined
@@ -47,11 +53,11 @@ export class Settling {
 
   /** Price of what is remembered, about. */
   get rememberedBytes(): number {
-    return this.#rememberedBytes
+    return this.#rememberedBytes + this.#resultBytes
   }
 
   /** Resolves callers once their acknowledgement is safe, or hands it back through `again`. */
-  async secure(done: readonly Acknowledgement[], node: Node): Promise<void> {
+  async secure(done: readonly Acknowledgement[], node: Node): Promise<Safety> {
     this.#count += done.length
     const deadlineMs = done.reduce((most, each) => Math.max(most, each.deadlineMs), 0)
     const { generation } = node
@@ -71,6 +77,7 @@ export class Settling {
         this.again(done)
         break
     }
+    return safety
   }
 
   /**
@@ -97,6 +104,8 @@ export class Settling {
     })
     this.#remembered = []
     this.#rememberedBytes = 0
+    this.#resultBytes = 0
+    this.#bare = 0
     if (again.length > 0) this.again(again)
   }
 
@@ -112,12 +121,14 @@ export class Settling {
       const kept = same.some((each) => each.result !== '')
       const names = (kept ? tasks.map(({ id }) => id) : fold(tasks)).join('\n')
       const results = kept ? same.map((each) => each.result).join('\n') : ''
-      const bytes = names.length + results.length + 100
+      const bytes = names.length + 100
       const oursUntilMs = same.reduce((least, each) => Math.min(least, each.oursUntilMs), first.oursUntilMs)
       this.#remembered.push({ leaseId: first.leaseId, names, results, oursUntilMs, atMs, bytes })
       this.#rememberedBytes += bytes
+      this.#resultBytes += results.length
       from = to
     }
+    this.#dropResults()
     // Now and then, so that the cost of a task does not grow with how many are remembered.
     const oldestMs = this.#remembered[0]?.atMs ?? atMs
     if (this.#rememberedBytes > 2 * REMEMBER_BYTES || oldestMs < atMs - 2 * REMEMBER_MS) this.forget()
@@ -133,8 +144,20 @@ export class Settling {
     for (const each of this.#remembered) {
       if (each.atMs >= oldestMs && this.#rememberedBytes <= REMEMBER_BYTES) break
       this.#rememberedBytes -= each.bytes
+      this.#resultBytes -= each.results.length
       gone++
     }
     if (gone > 0) this.#remembered = this.#remembered.slice(gone)
+    this.#bare = Math.max(0, this.#bare - gone)
+  }
+
+  /** Of the oldest, until the others are not too much. */
+  #dropResults(): void {
+    while (this.#resultBytes > REMEMBER_RESULT_BYTES) {
+      const oldest = this.#remembered[this.#bare++]
+      if (!oldest) return
+      this.#resultBytes -= oldest.results.length
+      oldest.results = ''
+    }
   }
 }

@@ -20,7 +20,7 @@ export const SCRIPTS = {
   open: 'hget hsetnx',
   pause: 'del set spublish',
   peek: 'hget lrange',
-  reassert: 'hget lrange lrem sadd sismember time zadd',
+  reassert: 'exists hget hset lrange lrem sadd sismember srem time zadd zrem',
   recover: 'hdel hexists hget hincrby hset lpush scard spublish srandmember srem time zadd zrem zscore',
   release: 'exists hdel hexists hget hincrby hset lpush sadd sismember smembers spublish srem zrem',
   renew: 'time zadd zscore',

@@ -8,7 +8,8 @@
 --        6 ms to keep results, 0 for not at all  7 most bytes of records that are handed out; the first one goes in any case
 --        8 counters that grow, and by how much: 'wait:3 12 wait:sum 40'
 --        then for each acknowledged lease: its id, how many ids and names of bundles, these, and the results (read only
---        if results are kept); each of the two as one argument, every string of it ended by a NUL (strings.ts)
+--        if results are kept; '' for one that is not known any more, and that is not kept); each of the two as one argument, every
+--        string of it ended by a NUL (strings.ts)
 --        A name may stand twice in all of these, and a task beside its bundle.
 -- Output { acknowledgements, names, records, attempts, outlook }
 --        acknowledgements  a digit each: 1 completed by this call, 0 held by someone else, 2 no longer there, 3 a bundle that
@@ -29,7 +30,7 @@ local mostResult = keep > 0 and #KEYS > 15 and memoryIsFull(KEYS[#KEYS]) and 102
 
 local function keepResult(id, result)
   local record = redis.call('HGET', KEYS[4], id)
-  if not record or #result > mostResult then
+  if not record or result == '' or #result > mostResult then
     return
   end
   local attempts = redis.call('HGET', KEYS[5], id) or '0'

@@ -9,29 +9,52 @@ const script = loadScript('reassert')
  */
 const ENTRIES = 10_000
 
-/** `held`: the lease has it, again or still. `lost`: somebody else has it, or had. `absent`: there is no such task. */
-export type Reasserted = 'held' | 'lost' | 'absent'
+/**
+ * `held`: the lease has it, again or still. `lost`: something has happened to it since. `absent`: there is no such task. `unclear`:
+ * nothing has been counted since, but it was not found; somebody else may have it, or had it before and has not told the master yet.
+ */
+export type Reasserted = 'held' | 'lost' | 'absent' | 'unclear'
 
-export interface ReassertInput {
+export interface ReassertedTask {
+  readonly id: string
+  readonly attemptsUsed: number
   readonly leaseId: string
   readonly leaseMs: number
-  readonly tasks: readonly { readonly id: string; readonly attemptsUsed: number }[]
+  /** Leases that its holder had it under before, or may have it under when a call under way is carried out. */
+  readonly others: readonly string[]
 }
 
 /** One for each task. */
-export function reassertCall(keys: PartitionKeys, input: ReassertInput): ScriptCall<Reasserted[]> {
+export function reassertCall(
+  keys: PartitionKeys,
+  tasks: readonly ReassertedTask[],
+): ScriptCall<Reasserted[]> {
+  const leases = new Map<string, { place: number; ms: number }>()
+  const placeOf = (id: string, ms: number) => {
+    const known = leases.get(id)
+    if (known) known.ms = Math.max(known.ms, ms)
+    const lease = known ?? { place: leases.size + 1, ms }
+    leases.set(id, lease)
+    return lease.place
+  }
+  const named = tasks.flatMap(({ id, attemptsUsed, leaseId, leaseMs, others }) => {
+    const place = placeOf(leaseId, leaseMs)
+    return [id, attemptsUsed, place, others.map((other) => placeOf(other, 0)).join(',')]
+  })
   return {
     script,
-    keys: [...keys.ready, keys.tasks, keys.attempts, keys.leases, keys.lease(input.leaseId), keys.never],
-    args: [
-      input.leaseId,
-      input.leaseMs,
-      ENTRIES,
-      ...input.tasks.flatMap(({ id, attemptsUsed }) => [id, attemptsUsed]),
+    keys: [
+      ...keys.ready,
+      keys.tasks,
+      keys.attempts,
+      keys.leases,
+      keys.scheduled,
+      ...[...leases.keys()].map((id) => keys.lease(id)),
+      keys.never,
     ],
+    args: [ENTRIES, leases.size, ...[...leases].flatMap(([id, { ms }]) => [id, ms]), ...named],
     parse(reply) {
-      if (!Array.isArray(reply) || reply.length !== input.tasks.length)
-        throw unexpectedReply(script.name, reply)
+      if (!Array.isArray(reply) || reply.length !== tasks.length) throw unexpectedReply(script.name, reply)
       return reply.map(reassertedFrom)
     },
   }
@@ -45,6 +68,8 @@ function reassertedFrom(code: unknown): Reasserted {
       return 'lost'
     case 2:
       return 'absent'
+    case 3:
+      return 'unclear'
     default:
       throw unexpectedReply(script.name, code)
   }

@@ -55,8 +55,9 @@ export class Heartbeat {
     // While one is extended for the second time, two leases have the same id.
     const ids = [...new Set([...leases.keys()].map(({ id }) => id))]
     try {
-      const { lost, untilMs } = await this.consumer.renew(partition, ids, this.leaseMs)
-      for (const lease of leases.keys()) if (!lost.has(lease.id)) lease.renewed(untilMs)
+      const { lost, awaited, untilMs } = await this.consumer.renew(partition, ids, this.leaseMs)
+      for (const lease of leases.keys())
+        if (!lost.has(lease.id) && !awaited.has(lease.id)) lease.renewed(untilMs)
       for (const runs of leases.values()) {
         for (const run of runs) {
           // A lease whose last task was settled while the call was under way is no loss: nothing is held under it.

@@ -374,6 +374,7 @@ export class Worker<Tasks = Record<string, unknown>> {
     } catch (error) {
       this.#notSettled(toError(error))
     } finally {
+      run?.delivery.abandoned()
       this.#settled(run)
     }
   }

@@ -96,9 +96,13 @@ describe('what was confirmed', () => {
     await truncate(log, size)
     await cluster.restartNode(shard.master)
     // Nobody enqueues any more: the producer has to find out by itself.
-    await eventually(async () => expect((await queue.depth()).ready.medium).toBe(60), 10_000)
+    await eventually(async () => {
+      const { ready, scheduled } = await queue.depth()
+      // Those with a key that come late are due a little later: who holds one may take it back before.
+      expect(ready.medium + scheduled).toBe(60)
+    }, 10_000)
     expect((await queue.stats()).restored).toBeGreaterThanOrEqual(30)
-    expect(await takeAll(queue, 500)).toEqual(numbers(60))
+    expect(await takeAll(queue, 2_500)).toEqual(numbers(60))
   }, 60_000)
 
   it('that is, a completion, is acknowledged again on a promoted replica that never heard of it', async () => {

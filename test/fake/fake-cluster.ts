@@ -196,8 +196,8 @@ function defaultOf(script: string | undefined, args: readonly string[]): Reply {
       return 0
     case 'reassert':
       return args
-        .slice(3)
-        .filter((_, i) => i % 2 === 0)
+        .slice(2 + 2 * Number(args[1]))
+        .filter((_, i) => i % 4 === 0)
         .map(() => 1)
     case 'renew':
       return args.slice(1).map(() => 1)

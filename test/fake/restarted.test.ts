@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { sleep } from '../../src/connection/connection.js'
+import { unpack } from '../../src/scripts/strings.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import type { FakeNode, Received } from './fake-cluster.js'
 import { acknowledgedIn, Giver, record } from './giver.js'
@@ -34,7 +35,7 @@ it('a task with a key that is held is asserted before its completion is told, on
   await delivery?.complete()
   expect(giver.held.size).toBe(0)
   const [assertion] = cluster.a.calls('reassert')
-  expect(assertion?.args.slice(3)).toEqual(['0.x', '0'])
+  expect(assertion?.args.slice(4)).toEqual(['0.x', '0', '1', ''])
   expect(early).toBe(0)
 })
 
@@ -97,4 +98,25 @@ it('who disconnects is told after enqueueTimeoutMs of what could not be stored a
   expect(heard.filter((message) => message.includes('lost'))).toEqual([
     expect.stringMatching(new RegExp(`task ${id} (is|may be) lost: its master came back without it`)),
   ])
+})
+
+it('a task with a key that is stored again late is due a little later: who holds it may take it back before', async () => {
+  const cluster = await fakeCluster()
+  let confirming = true
+  cluster.a.script = ({ words }) => (words[0] === 'WAIT' && !confirming ? 0 : undefined)
+  const queue = await queueOn(cluster, { enqueueTimeoutMs: 10_000 })
+  const id = await queue.enqueue('note', 1, { partitionKey: keyFor(0) })
+  confirming = false
+  breakOff(cluster.a)
+  cluster.a.script = ({ words, script, args }) => {
+    if (words[0] === 'WAIT' && !confirming) return 0
+    return script === 'enqueue' ? [args[1] === '0' ? 'repeat' : 'stored', 0, ''] : undefined
+  }
+  await sleep(2_300)
+  confirming = true
+  const storing = () => cluster.a.calls('enqueue').filter(({ args }) => args[1] !== '0')
+  await eventually(() => expect(storing().length).toBeGreaterThan(0), 3_000)
+  const scheduled = storing().map(({ args }) => unpack({ text: args[10] ?? '', count: Number(args[11]) }))
+  expect(scheduled[0]?.[0]).toBe(id)
+  expect(Number(scheduled[0]?.[2])).toBeGreaterThan(1_000)
 })

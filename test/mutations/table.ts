@@ -551,12 +551,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'lost-fetch-goes-back',
     protects: 'what a fetch took whose reply was lost goes back before its lease runs out',
-    patches: [
-      ts('queue/consumer-lane')(
-        'if (want) this.#abandoned.push({ leaseId, ids: [], untilMs: leasedAtMs + want.leaseMs })',
-        '',
-      ),
-    ],
+    patches: [ts('queue/consumer-lane')('        this.#toGiveBack({ leaseId, ids: [], untilMs })\n', '')],
     noticedBy: inFake('worker', 'by dequeue, which has returned meanwhile'),
   },
   {
@@ -648,11 +643,37 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: inFake('restarted', 'is asserted before'),
   },
   {
+    name: 'reassertion-leaves-what-goes-back',
+    protects: 'a task that is handed back is not taken into a lease of nobody',
+    patches: [ts('queue/delivery')('        lane.left(lease.id, this.id, resent ? undefined : call)\n', '')],
+    noticedBy: inFake('reasserted', 'when it was handed back'),
+  },
+  {
+    name: 'reassertion-leaves-what-came-too-late',
+    protects: 'a task that came too late and went back is not taken into a lease of nobody',
+    patches: [
+      ts('queue/consumer-lane')(
+        '    if (!this.#reassertion.isEmpty) for (const { id } of tasks) this.#reassertion.left(lease.id, id)\n',
+        '',
+      ),
+    ],
+    noticedBy: inFake('reasserted', 'when it came too late'),
+  },
+  {
+    name: 'reassertion-before-calls-of-deliveries',
+    protects: 'what is held is asserted before a delivery is extended or handed back',
+    patches: [
+      ts('queue/consumer-lane')(
+        '    if (!pending) return\n    let timer',
+        '    if (pending) return\n    let timer',
+      ),
+    ],
+    noticedBy: inFake('reasserted', 'a task is asserted before its'),
+  },
+  {
     name: 'reassertion-takes-only-its-own',
     protects: 'a task to which something has happened since is not taken by who held it before',
-    patches: [
-      lua('reassert')("tonumber(redis.call('HGET', KEYS[5], id) or '0') == tonumber(ARGV[i + 1])", 'true'),
-    ],
+    patches: [lua('reassert')('    elseif task.used > task.attempts then\n      out[at] = 0\n', '')],
     noticedBy: {
       files: ['test/single/consumer-scripts.test.ts'],
       only: 'takes a task from its list only if nothing has happened',

@@ -7,6 +7,7 @@ import {
   type Worker,
 } from '../../src/index.js'
 import { makePartitions } from '../../src/keys/partitions.js'
+import type { Consumer } from '../../src/queue/consumer.js'
 import { Delivery, type DeliveryHost } from '../../src/queue/delivery.js'
 import type { Durability } from '../../src/queue/durability.js'
 import { resolveEnqueueOptions } from '../../src/queue/enqueue-options.js'
@@ -98,6 +99,8 @@ it.each([
   new NotReplicatedError('q', '0.x', 'no replica'),
 ])('after %s', async (refusal) => {
   let calls = 0
+  const nothing = () => undefined
+  const lane = { settling: nothing, left: nothing, reopened: nothing }
   const refusing: Pick<Durability, 'call'> = {
     call: () => {
       calls++
@@ -109,7 +112,7 @@ it.each([
   const record = decodeRecord('0.x', encodeRecord('"note"', '1', resolveEnqueueOptions(undefined)))
   const task = { id: '0.x', bundle: undefined, place: 0, record: '', attemptsUsed: 0 }
   const delivery = new Delivery(
-    { durability: refusing } as DeliveryHost,
+    { durability: refusing, consumer: { lane: () => lane } as unknown as Consumer } as DeliveryHost,
     new Lease(partition, 'l', 1_000, performance.now()),
     task,
     record,

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import { beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { makePartitions, type Partition } from '../../src/keys/partitions.js'
 import { admitCall } from '../../src/scripts/admit.js'
-import { reassertCall } from '../../src/scripts/reassert.js'
+import { type ReassertedTask, reassertCall } from '../../src/scripts/reassert.js'
 import type { ScriptCall } from '../../src/scripts/script.js'
 import { recoverCall, tendCall } from '../../src/scripts/tend.js'
 import { makeHarness } from '../helpers/behaviour/harness.js'
@@ -90,9 +90,10 @@ describe('tending', () => {
 })
 
 describe('asserting what is held', () => {
-  const task = (id: string, attemptsUsed = 0) => ({ id, attemptsUsed })
-  const assert = (...tasks: { id: string; attemptsUsed: number }[]) =>
-    run(reassertCall(partition.keys, { leaseId: 'l', leaseMs: 5_000, tasks }))
+  const task = (id: string, attemptsUsed = 0, others: string[] = [], leaseId = 'l'): ReassertedTask => {
+    return { id, attemptsUsed, leaseId, leaseMs: 5_000, others }
+  }
+  const assert = (...tasks: ReassertedTask[]) => run(reassertCall(partition.keys, tasks))
 
   it('takes a task from its list only if nothing has happened to it', async () => {
     const { keys } = partition
@@ -102,7 +103,7 @@ describe('asserting what is held', () => {
     await redis.hset(keys.attempts, '0.failed', 1)
     await redis.sadd(keys.lease('l'), '0.held')
     const answers = await assert(...ids.map((id) => task(id)), task('0.absent'))
-    expect(answers).toEqual(['held', 'lost', 'lost', 'held', 'absent'])
+    expect(answers).toEqual(['held', 'lost', 'unclear', 'held', 'absent'])
     expect(await ready()).toEqual(['0.failed', '0.other'])
     expect((await redis.smembers(keys.lease('l'))).sort()).toEqual(['0.held', '0.ready'])
     const untilMs = Number(await redis.zscore(keys.leases, 'l'))
@@ -115,7 +116,31 @@ describe('asserting what is held', () => {
     for (let i = 0; i < ids.length; i += 5_000) await redis.rpush(keys.ready[1], ...ids.slice(i, i + 5_000))
     const asked = ['0.9999', '0.12000', '0.24999']
     await redis.hset(keys.tasks, Object.fromEntries(asked.map((id) => [id, RECORD])))
-    expect(await assert(...asked.map((id) => task(id)))).toEqual(['held', 'lost', 'held'])
+    expect(await assert(...asked.map((id) => task(id)))).toEqual(['held', 'unclear', 'held'])
+  })
+
+  it('finds a task wherever a master may have it that has forgotten more than the hand-out', async () => {
+    const { keys } = partition
+    const ids = ['0.before', '0.scheduled', '0.failed', '0.other']
+    await redis.hset(keys.tasks, Object.fromEntries(ids.map((id) => [id, RECORD])))
+    // It was failed, and handed out again, or given a lease of its own.
+    await redis.sadd(keys.lease('old'), '0.before')
+    await redis.sadd(keys.lease('stranger'), '0.other')
+    await redis.zadd(keys.leases, 1_000, 'old', '1000', 'stranger')
+    await redis.zadd(keys.scheduled, 1_000, '0.scheduled')
+    await redis.rpush(keys.ready[1], '0.failed')
+    const answers = await assert(
+      task('0.before', 1, ['older', 'old']),
+      task('0.scheduled', 0, [], 'm'),
+      task('0.failed', 2),
+      task('0.other', 0, ['old']),
+    )
+    expect(answers).toEqual(['held', 'held', 'held', 'unclear'])
+    expect((await redis.smembers(keys.lease('l'))).sort()).toEqual(['0.before', '0.failed'])
+    expect(await redis.smembers(keys.lease('m'))).toEqual(['0.scheduled'])
+    expect((await redis.zrange(keys.leases, '0', '-1')).sort()).toEqual(['l', 'm', 'stranger'])
+    expect(await redis.hgetall(keys.attempts)).toEqual({ '0.before': '1', '0.failed': '2' })
+    expect(await redis.exists(keys.lease('old'), keys.scheduled, keys.ready[1])).toBe(0)
   })
 
   it('opens no lease for nothing', async () => {

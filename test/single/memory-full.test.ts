@@ -233,10 +233,8 @@ const CASES: Record<string, () => Promise<void>> = {
   async reassert() {
     await partition.enqueue([A, B])
     await memoryFull()
-    const tasks = [{ id: B, attemptsUsed: 0 }]
-    expect(
-      await partition.run(reassertCall(partition.keys, { leaseId: 'l', leaseMs: 60_000, tasks })),
-    ).toEqual(['held'])
+    const task = { id: B, attemptsUsed: 1, leaseId: 'l', leaseMs: 60_000, others: [] }
+    expect(await partition.run(reassertCall(partition.keys, [task]))).toEqual(['held'])
     const { ready, leases } = await whole()
     expect([ready[1], leases.get('l')]).toEqual([[A], [B]])
   },

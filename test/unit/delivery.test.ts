@@ -3,6 +3,7 @@ import { LeaseLostError, NotReplicatedError, QueueUnavailableError } from '../..
 import { makePartitions, type Partition } from '../../src/keys/partitions.js'
 import type { AcknowledgementReceiver } from '../../src/queue/acknowledgement.js'
 import { Delivery, type DeliveryHost } from '../../src/queue/delivery.js'
+import type { SafeCallOptions } from '../../src/queue/durability.js'
 import { Lease } from '../../src/queue/lease.js'
 import { leaseNow } from '../../src/queue/lease-clock.js'
 import { decodeRecord } from '../../src/queue/task.js'
@@ -26,9 +27,12 @@ class Master {
 
   delivery(): Delivery {
     const lane = {
-      settled: () => undefined,
-      extended: (_: string, __: string, next: Lease) => {
-        this.reasserted = next.id
+      settling: () => undefined,
+      left: () => undefined,
+      reopened: () => undefined,
+      asserted: () => Promise.resolve(),
+      moving: (from: string, __: string, next: Lease) => {
+        if (this.reasserted === from) this.reasserted = next.id
       },
       acknowledge: (task: { id: string }, lease: Lease, _: string, receiver: AcknowledgementReceiver) => {
         this.seen.push(`complete ${lease.id}`)
@@ -39,7 +43,12 @@ class Master {
     const host = {
       name: 'unit',
       options: { keepResultsMs: 0, maxPayloadBytes: 1_000, enqueueTimeoutMs: 1_000 },
-      durability: { call: (_: Partition, __: string, call: ScriptCall<unknown>) => this.#call(call) },
+      durability: {
+        call: async (_: Partition, __: string, call: ScriptCall<unknown>, options: SafeCallOptions) => {
+          await options.before?.(false)
+          return this.#call(call)
+        },
+      },
       consumer: { lane: () => lane },
     } as unknown as DeliveryHost
     const task = { id: '0.x', record: record(), attemptsUsed: 0, bundle: undefined, place: 0 }

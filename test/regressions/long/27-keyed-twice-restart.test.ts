@@ -191,3 +191,92 @@ it('nobody waits for a server that has nothing to forget', async () => {
     1_500,
   )
 })
+
+/** How a task comes to stand elsewhere than in a ready list at the moment that the server goes back to. */
+const places = {
+  async 'in the lease that it was extended from'(holder: Queue, save: () => Promise<unknown>) {
+    const delivery = await next(holder)
+    await save()
+    await delivery.extend(30_000)
+    return delivery
+  },
+  async 'in the lease under which it failed before'(holder: Queue, save: () => Promise<unknown>) {
+    const delivery = await next(holder)
+    await save()
+    await delivery.fail(new Error('the first attempt'))
+    return next(holder)
+  },
+  async 'in the lease from which it was handed back'(holder: Queue, save: () => Promise<unknown>) {
+    const delivery = await next(holder)
+    await save()
+    await delivery.release()
+    return next(holder)
+  },
+  async 'among the scheduled'(holder: Queue, save: () => Promise<unknown>) {
+    await save()
+    return next(holder)
+  },
+}
+type Queue = TaskQueue<Tasks>
+
+async function next(queue: Queue) {
+  const [delivery] = await queue.dequeue({ blockMs: 3_000, leaseMs: 30_000 })
+  if (!delivery) throw new Error('nothing was handed out')
+  return delivery
+}
+
+it.each(Object.keys(places) as (keyof typeof places)[])(
+  'a task with a key is not handed out twice after a restart that has it %s',
+  async (place) => {
+    const server = await forgetfulServer()
+    const open = async () => {
+      const queue = new TaskQueue<Tasks>('q', { connection: server.connection, partitions: 1 })
+      await queue.connect()
+      closers.push(() => queue.disconnect())
+      return queue
+    }
+    const holder = await open()
+    const other = await open()
+    // Both have been let in, in the first life of the server.
+    for (const queue of [holder, other]) {
+      await queue.enqueue('plain', 1)
+      await (await next(queue)).complete()
+    }
+    const delayMs = place === 'among the scheduled' ? 300 : 0
+    const backoff = { type: 'fixed', delayMs: 0 } as const
+    await holder.enqueue('pay', 1, { partitionKey: 'customer', delayMs, backoff })
+    const delivery = await places[place](holder, server.save)
+    await server.killAndStart()
+    expect(await other.dequeue({ count: 10, blockMs: 4_000 })).toEqual([])
+    await delivery.complete()
+    expect((await other.depth()).active).toBe(0)
+  },
+)
+
+it.each(['fail', 'release'] as const)(
+  'a task with a key is not handed out twice after a restart that has it with who has called %s',
+  async (call) => {
+    const server = await forgetfulServer()
+    const [before, holder, other] = await Promise.all(
+      ['before', 'holder', 'other'].map(async () => {
+        const queue = new TaskQueue<Tasks>('q', { connection: server.connection, partitions: 1 })
+        await queue.connect()
+        closers.push(() => queue.disconnect())
+        await queue.enqueue('plain', 1)
+        await (await next(queue)).complete()
+        return queue
+      }),
+    )
+    if (!before || !holder || !other) throw new Error('three queues were opened')
+    const backoff = { type: 'fixed', delayMs: 0 } as const
+    await holder.enqueue('pay', 1, { partitionKey: 'customer', backoff })
+    const first = await next(before)
+    await server.save()
+    await (call === 'fail' ? first.fail(new Error('the first attempt')) : first.release())
+    const delivery = await next(holder)
+    await server.killAndStart()
+    expect(await other.dequeue({ count: 10, blockMs: 4_000 })).toEqual([])
+    await delivery.complete()
+    expect((await other.depth()).active).toBe(0)
+  },
+)
