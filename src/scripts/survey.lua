@@ -1,4 +1,5 @@
 -- Tells how a partition stands, for those who watch it. Changes nothing.
+-- Uses   counts
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 leases  7 dead  8 bundled  9 counters  10 paused  last never
 -- ARGV   1 what the keys of the leases' sets begin with; they are in the slot of all others, and only known here
 --        2 most leases that are counted out  3 wake channel
@@ -13,7 +14,7 @@
 -- Memory Reads only.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local beyond = redis.call('HMGET', KEYS[8], '0', '1', '2', 'active')
+local beyond = beyondNames(KEYS[8])
 
 -- The head of a list may be without a record (void.lua), but seldom many.
 local function ageOf(list)
@@ -31,15 +32,12 @@ end
 
 local ready, ages = {}, {}
 for level = 1, 3 do
-  ready[level] = redis.call('LLEN', KEYS[level]) + (beyond[level] or 0)
+  ready[level] = readyIn(KEYS[level], level, beyond)
   ages[level] = ageOf(KEYS[level])
 end
 
 local most = tonumber(ARGV[2])
-local active, leases = 0, redis.call('ZCARD', KEYS[6])
-for _, id in ipairs(redis.call('ZRANGE', KEYS[6], 0, most - 1)) do
-  active = active + redis.call('SCARD', ARGV[1] .. id)
-end
+local active, leases = heldUnder(KEYS[6], ARGV[1], most), redis.call('ZCARD', KEYS[6])
 if leases > most then
   active = active * leases / most
 end

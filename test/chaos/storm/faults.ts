@@ -160,48 +160,22 @@ export const FAULTS = {
   'kill-worker': {
     summary: 'SIGKILL of a worker process, started again',
     stallMs: STALL_MS,
-    run: async (stage) => {
-      const worker = stage.random.pick(stage.workers)
-      await worker.kill()
-      stage.strike(`killed ${worker.name}`, false)
-      await sleep(stage.random.between(0, 2_000))
-      await worker.start()
-    },
+    run: (stage) => killAndStart(stage, stage.workers, 2_000),
   },
   'freeze-worker': {
     summary: 'SIGSTOP of a worker beyond its lease, SIGCONT: it is refused',
     stallMs: STALL_MS,
-    run: async (stage) => {
-      const worker = stage.random.pick(stage.workers)
-      worker.freeze()
-      stage.strike(`froze ${worker.name}`, false)
-      await sleep(stage.random.between(4_000, 5_000))
-      worker.thaw()
-      stage.strike(`thawed ${worker.name}`, false)
-    },
+    run: (stage) => freezeAndThaw(stage, stage.workers, 4_000, 5_000),
   },
   'kill-producer': {
     summary: 'SIGKILL of a producer process, started again',
     stallMs: STALL_MS,
-    run: async (stage) => {
-      const producer = stage.random.pick(stage.producers)
-      await producer.kill()
-      stage.strike(`killed ${producer.name}`, false)
-      await sleep(stage.random.between(0, 1_000))
-      await producer.start()
-    },
+    run: (stage) => killAndStart(stage, stage.producers, 1_000),
   },
   'freeze-producer': {
     summary: 'SIGSTOP of a producer, SIGCONT',
     stallMs: STALL_MS,
-    run: async (stage) => {
-      const producer = stage.random.pick(stage.producers)
-      producer.freeze()
-      stage.strike(`froze ${producer.name}`, false)
-      await sleep(stage.random.between(500, 3_000))
-      producer.thaw()
-      stage.strike(`thawed ${producer.name}`, false)
-    },
+    run: (stage) => freezeAndThaw(stage, stage.producers, 500, 3_000),
   },
   'partition-master-with-client': {
     summary: 'one master and a client on its host are cut off until its replica is promoted',
@@ -567,4 +541,26 @@ async function fillMemory(stage: Stage, masters: readonly string[]): Promise<voi
   await sleep(stage.random.between(500, 4_000))
   for (const [master, most] of before) await command(master, 'CONFIG', 'SET', 'maxmemory', most)
   stage.strike('memory again')
+}
+
+async function killAndStart(stage: Stage, clients: readonly Client[], withinMs: number): Promise<void> {
+  const client = stage.random.pick(clients)
+  await client.kill()
+  stage.strike(`killed ${client.name}`, false)
+  await sleep(stage.random.between(0, withinMs))
+  await client.start()
+}
+
+async function freezeAndThaw(
+  stage: Stage,
+  clients: readonly Client[],
+  leastMs: number,
+  mostMs: number,
+): Promise<void> {
+  const client = stage.random.pick(clients)
+  client.freeze()
+  stage.strike(`froze ${client.name}`, false)
+  await sleep(stage.random.between(leastMs, mostMs))
+  client.thaw()
+  stage.strike(`thawed ${client.name}`, false)
 }

@@ -151,9 +151,7 @@ export class Storm {
       struck.push(...together.map((each) => ({ ...each, beside: blow, tookMs, problems })))
     }
     await sleep(this.options.calmMs ?? CALM_MS)
-    await Promise.all(this.#producers.map((producer) => producer.pause()))
-    const { entries, dead } = await this.#drained()
-    const findings = check(entries, dead)
+    const { findings, violations, stories } = await this.#account()
     const results = struck.map(({ name, kind, beside, steps, tookMs, problems }) => {
       const own = findings.faults.find(({ fault }) => fault === name) ?? { ...NONE, fault: name }
       return {
@@ -164,14 +162,7 @@ export class Storm {
         violations: [...judgeFault(own, allowedBy(beside)), ...problems],
       }
     })
-    const violations = [...judge(findings, cutsLinks), ...(await this.#structure()), ...this.#ghosts(entries)]
-    // Of the dead letters account has been given.
-    if (dead.size > 0) await this.#queue.deadLetters.purge()
-    const tokens = [...new Set(violations.flatMap((each) => each.tokens))].slice(0, MOST_STORIES)
-    return {
-      ...{ results, findings, violations, tookMs: performance.now() - startedMs },
-      stories: tokens.map((token) => entries.filter((entry) => 'token' in entry && entry.token === token)),
-    }
+    return { results, findings, violations, stories, tookMs: performance.now() - startedMs }
   }
 
   /** Replicas that are late, one after the other or several at once, for so long; and nothing else. */
@@ -194,15 +185,23 @@ export class Storm {
     }
     await this.options.cluster.whole(WHOLE_MS)
     this.#book.write({ what: 'healthy', fault: name })
+    const account = await this.#account()
+    return { results: [], ...account, tookMs: performance.now() - startedMs }
+  }
+
+  /** Drains the queue, and accounts for all tasks since the last time. */
+  async #account(): Promise<Pick<Round, 'findings' | 'violations' | 'stories'>> {
     await Promise.all(this.#producers.map((producer) => producer.pause()))
     const { entries, dead } = await this.#drained()
     const findings = check(entries, dead)
-    const violations = [...judge(findings, cutsLinks), ...(await this.#structure())]
+    const violations = [...judge(findings, cutsLinks), ...(await this.#structure()), ...this.#ghosts(entries)]
+    // Of the dead letters account has been given.
+    if (dead.size > 0) await this.#queue.deadLetters.purge()
     const tokens = [...new Set(violations.flatMap((each) => each.tokens))].slice(0, MOST_STORIES)
-    return {
-      ...{ results: [], findings, violations, tookMs: performance.now() - startedMs },
-      stories: tokens.map((token) => entries.filter((entry) => 'token' in entry && entry.token === token)),
-    }
+    const stories = tokens.map((token) =>
+      entries.filter((entry) => 'token' in entry && entry.token === token),
+    )
+    return { findings, violations, stories }
   }
 
   #stage(name: string, steps: string[], taken: Set<string>): Stage {
