@@ -203,6 +203,7 @@ export class Delivery<Type extends string = string, Data = unknown>
 
   /** For the queue to tell us. @internal */
   refused(error: Error): void {
+    this.#refusal = error
     this.#reopen(error)
     this.#tellReceiver()?.refused(error)
   }

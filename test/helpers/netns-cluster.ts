@@ -28,16 +28,22 @@ interface Server extends Address {
 export class NetnsCluster {
   private constructor(
     readonly network: Network,
-    private readonly folder: string,
+    /** Of the nodes' folders. */
+    readonly folder: string,
     private readonly binary: string,
     private readonly servers: readonly Server[],
   ) {}
 
-  static async start(nodeTimeoutMs: number, replicasPerMaster = 1): Promise<NetnsCluster> {
+  static async start(
+    nodeTimeoutMs: number,
+    replicasPerMaster = 1,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<NetnsCluster> {
     const nodes = MASTERS * (1 + replicasPerMaster)
     const ports = Array.from({ length: nodes }, (_, index) => [FIRST_PORT + index])
     const cluster = await NetnsCluster.startServers(ports, {
       'cluster-node-timeout': String(nodeTimeoutMs),
+      ...settings,
     })
     try {
       const shape = { masters: MASTERS, replicasPerMaster }
@@ -143,9 +149,10 @@ export class NetnsCluster {
     }
   }
 
-  async dispose(): Promise<void> {
+  /** `keep`: leaves the nodes' files, for somebody to look into. */
+  async dispose(keep = false): Promise<void> {
     await Promise.all(this.servers.map((server) => this.kill(server)))
-    await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
+    if (!keep) await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
   }
 
   #serverAt({ host, port }: Address): Server {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EnqueueOptions, type QueueOptions, TaskQueue, Worker } from '../../../src/index.js'
 import { FileBook } from '../../../src/ledger/index.js'
+import type { Delivery } from '../../../src/queue/delivery.js'
 import type { ClientSpec, FromClient, ToClient } from './messages.js'
 import { Random } from './random.js'
 import { weaken } from './weaken.js'
@@ -19,6 +20,12 @@ type Conduct =
   | 'completes twice'
   /** At its first attempt, and it has no other: such a result is a failure that is not tried again. */
   | 'returns what cannot be stored once'
+
+interface Fact {
+  readonly token: string
+  readonly id: string
+  readonly attempt: number
+}
 
 interface Tasks {
   note: { readonly token: string; readonly conduct: Conduct }
@@ -72,14 +79,13 @@ async function start(spec: ClientSpec): Promise<void> {
 }
 
 async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, random: Random): Promise<void> {
-  // A task may be tried again before its failure is confirmed.
-  const running = new Map<string, { token: string; id: string; attempt: number }>()
-  const nameOf = ({ id, attempt }: { id: string; attempt: number }) => `${id} ${attempt}`
-  const ended = (task: { id: string; attempt: number }, what: 'completed' | 'failed' | 'dead') => {
-    const fact = running.get(nameOf(task))
-    if (!fact) return
-    running.delete(nameOf(task))
-    book.write({ what, ...fact })
+  // By the delivery: a task may be tried again, and even run once more at the same attempt, before the end of one before is known.
+  const running = new Map<object, { fact: Fact; signal: AbortSignal }>()
+  const ended = (task: object, what: 'completed' | 'failed' | 'dead') => {
+    const run = running.get(task)
+    if (!run) return
+    running.delete(task)
+    book.write({ what, ...run.fact })
   }
   const worker = new Worker<Tasks>(
     spec.queue,
@@ -88,7 +94,7 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
         const { token, conduct } = task.data
         const fact = { token, id: task.id, attempt: task.attempt }
         const first = task.attempt === 1
-        running.set(nameOf(task), fact)
+        running.set(task, { fact, signal })
         book.write({ what: 'run', ...fact })
         await sleep(random.between(0, spec.slow ? SLOW_HANDLER_MS : HANDLER_MS))
         if (conduct === 'saves a checkpoint') await task.checkpoint('half', token)
@@ -112,13 +118,10 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
   worker.on('failed', ({ task }) => ended(task, 'failed'))
   worker.on('dead', ({ task }) => ended(task, 'dead'))
   worker.on('error', (error) => {
-    // Of what cannot be settled the error names the task, some in a field and some in their words.
-    for (const [name, fact] of running) {
-      if (!error.message.includes(`task ${fact.id} `)) continue
-      running.delete(name)
+    for (const [task, { fact, signal }] of running) {
+      if ((task as Delivery).refusal !== error && signal.reason !== error) continue
+      running.delete(task)
       book.write({ what: 'refused', ...fact, error: error.name })
-      // The first of them: attempts are settled one after the other.
-      break
     }
   })
   await worker.start()

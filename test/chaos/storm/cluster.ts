@@ -25,7 +25,8 @@ export interface StormCluster {
     /** The command that runs another one on the node's host. */
     inside(node: string): readonly string[]
   }
-  dispose(): Promise<void>
+  /** `keep`: leaves the nodes' files, where that is possible, and says where they are. */
+  dispose(keep?: boolean): Promise<string | undefined>
 }
 
 export const nameOf = ({ host, port }: Address) => `${host}:${port}`

@@ -17,6 +17,9 @@ export async function localStormCluster(nodeTimeoutMs: number, replicas = 1): Pr
     whole: async (timeoutMs) => {
       await cluster.waitUntilReady({ timeoutMs })
     },
-    dispose,
+    dispose: async () => {
+      await dispose()
+      return undefined
+    },
   }
 }

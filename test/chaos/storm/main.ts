@@ -233,14 +233,20 @@ async function main(): Promise<number> {
     // The clients end with us; the servers of a local cluster would not.
     process.once(signal, () => void cluster.dispose().finally(() => process.exit(130)))
   }
+  let isUnclean = true
   try {
-    if (flags['late-only'] !== undefined) return (await lateOnly(cluster, seed, nodeTimeoutMs)) ? 0 : 1
-    if (without === undefined) return (await storm(cluster, seed, nodeTimeoutMs)) ? 0 : 1
+    if (without === undefined) {
+      const run = flags['late-only'] === undefined ? storm : lateOnly
+      isUnclean = !(await run(cluster, seed, nodeTimeoutMs))
+      return isUnclean ? 1 : 0
+    }
+    isUnclean = false
     const found = await findWithout(without as Protection, { cluster, seed, nodeTimeoutMs })
     say(found === undefined ? `NOT FOUND: nothing shows that ${without} is off` : `found: ${found}`)
     return found === undefined ? 1 : 0
   } finally {
-    await cluster.dispose()
+    const folder = await cluster.dispose(isUnclean)
+    if (folder !== undefined) say(`The nodes' files are kept in ${folder}`)
   }
 }
 

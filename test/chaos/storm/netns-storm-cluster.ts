@@ -1,9 +1,12 @@
 import { NetnsCluster } from '../../helpers/netns-cluster.js'
 import { addressOf, type StormCluster } from './cluster.js'
 
+/** Append-only files are not rewritten: of a task that is lost they tell what became of it. */
+const WHOLE_HISTORY = { 'auto-aof-rewrite-percentage': '0' }
+
 /** Nodes on hosts of their own, which can be cut off; see scripts/chaos.mjs. */
 export async function netnsStormCluster(nodeTimeoutMs: number, replicas = 1): Promise<StormCluster> {
-  const cluster = await NetnsCluster.start(nodeTimeoutMs, replicas)
+  const cluster = await NetnsCluster.start(nodeTimeoutMs, replicas, WHOLE_HISTORY)
   const { network } = cluster
   return {
     seeds: cluster.seeds,
@@ -21,6 +24,9 @@ export async function netnsStormCluster(nodeTimeoutMs: number, replicas = 1): Pr
       unmute: (node, to) => network.unmute(addressOf(node).host, addressOf(to).host),
       inside: (node) => network.inside(addressOf(node).host),
     },
-    dispose: () => cluster.dispose(),
+    dispose: async (keep) => {
+      await cluster.dispose(keep)
+      return keep ? cluster.folder : undefined
+    },
   }
 }

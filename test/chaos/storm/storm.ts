@@ -324,17 +324,20 @@ const NONE = { inFlight: 0, repeats: 0, enqueues: 0, rejected: 0, p99Ms: 0, long
 
 /** What live processes run, or of which they await the completion: `<process> <token> <attempt>`. */
 function runningOf(entries: readonly Entry[]): string[] {
-  const running = new Map<string, Set<string>>()
+  const running = new Map<string, Map<string, number>>()
   const stopped = new Set<string>()
   for (const entry of entries) {
     const name = 'attempt' in entry ? `${entry.token} ${entry.attempt}` : ''
-    if (entry.what === 'run') running.set(entry.by, (running.get(entry.by) ?? new Set()).add(name))
-    if (ENDS.has(entry.what)) running.get(entry.by)?.delete(name)
+    const change = entry.what === 'run' ? 1 : ENDS.has(entry.what) ? -1 : 0
+    if (change !== 0) {
+      const runs = running.get(entry.by) ?? new Map<string, number>()
+      running.set(entry.by, runs.set(name, (runs.get(name) ?? 0) + change))
+    }
     if (entry.what === 'stopped') stopped.add(entry.process)
     if (entry.what === 'resumed') stopped.delete(entry.process)
   }
   return [...running].flatMap(([by, names]) =>
-    stopped.has(by) ? [] : [...names].map((name) => `${by} ${name}`),
+    stopped.has(by) ? [] : [...names].flatMap(([name, count]) => (count > 0 ? [`${by} ${name}`] : [])),
   )
 }
 
