@@ -10,7 +10,7 @@ export type Reason =
   | 'enqueue in flight'
   /**
    * It was being run when its producer took it back, since no replica confirmed it in time. The record shows that: it ran under an id
-   * that it does not have any more, and before the enqueue was acknowledged under the new one. Never with a key.
+   * that it does not have any more, and before the enqueue was acknowledged under the new one, or a moment after. Never with a key.
    */
   | 'taken back while running'
   /**
@@ -62,7 +62,7 @@ export interface Findings {
   readonly faults: readonly FaultFindings[]
 }
 
-/** After a step, what was begun within so many ms and took longer than SLOW_MS was in flight there too. */
+/** After a step, what was begun within so many ms and took longer than SLOW_MS was in flight there too. What takes no longer is a moment. */
 const GRACE_MS = 2_000
 const SLOW_MS = 50
 /** A process is noted as stopped just before its fault is. */
@@ -79,6 +79,7 @@ interface Interval {
 interface Run extends Interval {
   readonly id: string
   readonly attempt: number | undefined
+  readonly number: number | undefined
   ran: boolean
   end: 'completed' | 'refused' | 'failed' | 'dead' | undefined
   /** Of a refusal. */
@@ -164,11 +165,13 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
     const story = storyOf(entry.token)
     const { atMs, by } = entry
     const attempt = 'attempt' in entry ? entry.attempt : undefined
+    const number = 'run' in entry ? entry.run : undefined
     const open = story.runs.findLast(
       (run) =>
         run.by === by &&
         run.toMs === Number.POSITIVE_INFINITY &&
-        (attempt === undefined || run.attempt === attempt),
+        (attempt === undefined || run.attempt === attempt) &&
+        (number === undefined || run.number === number),
     )
     const enqueue = story.enqueues.at(-1)
     switch (entry.what) {
@@ -188,7 +191,7 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
       case 'run':
         story.runs.push({
           ...{ by, fromMs: atMs, toMs: Number.POSITIVE_INFINITY, ran: false, end: undefined },
-          ...{ id: entry.id, attempt: entry.attempt, error: undefined },
+          ...{ id: entry.id, attempt: entry.attempt, number: entry.run, error: undefined },
         })
         break
       case 'ran':
@@ -309,9 +312,12 @@ function isAccountedFor(story: Story, faults: readonly Fault[], stops: readonly 
   })
 }
 
-/** Whether the run was that of a copy that was removed before the task was stored again, under another id. */
+/**
+ * Whether the run was that of a copy that was removed before the task was stored again, under another id. It had been handed out before;
+ * from then until the first line of its handler takes a moment.
+ */
 function takenBack({ keyed, ids, acknowledgedMs }: Story, run: Run): boolean {
-  return !keyed && ids.length > 0 && !ids.includes(run.id) && run.fromMs <= acknowledgedMs
+  return !keyed && ids.length > 0 && !ids.includes(run.id) && run.fromMs <= acknowledgedMs + SLOW_MS
 }
 
 /** The fault that struck a master between the enqueue and a run under an id that was given up. */

@@ -15,13 +15,14 @@ export type Entry = { readonly atMs: number /** The process. */; readonly by: st
   /**
    * `run`, `ran`: a handler begins, ends. `completed`: its completion is confirmed. `failed`, `dead`: it did not end well, and the queue
    * has taken note: the task is to be tried again, or is with the dead letters. `attempt`: which one it is, by what the queue says, 1 for
-   * the first; where it is not said, the latest that goes on.
+   * the first. `run`: which of all runs of this process. Where one is not said, the latest that goes on.
    */
   | {
       readonly what: 'run' | 'ran' | 'completed' | 'failed' | 'dead'
       readonly token: string
       readonly id: string
       readonly attempt?: number
+      readonly run?: number
     }
   /** What became of it the queue did not take from this worker. */
   | {
@@ -30,6 +31,7 @@ export type Entry = { readonly atMs: number /** The process. */; readonly by: st
       readonly id: string
       readonly error: string
       readonly attempt?: number
+      readonly run?: number
     }
   /** Somebody had it removed. */
   | { readonly what: 'removed'; readonly token: string }

@@ -308,6 +308,23 @@ it('tells attempts apart: one may begin before the failure of the last one is co
   expect(check(entries)).toMatchObject({ lost: [], repeats: [], atOnce: [] })
 })
 
+it('tells runs of one attempt apart by their number', () => {
+  const fact = (number: number) => ({ token: 'a', id: 'i', attempt: 1, run: number })
+  const entries = [
+    ...task('a'),
+    at(20, { what: 'run', ...fact(7) }),
+    fault(100),
+    at(3_500, { what: 'run', ...fact(8) }),
+    // The first of them; were it the second, nothing would explain that.
+    at(3_510, { what: 'refused', ...fact(7), error: 'LeaseLostError' }),
+    at(3_520, { what: 'completed', ...fact(8) }),
+    healthy(4_000),
+  ]
+  expect(check(entries).repeats).toMatchObject([{ reason: 'delivery in flight' }])
+  const other = entries.map((entry) => (entry.what === 'refused' ? { ...entry, run: 8 } : entry))
+  expect(check(other).lost).toEqual(['a'])
+})
+
 describe('taken back while running', () => {
   const late = (key?: string) => [enqueue(0, 'a', key), acknowledged(900, 'a', 'new')]
   const first = (from = 100, to: number | null = 130) =>
@@ -319,8 +336,12 @@ describe('taken back while running', () => {
     expect(reasons([...late(), ...first(), ...second])).toEqual(['taken back while running'])
   })
 
+  it('may begin a moment after that: it had been handed out before', () => {
+    expect(reasons([...late(), ...first(950, 960), ...second])).toEqual(['taken back while running'])
+  })
+
   it('is not one that began later, nor one under the same id, however long the enqueue took', () => {
-    expect(reasons([...late(), ...first(950, 960), ...second])).toEqual(['unexplained'])
+    expect(reasons([...late(), ...first(951, 960), ...second])).toEqual(['unexplained'])
     const same = run('a', 100, 130, { id: 'new' })
     expect(reasons([...late(), ...same, ...second])).toEqual(['unexplained'])
   })

@@ -25,6 +25,7 @@ interface Fact {
   readonly token: string
   readonly id: string
   readonly attempt: number
+  readonly run: number
 }
 
 interface Tasks {
@@ -59,6 +60,7 @@ const CONDUCTS: readonly (readonly [Conduct, number])[] = [
 ]
 const SLOW_CONDUCTS: readonly (readonly [Conduct, number])[] = [...CONDUCTS, ['fails once', 19]]
 
+let runs = 0
 let paused = true
 let calls = 0
 const leaving: (() => Promise<void>)[] = []
@@ -92,7 +94,7 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
     {
       note: async (task, { signal }) => {
         const { token, conduct } = task.data
-        const fact = { token, id: task.id, attempt: task.attempt }
+        const fact = { token, id: task.id, attempt: task.attempt, run: runs++ }
         const first = task.attempt === 1
         running.set(task, { fact, signal })
         book.write({ what: 'run', ...fact })
