@@ -81,6 +81,7 @@ interface Run extends Interval {
   readonly attempt: number | undefined
   readonly number: number | undefined
   ran: boolean
+  threw: boolean
   end: 'completed' | 'refused' | 'failed' | 'dead' | undefined
   /** Of a refusal. */
   error: string | undefined
@@ -110,9 +111,8 @@ export function check(entries: readonly Entry[], held: ReadonlySet<string> = new
   const repeats: Repeat[] = []
   const perFault = new Map(faults.map((fault) => [fault, 0]))
   for (const story of stories) {
-    for (const earlier of story.runs.slice(0, -1)) {
-      // It is to be tried again.
-      if (earlier.end === 'failed') continue
+    for (const [i, earlier] of story.runs.slice(0, -1).entries()) {
+      if (isTriedAgain(earlier, story.runs[i + 1] as Run)) continue
       const { reason, fault } = explain(story, earlier, faults, stops)
       repeats.push({
         token: story.token,
@@ -145,6 +145,11 @@ export function check(entries: readonly Entry[], held: ReadonlySet<string> = new
       ...enqueuesDuring(stories, fault, stops),
     })),
   }
+}
+
+/** As it should be: it failed, and the attempt was counted, whether or not its worker heard of that. */
+function isTriedAgain(earlier: Run, next: Run): boolean {
+  return earlier.end === 'failed' || (earlier.threw && (next.attempt ?? 0) > (earlier.attempt ?? 0))
 }
 
 function tell(entries: readonly Entry[]): Map<string, Story> {
@@ -190,12 +195,15 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
         break
       case 'run':
         story.runs.push({
-          ...{ by, fromMs: atMs, toMs: Number.POSITIVE_INFINITY, ran: false, end: undefined },
-          ...{ id: entry.id, attempt: entry.attempt, number: entry.run, error: undefined },
+          ...{ by, fromMs: atMs, toMs: Number.POSITIVE_INFINITY, ran: false, threw: false },
+          ...{ id: entry.id, attempt: entry.attempt, number: entry.run, end: undefined, error: undefined },
         })
         break
       case 'ran':
         if (open) open.ran = true
+        break
+      case 'threw':
+        if (open) open.threw = true
         break
       case 'removed':
         story.removed = true

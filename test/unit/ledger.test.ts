@@ -308,6 +308,25 @@ it('tells attempts apart: one may begin before the failure of the last one is co
   expect(check(entries)).toMatchObject({ lost: [], repeats: [], atOnce: [] })
 })
 
+describe('a run of which the worker did not hear that its failure was taken', () => {
+  const entries = (threw: boolean, next: number) => [
+    ...task('a', 'key'),
+    at(20, { what: 'run', token: 'a', id: 'i', attempt: 1 }),
+    ...(threw ? [at(30, { what: 'threw', token: 'a', id: 'i', attempt: 1 })] : []),
+    ...run('a', 400, 410, { attempt: next, by: 'v' }),
+    at(500, { what: 'refused', token: 'a', id: 'i', attempt: 1, error: 'LeaseLostError' }),
+  ]
+
+  it('is tried again as it should be', () => {
+    expect(check(entries(true, 2)).repeats).toEqual([])
+  })
+
+  it('is run again without need if it did not fail, or its attempt is not counted', () => {
+    expect(check(entries(false, 2)).repeats).toMatchObject([{ reason: 'unexplained' }])
+    expect(check(entries(true, 1)).repeats).toMatchObject([{ reason: 'unexplained' }])
+  })
+})
+
 it('tells runs of one attempt apart by their number', () => {
   const fact = (number: number) => ({ token: 'a', id: 'i', attempt: 1, run: number })
   const entries = [

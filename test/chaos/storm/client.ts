@@ -100,8 +100,16 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
         book.write({ what: 'run', ...fact })
         await sleep(random.between(0, spec.slow ? SLOW_HANDLER_MS : HANDLER_MS))
         if (conduct === 'saves a checkpoint') await task.checkpoint('half', token)
-        if (conduct === 'hangs once' && first) await sleep(2 * TIMEOUT_MS)
-        if (conduct === 'fails' || (conduct === 'fails once' && first)) throw new Error(conduct)
+        if (conduct === 'hangs once' && first) {
+          const threw = () => book.write({ what: 'threw', ...fact })
+          if (signal.aborted) threw()
+          else signal.addEventListener('abort', threw)
+          await sleep(2 * TIMEOUT_MS)
+        }
+        if (conduct === 'fails' || (conduct === 'fails once' && first)) {
+          book.write({ what: 'threw', ...fact })
+          throw new Error(conduct)
+        }
         if (signal.aborted) return
         book.write({ what: 'ran', ...fact })
         if (conduct === 'completes twice') {
