@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { NodeUnreachableError } from '../../../src/cluster/errors.js'
 import { type Address, type ClusterStatus, inspect, type NodeView } from '../../../src/cluster/index.js'
 import { NodeLink } from '../../../src/cluster/link.js'
 
@@ -73,13 +74,42 @@ export async function shardsOf(cluster: StormCluster): Promise<Shard[]> {
     })
 }
 
+/** Ms for which a node is tried that another fault has cut off for the moment. */
+const REACH_MS = 15_000
+
+/** Another fault does that to the node for the moment. */
+function passes(error: unknown): boolean {
+  if (error instanceof NodeUnreachableError) return true
+  return error instanceof Error && /^(BUSY|LOADING) /.test(error.message)
+}
+
+/** A link to a node, as soon as it can be reached. */
+export async function reach(node: Address): Promise<NodeLink> {
+  const deadline = performance.now() + REACH_MS
+  for (;;) {
+    try {
+      return await NodeLink.open(node, { timeoutMs: 3_000 })
+    } catch (error) {
+      if (!passes(error) || performance.now() > deadline) throw error
+      await sleep(50)
+    }
+  }
+}
+
+/** One that does no harm if it is carried out twice: it is sent again where no reply comes, as long as the node can be reached. */
 export async function command(node: string, ...words: [string, ...(string | number)[]]): Promise<string> {
-  const link = await NodeLink.open(addressOf(node), { timeoutMs: 3_000 })
-  try {
-    const [name, ...args] = words
-    return await link.text(name, ...args)
-  } finally {
-    link.close()
+  const [name, ...args] = words
+  const deadline = performance.now() + REACH_MS
+  for (;;) {
+    const link = await reach(addressOf(node))
+    try {
+      return await link.text(name, ...args)
+    } catch (error) {
+      if (!passes(error) || performance.now() > deadline) throw error
+      await sleep(50)
+    } finally {
+      link.close()
+    }
   }
 }
 

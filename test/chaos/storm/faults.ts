@@ -1,10 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Address } from '../../../src/cluster/index.js'
-import { NodeLink } from '../../../src/cluster/link.js'
 import { makePartitions } from '../../../src/keys/partitions.js'
 import { HUB_ADDRESS } from '../../helpers/netns.js'
 import type { Client } from './clients.js'
-import { command, nameOf, promoted, type Shard, type StormCluster, shardsOf, until } from './cluster.js'
+import {
+  command,
+  nameOf,
+  promoted,
+  reach,
+  type Shard,
+  type StormCluster,
+  shardsOf,
+  until,
+} from './cluster.js'
 import { moveSlot } from './move-slots.js'
 import type { Random } from './random.js'
 
@@ -433,7 +441,7 @@ export const FAULTS = {
     run: async (stage) => {
       const { master } = await aShard(stage)
       // Kept, since no other would be let in.
-      const link = await NodeLink.open(master, { timeoutMs: 3_000 })
+      const link = await reach(master)
       try {
         const [, before = '10000'] = (await link.text('CONFIG', 'GET', 'maxclients')).split(',')
         await link.text('CONFIG', 'SET', 'maxclients', 1)
