@@ -1,7 +1,7 @@
 /** A process that produces, or works, or both, and writes down all that happens to it. Forked by clients.ts. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type EnqueueOptions, type QueueOptions, TaskQueue, Worker } from '../../../src/index.js'
-import { FileBook } from '../../../src/ledger/index.js'
+import { FileBook, takeLedgerOffset } from '../../../src/ledger/index.js'
 import type { Delivery } from '../../../src/queue/delivery.js'
 import type { ClientSpec, FromClient, ToClient } from './messages.js'
 import { Random } from './random.js'
@@ -66,6 +66,7 @@ let calls = 0
 const leaving: (() => Promise<void>)[] = []
 
 async function start(spec: ClientSpec): Promise<void> {
+  takeLedgerOffset(spec.ledgerOffsetMs)
   weaken(spec.without)
   const book = new FileBook(spec.book, spec.name)
   const random = new Random(spec.seed)

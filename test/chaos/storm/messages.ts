@@ -15,6 +15,8 @@ export interface ClientSpec {
   readonly book: string
   readonly seed: number
   readonly without: Protection | undefined
+  /** Of the storm: see takeLedgerOffset. */
+  readonly ledgerOffsetMs: number
   /** Tasks per second that it produces, about. Default 440: what two cores carry beside six servers. */
   readonly rate?: number | undefined
   /** Handlers that take longer and fail oftener: what a late replica does harm to. */

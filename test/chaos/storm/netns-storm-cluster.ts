@@ -1,8 +1,8 @@
 import { NetnsCluster } from '../../helpers/netns-cluster.js'
 import { addressOf, type StormCluster } from './cluster.js'
 
-/** Append-only files are not rewritten: of a task that is lost they tell what became of it. */
-const WHOLE_HISTORY = { 'auto-aof-rewrite-percentage': '0' }
+/** No append-only file is rewritten or removed: of a task that is lost they tell what became of it. */
+const WHOLE_HISTORY = { 'auto-aof-rewrite-percentage': '0', 'aof-disable-auto-gc': 'yes' }
 
 /** Nodes on hosts of their own, which can be cut off; see scripts/chaos.mjs. */
 export async function netnsStormCluster(nodeTimeoutMs: number, replicas = 1): Promise<StormCluster> {

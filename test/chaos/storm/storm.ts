@@ -10,6 +10,7 @@ import {
   type FaultFindings,
   type FileBook,
   type Findings,
+  ledgerOffsetMs,
 } from '../../../src/ledger/index.js'
 import { describeFault } from '../../../src/queue/verify/report.js'
 import { Books } from './books.js'
@@ -247,6 +248,7 @@ export class Storm {
       book: this.#books.path(name),
       seed: this.#random.between(1, 1_000_000),
       without: this.options.without,
+      ledgerOffsetMs: ledgerOffsetMs(),
       rate: this.options.rate === undefined ? undefined : this.options.rate / PRODUCERS,
       slow: this.options.slow,
     }
