@@ -6,8 +6,9 @@ export type {
   SingleConnectionOptions,
 } from './connection/options.js'
 export * from './errors.js'
+export type { Checkpoint } from './queue/checkpoints.js'
 export type { DeadLetter, DeadLetters } from './queue/dead-letters.js'
-export type { Checkpoint, Delivery } from './queue/delivery.js'
+export type { Delivery } from './queue/delivery.js'
 export type { Backoff, EnqueueOptions, Priority } from './queue/enqueue-options.js'
 export type { ShardState } from './queue/gate.js'
 export type { Depth, Health, ShardHealth } from './queue/inspection.js'

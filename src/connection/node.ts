@@ -100,7 +100,7 @@ export class Node {
     this.#setUp(true)
   }
 
-  /** Somebody else answers at its address. What is on its sockets is his. */
+  /** Somebody else answers at its address. What is on its sockets is not ours. */
   markStranger(): void {
     this.#lastFault = { kind: 'unreachable', error: new Error('a node of another cluster answers there') }
     if (this.#up) this.#generation++

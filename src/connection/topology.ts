@@ -359,7 +359,7 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
   }
 
   /**
-   * Slots that the node which was asked is believed to own, and says it does not: they are his whom it names, whatever the
+   * Slots that the node which was asked is believed to own, and says it does not: they belong to whom it names, whatever the
    * epochs (a plain SETSLOT NODE by an operator raises none). It refuses every call for them, so nothing is lost by it.
    */
   #heedDisclaimer(view: readonly NodeView[], asked: Node): boolean {

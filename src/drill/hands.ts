@@ -3,7 +3,7 @@ import type { DrillKind } from './options.js'
 
 /** What can be done to a node. Whatever must be undone is entered with the drill's repairs before it is done. */
 export interface Hands {
-  /** What each deed will be, for the operator to read before he agrees to it. */
+  /** What each deed will be, for the operator to read before they agree to it. */
   readonly words: Readonly<Record<'kill' | 'end' | 'start' | 'freeze' | 'resume', (node: NodeView) => string>>
   /** @throws DrillNotPermittedError when a server will not let us do what this kind needs */
   check(kind: DrillKind, nodes: readonly NodeView[]): Promise<void>

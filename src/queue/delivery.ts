@@ -1,38 +1,26 @@
 import {
   AuthenticationError,
   DeliverySettledError,
-  InvalidOptionError,
   LeaseLostError,
   NotReplicatedError,
-  PayloadTooLargeError,
-  QueueFullError,
   type SettledAs,
-  TaskNotFoundError,
 } from '../errors.js'
-import type { Partition } from '../keys/partitions.js'
 import type { Bundle, Named } from '../scripts/bundles.js'
-import { checkpointCall } from '../scripts/checkpoint.js'
 import type { FetchedTask } from '../scripts/exchange.js'
-import { extendCall, failCall, releaseCall } from '../scripts/lease.js'
+import { failCall, releaseCall } from '../scripts/lease.js'
 import type { ScriptCall } from '../scripts/script.js'
 import type { AcknowledgementReceiver } from './acknowledgement.js'
+import { type Checkpoint, saveCheckpoint } from './checkpoints.js'
 import type { Consumer } from './consumer.js'
-import { LEAST_PATIENCE_MS } from './consumer-lane.js'
 import type { Durability } from './durability.js'
 import type { Backoff, Priority } from './enqueue-options.js'
+import { callUnder, Extension } from './extension.js'
 import { toJson } from './json.js'
-import { Lease } from './lease.js'
+import type { Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
 import type { ResolvedQueueOptions } from './queue-options.js'
 import { backoffDelayMs, encodeError, type TaskRecord } from './task.js'
-import { checkInteger, checkKeys, checkText } from './validate.js'
-
-export interface Checkpoint {
-  readonly step: string
-  readonly data: unknown
-  /** Ms since 1970, by the server's clock. */
-  readonly savedAt: number
-}
+import { checkInteger, checkKeys } from './validate.js'
 
 /** What a delivery needs of its queue. */
 export interface DeliveryHost {
@@ -86,13 +74,10 @@ export class Delivery<Type extends string = string, Data = unknown>
   /** @internal */
   readonly place: number
   readonly #backoff: Backoff
-  /** Shared with the others of its batch, until it is extended. */
-  #lease: Lease
-  /**
-   * Another one that may hold it: that which it gets by an `extend` under way, and that of an `extend` of which it is not known
-   * whether it will stay.
-   */
-  #otherLease: Lease | undefined
+  /** Shared with the others of its batch. */
+  readonly #first: Lease
+  /** What holds it instead, from the first `extend` on. */
+  #extension: Extension | undefined
   /** What it was settled as, or is being; undefined while it is open. */
   #settledAs: SettledAs | undefined
   /** By which call; undefined where a worker completes it, which needs no promise. */
@@ -107,8 +92,6 @@ export class Delivery<Type extends string = string, Data = unknown>
    */
   followed: boolean
   #refusal: unknown
-  /** An `extend` under way: what comes after it needs the lease that it brings. Never rejects. */
-  #extending: Promise<void> | undefined
 
   constructor(
     private readonly host: DeliveryHost,
@@ -118,15 +101,14 @@ export class Delivery<Type extends string = string, Data = unknown>
   ) {
     // Not the record itself: its text would be kept for as long as the handler runs.
     this.#backoff = record.backoff
-    this.#lease = lease
-    this.#otherLease = undefined
+    this.#first = lease
+    this.#extension = undefined
     this.#settledAs = undefined
     this.#settlement = undefined
     this.#receiver = undefined
     this.#gone = false
     this.followed = false
     this.#refusal = undefined
-    this.#extending = undefined
     this.bundle = task.bundle
     this.place = task.place
     this.id = task.id
@@ -148,7 +130,20 @@ export class Delivery<Type extends string = string, Data = unknown>
   /** What holds it; the second lease too while it is extended. None once the queue has taken it back. @internal */
   get leases(): readonly Lease[] {
     if (this.#gone) return NO_LEASES
-    return this.#otherLease ? [this.#lease, this.#otherLease] : [this.#lease]
+    return this.#extension?.leases ?? [this.#first]
+  }
+
+  get #lease(): Lease {
+    return this.#extension?.lease ?? this.#first
+  }
+
+  get #otherLease(): Lease | undefined {
+    return this.#extension?.other
+  }
+
+  /** An `extend` under way: what comes after it needs the lease that it brings. Never rejects. */
+  get #extending(): Promise<void> | undefined {
+    return this.#extension?.underWay
   }
 
   /** Whoever ran it has done with it, whatever became of it. @internal */
@@ -271,59 +266,16 @@ export class Delivery<Type extends string = string, Data = unknown>
    * NotReplicatedError or QueueUnavailableError the task may have the one lease or the other, and the delivery goes on with both.
    */
   extend(ms: number): Promise<void> {
-    return this.#watched(this.#extendInTurn(ms))
+    return this.#watched(this.#extend(ms))
   }
 
-  async #extendInTurn(ms: number): Promise<void> {
+  async #extend(ms: number): Promise<void> {
     checkInteger('ms', ms, LEAST_LEASE_MS, LONGEST_LEASE_MS)
     this.#mustBeOpen()
     while (this.#extending) await this.#extending
     this.#mustBeOpen()
-    const work = this.#extend(ms)
-    const over = () => {
-      this.#extending = undefined
-    }
-    this.#extending = work.then(over, over)
-    await work
-  }
-
-  async #extend(ms: number): Promise<void> {
-    const before = this.#lease
-    const { partition } = before
-    const ending = `:${this.id}`
-    // It may have a lease of its own already, or have one if an earlier call was carried out.
-    const own = [before, this.#otherLease].find((lease) => lease?.id.endsWith(ending))
-    const other = own === before ? (this.#otherLease ?? before) : before
-    const leaseId = other.id
-    const newLeaseId = own?.id ?? leaseId + ending
-    const call = extendCall(partition.keys, { id: this.id, leaseId, newLeaseId, leaseMs: ms })
-    const next = new Lease(partition, newLeaseId, ms, leaseNow())
-    const lane = this.host.consumer.lane(partition)
-    if (!own) this.#otherLease = next
-    let refusal: unknown
-    try {
-      const { value } = await this.#send(before, call, async () => {
-        await lane.asserted()
-        lane.moving(before.id, this.id, next)
-      })
-      if (value !== 'done') throw new LeaseLostError(this.id)
-      this.#otherLease = undefined
-    } catch (error) {
-      // Whatever is tried again later may count on what holds in any case, and on no more.
-      const leastMs = Math.min(next.heldUntilMs, (own ?? other).heldUntilMs)
-      next.heldUntilMs = leastMs
-      if (own) own.heldUntilMs = leastMs
-      if (!(error instanceof NotReplicatedError)) {
-        lane.moving(next.id, this.id, before)
-        if (error instanceof LeaseLostError) lane.left(before.id, this.id)
-        throw error
-      }
-      // The master has done it. One that takes its place may know the lease before alone.
-      this.#otherLease = other.id === next.id ? undefined : other
-      refusal = error
-    }
-    this.#lease = next
-    if (refusal !== undefined) throw refusal
+    this.#extension ??= new Extension(this.host, this.id, this.#first)
+    await this.#extension.extend(ms)
   }
 
   /**
@@ -481,21 +433,7 @@ export class Delivery<Type extends string = string, Data = unknown>
     )
   }
 
-  /** `before`: see SafeCallOptions. */
-  #send<Value>(
-    lease: Lease,
-    call: ScriptCall<Value>,
-    before: (resent: boolean) => Promise<void>,
-  ): Promise<{ value: Value; resent: boolean }> {
-    const { partition, lengthMs } = lease
-    return this.host.durability.call(partition, this.id, call, {
-      lane: 'inspect',
-      timeoutMs: Math.max(lengthMs, LEAST_PATIENCE_MS),
-      before,
-    })
-  }
-
-  /** As `#send`: of a call that was certainly refused, the task is still in our hands. */
+  /** As `callUnder`: of a call that was certainly refused, the task is still in our hands. */
   async #sendSettling<Value>(
     lease: Lease,
     call: ScriptCall<Value>,
@@ -508,60 +446,11 @@ export class Delivery<Type extends string = string, Data = unknown>
       return call.parse(reply)
     }
     try {
-      return await this.#send(lease, { ...call, parse }, before)
+      return await callUnder(this.host, lease, this.id, { ...call, parse }, before)
     } catch (error) {
       if (error instanceof AuthenticationError && !answered) lane.reopened(lease.id, this.id)
       else lane.left(lease.id, this.id)
       throw error
     }
-  }
-}
-
-/** @throws LeaseLostError, TaskNotFoundError, PayloadTooLargeError, QueueFullError, InvalidDataError, InvalidOptionError */
-export async function saveCheckpoint(
-  host: Pick<DeliveryHost, 'name' | 'durability' | 'options'>,
-  partition: Partition,
-  input: {
-    readonly id: string
-    readonly step: string
-    readonly data: unknown
-    readonly leaseId: string | undefined
-  },
-  before?: () => Promise<void>,
-): Promise<void> {
-  const { maxPayloadBytes, enqueueTimeoutMs } = host.options
-  const step = checkText('step', input.step, 200)
-  const what = `checkpoint ${JSON.stringify(step)} of task ${input.id}`
-  if (input.data === undefined) throw new InvalidOptionError('data', 'expected a value; use null for none')
-  const call = checkpointCall(partition.keys, {
-    id: input.id,
-    step,
-    data: toJson(what, input.data, maxPayloadBytes),
-    limitBytes: maxPayloadBytes,
-    leaseId: input.leaseId,
-  })
-  const { value } = await host.durability.call(partition, input.id, call, {
-    lane: 'inspect',
-    timeoutMs: enqueueTimeoutMs,
-    ...(before && { before }),
-  })
-  switch (value.kind) {
-    case 'saved':
-      return
-    case 'lost':
-      throw new LeaseLostError(input.id)
-    case 'gone':
-      throw input.leaseId === undefined
-        ? new TaskNotFoundError(host.name, input.id)
-        : new LeaseLostError(input.id)
-    case 'memory': {
-      const why = `its shard is out of memory, and ${what} would take ${value.bytes} bytes with those before it`
-      throw new QueueFullError(
-        host.name,
-        `${why}; until tasks have been completed, only small ones are saved`,
-      )
-    }
-    case 'full':
-      throw new PayloadTooLargeError(`${what}, with those before it,`, value.bytes, maxPayloadBytes)
   }
 }

@@ -218,7 +218,7 @@ export class ProducerLane {
 
   /**
    * Tasks with a key that are stored again when consumers have been let in long since (admission.ts) may be in somebody's hands: they
-   * are due a little later, so that he has the time to take them back (reassertion.ts). What was enqueued behind them waits as long.
+   * are due a little later, so that they have the time to take them back (reassertion.ts). What was enqueued behind them waits as long.
    */
   #inTime(items: readonly Item[]): readonly NewTask[] {
     const isLate = performance.now() - this.#brokeAtMs > RESTORED_LATE_MS

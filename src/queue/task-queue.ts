@@ -8,16 +8,10 @@ import { makePartitions, type Partition } from '../keys/partitions.js'
 import { slotOf } from '../keys/slots.js'
 import type { FetchedTask } from '../scripts/exchange.js'
 import { failCall } from '../scripts/lease.js'
+import { type Checkpoint, saveCheckpoint } from './checkpoints.js'
 import { Consumer } from './consumer.js'
 import { DeadLetters } from './dead-letters.js'
-import {
-  type Checkpoint,
-  Delivery,
-  type DeliveryHost,
-  LEAST_LEASE_MS,
-  LONGEST_LEASE_MS,
-  saveCheckpoint,
-} from './delivery.js'
+import { Delivery, type DeliveryHost, LEAST_LEASE_MS, LONGEST_LEASE_MS } from './delivery.js'
 import { Durability } from './durability.js'
 import { emitSafely } from './emit-safely.js'
 import { Encoder } from './encoder.js'

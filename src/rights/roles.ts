@@ -52,7 +52,7 @@ export const ROLES = {
     channels: false,
   },
   operator: {
-    about: 'runs every command of shardq; whoever may give rights may give himself all of them',
+    about: 'runs every command of shardq; whoever may give rights may give themselves all of them',
     uses: [
       ...[...OPEN, queue.ENQUEUEING, queue.WORKING],
       ...[queue.MANAGING, queue.VERIFYING, queue.REGISTERING, queue.SURVEYING, queue.DELETING],

@@ -1,4 +1,4 @@
-import type { Checkpoint } from '../queue/delivery.js'
+import type { Checkpoint } from '../queue/checkpoints.js'
 
 /** What a handler gets besides its task. */
 export interface TaskContext {

@@ -1,5 +1,6 @@
 import type { AcknowledgementReceiver } from '../queue/acknowledgement.js'
-import type { Checkpoint, Delivery } from '../queue/delivery.js'
+import type { Checkpoint } from '../queue/checkpoints.js'
+import type { Delivery } from '../queue/delivery.js'
 import { follow } from '../queue/thenable.js'
 import type { TaskContext } from './context.js'
 import type { TypeAccount } from './watcher.js'

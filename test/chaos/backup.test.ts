@@ -455,7 +455,7 @@ describe('a restore', () => {
   })
 })
 
-it('over TLS, as the user `operator`, who needs no right more than he has', async () => {
+it('over TLS, as the user `operator`, who needs no right more than they have', async () => {
   const cluster = await ownCluster({ tls: true, password: 'hush', replicasPerMaster: 0 })
   await makeUsers(cluster.seeds, cluster.access)
   const { tls } = cluster.access

@@ -53,7 +53,7 @@ it('a connection that the server refuses does not close those that work', async 
   await Promise.all(Array.from({ length: 50 }, (_, i) => queue.enqueue('note', i)))
   expect(states).toEqual([])
 
-  // Who comes now is told why he is not let in, by queue and tools alike.
+  // Who comes now is told why they are not let in, by queue and tools alike.
   const late = new TaskQueue('late', { connection: { ...connection, connectTimeoutMs: 300 } })
   const refused = await late.connect().catch((error: Error) => error)
   expect(refused).toBeInstanceOf(QueueUnavailableError)

@@ -72,7 +72,7 @@ describe('a producer', () => {
 })
 
 describe('a lease', () => {
-  it('is lost to a late holder, whatever he tries, and the task is with the next one', async () => {
+  it('is lost to a late holder, whatever they try, and the task is with the next one', async () => {
     const { queue, keys, send } = await queueOfOne()
     await queue.enqueue('note', 1, { maxAttempts: 9 })
     const [late] = await queue.dequeue({ leaseMs: 500 })

@@ -6,7 +6,7 @@ import type { RollNode } from './standing.js'
 
 /** How a node is restarted. Returns when that was asked for; whether it came back is looked at by others. */
 export interface RestartHands {
-  /** For the operator to read before he agrees. */
+  /** For the operator to read before they agree. */
   words(node: RollNode): string
   /** @throws what stands in the way; the node may be down then */
   restart(node: RollNode, signal: AbortSignal | undefined): Promise<void>

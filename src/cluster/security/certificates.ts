@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { InvalidOptionError } from '../../errors.js'
 
-/** What a folder of certificates holds; the same names where somebody brings his own. */
+/** What a folder of certificates holds; the same names where somebody brings their own. */
 export const CERTIFICATE_FILES = {
   ca: { certificate: 'ca.crt', key: 'ca.key' },
   /** For servers, and for what they are to each other: clients. */

@@ -11,7 +11,7 @@ export interface OperatorLinks {
 }
 
 /**
- * Switches the default user off on every node, over links of the operator, so that it is sure that he gets in.
+ * Switches the default user off on every node, over links of the operator, so that it is sure that they get in.
  * @throws LockOutError with every reason why not; then the default user is as it was on all nodes
  */
 export async function disableDefault(

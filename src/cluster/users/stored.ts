@@ -22,7 +22,7 @@ export function categoriesIn(lines: readonly string[]): string[] {
 }
 
 /**
- * Redis 7.0 tells of a user who may use most commands of a category that he may use the category, less the others. The same
+ * Redis 7.0 tells of a user who may use most commands of a category that they may use the category, less the others. The same
  * commands one by one, as they were given.
  */
 function withoutCategories(words: readonly string[], categories: Categories): string[] {
