@@ -65,6 +65,8 @@ export interface Findings {
 /** After a step, what was begun within so many ms and took longer than SLOW_MS was in flight there too. What takes no longer is a moment. */
 const GRACE_MS = 2_000
 const SLOW_MS = 50
+/** A step is written down when it is done, which takes up to so many ms: what ended meanwhile was in flight when it struck. */
+const DEED_MS = 50
 /** A process is noted as stopped just before its fault is. */
 const STOP_MS = 1_000
 /** How an error is called that says: the queue has it, and no replica confirms it. */
@@ -250,7 +252,8 @@ function faultsOf(entries: readonly Entry[]): Fault[] {
 function inFlight({ fromMs, toMs }: Interval, fault: Fault): boolean {
   return fault.strikes.some(
     ({ atMs, nodes }) =>
-      nodes && ((fromMs <= atMs && atMs <= toMs) || (within(fromMs, atMs) && toMs - fromMs > SLOW_MS)),
+      nodes &&
+      ((fromMs <= atMs && atMs - DEED_MS <= toMs) || (within(fromMs, atMs) && toMs - fromMs > SLOW_MS)),
   )
 }
 

@@ -421,10 +421,12 @@ export const FAULTS = {
     stallMs: STALL_MS,
     run: async (stage) => {
       for (let i = 0; i < 5; i++) {
-        for (const { master } of await shardsOf(stage.cluster))
-          for (const type of ['normal', 'pubsub'])
+        for (const { master } of await shardsOf(stage.cluster)) {
+          for (const type of ['normal', 'pubsub']) {
             await command(nameOf(master), 'CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
-        stage.strike('connections killed')
+            stage.strike(`${nameOf(master)}: connections killed`)
+          }
+        }
         await sleep(stage.random.between(50, 300))
       }
     },
