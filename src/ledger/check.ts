@@ -62,9 +62,11 @@ export interface Findings {
   readonly faults: readonly FaultFindings[]
 }
 
-/** After a step, what was begun within so many ms and took longer than SLOW_MS was in flight there too. What takes no longer is a moment. */
+/** After a step, what was begun within so many ms and took longer than SLOW_MS was in flight there too. */
 const GRACE_MS = 2_000
 const SLOW_MS = 50
+/** Most ms from the fetch of a task to the first line of its handler, on a busy machine. */
+const HANDED_MS = 200
 /** A step is written down when it is done, which takes up to so many ms: what ended meanwhile was in flight when it struck. */
 const DEED_MS = 50
 /** A process is noted as stopped just before its fault is. */
@@ -325,10 +327,10 @@ function isAccountedFor(story: Story, faults: readonly Fault[], stops: readonly 
 
 /**
  * Whether the run was that of a copy that was removed before the task was stored again, under another id. It had been handed out before;
- * from then until the first line of its handler takes a moment.
+ * from then until the first line of its handler takes a moment, or one `confirmTimeoutMs` where a task with a key came in the same fetch.
  */
 function takenBack({ keyed, ids, acknowledgedMs }: Story, run: Run): boolean {
-  return !keyed && ids.length > 0 && !ids.includes(run.id) && run.fromMs <= acknowledgedMs + SLOW_MS
+  return !keyed && ids.length > 0 && !ids.includes(run.id) && run.fromMs <= acknowledgedMs + HANDED_MS
 }
 
 /** The fault that struck a master between the enqueue and a run under an id that was given up. */
