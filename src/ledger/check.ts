@@ -116,8 +116,9 @@ export function check(entries: readonly Entry[], held: ReadonlySet<string> = new
   const perFault = new Map(faults.map((fault) => [fault, 0]))
   for (const story of stories) {
     for (const [i, earlier] of story.runs.slice(0, -1).entries()) {
-      if (isTriedAgain(earlier, story.runs[i + 1] as Run)) continue
-      const { reason, fault } = explain(story, earlier, faults, stops)
+      const next = story.runs[i + 1] as Run
+      if (isTriedAgain(earlier, next)) continue
+      const { reason, fault } = explain(story, earlier, next, faults, stops)
       repeats.push({
         token: story.token,
         keyed: story.keyed,
@@ -280,6 +281,7 @@ const within = (fromMs: number, strikeMs: number) => strikeMs <= fromMs && fromM
 function explain(
   story: Story,
   earlier: Run,
+  next: Run,
   faults: readonly Fault[],
   stops: readonly Stop[],
 ): { reason: Reason; fault?: Fault | undefined } {
@@ -293,7 +295,7 @@ function explain(
   if (broken) return { reason: 'delivery in flight', fault: broken }
   const doubled = doubledBy(story, faults)
   if (doubled) return { reason: 'enqueue in flight', fault: doubled }
-  if (takenBack(story, earlier)) return { reason: 'taken back while running' }
+  if (takenBack(story, earlier) || takenBack(story, next)) return { reason: 'taken back while running' }
   const forgetful = takeBackLostBy(story, faults)
   if (forgetful) return { reason: 'take-back lost with its master', fault: forgetful }
   return { reason: 'unexplained' }
@@ -354,12 +356,10 @@ const isOfCopy = (reason: Reason) => OF_COPIES.includes(reason)
 /** Two first attempts that overlap; without a reason in the record the task was handed out twice. */
 function ranAtOnce(story: Story, faults: readonly Fault[], stops: readonly Stop[]): boolean {
   const first = story.runs.filter(({ attempt }) => attempt === undefined || attempt === 1)
-  return first
-    .slice(0, -1)
-    .some(
-      (run, i) =>
-        overlaps(run, first[i + 1] as Run) && explain(story, run, faults, stops).reason === 'unexplained',
-    )
+  return first.slice(0, -1).some((run, i) => {
+    const next = first[i + 1] as Run
+    return overlaps(run, next) && explain(story, run, next, faults, stops).reason === 'unexplained'
+  })
 }
 
 /**
@@ -370,7 +370,7 @@ function completedByLate(story: Story, faults: readonly Fault[]): boolean {
   const earlier = story.runs.filter((run) => run.end === 'completed').slice(0, -1)
   const settled = earlier.filter((run) => !faults.some((fault) => inFlight(run, fault)))
   const doubled = doubledBy(story, faults) ?? takeBackLostBy(story, faults)
-  const copies = doubled || earlier.some((run) => takenBack(story, run)) ? 1 : 0
+  const copies = doubled || story.runs.some((run) => takenBack(story, run)) ? 1 : 0
   return settled.length > copies
 }
 

@@ -376,6 +376,16 @@ describe('taken back while running', () => {
     expect(reasons([...late('key'), ...first(), ...second])).toEqual(['unexplained'])
   })
 
+  it('may go on beside the other, whichever began first', () => {
+    const own = run('a', 905, 1_200, { id: 'new', attempt: 1 })
+    const copy = run('a', 910, 1_100, { id: 'old', ends: 'refused', attempt: 1 })
+    expect(check([...late(), ...own, ...copy])).toMatchObject({ atOnce: [], completedTwice: [] })
+    expect(reasons([...late(), ...own, ...copy])).toEqual(['taken back while running'])
+    const completed = run('a', 910, 1_100, { id: 'old', attempt: 1 })
+    expect(check([...late(), ...own, ...completed])).toMatchObject({ atOnce: [], completedTwice: [] })
+    expect(check([...late('key'), ...own, ...copy]).atOnce).toEqual(['a'])
+  })
+
   it('may have been completed as well', () => {
     const both = [...late(), ...run('a', 100, 130, { id: 'old' }), ...second]
     expect(check(both)).toMatchObject({ completedTwice: [], lost: [] })

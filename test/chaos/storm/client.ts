@@ -35,6 +35,8 @@ interface Tasks {
 const RATE = 440
 /** Ms that a caller rests after each task. */
 const REST_MS = 50
+/** Ms from one task of a caller to the next where a rate is asked for: longer than an enqueue takes, whatever is late. */
+const PACE_MS = 500
 /** Callers with a key, of all. */
 const KEYED_SHARE = 0.27
 /** Ms that a handler takes at most. */
@@ -123,7 +125,7 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
         return conduct === 'returns what cannot be stored once' && first ? 1n : token
       },
     },
-    { ...options, concurrency: spec.slow ? 300 : 30, leaseMs: LEASE_MS },
+    { ...options, concurrency: spec.slow ? 1_000 : 30, leaseMs: LEASE_MS },
   )
   worker.on('completed', ({ task }) => ended(task, 'completed'))
   worker.on('failed', ({ task }) => ended(task, 'failed'))
@@ -158,9 +160,11 @@ async function produce(
   await queue.connect()
   let count = 0
   let gone = false
+  const { rate } = spec
   const caller = async (key: string | undefined) => {
-    for (;;) {
-      await sleep(random.between(REST_MS / 2, REST_MS * 1.5))
+    for (let tookMs = 0; ; ) {
+      if (rate === undefined) await sleep(random.between(REST_MS / 2, REST_MS * 1.5))
+      else await sleep(Math.max(0, random.between(PACE_MS / 2, PACE_MS * 1.5) - tookMs))
       if (gone) return
       if (paused) continue
       const token = `${spec.name}-${count++}`
@@ -182,16 +186,18 @@ async function produce(
         ...(conduct === 'hangs once' ? { timeoutMs: TIMEOUT_MS } : {}),
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       }
+      const beganMs = performance.now()
       try {
         const id = await queue.enqueue('note', { token, conduct }, task)
         book.write({ what: 'acknowledged', token, id })
       } catch (error) {
         book.write({ what: 'rejected', token, error: (error as Error).message })
       }
+      tookMs = performance.now() - beganMs
       calls--
     }
   }
-  const callers = Math.ceil(((spec.rate ?? RATE) * REST_MS) / 1_000)
+  const callers = Math.ceil(rate === undefined ? (RATE * REST_MS) / 1_000 : (rate * PACE_MS) / 1_000)
   for (let i = 0; i < callers; i++)
     void caller(i < callers * KEYED_SHARE ? `${spec.name}-key-${i}` : undefined)
   leaving.push(async () => {

@@ -121,12 +121,23 @@ async function storm(cluster: StormCluster, seed: number, nodeTimeoutMs: number)
 async function lateOnly(cluster: StormCluster, seed: number, nodeTimeoutMs: number): Promise<boolean> {
   const rate = Number(flags.rate ?? 5_000)
   const run = await Storm.start({ cluster, nodeTimeoutMs, seed, rate, slow: true })
-  let kept = false
+  const rounds: Round[] = []
+  let workedMs = 0
+  let kept = true
   try {
-    const round = await run.lateOnly(Number(flags['late-only']) * 60_000, say)
-    say(account(round))
-    kept = !isClean(round)
-    if (kept) explain(round)
+    const times = await run.lateOnly(Number(flags['late-only']) * 60_000, (round, forMs) => {
+      rounds.push(round)
+      workedMs += forMs
+      const perSecond = (round.findings.acknowledged * 1_000) / forMs
+      say(`${account(round)}  ${perSecond.toFixed(0)} tasks/s`)
+      if (!isClean(round)) explain(round)
+    })
+    const perSecond =
+      (rounds.reduce((sum, { findings }) => sum + findings.acknowledged, 0) * 1_000) / workedMs
+    say('')
+    say(totals(rounds))
+    say(`${times} times late in ${(workedMs / 1_000).toFixed(0)} s of work, ${perSecond.toFixed(0)} tasks/s`)
+    kept = !rounds.every(isClean)
     return !kept
   } finally {
     await run.stop(kept)
@@ -205,14 +216,17 @@ function summary(rounds: readonly Round[]): string {
     if (of.length > 0) table.push(row(kind, of))
   }
   table.push(row('all', results))
+  return [table.toString(), totals(rounds)].join('\n')
+}
+
+function totals(rounds: readonly Round[]): string {
   const sum = (pick: (round: Round) => number) => rounds.reduce((total, each) => total + pick(each), 0)
   const because = (wanted: Reason) =>
     sum(({ findings }) => findings.repeats.filter(({ reason }) => reason === wanted).length)
-  return [
-    table.toString(),
+  return (
     `acknowledged ${sum(({ findings }) => findings.acknowledged)}, lost ${sum(({ findings }) => findings.lost.length)}; run again: ` +
-      REASONS.map((reason) => `${reason} ${because(reason)}`).join(', '),
-  ].join('\n')
+    REASONS.map((reason) => `${reason} ${because(reason)}`).join(', ')
+  )
 }
 
 const REASONS: readonly Reason[] = [

@@ -12,6 +12,7 @@ import {
   type Findings,
   ledgerOffsetMs,
 } from '../../../src/ledger/index.js'
+import type { Depth } from '../../../src/queue/inspection.js'
 import { describeFault } from '../../../src/queue/verify/report.js'
 import { Books } from './books.js'
 import { Client } from './clients.js'
@@ -20,6 +21,7 @@ import { FAULTS, type FaultKind, type FaultName, type Stage } from './faults.js'
 import { judge, judgeFault, type Violation } from './judge.js'
 import type { Protection } from './messages.js'
 import { Random } from './random.js'
+import { Running } from './running.js'
 
 export interface StormOptions {
   readonly cluster: StormCluster
@@ -63,6 +65,7 @@ const CALM_MS = 300
 /** Tasks of a dead worker wait for its lease (3 s), and those of a dead shard for its failover. */
 const DRAIN_MS = 40_000
 const WHOLE_MS = 60_000
+const LATE_ROUND_MS = 60_000
 const MOST_STORIES = 5
 
 /** Clients at work on a cluster, and faults, after which every task is accounted for. */
@@ -74,8 +77,8 @@ export class Storm {
   readonly #producers: Client[] = []
   readonly #workers: Client[] = []
   readonly #queue: TaskQueue<{ note: { token: string } }>
-  /** Tokens of rounds that were accounted for. */
-  readonly #settled = new Set<string>()
+  /** Of each producer: how many of its tokens were accounted for. */
+  readonly #settled = new Map<string, number>()
   /** Faults of the structure, by kind and partition. */
   readonly #told = new Set<string>()
   #strangers = 0
@@ -166,28 +169,49 @@ export class Storm {
     return { results, findings, violations, stories, tookMs: performance.now() - startedMs }
   }
 
-  /** Replicas that are late, one after the other or several at once, for so long; and nothing else. */
-  async lateOnly(forMs: number, onStep: (step: string) => void): Promise<Round> {
-    const startedMs = performance.now()
-    const name = 'late replicas'
-    for (const producer of this.#producers) producer.go()
-    let rounds = 0
-    while (performance.now() - startedMs < forMs) {
-      const replicas = (await shardsOf(this.options.cluster)).flatMap((shard) => shard.replicas)
-      const some = this.#random.shuffle(replicas).slice(0, this.#random.between(1, replicas.length))
-      const names = some.map(nameOf)
-      for (const node of names) await this.options.cluster.freeze(node)
-      this.#book.write({ what: 'fault', fault: name, step: `froze ${names.join(', ')}`, nodes: false })
-      await sleep(this.#random.between(100, 500))
-      for (const node of names) await this.options.cluster.resume(node)
-      await sleep(this.#random.between(20, 300))
-      if (++rounds % 20 === 0)
-        onStep(`${rounds} times late, ${Math.round((performance.now() - startedMs) / 1000)} s`)
+  /**
+   * Replicas that are late, one after the other or several at once, for so long, and until all is drained; and nothing else. An account
+   * after every minute of work. @returns how many times any were late
+   */
+  async lateOnly(forMs: number, onRound: (round: Round, workedMs: number) => void): Promise<number> {
+    const stop = new AbortController()
+    const late = this.#keepLate(stop.signal)
+    try {
+      for (let leftMs = forMs; leftMs > 0; leftMs -= LATE_ROUND_MS) {
+        const startedMs = performance.now()
+        for (const producer of this.#producers) producer.go()
+        // A failure to make them late ends the run.
+        await Promise.race([sleep(Math.min(leftMs, LATE_ROUND_MS)), late])
+        const workedMs = performance.now() - startedMs
+        const account = await this.#account()
+        onRound({ results: [], ...account, tookMs: performance.now() - startedMs }, workedMs)
+      }
+    } finally {
+      stop.abort()
     }
+    const times = await late
     await this.options.cluster.whole(WHOLE_MS)
-    this.#book.write({ what: 'healthy', fault: name })
-    const account = await this.#account()
-    return { results: [], ...account, tookMs: performance.now() - startedMs }
+    return times
+  }
+
+  async #keepLate(signal: AbortSignal): Promise<number> {
+    const { cluster } = this.options
+    const replicas = (await shardsOf(cluster)).flatMap((shard) => shard.replicas)
+    let times = 0
+    for (; !signal.aborted; times++) {
+      const names = this.#random
+        .shuffle(replicas)
+        .slice(0, this.#random.between(1, replicas.length))
+        .map(nameOf)
+      for (const node of names) await cluster.freeze(node)
+      const step = `froze ${names.join(', ')}`
+      this.#book.write({ what: 'fault', fault: 'late replicas', step, nodes: false })
+      await sleep(this.#random.between(100, 500))
+      for (const node of names) await cluster.resume(node)
+      this.#book.write({ what: 'healthy', fault: 'late replicas' })
+      await sleep(this.#random.between(20, 300))
+    }
+    return times
   }
 
   /** Drains the queue, and accounts for all tasks since the last time. */
@@ -268,36 +292,52 @@ export class Storm {
    */
   async #drained(): Promise<{ entries: Entry[]; dead: ReadonlySet<string> }> {
     const entries: Entry[] = []
+    const running = new Running()
     let dead = new Set<string>()
-    let failure: unknown
     let left = ''
+    let leastHeld = Number.POSITIVE_INFINITY
     const collect = () => {
       // One by one: as the arguments of one call they would be too many.
-      for (const entry of this.#books.news()) entries.push(entry)
+      for (const entry of this.#books.news()) {
+        entries.push(entry)
+        running.add(entry)
+      }
     }
-    try {
-      await until('the queue is empty and nothing is being run', DRAIN_MS, async () => {
-        const { ready, active, scheduled } = await this.#queue.depth()
-        collect()
-        const held = ready.high + ready.medium + ready.low + active + scheduled
-        const running = runningOf(entries)
-        if (held !== 0 || running.length > 0) {
-          left = `ready ${ready.high + ready.medium + ready.low}, active ${active}, scheduled ${scheduled}; run and not ended: ${running.slice(0, MOST_STORIES).join(', ') || 'none'}`
-          return false
-        }
-        left = ''
+    let deadline = performance.now() + DRAIN_MS
+    for (;;) {
+      const { ready, active, scheduled } = await this.#depth()
+      collect()
+      const waiting = ready.high + ready.medium + ready.low
+      const held = waiting + active + scheduled
+      // A backlog may take its time, as long as it becomes less.
+      if (held < leastHeld) {
+        leastHeld = held
+        deadline = performance.now() + DRAIN_MS
+      }
+      const now = running.all
+      if (held === 0 && now.length === 0) {
         dead = await this.#dead()
         // What a producer is about to store again, since its master came back without it, is nowhere else yet.
-        return check(entries, dead).lost.length === 0
-      })
-    } catch (error) {
-      failure = error
+        if (check(entries, dead).lost.length === 0 || performance.now() > deadline) return { entries, dead }
+      } else {
+        const runs = now.slice(0, MOST_STORIES).join(', ') || 'none'
+        left = `ready ${waiting}, active ${active}, scheduled ${scheduled}; run and not ended: ${runs}`
+        // What is lost cannot be told from what is there still.
+        if (performance.now() > deadline) throw new Error(`not drained within ${DRAIN_MS} ms: ${left}`)
+      }
+      await sleep(20)
     }
-    collect()
-    // Not drained, and yet nothing is lost so far: the tasks may be there still, and that is a failure of its own.
-    if (failure && check(entries, dead).lost.length === 0)
-      throw new Error(`not drained: ${left}`, { cause: failure })
-    return { entries, dead }
+  }
+
+  /** A shard may be out of reach for another moment. */
+  async #depth(): Promise<Depth> {
+    let depth: Depth | undefined
+    await until('the queue tells its depth', DRAIN_MS, async () => {
+      depth = await this.#queue.depth()
+      return true
+    })
+    if (!depth) throw new Error('the queue told no depth')
+    return depth
   }
 
   async #dead(): Promise<Set<string>> {
@@ -313,35 +353,24 @@ export class Storm {
   /** Tasks that were accounted for before, and run again. */
   #ghosts(entries: readonly Entry[]): Violation[] {
     const tokens = new Set(entries.flatMap((entry) => ('token' in entry ? [entry.token] : [])))
-    const ghosts = [...tokens].filter((token) => this.#settled.has(token))
-    for (const token of tokens) this.#settled.add(token)
+    const ghosts: string[] = []
+    const counts = new Map<string, number>()
+    for (const token of tokens) {
+      const dash = token.lastIndexOf('-')
+      const producer = token.slice(0, dash)
+      const number = Number(token.slice(dash + 1))
+      if (number < (this.#settled.get(producer) ?? 0)) ghosts.push(token)
+      counts.set(producer, Math.max(number + 1, counts.get(producer) ?? 0))
+    }
+    for (const [producer, count] of counts)
+      this.#settled.set(producer, Math.max(count, this.#settled.get(producer) ?? 0))
     return ghosts.length > 0
       ? [{ what: `${ghosts.length} run again after all was drained`, tokens: ghosts }]
       : []
   }
 }
 
-const ENDS: ReadonlySet<string> = new Set(['completed', 'refused', 'failed', 'dead'])
 const NONE = { inFlight: 0, repeats: 0, enqueues: 0, rejected: 0, p99Ms: 0, longestMs: 0 }
-
-/** What live processes run, or of which they await the completion: `<process> <token> <attempt>`. */
-function runningOf(entries: readonly Entry[]): string[] {
-  const running = new Map<string, Map<string, number>>()
-  const stopped = new Set<string>()
-  for (const entry of entries) {
-    const name = 'attempt' in entry ? `${entry.token} ${entry.attempt}` : ''
-    const change = entry.what === 'run' ? 1 : ENDS.has(entry.what) ? -1 : 0
-    if (change !== 0) {
-      const runs = running.get(entry.by) ?? new Map<string, number>()
-      running.set(entry.by, runs.set(name, (runs.get(name) ?? 0) + change))
-    }
-    if (entry.what === 'stopped') stopped.add(entry.process)
-    if (entry.what === 'resumed') stopped.delete(entry.process)
-  }
-  return [...running].flatMap(([by, names]) =>
-    stopped.has(by) ? [] : [...names].flatMap(([name, count]) => (count > 0 ? [`${by} ${name}`] : [])),
-  )
-}
 
 /** Of faults that strike together producers may wait, and be refused, as the worst of them has it. */
 function allowedBy(kinds: readonly FaultName[]): Pick<FaultKind, 'mayReject' | 'stallMs'> {
