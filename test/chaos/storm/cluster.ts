@@ -80,7 +80,7 @@ const REACH_MS = 15_000
 /** Another fault does that to the node for the moment. */
 function passes(error: unknown): boolean {
   if (error instanceof NodeUnreachableError) return true
-  return error instanceof Error && /^(BUSY|LOADING) /.test(error.message)
+  return error instanceof Error && /^(BUSY|LOADING|IOERR) /.test(error.message)
 }
 
 /** A link to a node, as soon as it can be reached. */

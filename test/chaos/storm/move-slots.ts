@@ -17,7 +17,7 @@ export async function moveSlot(
   for (;;) {
     const keys = (await command(source, 'CLUSTER', 'GETKEYSINSLOT', slot, KEYS_PER_CALL)).split(',')
     if (keys[0] === '') break
-    await command(source, 'MIGRATE', to.host, to.port, '', 0, 2_000, 'KEYS', ...keys)
+    await command(source, 'MIGRATE', to.host, to.port, '', 0, 2_000, 'REPLACE', 'KEYS', ...keys)
   }
   // The target first: should we end in between, the slot has an owner all the same.
   await command(target, 'CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
