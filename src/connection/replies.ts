@@ -76,6 +76,23 @@ export function isCertain(fault: Fault): boolean {
   return fault.kind !== 'lost' && fault.kind !== 'timeout' && fault.kind !== 'rejected'
 }
 
+/** Whether the node refuses writes of everybody for the moment, and not only this call. */
+export function refusesAll({ kind }: Fault): boolean {
+  switch (kind) {
+    case 'tryagain':
+    case 'clusterdown':
+    case 'readonly':
+    case 'loading':
+    case 'masterdown':
+    case 'busy':
+    case 'noreplicas':
+    case 'misconf':
+      return true
+    default:
+      return false
+  }
+}
+
 /** Whether a look at the topology may help. */
 export function concernsTopology(fault: Fault): boolean {
   switch (fault.kind) {

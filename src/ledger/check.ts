@@ -86,7 +86,7 @@ interface Run extends Interval {
   readonly number: number | undefined
   ran: boolean
   threw: boolean
-  end: 'completed' | 'refused' | 'failed' | 'dead' | undefined
+  end: 'completed' | 'refused' | 'failed' | 'dead' | 'released' | undefined
   /** Of a refusal. */
   error: string | undefined
 }
@@ -152,9 +152,10 @@ export function check(entries: readonly Entry[], held: ReadonlySet<string> = new
   }
 }
 
-/** As it should be: it failed, and the attempt was counted, whether or not its worker heard of that. */
+/** As it should be: it was handed back; or it failed, and the attempt was counted, whether or not its worker heard of that. */
 function isTriedAgain(earlier: Run, next: Run): boolean {
-  return earlier.end === 'failed' || (earlier.threw && (next.attempt ?? 0) > (earlier.attempt ?? 0))
+  if (earlier.end === 'released' || earlier.end === 'failed') return true
+  return earlier.threw && (next.attempt ?? 0) > (earlier.attempt ?? 0)
 }
 
 function tell(entries: readonly Entry[]): Map<string, Story> {
@@ -217,6 +218,7 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
       case 'refused':
       case 'failed':
       case 'dead':
+      case 'released':
         if (!open) break
         open.end = entry.what
         if (entry.what === 'refused') open.error = entry.error
@@ -319,7 +321,7 @@ function isAccountedFor(story: Story, faults: readonly Fault[], stops: readonly 
   if (story.removed) return true
   return story.runs.some((run) => {
     if (run.end === 'completed' || run.end === 'dead') return true
-    if (run.end === 'failed') return false
+    if (run.end === 'failed' || run.end === 'released') return false
     if (run.end === 'refused' && run.error?.startsWith(UNCONFIRMED)) return true
     // Of its last words nobody heard whether they arrived. One that did not end would be tried again.
     if (stops.some((stop) => heldBy(stop, run))) return run.ran

@@ -1,6 +1,6 @@
 import type { Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
-import type { Fault } from '../connection/replies.js'
+import { type Fault, refusesAll } from '../connection/replies.js'
 import type { Partition } from '../keys/partitions.js'
 import type { Outlook } from '../scripts/outlook.js'
 import { recoverCall, tendCall } from '../scripts/tend.js'
@@ -87,8 +87,8 @@ export class Maintenance {
   /** A call to the partition has failed. */
   failed(fault: Fault): void {
     const nowMs = performance.now()
-    // While it is being moved nobody can renew, and its master may even stay the same.
-    if (fault.kind === 'tryagain') this.#grace.outage(nowMs)
+    // While that lasts nobody can renew, and its master may stay the same: one that was restarted takes connections 3 s before calls.
+    if (refusesAll(fault)) this.#grace.outage(nowMs)
     const lasting = fault.kind === 'rejected' || fault.kind === 'denied'
     this.by(nowMs + (lasting ? RETRY_REFUSED_MS : RETRY_MS))
   }

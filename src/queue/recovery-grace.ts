@@ -12,7 +12,7 @@ interface RunOut {
 }
 
 /**
- * Which leases of a partition that have run out may be given to others. After a break with the master, or a move of the slot, each
+ * Which leases of a partition that have run out may be given to others. After a break with the master, or a time when it refused, each
  * is spared for `GRACE_MS`, since it may have run out while nobody could renew it. A break of sockets alone begins that time anew
  * only for leases that were not seen before: where something closes idle connections again and again, leases must still end.
  */
@@ -39,7 +39,7 @@ export class RecoveryGrace {
     this.#away = false
   }
 
-  /** Until now nobody could renew: the master was away, another one has taken over, or the slot is being moved. */
+  /** Until now nobody could renew: the master was away or refused all calls, another one has taken over, or the slot is being moved. */
   outage(nowMs: number): void {
     this.#brokenAtMs = nowMs
     for (const runOut of this.#seen.values()) runOut.sinceMs = nowMs

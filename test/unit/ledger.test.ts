@@ -314,6 +314,16 @@ it('tells attempts apart: one may begin before the failure of the last one is co
   expect(check(entries)).toMatchObject({ lost: [], repeats: [], atOnce: [] })
 })
 
+it('what was handed back is run again as it should be, and is lost if it is not', () => {
+  const before = [
+    ...task('a', 'key'),
+    at(20, { what: 'run', token: 'a', id: 'i', attempt: 1 }),
+    at(30, { what: 'released', token: 'a', id: 'i', attempt: 1 }),
+  ]
+  expect(check([...before, ...run('a', 400, 410, { by: 'v' })])).toMatchObject({ lost: [], repeats: [] })
+  expect(check(before).lost).toEqual(['a'])
+})
+
 describe('a run of which the worker did not hear that its failure was taken', () => {
   const entries = (threw: boolean, next: number) => [
     ...task('a', 'key'),

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { Connection } from '../../src/connection/connection.js'
 import type { Node } from '../../src/connection/node.js'
+import { faultOfReply } from '../../src/connection/replies.js'
 import { makePartitions, type Partition } from '../../src/keys/partitions.js'
 import { Maintenance } from '../../src/queue/maintenance.js'
 import { RecoveryGrace } from '../../src/queue/recovery-grace.js'
@@ -80,9 +81,9 @@ describe('by a consumer', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
   afterEach(() => void vi.useRealTimers())
 
-  it('a lease that ran out while its master was away is recovered 2 s after that is back, and not before', async () => {
+  /** A partition whose only lease has run out; `recovered`: when it was given to others, by performance.now(). */
+  function maintained(master: Node) {
     const [partition] = makePartitions('q', 1) as [Partition]
-    const master = node()
     const recovered: number[] = []
     const outlook: Outlook = {
       ...{ levels: [false, false, false], paused: false },
@@ -90,7 +91,7 @@ describe('by a consumer', () => {
     }
     const connection = {
       attempt: async (_slot: number, { script }: ScriptCall<unknown>) => {
-        if (script.name === 'recover') recovered.push(performance.now() - startMs)
+        if (script.name === 'recover') recovered.push(performance.now())
         const tended = { outlook, expiredLeases: recovered.length > 0 ? [] : ['lease'], more: false }
         const value = script.name === 'tend' ? tended : { kind: 'recovered', back: 1, died: 0, left: 0 }
         return { ok: true, value, node: master, confirmed: true }
@@ -100,6 +101,19 @@ describe('by a consumer', () => {
       ...{ connection, stopped: false, onLooked: () => {}, onNearer: () => {} },
       onFailure: () => {},
     })
+    return { maintenance, recovered }
+  }
+
+  async function looks(maintenance: Maintenance, forMs: number): Promise<void> {
+    for (let ms = 0; ms < forMs; ms += 100) {
+      await maintenance.run()
+      vi.advanceTimersByTime(100)
+    }
+  }
+
+  it('a lease that ran out while its master was away is recovered 2 s after that is back, and not before', async () => {
+    const master = node()
+    const { maintenance, recovered } = maintained(master)
     maintenance.followMaster(master)
     master.up = false
     maintenance.followMaster(master)
@@ -107,10 +121,38 @@ describe('by a consumer', () => {
     master.up = true
     maintenance.followMaster(master)
     const startMs = performance.now()
+    await looks(maintenance, 3_000)
+    expect(recovered).toEqual([startMs + 2_000])
+  })
+
+  it.each([
+    'CLUSTERDOWN The cluster is down',
+    'LOADING Redis is loading the dataset in memory',
+    'BUSY Redis is busy running a script',
+    'NOREPLICAS Not enough good replicas to write.',
+    'MISCONF Redis is configured to save RDB snapshots',
+    'TRYAGAIN Multiple keys request during rehashing of slot',
+  ])('nor before the master has taken calls for 2 s: %s', async (refusal) => {
+    const master = node()
+    const { maintenance, recovered } = maintained(master)
+    maintenance.followMaster(master)
     for (let ms = 0; ms < 3_000; ms += 100) {
-      await maintenance.run()
+      maintenance.failed(faultOfReply(new Error(refusal)))
       vi.advanceTimersByTime(100)
     }
-    expect(recovered).toEqual([2_000])
+    const startMs = performance.now()
+    await looks(maintenance, 3_000)
+    expect(recovered).toEqual([startMs + 1_900])
+  })
+
+  it('a call that was refused to us alone spares no lease', async () => {
+    const master = node()
+    const { maintenance, recovered } = maintained(master)
+    maintenance.followMaster(master)
+    for (const words of ['NOPERM no permissions', 'OOM command not allowed', 'ERR of its own'])
+      maintenance.failed(faultOfReply(new Error(words)))
+    const startMs = performance.now()
+    await looks(maintenance, 3_000)
+    expect(recovered).toEqual([startMs])
   })
 })

@@ -86,7 +86,7 @@ async function start(spec: ClientSpec): Promise<void> {
 async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, random: Random): Promise<void> {
   // By the delivery: a task may be tried again, and even run once more at the same attempt, before the end of one before is known.
   const running = new Map<object, { fact: Fact; signal: AbortSignal }>()
-  const ended = (task: object, what: 'completed' | 'failed' | 'dead') => {
+  const ended = (task: object, what: 'completed' | 'failed' | 'dead' | 'released') => {
     const run = running.get(task)
     if (!run) return
     running.delete(task)
@@ -138,7 +138,12 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
     }
   })
   await worker.start()
-  leaving.push(() => worker.stop({ timeoutMs: LEAVE_MS }))
+  leaving.push(async () => {
+    await worker.stop({ timeoutMs: LEAVE_MS })
+    // There is no event for what a worker hands back when it stops.
+    for (const task of running.keys())
+      if ((task as Delivery).settledAs === 'released') ended(task, 'released')
+  })
 }
 
 function conductOf(spec: ClientSpec, random: Random): Conduct {

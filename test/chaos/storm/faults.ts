@@ -23,8 +23,8 @@ export interface Stage {
   readonly random: Random
   readonly producers: readonly Client[]
   readonly workers: readonly Client[]
-  /** Nodes of the shards that faults of this round have chosen. */
-  readonly taken: Set<string>
+  /** Nodes of the shards, and clients, that faults of this round have chosen. */
+  readonly taken: Set<string | Client>
   /** Produces and works on the host of this node; only where there is a network to cut. */
   readonly stranger: (node: string) => Promise<Client>
   /** Writes down that a step is done now. `nodes`: it strikes a master, or the network to one. Default true. */
@@ -65,6 +65,13 @@ async function aShard({ cluster, random, taken }: Stage): Promise<Shard> {
   const shard = random.pick(free)
   for (const node of [shard.master, ...shard.replicas]) taken.add(nameOf(node))
   return shard
+}
+
+/** One that no other fault of the round has. */
+function aClient({ random, taken }: Stage, clients: readonly Client[]): Client {
+  const client = random.pick(clients.filter((each) => !taken.has(each)))
+  taken.add(client)
+  return client
 }
 
 export const FAULTS = {
@@ -467,7 +474,7 @@ export const FAULTS = {
     summary: 'a worker ends in good order, in the midst of its work, and comes back',
     stallMs: STALL_MS,
     run: async (stage) => {
-      const worker = stage.random.pick(stage.workers)
+      const worker = aClient(stage, stage.workers)
       stage.strike(`${worker.name} leaves`, false)
       await worker.leave()
       await sleep(stage.random.between(0, 500))
@@ -478,7 +485,7 @@ export const FAULTS = {
     summary: 'a producer disconnects in good order, with enqueues under way, and comes back',
     stallMs: STALL_FROZEN_MS,
     run: async (stage) => {
-      const producer = stage.random.pick(stage.producers)
+      const producer = aClient(stage, stage.producers)
       stage.strike(`${producer.name} leaves`, false)
       await producer.leave()
       await producer.start()
@@ -580,7 +587,7 @@ async function fillMemory(stage: Stage, masters: readonly string[]): Promise<voi
 }
 
 async function killAndStart(stage: Stage, clients: readonly Client[], withinMs: number): Promise<void> {
-  const client = stage.random.pick(clients)
+  const client = aClient(stage, clients)
   await client.kill()
   stage.strike(`killed ${client.name}`, false)
   await sleep(stage.random.between(0, withinMs))
@@ -593,7 +600,7 @@ async function freezeAndThaw(
   leastMs: number,
   mostMs: number,
 ): Promise<void> {
-  const client = stage.random.pick(clients)
+  const client = aClient(stage, clients)
   client.freeze()
   stage.strike(`froze ${client.name}`, false)
   await sleep(stage.random.between(leastMs, mostMs))

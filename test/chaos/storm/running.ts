@@ -1,6 +1,6 @@
 import type { Entry } from '../../../src/ledger/index.js'
 
-const ENDS: ReadonlySet<string> = new Set(['completed', 'refused', 'failed', 'dead'])
+const ENDS: ReadonlySet<string> = new Set(['completed', 'refused', 'failed', 'dead', 'released'])
 
 /** What live processes run, or of which they await the completion, by their ledgers as they grow. */
 export class Running {

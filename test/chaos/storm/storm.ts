@@ -137,7 +137,7 @@ export class Storm {
     for (const blow of blows) {
       const fromMs = performance.now()
       await sleep(this.options.calmMs ?? CALM_MS)
-      const taken = new Set<string>()
+      const taken = new Set<string | Client>()
       const together = blow.map((kind) => ({
         ...{ kind, name: `${kind} #${++this.#blows}` },
         steps: [] as string[],
@@ -229,7 +229,7 @@ export class Storm {
     return { findings, violations, stories }
   }
 
-  #stage(name: string, steps: string[], taken: Set<string>): Stage {
+  #stage(name: string, steps: string[], taken: Set<string | Client>): Stage {
     const { cluster, nodeTimeoutMs } = this.options
     return {
       ...{ cluster, nodeTimeoutMs, taken, queue: QUEUE, random: this.#random },
@@ -372,10 +372,10 @@ export class Storm {
 
 const NONE = { inFlight: 0, repeats: 0, enqueues: 0, rejected: 0, p99Ms: 0, longestMs: 0 }
 
-/** Of faults that strike together producers may wait, and be refused, as the worst of them has it. */
+/** Of faults that strike together a task may meet one after the other. */
 function allowedBy(kinds: readonly FaultName[]): Pick<FaultKind, 'mayReject' | 'stallMs'> {
   const faults: FaultKind[] = kinds.map((kind) => FAULTS[kind])
-  const stallMs = Math.max(...faults.map((fault) => fault.stallMs))
+  const stallMs = faults.reduce((sum, fault) => sum + fault.stallMs, 0)
   return faults.some(({ mayReject }) => mayReject) ? { stallMs, mayReject: true } : { stallMs }
 }
 
