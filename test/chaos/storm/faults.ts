@@ -60,12 +60,27 @@ const STALL_MS = 1_500
 const STALL_FROZEN_MS = 1_100 + STALL_MS
 
 /** One that no other fault of the round has. */
-async function aShard({ cluster, random, taken }: Stage): Promise<Shard> {
-  const free = (await shardsOf(cluster)).filter(({ master }) => !taken.has(nameOf(master)))
+async function aShard(stage: Stage): Promise<Shard> {
+  const shard = await aShardOf(stage, 1)
+  if (!shard) throw new Error('every shard is taken')
+  return shard
+}
+
+/** As `aShard`, with so many replicas: they move to masters that have lost theirs, so that there may be none. */
+async function aShardOf(
+  { cluster, random, taken }: Stage,
+  leastReplicas: number,
+): Promise<Shard | undefined> {
+  const free = (await shardsOf(cluster)).filter(
+    ({ master, replicas }) => !taken.has(nameOf(master)) && replicas.length >= leastReplicas,
+  )
+  if (free.length === 0) return undefined
   const shard = random.pick(free)
   for (const node of [shard.master, ...shard.replicas]) taken.add(nameOf(node))
   return shard
 }
+
+const TOO_FEW = 'nothing: no shard that is free has two replicas at the moment'
 
 /** One that no other fault of the round has. */
 function aClient({ random, taken }: Stage, clients: readonly Client[]): Client {
@@ -342,7 +357,8 @@ export const FAULTS = {
     stallMs: STALL_MS,
     run: async (stage) => {
       const { cluster } = stage
-      const shard = await aShard(stage)
+      const shard = await aShardOf(stage, 2)
+      if (!shard) return stage.strike(TOO_FEW, false)
       await leaveBehind(stage, shard.master, [shard.replica], 0)
       await cluster.kill(nameOf(shard.master))
       stage.strike(`killed ${nameOf(shard.master)}`)
@@ -363,9 +379,10 @@ export const FAULTS = {
     run: async (stage) => {
       const { network } = stage.cluster
       if (!network) throw new Error('there is no network to cut')
-      const { master, replicas } = await aShard(stage)
-      const [near, ...far] = replicas
-      if (!near) throw new Error('there is no replica')
+      const shard = await aShardOf(stage, 2)
+      const [near, ...far] = shard?.replicas ?? []
+      if (!shard || !near) return stage.strike(TOO_FEW, false)
+      const { master } = shard
       const stranger = await stage.stranger(nameOf(master))
       try {
         stranger.go()
