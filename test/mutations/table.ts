@@ -601,6 +601,12 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: inUnit('recovery-grace', 'by a consumer'),
   },
   {
+    name: 'recovery-grace-while-refused',
+    protects: 'leases stand still while a master refuses everybody, as one does that was just restarted',
+    patches: [ts('queue/maintenance')('if (refusesAll(fault))', 'if (false && refusesAll(fault))')],
+    noticedBy: inUnit('recovery-grace', 'by a consumer'),
+  },
+  {
     name: 'recovery-grace-ends',
     protects: 'a lease that ran out ends, also where sockets break again and again',
     patches: [
@@ -1196,9 +1202,9 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'both-leases-renewed',
     protects: 'while a delivery is being extended both of its leases are renewed',
     patches: [
-      ts('queue/delivery')(
-        'return this.#otherLease ? [this.#lease, this.#otherLease] : [this.#lease]',
-        'return [this.#lease]',
+      ts('queue/extension')(
+        'return this.other ? [this.lease, this.other] : [this.lease]',
+        'return [this.lease]',
       ),
     ],
     noticedBy: inFake('worker', 'the lease it gets is renewed too'),
@@ -1283,8 +1289,8 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'the account shows two first attempts at once',
     patches: [
       ts('ledger/check')(
-        "explain(story, run, faults, stops).reason === 'unexplained'",
-        "explain(story, run, faults, stops).reason === 'worker stopped'",
+        "explain(story, run, next, faults, stops).reason === 'unexplained'",
+        "explain(story, run, next, faults, stops).reason === 'worker stopped'",
       ),
     ],
     noticedBy: inUnit('ledger'),
