@@ -80,7 +80,10 @@ const REACH_MS = 15_000
 /** Another fault does that to the node for the moment. */
 function passes(error: unknown): boolean {
   if (error instanceof NodeUnreachableError) return true
-  return error instanceof Error && /^(BUSY|LOADING|IOERR) /.test(error.message)
+  // MIGRATE tells what its target has said.
+  const words =
+    error instanceof Error ? error.message.replace('ERR Target instance replied with error: ', '') : ''
+  return /^(BUSY|LOADING|IOERR|OOM|CLUSTERDOWN) /.test(words)
 }
 
 /** A link to a node, as soon as it can be reached. */
