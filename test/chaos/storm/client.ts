@@ -101,14 +101,12 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
         const first = task.attempt === 1
         running.set(task, { fact, signal })
         book.write({ what: 'run', ...fact })
+        // Slow handlers have too little time at later attempts, too.
+        if (conduct === 'hangs once')
+          signal.addEventListener('abort', () => book.write({ what: 'threw', ...fact }))
         await sleep(random.between(0, spec.slow ? SLOW_HANDLER_MS : HANDLER_MS))
         if (conduct === 'saves a checkpoint') await task.checkpoint('half', token)
-        if (conduct === 'hangs once' && first) {
-          const threw = () => book.write({ what: 'threw', ...fact })
-          if (signal.aborted) threw()
-          else signal.addEventListener('abort', threw)
-          await sleep(2 * TIMEOUT_MS)
-        }
+        if (conduct === 'hangs once' && first) await sleep(2 * TIMEOUT_MS)
         if (conduct === 'fails' || (conduct === 'fails once' && first)) {
           book.write({ what: 'threw', ...fact })
           throw new Error(conduct)

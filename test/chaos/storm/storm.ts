@@ -208,7 +208,6 @@ export class Storm {
       this.#book.write({ what: 'fault', fault: 'late replicas', step, nodes: false })
       await sleep(this.#random.between(100, 500))
       for (const node of names) await cluster.resume(node)
-      this.#book.write({ what: 'healthy', fault: 'late replicas' })
       await sleep(this.#random.between(20, 300))
     }
     return times
