@@ -12,9 +12,10 @@ export type Entry = { readonly atMs: number /** The process. */; readonly by: st
   | { readonly what: 'acknowledged'; readonly token: string; readonly id: string }
   | { readonly what: 'rejected'; readonly token: string; readonly error: string }
   /**
-   * `run`, `ran`, `threw`: a handler begins, ends, ends with an error or is told that its time is over. `completed`: its completion is confirmed. `failed`, `dead`: it did not end well, and the queue
-   * has taken note: the task is to be tried again, or is with the dead letters. `released`: its worker has handed it back. `attempt`: which one it is, by what the queue says, 1 for
-   * the first. `run`: which of all runs of this process. Where one is not said, the latest that goes on.
+   * `run`, `ran`, `threw`: a handler begins, ends, ends with an error or is told that its time is over. `completed`: its completion is
+   * confirmed. `failed`, `dead`: it did not end well, and the queue has taken note: the task is to be tried again, or is with the dead
+   * letters. `released`: its worker has handed it back. `attempt`: which one it is, by what the queue says, 1 for the first. `run`: which
+   * of all runs of this process. Where one is not said, the latest that goes on.
    */
   | {
       readonly what: 'run' | 'ran' | 'threw' | 'completed' | 'failed' | 'dead' | 'released'

@@ -103,13 +103,19 @@ const settle: Record<string, (delivery: Delivery) => Promise<unknown>> = {
   release: (delivery) => delivery.release(),
 }
 
+/** One that the master has extended, and no replica has confirmed that. */
+async function extendedUnconfirmed() {
+  const master = new Master()
+  const delivery = master.delivery()
+  master.next = 'unconfirmed'
+  await expect(delivery.extend(90_000)).rejects.toBeInstanceOf(NotReplicatedError)
+  return { master, delivery }
+}
+
 it.each(Object.keys(settle))(
   '%s holds after an extension that was carried out and not confirmed',
   async (how) => {
-    const master = new Master()
-    const delivery = master.delivery()
-    master.next = 'unconfirmed'
-    await expect(delivery.extend(90_000)).rejects.toBeInstanceOf(NotReplicatedError)
+    const { master, delivery } = await extendedUnconfirmed()
     expect(master.reasserted).toBe(OWN)
     expect(delivery.leases.map(({ id }) => id)).toEqual([OWN, LEASE])
     await delivery.checkpoint('step', 1)
@@ -121,10 +127,7 @@ it.each(Object.keys(settle))(
 it.each(Object.keys(settle))(
   '%s holds also when the master that had extended it is gone with that',
   async (how) => {
-    const master = new Master()
-    const delivery = master.delivery()
-    master.next = 'unconfirmed'
-    await expect(delivery.extend(90_000)).rejects.toBeInstanceOf(NotReplicatedError)
+    const { master, delivery } = await extendedUnconfirmed()
     master.lease = LEASE
     await settle[how]?.(delivery)
     expect(master.seen).toEqual([`${how} ${OWN}`, `${how} ${LEASE}`])
@@ -165,10 +168,7 @@ it.each(['unconfirmed', 'no reply', 'not carried out'] as const)(
 
 it('a task that somebody else has is lost, under both leases', async () => {
   for (const how of Object.keys(settle)) {
-    const master = new Master()
-    const delivery = master.delivery()
-    master.next = 'unconfirmed'
-    await expect(delivery.extend(90_000)).rejects.toBeInstanceOf(NotReplicatedError)
+    const { master, delivery } = await extendedUnconfirmed()
     master.lease = 'of somebody else'
     await expect(delivery.checkpoint('step', 1)).rejects.toBeInstanceOf(LeaseLostError)
     await expect(settle[how]?.(delivery)).rejects.toBeInstanceOf(LeaseLostError)

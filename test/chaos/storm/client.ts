@@ -85,8 +85,8 @@ async function start(spec: ClientSpec): Promise<void> {
 
 async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, random: Random): Promise<void> {
   // By the delivery: a task may be tried again, and even run once more at the same attempt, before the end of one before is known.
-  const running = new Map<object, { fact: Fact; signal: AbortSignal }>()
-  const ended = (task: object, what: 'completed' | 'failed' | 'dead' | 'released') => {
+  const running = new Map<Delivery, { fact: Fact; signal: AbortSignal }>()
+  const ended = (task: Delivery, what: 'completed' | 'failed' | 'dead' | 'released') => {
     const run = running.get(task)
     if (!run) return
     running.delete(task)
@@ -130,7 +130,7 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
   worker.on('dead', ({ task }) => ended(task, 'dead'))
   worker.on('error', (error) => {
     for (const [task, { fact, signal }] of running) {
-      if ((task as Delivery).refusal !== error && signal.reason !== error) continue
+      if (task.refusal !== error && signal.reason !== error) continue
       running.delete(task)
       book.write({ what: 'refused', ...fact, error: error.name })
     }
@@ -139,8 +139,7 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
   leaving.push(async () => {
     await worker.stop({ timeoutMs: LEAVE_MS })
     // There is no event for what a worker hands back when it stops.
-    for (const task of running.keys())
-      if ((task as Delivery).settledAs === 'released') ended(task, 'released')
+    for (const task of running.keys()) if (task.settledAs === 'released') ended(task, 'released')
   })
 }
 

@@ -86,12 +86,11 @@ function passes(error: unknown): boolean {
   return /^(BUSY|LOADING|IOERR|OOM|CLUSTERDOWN) /.test(words)
 }
 
-/** A link to a node, as soon as it can be reached. */
-export async function reach(node: Address): Promise<NodeLink> {
+async function whileItPasses<T>(attempt: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + REACH_MS
   for (;;) {
     try {
-      return await NodeLink.open(node, { timeoutMs: 3_000 })
+      return await attempt()
     } catch (error) {
       if (!passes(error) || performance.now() > deadline) throw error
       await sleep(50)
@@ -99,21 +98,22 @@ export async function reach(node: Address): Promise<NodeLink> {
   }
 }
 
+const linkTo = (node: Address) => NodeLink.open(node, { timeoutMs: 3_000 })
+
+/** A link to a node, as soon as it can be reached. */
+export const reach = (node: Address): Promise<NodeLink> => whileItPasses(() => linkTo(node))
+
 /** One that does no harm if it is carried out twice: it is sent again where no reply comes, as long as the node can be reached. */
-export async function command(node: string, ...words: [string, ...(string | number)[]]): Promise<string> {
+export function command(node: string, ...words: [string, ...(string | number)[]]): Promise<string> {
   const [name, ...args] = words
-  const deadline = performance.now() + REACH_MS
-  for (;;) {
-    const link = await reach(addressOf(node))
+  return whileItPasses(async () => {
+    const link = await linkTo(addressOf(node))
     try {
       return await link.text(name, ...args)
-    } catch (error) {
-      if (!passes(error) || performance.now() > deadline) throw error
-      await sleep(50)
     } finally {
       link.close()
     }
-  }
+  })
 }
 
 const OURS = [TypeError, RangeError, ReferenceError, SyntaxError]
