@@ -65,7 +65,10 @@ export interface Findings {
 /** After a step, what was begun within so many ms and took longer than SLOW_MS was in flight there too. */
 const GRACE_MS = 2_000
 const SLOW_MS = 50
-/** Most ms from the fetch of a task to the first line of its handler, on a busy machine. */
+/**
+ * Most ms from when a server hands a task out to the first line of its handler, on a busy machine: its reply may come too late for the
+ * take that asked, and then waits up to 100 ms for the next.
+ */
 const HANDED_MS = 200
 /** A step is written down when it is done, which takes up to so many ms: what ended meanwhile was in flight when it struck. */
 const DEED_MS = 50
@@ -330,8 +333,8 @@ function isAccountedFor(story: Story, faults: readonly Fault[], stops: readonly 
 }
 
 /**
- * Whether the run was that of a copy that was removed before the task was stored again, under another id. It had been handed out before;
- * from then until the first line of its handler takes a moment, or one `confirmTimeoutMs` where a task with a key came in the same fetch.
+ * Whether the run was that of a copy that was removed before the task was stored again, under another id: it had been handed out
+ * before.
  */
 function takenBack({ keyed, ids, acknowledgedMs }: Story, run: Run): boolean {
   return !keyed && ids.length > 0 && !ids.includes(run.id) && run.fromMs <= acknowledgedMs + HANDED_MS

@@ -35,6 +35,11 @@ const GIVE_BACK_AGAIN_MS = 1_000
 const MOST_ABANDONED = 1_000
 /** Least time, in ms, for which it is tried to acknowledge a task: longer than a failover. */
 export const LEAST_PATIENCE_MS = 60_000
+/**
+ * Ms for which the tasks without a key of a fetch wait for those with one: longer than replicas in good order take, so that a fetch
+ * mostly ends as a whole.
+ */
+const TOGETHER_MS = 20
 /** Ms before a failed exchange is tried again, if the topology does not change before. */
 const RETRY_MS = 50
 /** The same after a refusal that will not pass by itself. */
@@ -47,7 +52,13 @@ export interface Want {
   readonly levels: readonly number[]
   readonly leaseMs: number
   /** undefined: nothing could be had. */
-  readonly resolve: (batch: HandedBatch | undefined) => void
+  readonly resolve: (fetched: Fetched | undefined) => void
+}
+
+export interface Fetched {
+  readonly batch: HandedBatch
+  /** Tasks with a key of the same fetch, which the replicas have not confirmed yet; undefined if they do not in time. */
+  readonly rest?: Promise<HandedBatch | undefined>
 }
 
 interface Abandoned {
@@ -133,7 +144,6 @@ export class ConsumerLane {
   }
 
   /** Tries for a minute, or for as long as the lease holds if that is longer: while it has no master, it stands still. */
-  /** See `Reassertion.settling`. */
   acknowledge(
     task: Named,
     lease: Lease,
@@ -153,7 +163,7 @@ export class ConsumerLane {
     this.#pumpInTurn()
   }
 
-  fetch(want: Omit<Want, 'resolve'>): Promise<HandedBatch | undefined> {
+  fetch(want: Omit<Want, 'resolve'>): Promise<Fetched | undefined> {
     if (this.#stopped) return Promise.resolve(undefined)
     return new Promise((resolve) => {
       this.#wants.push({ ...want, resolve })
@@ -212,10 +222,7 @@ export class ConsumerLane {
   async asserted(): Promise<void> {
     this.#reassertion.follow(this.#owner)
     const { pending } = this.#reassertion
-    if (!pending) return
-    let timer: NodeJS.Timeout | undefined
-    await Promise.race([pending, new Promise((resolve) => (timer = setTimeout(resolve, ASSERTED_MS)))])
-    clearTimeout(timer)
+    if (pending) await endsWithin(pending, ASSERTED_MS)
   }
 
   /** Forgets what is too old to be of use. */
@@ -437,32 +444,45 @@ export class ConsumerLane {
 
   /**
    * A task with a key may not run twice while its worker lives: it is handed out once a replica knows that it was taken,
-   * and else given back. The price is a round trip to the replica. Others are handed out at once.
+   * and else given back. The price is a round trip to the replica. Others are not held up by a replica that is late.
    */
   async #handOut(want: Want, batch: HandedBatch, node: Node): Promise<void> {
-    const nowMs = performance.now()
-    const keyed = batch.tasks.filter(({ bundle, record }) => bundle === undefined && isKeyed(record))
-    if (keyed.length === 0) {
-      want.resolve(batch)
+    const { lease, tasks } = batch
+    const keyed = new Set(tasks.filter(({ bundle, record }) => bundle === undefined && isKeyed(record)))
+    if (keyed.size === 0) {
+      want.resolve({ batch })
       return
     }
+    const others = { lease, tasks: tasks.filter((task) => !keyed.has(task)) }
+    const rest = this.#confirmed({ lease, tasks: [...keyed] }, node)
+    if (others.tasks.length > 0 && !(await endsWithin(rest, TOGETHER_MS))) {
+      want.resolve({ batch: others, rest })
+      await rest
+      return
+    }
+    const usable = (await rest) ? batch : others
+    want.resolve(usable.tasks.length > 0 ? { batch: usable } : undefined)
+  }
+
+  /** These tasks with a key, once a replica knows that they were taken; undefined if they went back. */
+  async #confirmed(batch: HandedBatch, node: Node): Promise<HandedBatch | undefined> {
+    const nowMs = performance.now()
     const known = (await this.host.durability.ofPast(node, this.partition, nowMs)) === 'safe'
     // Restarted since we were let in, it may have given away what somebody else holds.
     const lifeIsSame = this.#admission.covers(node)
     if (known && lifeIsSame) {
-      this.#reassertion.add(batch.lease, keyed, node)
-      want.resolve(batch)
-      return
+      this.#reassertion.add(batch.lease, batch.tasks, node)
+      return batch
     }
     this.abandon(batch)
-    want.resolve(undefined)
-    if (!lifeIsSame) return
+    if (!lifeIsSame) return undefined
     this.#replicaLate = true
-    const longestMs = nowMs + want.leaseMs
+    const longestMs = nowMs + batch.lease.lengthMs
     void this.host.durability.ofPast(node, this.partition, longestMs).then(() => {
       this.#replicaLate = false
       this.host.onReachable(this.partition)
     })
+    return undefined
   }
 
   #settle(sent: readonly Acknowledgement[], result: ExchangeResult, node: Node): void {
@@ -516,6 +536,14 @@ export class ConsumerLane {
     const inMs = Math.max(RETRY_MS, this.#resumeAtMs - performance.now()) + 1
     this.#timer = setTimeout(() => this.#pumpSoon(), inMs)
   }
+}
+
+async function endsWithin(work: Promise<unknown>, withinMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), withinMs)))
+  const inTime = await Promise.race([work.then(() => true), late])
+  clearTimeout(timer)
+  return inTime
 }
 
 function groupByLease(

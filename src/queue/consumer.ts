@@ -42,7 +42,7 @@ interface PartitionState {
   paused: boolean
   /** How it stands has been known since we began to listen. */
   known: boolean
-  /** A take has gone on without its answer, and none is asked until it has come. */
+  /** A take has gone on without its answer or a part of it, and none is asked until that has come. */
   late: boolean
   /** At the last reply it had more than it was asked for. */
   rich: boolean
@@ -355,15 +355,15 @@ export class Consumer implements LaneHost, MaintenanceHost {
     let over = false
     const answers = portions.map(async ({ state, count }) => {
       const least = fill ? count : first ? 1 : 0
-      const batch = await state.lane.fetch({ count, least, levels, leaseMs })
-      if (!over) {
+      const answer = await state.lane.fetch({ count, least, levels, leaseMs })
+      if (over) this.#cameLate(state, answer?.batch)
+      else {
         pending.delete(state)
-        if (batch && batch.tasks.length > 0) fetched.push(batch)
-        return
+        if (answer && answer.batch.tasks.length > 0) fetched.push(answer.batch)
       }
-      state.late = false
-      if (batch) this.#keepForNext(batch)
-      this.#signal()
+      if (!answer?.rest) return
+      state.late = true
+      this.#await(answer.rest.then((batch) => this.#cameLate(state, batch)))
     })
     for (const answer of answers) this.#await(answer)
     let timer: NodeJS.Timeout | undefined
@@ -377,10 +377,14 @@ export class Consumer implements LaneHost, MaintenanceHost {
     return fetched
   }
 
-  #keepForNext(batch: HandedBatch): void {
-    if (batch.tasks.length === 0) return
-    if (this.#closing) this.lane(batch.lease.partition).abandon(batch)
-    else this.#unclaimed.add(batch)
+  /** The next take has it. */
+  #cameLate(state: PartitionState, batch: HandedBatch | undefined): void {
+    state.late = false
+    if (batch && batch.tasks.length > 0) {
+      if (this.#closing) state.lane.abandon(batch)
+      else this.#unclaimed.add(batch)
+    }
+    this.#signal()
   }
 
   /**

@@ -140,6 +140,52 @@ describe('handing out', () => {
     expect(giver.held.has('0.x')).toBe(true)
   })
 
+  it('tasks without a key do not wait for one that has a key, and keep their lease when it goes back', async () => {
+    const cluster = await fakeCluster()
+    const tasks = [
+      { id: '0.x', record: record(keyFor(0)) },
+      { id: '0.y', record: record() },
+    ]
+    let refused = false
+    const giver = new Giver(cluster.a, tasks, ({ words }) => {
+      if (words[0] !== 'WAIT') return undefined
+      return sleep(120).then(() => {
+        refused = true
+        return 0
+      })
+    })
+    const queue = await queueOn(cluster)
+    const ids = (await queue.dequeue({ count: 2, blockMs: 2_000 })).map(({ id }) => id)
+    expect(ids).toEqual(['0.y'])
+    expect(refused).toBe(false)
+    await eventually(() => expect(cluster.a.calls('release')).toHaveLength(1))
+    expect(cluster.a.calls('release')[0]?.args.slice(2)).toEqual(['0.x'])
+    expect(giver.held.has('0.y')).toBe(true)
+  })
+
+  it('one that came with others and has a key is handed out when a replica knows', async () => {
+    const cluster = await fakeCluster()
+    const tasks = [
+      { id: '0.x', record: record(keyFor(0)) },
+      { id: '0.y', record: record() },
+    ]
+    let confirmed = false
+    new Giver(cluster.a, tasks, ({ words }) => {
+      if (words[0] !== 'WAIT') return undefined
+      return sleep(120).then(() => {
+        confirmed = true
+        return 1
+      })
+    })
+    const queue = await queueOn(cluster)
+    const ids = async () => (await queue.dequeue({ count: 2, blockMs: 2_000 })).map(({ id }) => id)
+    expect(await ids()).toEqual(['0.y'])
+    expect(confirmed).toBe(false)
+    expect(await ids()).toEqual(['0.x'])
+    expect(confirmed).toBe(true)
+    expect(cluster.a.calls('release')).toEqual([])
+  })
+
   it('goes on with the other shards while one is silent', async () => {
     const cluster = await fakeCluster()
     new Giver(

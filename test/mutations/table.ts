@@ -296,6 +296,23 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: inFake('consumer', 'a task with a key waits until a replica knows'),
   },
   {
+    name: 'others-do-not-wait-for-a-keyed-one',
+    protects: 'a replica that is late does not hold up tasks without a key that came with one that has a key',
+    patches: [ts('queue/consumer-lane')('!(await endsWithin(rest, TOGETHER_MS))', '(await rest) === null')],
+    noticedBy: inFake('consumer', 'do not wait for one that has a key'),
+  },
+  {
+    name: 'keyed-part-reaches-the-next-take',
+    protects: 'tasks with a key that are confirmed after the rest of their fetch are handed out',
+    patches: [
+      ts('queue/consumer')(
+        '      this.#await(answer.rest.then((batch) => this.#cameLate(state, batch)))\n',
+        '      this.#await(answer.rest.then(() => this.#cameLate(state, undefined)))\n',
+      ),
+    ],
+    noticedBy: inFake('consumer', 'has a key is handed out when a replica knows'),
+  },
+  {
     name: 'completion-waits-for-a-replica',
     protects: 'a completion is told when a replica knows of it',
     patches: [
@@ -670,8 +687,8 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'what is held is asserted before a delivery is extended or handed back',
     patches: [
       ts('queue/consumer-lane')(
-        '    if (!pending) return\n    let timer',
-        '    if (pending) return\n    let timer',
+        'if (pending) await endsWithin(pending, ASSERTED_MS)',
+        'if (!pending) await endsWithin(Promise.resolve(), ASSERTED_MS)',
       ),
     ],
     noticedBy: inFake('reasserted', 'a task is asserted before its'),
