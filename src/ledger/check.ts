@@ -69,7 +69,7 @@ const SLOW_MS = 50
  * Most ms from when a server hands a task out to the first line of its handler, on a busy machine: its reply may come too late for the
  * take that asked, and then waits up to 100 ms for the next.
  */
-const HANDED_MS = 200
+const HANDED_MS = 150
 /** A step is written down when it is done, which takes up to so many ms: what ended meanwhile was in flight when it struck. */
 const DEED_MS = 50
 /** A process is noted as stopped just before its fault is. */

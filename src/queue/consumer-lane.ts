@@ -1,16 +1,16 @@
-import { type Connection, sleep } from '../connection/connection.js'
+import type { Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import { type Fault, isCertain } from '../connection/replies.js'
 import { LeaseLostError, NotConnectedError, QueueUnavailableError } from '../errors.js'
 import type { Partition } from '../keys/partitions.js'
-import { fold, type Named } from '../scripts/bundles.js'
+import type { Named } from '../scripts/bundles.js'
 import { type AcknowledgedLease, type ExchangeResult, exchangeCall } from '../scripts/exchange.js'
-import { releaseCall } from '../scripts/lease.js'
 import type { Outlook } from '../scripts/outlook.js'
 import type { ScriptCall } from '../scripts/script.js'
 import { Acknowledgement, type AcknowledgementReceiver } from './acknowledgement.js'
 import { Admission } from './admission.js'
 import type { Durability } from './durability.js'
+import { HandingBack } from './handing-back.js'
 import { type HandedBatch, Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
 import { Reassertion, type Rescue } from './reassertion.js'
@@ -27,12 +27,6 @@ const BATCH_TASKS = 500
 const MOST_UNCONFIRMED = 2_000
 /** Longest, in ms, that a call about a task in hand waits for what is held to be asserted before. */
 const ASSERTED_MS = 3_000
-/** Ms for which it is tried to give back what a fetch has taken whose reply never came: its lease begins when the server runs it. */
-const UNANSWERED_MS = 10 * 60_000
-/** Ms after which a lease that was not there yet is given back once more. */
-const GIVE_BACK_AGAIN_MS = 1_000
-/** Most of what is to be given back that is remembered for one partition. */
-const MOST_ABANDONED = 1_000
 /** Least time, in ms, for which it is tried to acknowledge a task: longer than a failover. */
 export const LEAST_PATIENCE_MS = 60_000
 /**
@@ -61,16 +55,6 @@ export interface Fetched {
   readonly rest?: Promise<HandedBatch | undefined>
 }
 
-interface Abandoned {
-  readonly leaseId: string
-  /** Empty: all of the lease, of a fetch whose reply never came. */
-  readonly ids: readonly string[]
-  /** leaseNow() until which it is worth trying. */
-  readonly untilMs: number
-  /** performance.now() before which it is not tried again: the lease was not there, and its fetch may still lie in a socket. */
-  readonly againAtMs?: number
-}
-
 export interface LaneHost {
   readonly queue: string
   readonly connection: Connection
@@ -92,9 +76,7 @@ export interface LaneHost {
 export class ConsumerLane {
   #acknowledgements: Acknowledgement[] = []
   readonly #wants: Want[] = []
-  /** What goes back before its lease runs out. */
-  readonly #abandoned: Abandoned[] = []
-  #givingBack: Promise<void> | undefined
+  readonly #handingBack: HandingBack
   #drainWaiters: (() => void)[] = []
   #sending = false
   #scheduled = false
@@ -117,6 +99,7 @@ export class ConsumerLane {
       this.#putBack(again)
       this.#pumpSoon()
     })
+    this.#handingBack = new HandingBack(host.connection, partition, () => this.#answers)
     this.#admission = new Admission(host.connection, partition)
     this.#reassertion = new Reassertion(
       host.connection,
@@ -179,7 +162,7 @@ export class ConsumerLane {
     this.#reassertion.follow(owner)
     this.#settling.followMaster(owner)
     this.#pumpSoon()
-    void this.giveBack()
+    void this.#handingBack.run()
   }
 
   /** A call to the partition has failed, whoever sent it. */
@@ -231,59 +214,22 @@ export class ConsumerLane {
     this.#reassertion.tidy()
   }
 
-  /** Gives a batch back that nobody takes, as if it had not been fetched. */
-  abandon({ lease, tasks }: HandedBatch): void {
-    // One that is over by our clock may run by the server's, if ours was set ahead: to run out would use up an attempt.
-    const untilMs = Math.max(lease.heldUntilMs, leaseNow() + lease.lengthMs)
+  /** Hands a batch back that nobody takes, as if it had not been fetched. */
+  abandon(batch: HandedBatch): void {
+    const { lease, tasks } = batch
     if (!this.#reassertion.isEmpty) for (const { id } of tasks) this.#reassertion.left(lease.id, id)
-    this.#toGiveBack({ leaseId: lease.id, ids: fold(tasks), untilMs })
-    void this.giveBack()
+    this.#handingBack.add(batch)
+    void this.#handingBack.run()
   }
 
-  /** Of too many the oldest are left to run out. */
-  #toGiveBack(abandoned: Abandoned): void {
-    this.#abandoned.push(abandoned)
-    if (this.#abandoned.length > MOST_ABANDONED) this.#abandoned.shift()
+  /** Hands back what nobody takes, if the partition answers; to be called when it has. */
+  handBack(): Promise<void> {
+    return this.#handingBack.run()
   }
 
-  /** Gives back what is to go back, if the partition answers; to be called when it has. */
-  giveBack(): Promise<void> {
-    this.#givingBack ??= this.#giveBack().finally(() => {
-      this.#givingBack = undefined
-    })
-    return this.#givingBack
-  }
-
-  async #giveBack(): Promise<void> {
-    while (!this.#stopped && this.#answers) {
-      const nowMs = performance.now()
-      const at = this.#abandoned.findIndex(({ againAtMs = 0 }) => againAtMs <= nowMs)
-      const [lease] = at < 0 ? [] : this.#abandoned.splice(at, 1)
-      if (!lease) return
-      if (lease.untilMs <= leaseNow()) continue
-      const call = releaseCall(this.partition.keys, lease)
-      const outcome = await this.host.connection.attempt(this.partition.slot, call, { lane: 'consume' })
-      if (outcome.ok) {
-        const isEmpty = lease.ids.length === 0 && outcome.value.length === 0
-        if (isEmpty && lease.againAtMs === undefined)
-          this.#toGiveBack({ ...lease, againAtMs: nowMs + GIVE_BACK_AGAIN_MS })
-        continue
-      }
-      // When the partition answers again; to give back twice does no harm.
-      this.#toGiveBack(lease)
-      return
-    }
-  }
-
-  /** Gives back all there is, as far as the partition answers within `withinMs`. */
-  async giveBackAll(withinMs: number): Promise<void> {
-    const untilMs = performance.now() + withinMs
-    await this.giveBack()
-    const isDue = ({ againAtMs }: Abandoned) => againAtMs === undefined
-    while (this.#abandoned.some(isDue) && !this.#stopped && performance.now() < untilMs) {
-      await sleep(RETRY_MS)
-      await this.giveBack()
-    }
+  /** The same for all there is, as far as the partition answers within `withinMs`. */
+  handBackAll(withinMs: number): Promise<void> {
+    return this.#handingBack.finish(withinMs)
   }
 
   /** Resolves when no acknowledgement waits any more. */
@@ -297,6 +243,7 @@ export class ConsumerLane {
     this.#stopped = true
     clearTimeout(this.#timer)
     clearTimeout(this.#admissionTimer)
+    this.#handingBack.stop()
     this.#reassertion.stop()
     for (const want of this.#wants.splice(0)) want.resolve(undefined)
     this.#putBack([])
@@ -418,17 +365,14 @@ export class ConsumerLane {
         const lease = new Lease(this.partition, leaseId, want.leaseMs, leasedAtMs)
         await this.#handOut(want, { lease, tasks: outcome.value.fetched }, outcome.node)
       }
-      if (this.#abandoned.length > 0) void this.giveBack()
+      void this.#handingBack.run()
       return
     }
     const { fault } = outcome
     this.host.timings.failed(carried, fault)
     if (!isCertain(fault)) {
       for (const acknowledgement of sent) acknowledgement.resent = true
-      if (want) {
-        const untilMs = leaseNow() + Math.max(UNANSWERED_MS, want.leaseMs)
-        this.#toGiveBack({ leaseId, ids: [], untilMs })
-      }
+      if (want) this.#handingBack.addUnanswered(leaseId, want.leaseMs)
     }
     this.#putBack(sent)
     want?.resolve(undefined)

@@ -248,8 +248,8 @@ export class Consumer implements LaneHost, MaintenanceHost {
     await Promise.all(this.#states.map((state) => state.lane.drained()))
     // A take is over when its fetches are late, and their tasks may still come.
     while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay)
-    this.#unclaimed.giveBack()
-    await Promise.all(this.#states.map((state) => state.lane.giveBackAll(this.connection.commandTimeoutMs)))
+    this.#unclaimed.handBack()
+    await Promise.all(this.#states.map((state) => state.lane.handBackAll(this.connection.commandTimeoutMs)))
     const answering = this.#states.find(({ lane }) => lane.reachable)
     if (answering)
       await this.timings.tell(this.connection, answering.lane.partition, Number.POSITIVE_INFINITY)
@@ -279,7 +279,7 @@ export class Consumer implements LaneHost, MaintenanceHost {
 
   onLooked(partition: Partition, outlook: Outlook, askedAtMs: number): void {
     const state = this.#stateOf(partition)
-    void state.lane.giveBack()
+    void state.lane.handBack()
     state.lane.tidy()
     void this.timings.tell(this.connection, partition, performance.now())
     this.onOutlook(partition, outlook, askedAtMs)

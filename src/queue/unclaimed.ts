@@ -41,10 +41,10 @@ export class Unclaimed {
   add(batch: HandedBatch): void {
     if (batch.tasks.length === 0 || this.#stopped) return
     this.#batches.push(batch)
-    this.#timer ??= setTimeout(() => this.giveBack(), UNCLAIMED_MS)
+    this.#timer ??= setTimeout(() => this.handBack(), UNCLAIMED_MS)
   }
 
-  giveBack(): void {
+  handBack(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const byLease = new Map(this.#batches.map(({ lease }) => [lease, [] as FetchedTask[]]))

@@ -568,13 +568,18 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'lost-fetch-goes-back',
     protects: 'what a fetch took whose reply was lost goes back before its lease runs out',
-    patches: [ts('queue/consumer-lane')('        this.#toGiveBack({ leaseId, ids: [], untilMs })\n', '')],
+    patches: [
+      ts('queue/consumer-lane')(
+        '      if (want) this.#handingBack.addUnanswered(leaseId, want.leaseMs)\n',
+        '',
+      ),
+    ],
     noticedBy: inFake('worker', 'by dequeue, which has returned meanwhile'),
   },
   {
     name: 'late-tasks-go-back',
     protects: 'what comes too late for the take that asked goes back if nobody takes it',
-    patches: [ts('queue/unclaimed')('this.#timer ??= setTimeout(() => this.giveBack(), UNCLAIMED_MS)', '')],
+    patches: [ts('queue/unclaimed')('this.#timer ??= setTimeout(() => this.handBack(), UNCLAIMED_MS)', '')],
     noticedBy: inFake('consumer', 'gives back what a slow shard sends'),
   },
   {
@@ -587,7 +592,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'unused-tasks-go-back-whatever-our-clock',
     protects: 'a clock that was set ahead costs no task an attempt',
     patches: [
-      ts('queue/consumer-lane')(
+      ts('queue/handing-back')(
         'Math.max(lease.heldUntilMs, leaseNow() + lease.lengthMs)',
         'lease.heldUntilMs',
       ),
