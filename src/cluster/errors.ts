@@ -1,6 +1,9 @@
 import { ShardqError } from '../errors.js'
 import type { Holder } from './operation/holder.js'
 
+/** Of what a plan has in it unexpectedly, so much is shown. */
+const MOST_UNEXPECTED = 3
+
 /** No Redis or Valkey server was found. Decision: type `command`, or pass --redis-path. */
 export class ServerNotFoundError extends ShardqError {
   constructor(
@@ -162,6 +165,25 @@ export class OperationInProgressError extends ShardqError {
       `${operation} has to wait: ${holder.operation} has been running on this cluster since ${holder.since} ` +
         `(process ${holder.pid} on ${holder.host}); let it finish, or end it there with: kill -INT ${holder.pid} - ` +
         `if it is gone already, its lock ends ${leaseMs / 1000} s after it`,
+    )
+  }
+}
+
+/**
+ * The cluster has changed since the plan was made that was agreed to, and another plan would be needed now. Nothing was done.
+ * Decision: look at the new plan.
+ */
+export class PlanChangedError extends ShardqError {
+  constructor(
+    readonly operation: string,
+    /** What would be done now and was not in the plan. */
+    readonly unexpected: readonly string[],
+  ) {
+    const shown = unexpected.slice(0, MOST_UNEXPECTED).join('; ')
+    const more = unexpected.length - MOST_UNEXPECTED
+    super(
+      `the cluster has changed since the plan was made, and nothing was done; what is new: ${shown}` +
+        `${more > 0 ? `; and ${more} more` : ''}; look at the new plan: shardq cluster ${operation}`,
     )
   }
 }

@@ -5,6 +5,7 @@
 import { InterruptedError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf } from '../link.js'
 import { Nodes } from '../move/nodes.js'
+import { mustBeAgreed } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { parseOpenSlots } from '../slots.js'
@@ -12,7 +13,7 @@ import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
 import { carryOut } from './carry-out.js'
 import { type Evidence, look, mastersOf } from './evidence.js'
 import { planFrom } from './plan.js'
-import { describe, type FixPlan, type FixStep, type Left, type Party, StepRefused } from './steps.js'
+import { deedsOf, describe, type FixPlan, type FixStep, type Left, type Party, StepRefused } from './steps.js'
 
 export type { Evidence } from './evidence.js'
 export { look } from './evidence.js'
@@ -65,7 +66,11 @@ const LOCK_PATIENCE_MS = 1_000
 
 /** What is to be done, and a function that does it. */
 export interface PlannedFix extends FixPlan {
-  /** @throws OperationInProgressError when something else is changing the cluster, OperationLostError */
+  /**
+   * Looks once more, and does what is in both plans.
+   * @throws PlanChangedError when more is to be done by now; OperationInProgressError when something else is changing the cluster,
+   *   OperationLostError
+   */
   run(): Promise<FixReport>
 }
 
@@ -85,9 +90,13 @@ export async function planFix(seeds: readonly Address[], options: FixOptions = {
     onUnlocked: (why: Error) => options.onUnlocked?.(why),
   }
   const run = () =>
-    withOperation(seedsOf(evidence), options, operation, options.signal, (signal) =>
-      carryOutAll(plan, evidence, seeds, { ...options, signal }),
-    )
+    withOperation(seedsOf(evidence), options, operation, options.signal, async (signal) => {
+      const now = await look(seeds, { ...options, signal })
+      mustBeCluster(now)
+      const { steps } = planFrom(now, options)
+      mustBeAgreed('fix', plan.steps.flatMap(deedsOf), steps.flatMap(deedsOf))
+      return carryOutAll(steps, now, seeds, { ...options, signal })
+    })
   return { ...plan, run }
 }
 
@@ -95,7 +104,7 @@ export async function planFix(seeds: readonly Address[], options: FixOptions = {
 const seedsOf = ({ observation }: Evidence) => witnessesOf(observation).map(({ address }) => address)
 
 async function carryOutAll(
-  plan: FixPlan,
+  steps: readonly FixStep[],
   evidence: Evidence,
   seeds: readonly Address[],
   options: FixOptions,
@@ -106,7 +115,7 @@ async function carryOutAll(
   const done: FixStep[] = []
   const refused: Refusal[] = []
   try {
-    for (const step of plan.steps) {
+    for (const step of steps) {
       if (signal?.aborted) break
       onProgress?.({ state: 'begun', step })
       try {
