@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { dropCopies } from '../move/copies.js'
 import { takeLead } from '../move/epoch.js'
 import { expectClosed, expectOwner, expectServing, restore } from '../move/expect.js'
@@ -9,6 +10,10 @@ import { keys, others } from '../move/party.js'
 import { keyCounts } from '../slot-keys.js'
 import { introduce } from './lost-sight.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
+
+/** Longest wait until a replica has heard whose the slots are. */
+const HEARD_MS = 10_000
+const POLL_MS = 100
 
 type Step<Kind extends FixStep['kind']> = Extract<FixStep, { kind: Kind }>
 
@@ -82,7 +87,7 @@ async function bringHome(
   const move: Move = { slot, from, to, serves: 'to' }
   let end: 'moved' | 'interrupted' | undefined
   try {
-    await dropCopies(nodes, from, slot, await nodes.keyNames(from, slot))
+    await dropCopies(nodes, from, slot, await nodes.keyNames(from, slot), to)
     await clearWay(nodes, move, options)
     end = await moveKeys(nodes, move, options)
   } finally {
@@ -126,16 +131,24 @@ async function expectNobodys(
 
 /** On every node within the minute for which it lasts: one that still knows it tells the others again. */
 async function forget(nodes: Nodes, { node, at }: Step<'forget'>): Promise<'done'> {
-  for (const each of at) {
-    const seen = (await nodes.view(each)).find(({ id }) => id === node.id)
-    if (seen && seen.slots.length > 0) throw new StepRefused(`${node.name} owns slots by now`)
-    if (seen?.linkState === 'connected' && !seen.flags.some((flag) => flag.startsWith('fail')))
-      throw new StepRefused(`${node.name} answers ${each.name} by now`)
-  }
+  for (const each of at) await expectGone(nodes, node, each)
   await Promise.all(at.map((each) => nodes.text(each, 'CLUSTER', 'FORGET', node.id)))
   for (const each of at) {
     if ((await nodes.text(each, 'CLUSTER', 'NODES')).includes(node.id))
       throw new StepRefused(`${each.name} still knows it`)
   }
   return 'done'
+}
+
+/** Its slots may have been given to others just before, and a replica hears of that a moment later. @throws StepRefused */
+async function expectGone(nodes: Nodes, node: Party, at: Party): Promise<void> {
+  const deadline = performance.now() + HEARD_MS
+  for (;;) {
+    const seen = (await nodes.view(at)).find(({ id }) => id === node.id)
+    if (seen?.linkState === 'connected' && !seen.flags.some((flag) => flag.startsWith('fail')))
+      throw new StepRefused(`${node.name} answers ${at.name} by now`)
+    if (!seen || seen.slots.length === 0) return
+    if (performance.now() > deadline) throw new StepRefused(`${node.name} owns slots, as ${at.name} sees it`)
+    await sleep(POLL_MS)
+  }
 }

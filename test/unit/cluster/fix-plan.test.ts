@@ -187,7 +187,7 @@ describe('what is left', () => {
     expect(left).toEqual([
       {
         what: '5461 slots (0-5460) of 127.0.0.1:7000, which does not answer',
-        why: 'it has the keys; given to another node they would be gone',
+        why: 'it may have keys of them that no node has which answers',
         remedy:
           'start it again on its old data, or if it runs under another address, name that too (redis.nodes); or let its replica take over: redis-cli -h 127.0.0.1 -p 7003 CLUSTER FAILOVER FORCE',
       },
