@@ -11,10 +11,10 @@ import {
 } from '../../cluster/index.js'
 import { agree } from '../agree.js'
 import { collect, wholeNumber } from '../arguments.js'
-import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../big-keys.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import { printLeft } from '../left-report.js'
+import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../moving-options.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 

@@ -15,7 +15,8 @@ import { mustPermit } from '../permitted.js'
 import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
 import { type BalancePlan, makePlan, type Share } from './flows.js'
 import { type RebalanceProgress, Tally } from './progress.js'
-import { type Survey, type SurveyOptions, survey, type Weights, weightsFor } from './survey.js'
+import { PATIENCE_MS, type Survey, type SurveyOptions, survey, type Weights, weightsFor } from './survey.js'
+import { unprotected } from './unprotected.js'
 
 export type { BalancePlan, Flow, Share } from './flows.js'
 export type { RebalanceProgress } from './progress.js'
@@ -27,6 +28,8 @@ export interface RebalanceOptions extends SurveyOptions {
   readonly bigKeyBytes?: number
   /** Move such keys all the same. Default false. */
   readonly bigKeys?: boolean
+  /** Give slots also to a master that no replica follows, from one that has a replica. Default false: waits for one, and then refuses. */
+  readonly leaveUnprotected?: boolean
   readonly onProgress?: (progress: RebalanceProgress) => void
 }
 
@@ -46,6 +49,8 @@ export interface RebalanceReport {
 export interface PlannedRebalance extends BalancePlan {
   /** What an operation that was cut off has left; it is finished first. */
   readonly mends: readonly FixStep[]
+  /** Masters that would get slots and have no replica that follows; a sentence for each. `run` refuses then. */
+  readonly unprotected: readonly string[]
   /**
    * Makes the plan again, of what is then, and carries it out. A master that fails on the way is waited for, or the one that takes its
    * place; then it goes on.
@@ -80,7 +85,8 @@ export async function planRebalance(
     withOperation(everywhere, options, { name: 'rebalance' }, options.signal, (signal) =>
       rebalance(everywhere, { ...options, signal }),
     )
-  return { ...plan, mends: found.mends, run }
+  const bare = options.leaveUnprotected ? [] : unprotected(plan, found)
+  return { ...plan, mends: found.mends, unprotected: bare, run }
 }
 
 /** As `planRebalance` and `run`, under a lock that the caller has. */
@@ -89,12 +95,13 @@ export async function rebalance(
   options: RebalanceOptions,
 ): Promise<RebalanceReport> {
   const startedMs = performance.now()
-  const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
+  const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES, agreeMs = PATIENCE_MS } = options
   const tally = new Tally(options.onProgress)
   const refused: Refused = new Map()
   let weights: Weights | undefined
   // For the look that ends it, right after all is moved; after a failure they are read again.
   let contents: Survey['contents'] | undefined
+  let protectedAtMs = startedMs
   for (let failures = 0; ; ) {
     const interrupted = signal?.aborted === true
     // What it has come to is told also of one that was stopped.
@@ -106,6 +113,16 @@ export async function rebalance(
       const left = [...refused.values()]
       return { ...tally.done, ms: performance.now() - startedMs, shares: plan.shares, left, interrupted }
     }
+    const bare = options.leaveUnprotected || found.mends.length > 0 ? [] : unprotected(plan, found)
+    if (bare.length > 0) {
+      // A replica that has just been started follows in a moment.
+      const waitedMs = performance.now() - protectedAtMs
+      if (waitedMs > agreeMs) throw new ClusterNotReadyError(Math.round(waitedMs), bare)
+      tally.tell('waiting', bare.join('; '))
+      await sleep(AFTER_FAILURE_MS)
+      continue
+    }
+    protectedAtMs = performance.now()
     tally.plan(plan)
     const before = tally.done.slots
     const nodes = new Nodes(options)

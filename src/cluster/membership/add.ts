@@ -19,7 +19,9 @@ export interface NodeToAdd extends Address {
 
 export interface AddOptions extends RosterOptions {
   /** Give the new masters their share of the slots. Default false: they own none until `rebalance`. */
-  readonly rebalance?: boolean | Pick<RebalanceOptions, 'weights' | 'bigKeys' | 'bigKeyBytes' | 'onProgress'>
+  readonly rebalance?:
+    | boolean
+    | Pick<RebalanceOptions, 'weights' | 'bigKeys' | 'bigKeyBytes' | 'leaveUnprotected' | 'onProgress'>
   readonly onStep?: (step: AddStep) => void
 }
 
