@@ -7,9 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthenticationError, InvalidOptionError } from '../../errors.js'
 import { ClusterNotReadyError, InterruptedError } from '../errors.js'
 import { carryOut } from '../fix/carry-out.js'
-import { describe, type FixStep, type Left, type Party } from '../fix/index.js'
+import { deedsOf as deedsOfStep, describe, type FixStep, type Left, type Party } from '../fix/index.js'
 import type { Address } from '../link.js'
 import { BIG_KEY_BYTES, Nodes, StepRefused } from '../move/index.js'
+import { type Deed, mustBeAgreed } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
@@ -52,7 +53,7 @@ export interface PlannedRebalance extends BalancePlan {
   /** Masters that would get slots and have no replica that follows; a sentence for each. `run` refuses then. */
   readonly unprotected: readonly string[]
   /**
-   * Makes the plan again, of what is then, and carries it out. A master that fails on the way is waited for, or the one that takes its
+   * Makes the plan again, of what is then, and carries it out if slots go between no others than was agreed to (else PlanChangedError). A master that fails on the way is waited for, or the one that takes its
    * place; then it goes on.
    * @throws OperationInProgressError, LockUnavailableError, OperationLostError; ClusterNotReadyError when the cluster does not
    *   become whole again; what a node failed with for the third time
@@ -82,17 +83,35 @@ export async function planRebalance(
   const plan = makePlan(found, weightsFor(found, options.weights))
   const everywhere = [...found.nodes.values()].map(({ host, port }) => ({ host, port }))
   const run = () =>
-    withOperation(everywhere, options, { name: 'rebalance' }, options.signal, (signal) =>
-      rebalance(everywhere, { ...options, signal }),
-    )
+    withOperation(everywhere, options, { name: 'rebalance' }, options.signal, async (signal) => {
+      const now = await survey(everywhere, { ...options, signal })
+      const planned = makePlan(now, weightsFor(now, options.weights))
+      mustBeAgreed('rebalance', deedsOf(found, plan), deedsOf(now, planned))
+      return rebalance(everywhere, { ...options, signal }, now)
+    })
   const bare = options.leaveUnprotected ? [] : unprotected(plan, found)
   return { ...plan, mends: found.mends, unprotected: bare, run }
 }
 
-/** As `planRebalance` and `run`, under a lock that the caller has. */
+/** From whom to whom, and what is mended before; how many slots and keys may have changed. */
+function deedsOf({ mends }: Survey, { flows }: BalancePlan): Deed[] {
+  return [
+    ...mends.flatMap(deedsOfStep),
+    ...flows.map(({ from, to }) => ({
+      id: `slots ${from.id} ${to.id}`,
+      what: `slots go from ${from.name} to ${to.name}`,
+    })),
+  ]
+}
+
+/**
+ * As `planRebalance` and `run`, under a lock that the caller has.
+ * @param first what was seen a moment ago
+ */
 export async function rebalance(
   seeds: readonly Address[],
   options: RebalanceOptions,
+  first?: Survey,
 ): Promise<RebalanceReport> {
   const startedMs = performance.now()
   const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES, agreeMs = PATIENCE_MS } = options
@@ -105,7 +124,9 @@ export async function rebalance(
   for (let failures = 0; ; ) {
     const interrupted = signal?.aborted === true
     // What it has come to is told also of one that was stopped.
-    const found = await survey(seeds, interrupted ? { ...options, signal: undefined } : options, contents)
+    const found =
+      first ?? (await survey(seeds, interrupted ? { ...options, signal: undefined } : options, contents))
+    first = undefined
     contents = undefined
     weights ??= weightsFor(found, options.weights)
     const plan = makePlan(found, weights, new Set(refused.keys()))

@@ -20,6 +20,7 @@ export { look } from './evidence.js'
 export { planFrom } from './plan.js'
 export {
   commandsOf,
+  deedsOf,
   describe,
   type FixPlan,
   type FixStep,
