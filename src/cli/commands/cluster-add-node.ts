@@ -154,6 +154,8 @@ function describe(step: AddStep, { colors }: Output): string {
       return `${done} ${step.node} has ${step.settings.join(' and ')} as the others have`
     case 'users':
       return `${done} ${step.node} has the users that the others have: ${step.users.join(', ')}`
+    case 'functions':
+      return `${done} ${step.node} has the functions that the others have: ${step.libraries.join(', ')}`
     case 'joined':
       return `${done} ${step.node} is known to all`
     case 'follows':
