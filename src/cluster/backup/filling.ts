@@ -31,6 +31,7 @@ interface Parts {
 /** Fills a cluster from a backup, from the first file to the last key. */
 export class Filling {
   #lasting = 0
+  #withFieldTimes = 0
   #partial: string | undefined
   /** Whether the cluster says that it is being filled. Not before a server has read the first file. */
   #marked: boolean
@@ -77,7 +78,9 @@ export class Filling {
     for (const node of this.parts.target.nodes) await node.confirm()
     const copied = performance.now()
     const { keys, expired } = await this.#compare(file, loaded)
-    this.#lasting += (await countKeys(loaded.link)).lasting
+    const { lasting, withFieldTimes } = await countKeys(loaded.link)
+    this.#lasting += lasting
+    this.#withFieldTimes += withFieldTimes
     return {
       ...{ file, keys, found },
       expired: loaded.expired + expired,
@@ -140,7 +143,8 @@ export class Filling {
     const lasting = counts.reduce((sum, each) => sum + each.lasting, 0) - 1
     const all = counts.reduce((sum, each) => sum + each.all, 0) - 2
     const most = files.reduce((sum, { keys }) => sum + keys, 0)
-    if (lasting !== this.#lasting || all > most)
+    const isTooFew = lasting < this.#lasting
+    if (isTooFew || lasting > this.#lasting + this.#withFieldTimes || all > most)
       throw new RestoreIncompleteError(
         `the cluster has ${lasting} keys that do not expire where the backup has ${this.#lasting}, ${all} in all where it has ` +
           `${most}; something else writes to it`,

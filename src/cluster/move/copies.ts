@@ -1,5 +1,6 @@
 import type { NodeLink } from '../link.js'
-import { isSame, type Reader, read } from './content.js'
+import { type Reader, read } from '../read.js'
+import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { type Party, StepRefused } from './party.js'
