@@ -32,6 +32,11 @@ export {
 export interface FixOptions extends LinkOptions {
   /** Nodes that are gone for good, by id or `host:port`; all others forget them. */
   readonly forget?: readonly string[]
+  /**
+   * Also move keys to the owner of their slot that it does not have although it has others there: it may have deleted them since.
+   * Default false: they are left, and named.
+   */
+  readonly bringHome?: boolean
   /** Longest wait for views that differ to become one, before the plan and after the last step, in ms. Default 10,000. */
   readonly agreeMs?: number
   /** Size by MEMORY USAGE above which a key is not moved: both nodes stand still meanwhile. Default 32 MB. */

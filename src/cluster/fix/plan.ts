@@ -10,6 +10,8 @@ import { type FixPlan, type FixStep, type Left, type Side, slotText } from './st
 export interface PlanOptions {
   /** Nodes that are gone for good, by id or `host:port`. */
   readonly forget?: readonly string[]
+  /** Also bring keys home of which nobody can know whether they were deleted at the owner since. Default false: they are left. */
+  readonly bringHome?: boolean
 }
 
 /**
@@ -19,7 +21,7 @@ export interface PlanOptions {
 export function planFrom(evidence: Evidence, options: PlanOptions = {}): FixPlan {
   const known = new Known(evidence)
   const forgotten = (options.forget ?? []).flatMap((name) => nodesToForget(name, known))
-  const plan = new Drafts(known, new Set(forgotten.map(({ id }) => id)))
+  const plan = new Drafts(known, new Set(forgotten.map(({ id }) => id)), options.bringHome ?? false)
   for (const slot of known.suspects()) plan.slot(slot)
   return {
     steps: [
@@ -50,6 +52,7 @@ class Drafts {
     private readonly known: Known,
     /** Named as gone for good: whatever was theirs is nobody's. */
     private readonly forgotten: ReadonlySet<string>,
+    private readonly alsoDoubtful: boolean,
   ) {}
 
   /** Slots first get owners, since a cluster may refuse everything else until they have. */
@@ -96,7 +99,9 @@ class Drafts {
     this.#assigned.set(group, assigned)
     assigned.slots.push(slot)
     assigned.keys += this.known.keysOn(to, slot)
-    this.#settle(slot, to)
+    // Nobody has served it, so nothing was deleted there.
+    this.#closeAllBut(slot, to, [])
+    this.#bringHome(slot, to, { isDoubtful: false })
   }
 
   #owned(slot: number, owner: string): void {
@@ -111,7 +116,7 @@ class Drafts {
     const [keys, keysThere] = [known.keysOn(owner, slot), known.keysOn(target, slot)]
     this.#finishes.push({ kind: 'finish', slot, from, to, keys, keysThere })
     this.#closeAllBut(slot, owner, [owner, target])
-    this.#bringHome(slot, target, owner)
+    this.#bringHome(slot, target, { leaving: owner })
   }
 
   #settle(slot: number, owner: string): void {
@@ -158,10 +163,25 @@ class Drafts {
     if (sides.length > 0) this.#closes.push({ kind: 'close', slot, sides })
   }
 
-  #bringHome(slot: number, home: string, leaving?: string): void {
+  #bringHome(
+    slot: number,
+    home: string,
+    { leaving, isDoubtful = !this.alsoDoubtful }: { leaving?: string; isDoubtful?: boolean } = {},
+  ): void {
     for (const holder of this.known.holders(slot, home)) {
       if (holder === leaving) continue
       const [from, to] = [this.known.party(holder), this.known.party(home)]
+      // The owner has served the slot: what it has not may have been deleted there since they were cut off from each other.
+      if (isDoubtful && this.known.keysOn(home, slot) > 0) {
+        this.#leave(`orphans ${holder} ${home}`, slot, (slots) => ({
+          what: `keys of ${slots} on ${from.name}, where nobody finds them, while ${to.name}, the owner, has others`,
+          why: 'they may be lost ones, or old ones that were deleted at the owner since; nobody can know',
+          remedy:
+            `look at them: redis-cli -h ${from.host} -p ${from.port} CLUSTER GETKEYSINSLOT SLOT 100; ` +
+            'to move those to the owner that it does not have: shardq cluster fix --bring-home',
+        }))
+        continue
+      }
       this.#homes.push({ kind: 'bring-home', slot, from, to, keys: this.known.keysOn(holder, slot) })
     }
   }
