@@ -54,9 +54,16 @@ export function reportError(error: unknown, json: boolean): void {
     process.stdout.write(`${visibleJson(JSON.stringify(document, null, 2))}\n`)
   } else {
     // Of an error that nobody foresaw, the stack is what helps.
-    const text = known instanceof ShardqError ? known.message : (known.stack ?? known.message)
+    const text =
+      known instanceof ShardqError ? known.message : (replyOf(known) ?? known.stack ?? known.message)
     process.stderr.write(
       `${pc.createColors(process.stderr.isTTY === true).red('✗')} ${visibleText(text, false)}\n`,
     )
   }
+}
+
+/** What a server says of a command that it does not carry out: who says it is of more help than where we were. */
+function replyOf(error: Error & { readonly node?: string; readonly refused?: string }): string | undefined {
+  if (error.name !== 'ReplyError' || error.node === undefined) return undefined
+  return `${error.node} does not carry out ${error.refused}: ${error.message}; what it means: shardq doctor '${error.message.split(' ')[0]}'`
 }

@@ -57,3 +57,11 @@ it.each(['-oProxyCommand=x', 'a;reboot', 'a b', '$(x)', "a'b"])(
     expect(stdout + stderr).toMatch(/cannot be|not answer/)
   },
 )
+
+it('an error of a server is told with the name of the node and of the command, and without a stack', async () => {
+  const node = nameOf(await hostileNode({ error: "OOM command not allowed when used memory > 'maxmemory'." }))
+  const { code, stderr } = await shardq(['cluster', 'rebalance', '--dry-run', '--node', node])
+  expect(code).toBe(1)
+  expect(stderr).toMatch(new RegExp(`^✗ ${node} does not carry out [A-Z_]+: OOM command not allowed`))
+  expect(stderr).not.toContain(' at ')
+})
