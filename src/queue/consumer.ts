@@ -161,7 +161,7 @@ export class Consumer implements LaneHost, MaintenanceHost {
       if (usable.length > 0) return usable
       // What is on its way to us is waited for, as long as that may take: else a short `blockMs` would never see it.
       const late = this.#states.some((state) => state.late)
-      const leftMs = Math.max(deadlineMs - performance.now(), late ? this.connection.commandTimeoutMs : 0)
+      const leftMs = deadlineMs + (late ? this.connection.commandTimeoutMs : 0) - performance.now()
       if (leftMs <= 0 || this.#closing || options.signal?.aborted) return []
       if (!this.#anyReady(options.levels)) await this.#nextSignal(leftMs, options.signal)
     }

@@ -1,7 +1,7 @@
 import { LeaseLostError, NotReplicatedError } from '../errors.js'
 import { extendCall } from '../scripts/lease.js'
 import type { ScriptCall } from '../scripts/script.js'
-import { LEAST_PATIENCE_MS } from './consumer-lane.js'
+import { LEAST_PATIENCE_MS } from './acknowledgement.js'
 import type { DeliveryHost } from './delivery.js'
 import { Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
