@@ -667,7 +667,9 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'reassertion-comes-first',
     protects: 'what is held is asserted before anything else is told to the master',
-    patches: [ts('queue/consumer-lane')('    if (this.#reassertion.pending) return\n', '')],
+    patches: [
+      ts('queue/consumer-lane')('    if (this.#reassertion.pending) {\n', '    if (this.#stopped) {\n'),
+    ],
     noticedBy: inFake('restarted', 'is asserted before'),
   },
   {
@@ -697,6 +699,47 @@ export const MUTATIONS: readonly Mutation[] = [
       ),
     ],
     noticedBy: inFake('reasserted', 'a task is asserted before its'),
+  },
+  {
+    name: 'departures-until-told',
+    protects: 'a failure or a hand-back is told again after a break until the master takes it',
+    patches: [
+      ts('queue/reassertion')(
+        '    this.onFailure(outcome.fault)\n    return isLasting(outcome.fault)\n',
+        '    this.onFailure(outcome.fault)\n    return true\n',
+      ),
+    ],
+    noticedBy: inFake('reasserted', 'until it takes it'),
+  },
+  {
+    name: 'departures-of-what-nobody-took',
+    protects: 'what was fetched and handed back unused is handed back again after a break',
+    patches: [ts('queue/handing-back')('      this.#tellLeaving(unused, call)\n', '')],
+    noticedBy: inFake('reasserted', 'when it came too late'),
+  },
+  {
+    name: 'repeats-outlast-the-break',
+    protects: 'what was completed is told again after a break, however long the master refuses',
+    patches: [ts('queue/acknowledgement')('const REPEAT_MS = 10 * 60_000', 'const REPEAT_MS = 3_000')],
+    noticedBy: inFake('reasserted', 'hears again of what was completed'),
+  },
+  {
+    name: 'asserted-for-what-is-left',
+    protects: 'breaks do not keep a lease that nobody renews',
+    patches: [ts('queue/reassertion')('leaseMs: leftMsOf(one, askedAtMs)', 'leaseMs: lease.lengthMs')],
+    noticedBy: inFake('reasserted', 'a break does not make a lease longer'),
+  },
+  {
+    name: 'unasserted-holds-up-nobody',
+    protects: 'a dequeue ends in its time while the master cannot be told what is held',
+    patches: [
+      ts('queue/consumer-lane')('      !this.#reassertion.pending &&\n', ''),
+      ts('queue/consumer')(
+        'deadlineMs + (late ? this.connection.commandTimeoutMs : 0) - performance.now()',
+        'Math.max(deadlineMs - performance.now(), late ? this.connection.commandTimeoutMs : 0)',
+      ),
+    ],
+    noticedBy: inFake('reasserted', 'does not hold up a dequeue'),
   },
   {
     name: 'reassertion-takes-only-its-own',
