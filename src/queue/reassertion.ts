@@ -24,7 +24,7 @@ const RETRY_LATER_MS = 500
 const ASK_MS = 200
 const ASK_LATER_MS = 500
 /** Most tasks in one call. */
-const TASKS_PER_CALL = 500
+const TASKS_PER_CALL = 100
 /** Most leases that a task is looked for in, but for its own. */
 const MOST_OTHERS = 4
 /** With so many tasks, those that are over are looked for first; twice as many as are left after that, the next time. */
@@ -78,7 +78,7 @@ export interface Rescue {
  * The tasks with a key that we have been given by one partition. A master that is killed and restarted before its replica is promoted
  * may have forgotten that it handed them out, and its replica then forgets the same; no confirmation helps against that. So after
  * each break they are asserted once more, before anything else is told to that master, and while nobody takes tasks from it
- * (admission.ts). Price: some bytes for each task with a key in hand, and a call for each 500 of them after a break.
+ * (admission.ts). Price: some bytes for each task with a key in hand, and a call for each 100 of them after a break.
  *
  * What nobody works on any more must not be asserted: it would be taken back into a lease of nobody, and lose an attempt there.
  */
