@@ -193,7 +193,7 @@ function defaultOf(script: string | undefined, args: readonly string[]): Reply {
     case 'tend':
       return [EMPTY, []]
     case 'admit':
-      return 0
+      return [0, 'a1']
     case 'reassert':
       return args
         .slice(2 + 2 * Number(args[1]))

@@ -647,6 +647,23 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: { files: ['test/single/consumer-scripts.test.ts'], only: 'that was restarted a moment ago' },
   },
   {
+    name: 'admission-by-what-was-seen',
+    protects: 'a server whose clock was set back is waited for once, for 3 s, by the clock of who waits',
+    patches: [
+      ts('queue/admission')(
+        'heard: heard && { life: heard.life, sinceMs: nowMs - heard.atMs },',
+        'heard: heard && { life: heard.life, sinceMs: 0 },',
+      ),
+    ],
+    noticedBy: inFake('restarted', 'says nothing of use'),
+  },
+  {
+    name: 'admission-by-what-was-seen-there',
+    protects: 'a server whose clock was set back believes who has waited',
+    patches: [lua('admit')('if ARGV[3] == life then', 'if false then')],
+    noticedBy: { files: ['test/single/consumer-scripts.test.ts'], only: 'whose clock was set back' },
+  },
+  {
     name: 'admission-is-asked',
     protects: 'after a break nobody takes tasks before the server has let them in',
     patches: [
