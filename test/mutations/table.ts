@@ -1325,13 +1325,44 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'ledger-at-once',
-    protects: 'the account shows two first attempts at once',
+    protects: 'the account shows a task that was run twice at once',
     patches: [
       ts('ledger/check')(
         "explain(story, run, next, faults, stops).reason === 'unexplained'",
         "explain(story, run, next, faults, stops).reason === 'worker stopped'",
       ),
     ],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-at-once-later',
+    protects: 'the account shows later attempts at once of a task with a key',
+    patches: [ts('ledger/check')('const runs = story.keyed\n', 'const runs = story.removed\n')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-tried-again-in-time',
+    protects: 'the account shows a task that was tried again before its handler had ended',
+    patches: [ts('ledger/check')('  if (next.fromMs < overMs - CLOCK_MS) return false\n', '')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-tried-again-at-the-next-attempt',
+    protects:
+      'the account shows a task that failed or was handed back and runs at an attempt that is not due',
+    patches: [ts('ledger/check')('  return next.attempt === due || ', '  return next.attempt > 0 || ')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-dead',
+    protects: 'the account shows a task that was dead and runs again',
+    patches: [ts('ledger/check')(" || earlier.end === 'dead')", ')')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-open-ends',
+    protects: 'what no end was heard of is no excuse for ever',
+    patches: [ts('ledger/check')('  for (const story of stories) endOpen(story, stops)\n', '')],
     noticedBy: inUnit('ledger'),
   },
 ]
