@@ -191,7 +191,7 @@ function defaultOf(script: string | undefined, args: readonly string[]): Reply {
     case 'exchange':
       return ['', [], [], [], EMPTY]
     case 'tend':
-      return [EMPTY, []]
+      return [EMPTY, [], 0, Date.now()]
     case 'admit':
       return [0, 'a1']
     case 'reassert':

@@ -639,6 +639,33 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     noticedBy: inUnit('recovery-grace'),
   },
+  {
+    name: 'recovery-by-a-clock-set-ahead',
+    protects: 'a lease that ran out since the clock of its master was set ahead is spared for as long',
+    patches: [
+      ts('queue/recovery-grace')('    if (jumpMs > JUMP_MS) this', '    if (jumpMs < -JUMP_MS) this'),
+    ],
+    noticedBy: inUnit('recovery-grace'),
+  },
+  {
+    name: 'recovery-by-a-clock-is-asked',
+    protects: 'a consumer that recovers leases looks at the clock of their master',
+    patches: [
+      ts('queue/maintenance')('    this.#grace.told(outcome.node, serverMs, askedAtMs, nowMs)\n', ''),
+    ],
+    noticedBy: inUnit('recovery-grace'),
+  },
+  {
+    name: 'recovery-by-a-clock-ends',
+    protects: 'a lease that ran out ends, however far the clock of its master is set ahead',
+    patches: [
+      ts('queue/recovery-grace')(
+        'Math.min(this.#tooEarlyUntilMs, runOut.firstMs + LONGEST_JUMP_MS)',
+        'this.#tooEarlyUntilMs',
+      ),
+    ],
+    noticedBy: inUnit('recovery-grace'),
+  },
   // ---- after a restart
   {
     name: 'admission',

@@ -149,6 +149,13 @@ describe('asserting what is held', () => {
   })
 })
 
+it('a look tells the time of the server, by which its leases run out', async () => {
+  const before = Number((await redis.time())[0]) * 1_000
+  const { serverMs } = await run(tendCall(partition.keys))
+  expect(serverMs).toBeGreaterThanOrEqual(before)
+  expect(serverMs).toBeLessThan(before + 5_000)
+})
+
 describe('letting consumers in', () => {
   const WAIT_MS = 3_000
   const FOR_YEARS_MS = 366 * 24 * 3_600_000
