@@ -131,7 +131,8 @@ export class Maintenance {
     const nowMs = performance.now()
     // It may have moved, and we be the first to find out.
     this.#grace.follow(outcome.node, nowMs)
-    const { expiredLeases, more, outlook } = outcome.value
+    const { expiredLeases, more, outlook, serverMs } = outcome.value
+    this.#grace.told(outcome.node, serverMs, askedAtMs, nowMs)
     const { over, againAtMs } = this.#grace.judge(expiredLeases, nowMs)
     this.#leasesNotBeforeMs = againAtMs === Number.POSITIVE_INFINITY ? 0 : againAtMs
     this.#jitter = Math.random()

@@ -639,12 +639,56 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     noticedBy: inUnit('recovery-grace'),
   },
+  {
+    name: 'recovery-by-a-clock-set-ahead',
+    protects: 'a lease that ran out since the clock of its master was set ahead is spared for as long',
+    patches: [
+      ts('queue/recovery-grace')('    if (jumpMs > JUMP_MS) this', '    if (jumpMs < -JUMP_MS) this'),
+    ],
+    noticedBy: inUnit('recovery-grace'),
+  },
+  {
+    name: 'recovery-by-a-clock-is-asked',
+    protects: 'a consumer that recovers leases looks at the clock of their master',
+    patches: [
+      ts('queue/maintenance')('    this.#grace.told(outcome.node, serverMs, askedAtMs, nowMs)\n', ''),
+    ],
+    noticedBy: inUnit('recovery-grace'),
+  },
+  {
+    name: 'recovery-by-a-clock-ends',
+    protects: 'a lease that ran out ends, however far the clock of its master is set ahead',
+    patches: [
+      ts('queue/recovery-grace')(
+        'Math.min(this.#tooEarlyUntilMs, runOut.firstMs + LONGEST_JUMP_MS)',
+        'this.#tooEarlyUntilMs',
+      ),
+    ],
+    noticedBy: inUnit('recovery-grace'),
+  },
   // ---- after a restart
   {
     name: 'admission',
     protects: 'a server that was restarted hands out nothing before those who hold its tasks could tell it',
     patches: [lua('admit')('if known and wait > 0 then', 'if false then')],
     noticedBy: { files: ['test/single/consumer-scripts.test.ts'], only: 'that was restarted a moment ago' },
+  },
+  {
+    name: 'admission-by-what-was-seen',
+    protects: 'a server whose clock was set back is waited for once, for 3 s, by the clock of who waits',
+    patches: [
+      ts('queue/admission')(
+        'heard: heard && { life: heard.life, sinceMs: nowMs - heard.atMs },',
+        'heard: heard && { life: heard.life, sinceMs: 0 },',
+      ),
+    ],
+    noticedBy: inFake('restarted', 'says nothing of use'),
+  },
+  {
+    name: 'admission-by-what-was-seen-there',
+    protects: 'a server whose clock was set back believes who has waited',
+    patches: [lua('admit')('if ARGV[3] == life then', 'if false then')],
+    noticedBy: { files: ['test/single/consumer-scripts.test.ts'], only: 'whose clock was set back' },
   },
   {
     name: 'admission-is-asked',
@@ -1351,13 +1395,44 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'ledger-at-once',
-    protects: 'the account shows two first attempts at once',
+    protects: 'the account shows a task that was run twice at once',
     patches: [
       ts('ledger/check')(
         "explain(story, run, next, faults, stops).reason === 'unexplained'",
         "explain(story, run, next, faults, stops).reason === 'worker stopped'",
       ),
     ],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-at-once-later',
+    protects: 'the account shows later attempts at once of a task with a key',
+    patches: [ts('ledger/check')('const runs = story.keyed\n', 'const runs = story.removed\n')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-tried-again-in-time',
+    protects: 'the account shows a task that was tried again before its handler had ended',
+    patches: [ts('ledger/check')('  if (next.fromMs < overMs - CLOCK_MS) return false\n', '')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-tried-again-at-the-next-attempt',
+    protects:
+      'the account shows a task that failed or was handed back and runs at an attempt that is not due',
+    patches: [ts('ledger/check')('  return next.attempt === due || ', '  return next.attempt > 0 || ')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-dead',
+    protects: 'the account shows a task that was dead and runs again',
+    patches: [ts('ledger/check')(" || earlier.end === 'dead')", ')')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-open-ends',
+    protects: 'what no end was heard of is no excuse for ever',
+    patches: [ts('ledger/check')('  for (const story of stories) endOpen(story, stops)\n', '')],
     noticedBy: inUnit('ledger'),
   },
 ]
