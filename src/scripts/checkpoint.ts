@@ -50,9 +50,14 @@ export interface StoredCheckpoint {
 export function parseCheckpoints(text: string): StoredCheckpoint[] {
   if (text === '') return []
   return text.split('\n').map((line) => {
-    const found = /^("(?:[^"\\]|\\.)*") (\d+) (.*)$/.exec(line)
+    // JSON does not escape U+2028 and U+2029, which a `.` without the flag `s` does not match.
+    const found = /^("(?:[^"\\]|\\.)*") (\d+) /s.exec(line)
     if (!found) throw unexpectedReply(script.name, line)
-    const [, step, savedAt, data] = found as unknown as [string, string, string, string]
-    return { step: JSON.parse(step) as string, savedAtMs: Number(savedAt), data: JSON.parse(data) as unknown }
+    const [head, step, savedAt] = found as unknown as [string, string, string]
+    return {
+      step: JSON.parse(step) as string,
+      savedAtMs: Number(savedAt),
+      data: JSON.parse(line.slice(head.length)) as unknown,
+    }
   })
 }

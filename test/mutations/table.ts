@@ -15,6 +15,10 @@ const inSingle = (only: string) => ({ files: SINGLE, only })
 const regression = (...names: string[]) => ({
   files: names.map((name) => `test/regressions/${name}.test.ts`),
 })
+const regressionOnly = (file: string, only: string) => ({
+  files: [`test/regressions/${file}.test.ts`],
+  only,
+})
 const inUnit = (file: string, only?: string) => ({
   files: [`test/unit/${file}.test.ts`],
   ...(only === undefined ? {} : { only }),
@@ -88,6 +92,17 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'only the holder of the lease saves checkpoints',
     patches: [lua('checkpoint')('if #KEYS == 4 and', 'if false and')],
     noticedBy: { files: ['test/single/protections.test.ts'], only: 'a late holder' },
+  },
+  {
+    name: 'checkpoint-any-text',
+    protects: 'a checkpoint with U+2028 in it can be read again',
+    patches: [
+      ts('scripts/checkpoint')(
+        String.raw`\\.)*") (\d+) /s.exec(line)`,
+        String.raw`\\.)*") (\d+) (?=.*$)/.exec(line)`,
+      ),
+    ],
+    noticedBy: regressionOnly('line-separators', 'the steps and the data of checkpoints'),
   },
   {
     name: 'fencing-release',
