@@ -1247,6 +1247,17 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: inFake('worker', 'the lease it gets is renewed too'),
   },
   {
+    name: 'heartbeat-judges-what-it-asked',
+    protects: 'a task whose lease was exchanged while the heartbeat was under way is not given up',
+    patches: [
+      ts('worker/heartbeat')(
+        'leases.every(({ id }) => lost.has(id)) && areStill(leases, run)',
+        'run.delivery.leases.every(({ id }) => lost.has(id))',
+      ),
+    ],
+    noticedBy: inFake('worker', 'a heartbeat that overtakes an extend'),
+  },
+  {
     name: 'stuck-master-holds-up-nobody',
     protects: 'a master that keeps a batch waiting does not hold up the others',
     patches: [ts('queue/dealer')('      if (lane.sending && lane.sentAtMs < latestMs) return true\n', '')],
