@@ -262,7 +262,8 @@ export class Delivery<Type extends string = string, Data = unknown>
   }
 
   /**
-   * From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day). Rejects as `complete` does; with
+   * From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day); that may be sooner than before. In a
+   * worker no lease is shorter than its `leaseMs`, since it renews them all by that. Rejects as `complete` does; with
    * NotReplicatedError or QueueUnavailableError the task may have the one lease or the other, and the delivery goes on with both.
    */
   extend(ms: number): Promise<void> {
@@ -275,7 +276,8 @@ export class Delivery<Type extends string = string, Data = unknown>
     while (this.#extending) await this.#extending
     this.#mustBeOpen()
     this.#extension ??= new Extension(this.host, this.id, this.#first)
-    await this.#extension.extend(ms)
+    // A worker renews in its own time, and would come too late for a shorter one.
+    await this.#extension.extend(this.followed ? Math.max(ms, this.#first.lengthMs) : ms)
   }
 
   /**

@@ -1258,6 +1258,24 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: inFake('worker', 'a heartbeat that overtakes an extend'),
   },
   {
+    name: 'worker-lease-least',
+    protects: 'a handler that extends its task to less than the worker’s lease does not lose it',
+    patches: [ts('queue/delivery')('this.followed ? Math.max(ms, this.#first.lengthMs) : ms', 'ms')],
+    noticedBy: regressionOnly('short-extend', 'is run once'),
+  },
+  {
+    name: 'short-lease-wake',
+    protects: 'other consumers hear of a lease that was made shorter',
+    patches: [lua('extend')("redis.call('SPUBLISH', ARGV[5], 's')", '')],
+    noticedBy: regressionOnly('short-extend', 'by another consumer that waits'),
+  },
+  {
+    name: 'short-lease-look',
+    protects: 'who makes a lease shorter looks at it when it has run out, also if no wake comes',
+    patches: [ts('queue/extension')('      this.host.consumer.leaseEnds(partition, ms)\n', '')],
+    noticedBy: inFake('consumer', 'though no wake comes'),
+  },
+  {
     name: 'stuck-master-holds-up-nobody',
     protects: 'a master that keeps a batch waiting does not hold up the others',
     patches: [ts('queue/dealer')('      if (lane.sending && lane.sentAtMs < latestMs) return true\n', '')],
