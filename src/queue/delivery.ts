@@ -41,6 +41,8 @@ export interface Settlement {
 
 const NO_LEASES: readonly Lease[] = []
 
+/** Ms after which a hand-back that was tried for so long is told anew to who remembers it. */
+const LEFT_AGAIN_MS = 1_000
 export const LEAST_LEASE_MS = 500
 export const LONGEST_LEASE_MS = 24 * 3_600_000
 
@@ -182,8 +184,10 @@ export class Delivery<Type extends string = string, Data = unknown>
 
   /** As `complete`, for one who does not want a promise. @throws what `complete` rejects with at once @internal */
   completeFor(result: unknown, receiver: AcknowledgementReceiver, nowMs: number): void {
-    if (this.#settledAs !== undefined) throw new DeliverySettledError(this.id, this.#settledAs)
+    this.#mustBeOpen()
     const text = this.#resultText(result)
+    // A `toJSON` is code of others, and may have settled it.
+    this.#mustBeOpen()
     this.#settledAs = 'completed'
     this.#receiver = receiver
     if (this.#extending) void this.#extending.then(() => this.#acknowledge(text, this, nowMs))
@@ -247,12 +251,18 @@ export class Delivery<Type extends string = string, Data = unknown>
         const lane = this.host.consumer.lane(lease.partition)
         const call = releaseCall(lease.partition.keys, { leaseId: lease.id, ids: [this.id] })
         const first = { ...call, parse: (reply: unknown) => call.parse(reply)[0] ?? 'lost' }
+        // The lane remembers some calls by which tasks have left: this one once, however often it is tried.
+        let leftAtMs: number | undefined
         const { value, resent } = await this.#sendSettling(lease, first, async (resent) => {
           // Once it was sent, the task may stand in its list for others: it must not be taken back from there.
           if (!resent) lane.reopened(lease.id, this.id)
           await lane.asserted()
-          lane.left(lease.id, this.id, resent ? undefined : call)
+          lane.left(lease.id, this.id, leftAtMs === undefined ? call : undefined)
+          leftAtMs ??= leaseNow()
         })
+        // It has left only now, and is forgotten by its age.
+        if (value === 'done' && leaseNow() - (leftAtMs ?? 0) > LEFT_AGAIN_MS)
+          lane.left(lease.id, this.id, call)
         // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
         before ||= resent && leaseNow() < lease.heldUntilMs
         return value === 'done'
@@ -308,10 +318,15 @@ export class Delivery<Type extends string = string, Data = unknown>
     const isSaved = await this.#underItsLease(async ({ partition, id: leaseId }) => {
       this.#mustBeOpen()
       const lane = this.host.consumer.lane(partition)
+      let isWritten = false
+      const before = async () => {
+        // The `toJSON` of the data may just have settled the task. What was settled later was so after this call.
+        if (!isWritten) this.#mustBeOpen()
+        isWritten = true
+        await lane.asserted()
+      }
       try {
-        await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId }, () =>
-          lane.asserted(),
-        )
+        await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId }, before)
       } catch (error) {
         if (error instanceof LeaseLostError) return false
         throw error
@@ -342,9 +357,15 @@ export class Delivery<Type extends string = string, Data = unknown>
     if (this.#settledAs !== undefined)
       return this.#watched(Promise.reject(new DeliverySettledError(this.id, this.#settledAs)))
     this.#settledAs = as
-    const promise = this.#watched(this.#settleBy(send))
-    // It may have failed at once, as with a result that cannot be stored.
-    if (this.settledAs !== undefined) this.#settlement = { call, promise, given }
+    let follow: (settling: Promise<Result>) => void = () => {}
+    const promise = this.#watched(
+      new Promise<Result>((resolve) => {
+        follow = resolve
+      }),
+    )
+    // Before anything is sent: the result or the error may run code of others, which may make this call once more.
+    this.#settlement = { call, promise, given }
+    follow(this.#settleBy(send))
     return promise
   }
 

@@ -5,6 +5,7 @@ import { eventually } from '../helpers/behaviour/harness.js'
 import type { FakeNode, Received } from './fake-cluster.js'
 import { Giver, record } from './giver.js'
 import { fakeCluster, keyFor, queueOn, workerOn } from './harness.js'
+import { FakeError } from './resp.js'
 
 /** What a call of reassert.lua names: id, attempts, lease, other leases. */
 function assertedIn({ args }: Received): { id: string; lease: string; others: string[] }[] {
@@ -198,4 +199,21 @@ it('a task that is not there after a break is asked for as long as it is worked 
   await eventually(() => expect(assertionsAt(cluster.a)).toHaveLength(1), 2_000)
   ended = true
   await eventually(() => expect(worker.health().metrics.completed).toBe(1), 2_000)
+})
+
+it('what was handed back in many tries is told again once, and pushes no others out of what is remembered', async () => {
+  const cluster = await fakeCluster()
+  let tries = 0
+  new Giver(cluster.a, [keyed('0.x')], ({ script }) => {
+    if (script !== 'release') return undefined
+    return ++tries <= 8 ? new FakeError('TRYAGAIN Multiple keys request during rehashing of slot') : [1]
+  })
+  const queue = await queueOn(cluster)
+  const [delivery] = await queue.dequeue({ blockMs: 2_000, leaseMs: 10_000 })
+  await delivery?.release()
+  expect(tries).toBe(9)
+  await breakOff(cluster.a)
+  await eventually(() => expect(cluster.a.calls('release').length).toBeGreaterThan(0))
+  await sleep(200)
+  expect(cluster.a.calls('release').length).toBe(1)
 })

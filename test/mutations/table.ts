@@ -688,7 +688,12 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'reassertion-leaves-what-goes-back',
     protects: 'a task that is handed back is not taken into a lease of nobody',
-    patches: [ts('queue/delivery')('        lane.left(lease.id, this.id, resent ? undefined : call)\n', '')],
+    patches: [
+      ts('queue/delivery')(
+        '          lane.left(lease.id, this.id, leftAtMs === undefined ? call : undefined)\n',
+        '',
+      ),
+    ],
     noticedBy: inFake('reasserted', 'when it was handed back'),
   },
   {
@@ -1274,6 +1279,23 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'who makes a lease shorter looks at it when it has run out, also if no wake comes',
     patches: [ts('queue/extension')('      this.host.consumer.leaseEnds(partition, ms)\n', '')],
     noticedBy: inFake('consumer', 'though no wake comes'),
+  },
+  {
+    name: 'settled-while-it-is-written',
+    protects: 'a result whose toJSON settles the task does not settle it a second time',
+    patches: [
+      ts('queue/delivery')(
+        '    // A `toJSON` is code of others, and may have settled it.\n    this.#mustBeOpen()\n',
+        '',
+      ),
+    ],
+    noticedBy: regressionOnly('settle-once', 'a result whose toJSON calls'),
+  },
+  {
+    name: 'left-is-told-once',
+    protects: 'a hand-back that takes many tries does not push others out of what is remembered',
+    patches: [ts('queue/delivery')('leftAtMs === undefined ? call : undefined', 'call')],
+    noticedBy: inFake('reasserted', 'what was handed back in many tries'),
   },
   {
     name: 'stuck-master-holds-up-nobody',
