@@ -306,8 +306,10 @@ export class Delivery<Type extends string = string, Data = unknown>
   }
 
   /**
-   * Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. Rejects with QueueFullError
-   * while the memory of its shard is full and all checkpoints of the task take more than 4 KiB.
+   * Saves progress that the next attempt can start from. A checkpoint of the same step is replaced; a task has those of 1,000
+   * different steps at most, since each call reads them all on the server. Rejects with InvalidOptionError beyond that: save a list
+   * under one step. Rejects with QueueFullError while the memory of its shard is full and all checkpoints of the task take more
+   * than 4 KiB.
    */
   checkpoint(step: string, data: unknown): Promise<void> {
     return this.#watched(this.#checkpoint(step, data))

@@ -20,6 +20,8 @@ export type CheckpointResult =
   | { readonly kind: 'gone' }
   /** More bytes than the limit, or than are saved while memory is full. */
   | { readonly kind: 'full' | 'memory'; readonly bytes: number }
+  /** It has checkpoints of so many different steps, and may have no more. */
+  | { readonly kind: 'steps'; readonly most: number }
 
 export function checkpointCall(keys: PartitionKeys, input: CheckpointInput): ScriptCall<CheckpointResult> {
   return {
@@ -32,8 +34,9 @@ export function checkpointCall(keys: PartitionKeys, input: CheckpointInput): Scr
     ],
     args: [input.id, JSON.stringify(input.step), input.data, input.limitBytes],
     parse(reply) {
-      const [kind, bytes] = reply as [string, number]
-      if (kind === 'full' || kind === 'memory') return { kind, bytes }
+      const [kind, number] = reply as [string, number]
+      if (kind === 'full' || kind === 'memory') return { kind, bytes: number }
+      if (kind === 'steps') return { kind, most: number }
       if (kind === 'saved' || kind === 'lost' || kind === 'gone') return { kind }
       throw unexpectedReply(script.name, reply)
     },

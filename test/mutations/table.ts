@@ -105,6 +105,12 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: regressionOnly('line-separators', 'the steps and the data of checkpoints'),
   },
   {
+    name: 'checkpoint-steps',
+    protects: 'a task with very many checkpoints does not hold up its master',
+    patches: [lua('checkpoint')('if isNew and #lines >= MOST_STEPS then', 'if false then')],
+    noticedBy: regressionOnly('many-steps', '1,000 different steps'),
+  },
+  {
     name: 'fencing-release',
     protects: 'only the holder of the lease hands a task back',
     patches: [
