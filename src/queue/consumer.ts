@@ -226,6 +226,14 @@ export class Consumer implements LaneHost, MaintenanceHost {
   }
 
   /**
+   * A lease of ours runs out in so many ms, perhaps sooner than any other: whoever holds it may not renew it. Others hear of that by a
+   * wake, and so do we, but that may be lost.
+   */
+  leaseEnds(partition: Partition, inMs: number): void {
+    this.#stateOf(partition).maintenance.leaseEnds(inMs)
+  }
+
+  /**
    * Ends takes, gives back what nobody has taken, waits for what is being acknowledged, and stops listening; all of it in
    * `timeoutMs` at most.
    */

@@ -78,6 +78,9 @@ export class Extension {
       // The master has done it. One that takes its place may know the lease before alone.
       this.other = other.id === next.id ? undefined : other
       refusal = error
+    } finally {
+      // Refused or not: it may have been carried out.
+      this.host.consumer.leaseEnds(partition, ms)
     }
     this.lease = next
     if (refusal !== undefined) throw refusal

@@ -288,3 +288,20 @@ it('a break does not make a lease longer that nobody renews', async () => {
   await sleep(100)
   expect(cluster.a.calls('reassert')).toEqual([])
 })
+
+it('what was handed back in many tries is told again once, and pushes no others out of what is remembered', async () => {
+  const cluster = await fakeCluster()
+  let tries = 0
+  new Giver(cluster.a, [keyed('0.x')], ({ script }) => {
+    if (script !== 'release') return undefined
+    return ++tries <= 8 ? new FakeError('TRYAGAIN Multiple keys request during rehashing of slot') : [1]
+  })
+  const queue = await queueOn(cluster)
+  const [delivery] = await queue.dequeue({ blockMs: 2_000, leaseMs: 10_000 })
+  await delivery?.release()
+  expect(tries).toBe(9)
+  await breakOff(cluster.a)
+  await eventually(() => expect(cluster.a.calls('release').length).toBeGreaterThan(0))
+  await sleep(200)
+  expect(cluster.a.calls('release').length).toBe(1)
+})

@@ -15,6 +15,10 @@ const inSingle = (only: string) => ({ files: SINGLE, only })
 const regression = (...names: string[]) => ({
   files: names.map((name) => `test/regressions/${name}.test.ts`),
 })
+const regressionOnly = (file: string, only: string) => ({
+  files: [`test/regressions/${file}.test.ts`],
+  only,
+})
 const inUnit = (file: string, only?: string) => ({
   files: [`test/unit/${file}.test.ts`],
   ...(only === undefined ? {} : { only }),
@@ -88,6 +92,23 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'only the holder of the lease saves checkpoints',
     patches: [lua('checkpoint')('if #KEYS == 4 and', 'if false and')],
     noticedBy: { files: ['test/single/protections.test.ts'], only: 'a late holder' },
+  },
+  {
+    name: 'checkpoint-any-text',
+    protects: 'a checkpoint with U+2028 in it can be read again',
+    patches: [
+      ts('scripts/checkpoint')(
+        String.raw`\\.)*") (\d+) /s.exec(line)`,
+        String.raw`\\.)*") (\d+) (?=.*$)/.exec(line)`,
+      ),
+    ],
+    noticedBy: regressionOnly('line-separators', 'the steps and the data of checkpoints'),
+  },
+  {
+    name: 'checkpoint-steps',
+    protects: 'a task with very many checkpoints does not hold up its master',
+    patches: [lua('checkpoint')('if isNew and #lines >= MOST_STEPS then', 'if false then')],
+    noticedBy: regressionOnly('many-steps', '1,000 different steps'),
   },
   {
     name: 'fencing-release',
@@ -719,7 +740,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'reassertion-leaves-what-goes-back',
     protects: 'a task that is handed back is not taken into a lease of nobody',
-    patches: [ts('queue/delivery')('        lane.left(lease.id, this.id, resent ? undefined : call)\n', '')],
+    patches: [ts('queue/delivery')('          lane.left(lease.id, this.id, call)\n', '')],
     noticedBy: inFake('reasserted', 'when it was handed back'),
   },
   {
@@ -1317,6 +1338,52 @@ export const MUTATIONS: readonly Mutation[] = [
       ),
     ],
     noticedBy: inFake('worker', 'the lease it gets is renewed too'),
+  },
+  {
+    name: 'heartbeat-judges-what-it-asked',
+    protects: 'a task whose lease was exchanged while the heartbeat was under way is not given up',
+    patches: [
+      ts('worker/heartbeat')(
+        'leases.every(({ id }) => lost.has(id)) && areStill(leases, run)',
+        'run.delivery.leases.every(({ id }) => lost.has(id))',
+      ),
+    ],
+    noticedBy: inFake('worker', 'a heartbeat that overtakes an extend'),
+  },
+  {
+    name: 'worker-lease-least',
+    protects: 'a handler that extends its task to less than the worker’s lease does not lose it',
+    patches: [ts('queue/delivery')('this.followed ? Math.max(ms, this.#first.lengthMs) : ms', 'ms')],
+    noticedBy: regressionOnly('short-extend', 'is run once'),
+  },
+  {
+    name: 'short-lease-wake',
+    protects: 'other consumers hear of a lease that was made shorter',
+    patches: [lua('extend')("redis.call('SPUBLISH', ARGV[5], 's')", '')],
+    noticedBy: regressionOnly('short-extend', 'by another consumer that waits'),
+  },
+  {
+    name: 'short-lease-look',
+    protects: 'who makes a lease shorter looks at it when it has run out, also if no wake comes',
+    patches: [ts('queue/extension')('      this.host.consumer.leaseEnds(partition, ms)\n', '')],
+    noticedBy: inFake('consumer', 'though no wake comes'),
+  },
+  {
+    name: 'settled-while-it-is-written',
+    protects: 'a result whose toJSON settles the task does not settle it a second time',
+    patches: [
+      ts('queue/delivery')(
+        '    // A `toJSON` is code of others, and may have settled it.\n    this.#mustBeOpen()\n',
+        '',
+      ),
+    ],
+    noticedBy: regressionOnly('settle-once', 'a result whose toJSON calls'),
+  },
+  {
+    name: 'left-is-told-once',
+    protects: 'a hand-back that takes many tries does not push others out of what is remembered',
+    patches: [ts('queue/reassertion')('each.leaseId !== leaseId || each.id !== id', 'each.id !== undefined')],
+    noticedBy: inFake('reasserted', 'what was handed back in many tries'),
   },
   {
     name: 'stuck-master-holds-up-nobody',
