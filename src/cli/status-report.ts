@@ -94,4 +94,4 @@ function remarks(picture: ClusterPicture, colors: Colors): string[] {
 }
 
 /** The message of an unreachable node repeats its name and gives advice that is right for a lone server. */
-const brief = (message: string) => /\((.+)\); is it running/.exec(message)?.[1] ?? message
+const brief = (message: string) => /\((.+)\); is it running/s.exec(message)?.[1] ?? message

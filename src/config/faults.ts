@@ -81,5 +81,5 @@ function show(value: unknown, secret: boolean): string {
  * wrong: everything before the last @, and everything after a question mark.
  */
 export function redact(value: string): string {
-  return value.replace(/^([a-z]+:\/{0,2})?(.|\n)*@/i, '$1***@').replace(/\?(.|\n)*$/, '?***')
+  return value.replace(/^([a-z]+:\/{0,2})?.*@/is, '$1***@').replace(/\?.*$/s, '?***')
 }

@@ -43,7 +43,7 @@ export interface DrillReport {
     readonly deliveredTwiceBy: Readonly<Partial<Record<Reason, number>>>
     readonly deliveredTwiceWithKey: number
     readonly completedTwice: readonly string[]
-    /** Two first attempts of one task at the same time, without a reason. */
+    /** Two runs of one task at the same time, without a reason: with a key any two, without one two first attempts. */
     readonly atOnce: readonly string[]
     /** Enqueues and runs under way when a node was struck: the most that may run twice. */
     readonly inFlight: number

@@ -20,7 +20,7 @@ interface Line {
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 /** `1234:M 05 Mar 2024 10:11:12.345 * text` */
-const LINE = /^\d+:[A-Z] (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d)\.(\d{3}) . (.*)$/
+const LINE = /^\d+:[A-Z] (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d)\.(\d{3}) . (.*)$/s
 
 /** Null for a line that the server did not stamp, such as a crash report. */
 export function parseLogLine(line: string): Line | null {

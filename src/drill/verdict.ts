@@ -32,7 +32,7 @@ export function verdict(
     none('acknowledged twice, or an id given twice', ledger.acknowledgedTwice.length),
     none('delivered twice without a reason', unexplained),
     none('delivered twice with a key', ledger.deliveredTwiceWithKey),
-    none('first attempts at the same time', ledger.atOnce.length),
+    none('run twice at the same time', ledger.atOnce.length),
     none('completed twice: fencing failed', ledger.completedTwice.length),
     ...(structure === null
       ? []

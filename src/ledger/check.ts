@@ -55,7 +55,10 @@ export interface Findings {
   /** Tokens with two acknowledgements or ids, and ids given to two tokens. */
   readonly acknowledgedTwice: readonly string[]
   readonly repeats: readonly Repeat[]
-  /** Tokens of which two first attempts went on at the same time, and nothing in the record says why. */
+  /**
+   * Tokens of which two runs went on at the same time, and nothing in the record says why: of those with a key any two, of others two first
+   * attempts.
+   */
   readonly atOnce: readonly string[]
   /** Tokens whose completion was accepted twice although nothing was in flight: fencing failed. */
   readonly completedTwice: readonly string[]
@@ -76,6 +79,13 @@ const DEED_MS = 50
 const STOP_MS = 1_000
 /** How an error is called that says: the queue has it, and no replica confirms it. */
 const UNCONFIRMED = 'NotReplicatedError'
+/**
+ * Ms after which nobody is at it any more of whom nothing was heard since: a completion is told to a master for a minute, or the lease's
+ * length, and confirmed for as long again. In a storm or a drill no handler takes longer, nor does any lease.
+ */
+const OPEN_MS = 120_000
+/** What is written down first may stand so many ms after its effect: all write by one clock, which is read in fractions of a ms. */
+const CLOCK_MS = 1
 
 interface Interval {
   readonly by: string
@@ -87,8 +97,9 @@ interface Run extends Interval {
   readonly id: string
   readonly attempt: number | undefined
   readonly number: number | undefined
-  ran: boolean
-  threw: boolean
+  /** When its handler ended, well or not. */
+  ranMs: number | undefined
+  threwMs: number | undefined
   end: 'completed' | 'refused' | 'failed' | 'dead' | 'released' | undefined
   /** Of a refusal. */
   error: string | undefined
@@ -112,15 +123,16 @@ interface Story {
  */
 export function check(entries: readonly Entry[], held: ReadonlySet<string> = new Set()): Findings {
   const ordered = [...entries].sort((a, b) => a.atMs - b.atMs)
-  const stories = [...tell(ordered).values()]
   const stops = stopsOf(ordered)
+  const stories = [...tell(ordered).values()]
+  for (const story of stories) endOpen(story, stops)
   const faults = faultsOf(ordered)
   const repeats: Repeat[] = []
   const perFault = new Map(faults.map((fault) => [fault, 0]))
   for (const story of stories) {
     for (const [i, earlier] of story.runs.slice(0, -1).entries()) {
       const next = story.runs[i + 1] as Run
-      if (isTriedAgain(earlier, next)) continue
+      if (isTriedAgain(earlier, next, faults, stops)) continue
       const { reason, fault } = explain(story, earlier, next, faults, stops)
       repeats.push({
         token: story.token,
@@ -155,10 +167,53 @@ export function check(entries: readonly Entry[], held: ReadonlySet<string> = new
   }
 }
 
-/** As it should be: it was handed back; or it failed, and the attempt was counted, whether or not its worker heard of that. */
-function isTriedAgain(earlier: Run, next: Run): boolean {
-  if (earlier.end === 'released' || earlier.end === 'failed') return true
-  return earlier.threw && (next.attempt ?? 0) > (earlier.attempt ?? 0)
+/**
+ * As it should be: it was handed back, and runs at the same attempt; or it failed, and runs at the next, whether or not its worker heard that
+ * this was taken. And that once its handler has ended.
+ */
+function isTriedAgain(earlier: Run, next: Run, faults: readonly Fault[], stops: readonly Stop[]): boolean {
+  const back = earlier.end === 'released'
+  if (!back && earlier.end !== 'failed' && (earlier.threwMs === undefined || earlier.end === 'dead'))
+    return false
+  const overMs = handledUntil(earlier)
+  if (next.fromMs < overMs - CLOCK_MS) return false
+  if (earlier.attempt === undefined || next.attempt === undefined) return true
+  const due = earlier.attempt + (back ? 0 : 1)
+  return next.attempt === due || (next.attempt > due && mayHaveRunOut(overMs, next.fromMs, faults, stops))
+}
+
+/** When its handler ended; a call may take its time until it is known that the queue has taken note. */
+function handledUntil({ threwMs, ranMs, end, toMs }: Run): number {
+  if (threwMs !== undefined) return threwMs
+  // Such a result could not be stored, and so its task was made to fail.
+  return end === 'failed' || end === 'dead' ? (ranMs ?? toMs) : toMs
+}
+
+/** Whether a lease may have run out in between of which no handler was begun: it uses up an attempt that nobody writes down. */
+function mayHaveRunOut(
+  fromMs: number,
+  toMs: number,
+  faults: readonly Fault[],
+  stops: readonly Stop[],
+): boolean {
+  const between = { by: '', fromMs, toMs }
+  return (
+    stops.some((stop) => overlaps(stop, between)) ||
+    faults.some(({ strikes }) =>
+      strikes.some(({ atMs, nodes }) => nodes && fromMs - GRACE_MS <= atMs && atMs <= toMs),
+    )
+  )
+}
+
+/** Nobody is at anything for ever: what no end was heard of ends with its process, or after a time in which it would have been heard. */
+function endOpen({ enqueues, runs }: Story, stops: readonly Stop[]): void {
+  for (const open of [...enqueues, ...runs]) {
+    if (open.toMs !== Number.POSITIVE_INFINITY) continue
+    const killed = stops.find(({ by, toMs }) => by === open.by && toMs === Number.POSITIVE_INFINITY)
+    const { ranMs, threwMs } = open as Partial<Run>
+    const latestMs = (ranMs ?? threwMs ?? open.fromMs) + OPEN_MS
+    open.toMs = Math.max(open.fromMs, Math.min(latestMs, killed?.fromMs ?? latestMs))
+  }
 }
 
 function tell(entries: readonly Entry[]): Map<string, Story> {
@@ -204,15 +259,15 @@ function tell(entries: readonly Entry[]): Map<string, Story> {
         break
       case 'run':
         story.runs.push({
-          ...{ by, fromMs: atMs, toMs: Number.POSITIVE_INFINITY, ran: false, threw: false },
+          ...{ by, fromMs: atMs, toMs: Number.POSITIVE_INFINITY, ranMs: undefined, threwMs: undefined },
           ...{ id: entry.id, attempt: entry.attempt, number: entry.run, end: undefined, error: undefined },
         })
         break
       case 'ran':
-        if (open) open.ran = true
+        if (open) open.ranMs = atMs
         break
       case 'threw':
-        if (open) open.threw = true
+        if (open) open.threwMs ??= atMs
         break
       case 'removed':
         story.removed = true
@@ -327,8 +382,9 @@ function isAccountedFor(story: Story, faults: readonly Fault[], stops: readonly 
     if (run.end === 'failed' || run.end === 'released') return false
     if (run.end === 'refused' && run.error?.startsWith(UNCONFIRMED)) return true
     // Of its last words nobody heard whether they arrived. One that did not end would be tried again.
-    if (stops.some((stop) => heldBy(stop, run))) return run.ran
-    return run.ran && faults.some((fault) => inFlight(run, fault))
+    const ran = run.ranMs !== undefined
+    if (stops.some((stop) => heldBy(stop, run))) return ran
+    return ran && faults.some((fault) => inFlight(run, fault))
   })
 }
 
@@ -358,13 +414,20 @@ const OF_COPIES: readonly Reason[] = [
 ]
 const isOfCopy = (reason: Reason) => OF_COPIES.includes(reason)
 
-/** Two first attempts that overlap; without a reason in the record the task was handed out twice. */
+/** Two runs that overlap; without a reason in the record the task was handed out twice. Without a key its copies may meet at later attempts. */
 function ranAtOnce(story: Story, faults: readonly Fault[], stops: readonly Stop[]): boolean {
-  const first = story.runs.filter(({ attempt }) => attempt === undefined || attempt === 1)
-  return first.slice(0, -1).some((run, i) => {
-    const next = first[i + 1] as Run
-    return overlaps(run, next) && explain(story, run, next, faults, stops).reason === 'unexplained'
-  })
+  const runs = story.keyed
+    ? story.runs
+    : story.runs.filter(({ attempt }) => attempt === undefined || attempt === 1)
+  return runs.some((run, i) =>
+    runs
+      .slice(i + 1)
+      .some(
+        (next) =>
+          next.fromMs < handledUntil(run) - CLOCK_MS &&
+          explain(story, run, next, faults, stops).reason === 'unexplained',
+      ),
+  )
 }
 
 /**

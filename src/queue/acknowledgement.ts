@@ -1,5 +1,13 @@
 import type { Named } from '../scripts/bundles.js'
 
+/** Least time, in ms, for which it is tried to acknowledge a task: longer than a failover. */
+export const LEAST_PATIENCE_MS = 60_000
+/**
+ * The same for one that was answered before, and is told again: nobody waits for it, and what was taken for completed is not to run
+ * again because its master was away for long.
+ */
+const REPEAT_MS = 10 * 60_000
+
 /** Who waits for the queue to take a task for completed. */
 export interface AcknowledgementReceiver {
   acknowledged(): void
@@ -29,9 +37,10 @@ export class Acknowledgement {
 
 /** One that was answered before, once more: the master may have lost it. Nobody waits for it. */
 export function repeated(
-  one: Pick<Acknowledgement, 'task' | 'leaseId' | 'result' | 'deadlineMs' | 'oursUntilMs'>,
+  one: Pick<Acknowledgement, 'task' | 'leaseId' | 'result' | 'oursUntilMs'>,
 ): Acknowledgement {
-  const { task, leaseId, result, deadlineMs, oursUntilMs } = one
+  const { task, leaseId, result, oursUntilMs } = one
+  const deadlineMs = performance.now() + REPEAT_MS
   const again = new Acknowledgement(task, leaseId, result, deadlineMs, oursUntilMs, NOBODY)
   again.resent = true
   return again

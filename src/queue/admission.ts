@@ -2,17 +2,28 @@ import type { Connection } from '../connection/connection.js'
 import type { Node } from '../connection/node.js'
 import type { Fault } from '../connection/replies.js'
 import type { Partition } from '../keys/partitions.js'
-import { admitCall } from '../scripts/admit.js'
+import { type AdmitInput, admitCall } from '../scripts/admit.js'
 
-/** How long a server must have been up that was restarted: time for those who hold its tasks to tell it (reassertion.ts). */
-const LEAST_UPTIME_S = 3
-/** The same after it has answered that it is loading its data, which may take longer than that, in ms. */
+/** How long, in ms, a server must have been up that was restarted: time for those who hold its tasks to tell it (reassertion.ts). */
+const LEAST_UPTIME_MS = 3_000
+/** The same after it has answered that it is loading its data, which may take longer than that. */
 const AFTER_LOADING_MS = 3_000
 
 interface Life {
   readonly node: Node
   readonly generation: number
 }
+
+interface Heard {
+  readonly life: string
+  readonly atMs: number
+}
+
+/**
+ * The run id that a server has told last, and performance.now() when it did so first: it has been up since then, whatever is done to its
+ * clock. By this nobody waits longer than LEAST_UPTIME_MS in one life of a server, for all of its partitions together.
+ */
+const heardFrom = new WeakMap<Node, Heard>()
 
 /**
  * Whether tasks may be taken from a partition. After each break with its master that is asked once, before the next fetch: the master
@@ -49,19 +60,31 @@ export class Admission {
 
   /** Asks; undefined if there was an answer, whatever it was. */
   async ask(): Promise<Fault | undefined> {
-    const afterLoadingMs = Math.max(0, this.#loadingAtMs + AFTER_LOADING_MS - performance.now())
-    const call = admitCall(this.partition.keys, LEAST_UPTIME_S, afterLoadingMs)
     // A break after this ends what the answer holds for.
     const owner = this.connection.topology.ownerOf(this.partition.slot)
     const asked = owner && lifeOf(owner)
+    const call = admitCall(this.partition.keys, this.#input(owner))
     const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'consume' })
     if (!outcome.ok) return outcome.fault
-    if (outcome.value > 0) this.#notBeforeMs = performance.now() + outcome.value
+    const { waitMs, life } = outcome.value
+    const nowMs = performance.now()
+    if (heardFrom.get(outcome.node)?.life !== life) heardFrom.set(outcome.node, { life, atMs: nowMs })
+    if (waitMs > 0) this.#notBeforeMs = nowMs + waitMs
     else {
       this.#asked = asked
       this.#answered = outcome.node === owner ? asked : lifeOf(outcome.node)
     }
     return undefined
+  }
+
+  #input(owner: Node | undefined): AdmitInput {
+    const nowMs = performance.now()
+    const heard = owner && heardFrom.get(owner)
+    return {
+      leastMs: LEAST_UPTIME_MS,
+      loadingMs: Math.max(0, this.#loadingAtMs + AFTER_LOADING_MS - nowMs),
+      heard: heard && { life: heard.life, sinceMs: nowMs - heard.atMs },
+    }
   }
 
   /** A call has failed. */

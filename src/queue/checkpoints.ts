@@ -62,6 +62,10 @@ export async function saveCheckpoint(
         `${why}; until tasks have been completed, only small ones are saved`,
       )
     }
+    case 'steps': {
+      const problem = `task ${input.id} has checkpoints of ${value.most} different steps, the most that one may have`
+      throw new InvalidOptionError('step', `${problem}; save a list under one step, or a step that it has`)
+    }
     case 'full':
       throw new PayloadTooLargeError(`${what}, with those before it,`, value.bytes, maxPayloadBytes)
   }

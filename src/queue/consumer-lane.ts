@@ -7,9 +7,10 @@ import type { Named } from '../scripts/bundles.js'
 import { type AcknowledgedLease, type ExchangeResult, exchangeCall } from '../scripts/exchange.js'
 import type { Outlook } from '../scripts/outlook.js'
 import type { ScriptCall } from '../scripts/script.js'
-import { Acknowledgement, type AcknowledgementReceiver } from './acknowledgement.js'
+import { Acknowledgement, type AcknowledgementReceiver, LEAST_PATIENCE_MS } from './acknowledgement.js'
 import { Admission } from './admission.js'
 import type { Durability } from './durability.js'
+import { endsWithin } from './ends-within.js'
 import { HandingBack } from './handing-back.js'
 import { type HandedBatch, Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
@@ -27,8 +28,6 @@ const BATCH_TASKS = 500
 const MOST_UNCONFIRMED = 2_000
 /** Longest, in ms, that a call about a task in hand waits for what is held to be asserted before. */
 const ASSERTED_MS = 3_000
-/** Least time, in ms, for which it is tried to acknowledge a task: longer than a failover. */
-export const LEAST_PATIENCE_MS = 60_000
 /**
  * Ms for which the tasks without a key of a fetch wait for those with one: longer than replicas in good order take, so that a fetch
  * mostly ends as a whole.
@@ -99,25 +98,34 @@ export class ConsumerLane {
       this.#putBack(again)
       this.#pumpSoon()
     })
-    this.#handingBack = new HandingBack(host.connection, partition, () => this.#answers)
+    this.#handingBack = new HandingBack(
+      host.connection,
+      partition,
+      () => this.#answers,
+      (leaseId, id, call) => this.#reassertion.leaving(leaseId, id, call),
+    )
     this.#admission = new Admission(host.connection, partition)
     this.#reassertion = new Reassertion(
       host.connection,
       partition,
       (fault) => host.onFailure(partition, fault),
-      () => this.#pumpSoon(),
+      () => {
+        this.#pumpSoon()
+        host.onReachable(partition)
+      },
     )
   }
 
   /**
-   * Whether tasks can be had now; false while the partition is out of reach, its replica too far behind, or its master has just been
-   * restarted.
+   * Whether tasks can be had now; false while the partition is out of reach, its replica too far behind, its master has just been
+   * restarted, or does not know yet what we hold.
    */
   get reachable(): boolean {
     return (
       this.#answers &&
       this.#admission.waitMs === 0 &&
       !this.#replicaLate &&
+      !this.#reassertion.pending &&
       this.#settling.count < MOST_UNCONFIRMED
     )
   }
@@ -283,8 +291,11 @@ export class ConsumerLane {
       if (this.#acknowledgements.length > 0) this.#pumpLater()
       return
     }
-    // What we hold must be known there before anything is said of it. When it is, this is called again.
-    if (this.#reassertion.pending) return
+    // What we hold must be known there before anything is said of it. When it is, this is called again; and before, for what is too old.
+    if (this.#reassertion.pending) {
+      if (this.#acknowledgements.length > 0) this.#pumpLater()
+      return
+    }
     if (this.#wants.length > 0 && !this.#admission.isOpenAt(this.#owner)) {
       this.#sending = true
       await this.#enter()
@@ -480,14 +491,6 @@ export class ConsumerLane {
     const inMs = Math.max(RETRY_MS, this.#resumeAtMs - performance.now()) + 1
     this.#timer = setTimeout(() => this.#pumpSoon(), inMs)
   }
-}
-
-async function endsWithin(work: Promise<unknown>, withinMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), withinMs)))
-  const inTime = await Promise.race([work.then(() => true), late])
-  clearTimeout(timer)
-  return inTime
 }
 
 function groupByLease(

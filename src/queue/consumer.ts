@@ -161,7 +161,7 @@ export class Consumer implements LaneHost, MaintenanceHost {
       if (usable.length > 0) return usable
       // What is on its way to us is waited for, as long as that may take: else a short `blockMs` would never see it.
       const late = this.#states.some((state) => state.late)
-      const leftMs = Math.max(deadlineMs - performance.now(), late ? this.connection.commandTimeoutMs : 0)
+      const leftMs = deadlineMs + (late ? this.connection.commandTimeoutMs : 0) - performance.now()
       if (leftMs <= 0 || this.#closing || options.signal?.aborted) return []
       if (!this.#anyReady(options.levels)) await this.#nextSignal(leftMs, options.signal)
     }
@@ -223,6 +223,14 @@ export class Consumer implements LaneHost, MaintenanceHost {
       throw new QueueUnavailableError(this.queue, `partition ${partition.index} could not be told of leases`)
     for (const id of [...rescue.held, ...rescue.awaited]) lost.delete(id)
     return { lost, awaited: rescue.awaited, untilMs }
+  }
+
+  /**
+   * A lease of ours runs out in so many ms, perhaps sooner than any other: whoever holds it may not renew it. Others hear of that by a
+   * wake, and so do we, but that may be lost.
+   */
+  leaseEnds(partition: Partition, inMs: number): void {
+    this.#stateOf(partition).maintenance.leaseEnds(inMs)
   }
 
   /**

@@ -222,7 +222,7 @@ async function mapSome<Item, Value>(
 
 function parseCursor(cursor: string | null): DeadCursor | undefined {
   if (cursor === null) return undefined
-  const found = /^(\d+):(.+)$/.exec(cursor)
+  const found = /^(\d+):(.+)$/s.exec(cursor)
   if (!found) throw new InvalidOptionError('options.cursor', 'expected the cursor of an earlier page')
   return { diedAtMs: Number(found[1]), id: found[2] ?? '' }
 }

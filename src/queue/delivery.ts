@@ -182,8 +182,10 @@ export class Delivery<Type extends string = string, Data = unknown>
 
   /** As `complete`, for one who does not want a promise. @throws what `complete` rejects with at once @internal */
   completeFor(result: unknown, receiver: AcknowledgementReceiver, nowMs: number): void {
-    if (this.#settledAs !== undefined) throw new DeliverySettledError(this.id, this.#settledAs)
+    this.#mustBeOpen()
     const text = this.#resultText(result)
+    // A `toJSON` is code of others, and may have settled it.
+    this.#mustBeOpen()
     this.#settledAs = 'completed'
     this.#receiver = receiver
     if (this.#extending) void this.#extending.then(() => this.#acknowledge(text, this, nowMs))
@@ -251,7 +253,7 @@ export class Delivery<Type extends string = string, Data = unknown>
           // Once it was sent, the task may stand in its list for others: it must not be taken back from there.
           if (!resent) lane.reopened(lease.id, this.id)
           await lane.asserted()
-          lane.left(lease.id, this.id, resent ? undefined : call)
+          lane.left(lease.id, this.id, call)
         })
         // Sent again: while the lease cannot have run out, nobody but the first call can have taken the task out of it.
         before ||= resent && leaseNow() < lease.heldUntilMs
@@ -262,7 +264,8 @@ export class Delivery<Type extends string = string, Data = unknown>
   }
 
   /**
-   * From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day). Rejects as `complete` does; with
+   * From now on this delivery has a lease of its own, which runs out in `ms` (500 to a day); that may be sooner than before. In a
+   * worker no lease is shorter than its `leaseMs`, since it renews them all by that. Rejects as `complete` does; with
    * NotReplicatedError or QueueUnavailableError the task may have the one lease or the other, and the delivery goes on with both.
    */
   extend(ms: number): Promise<void> {
@@ -275,7 +278,8 @@ export class Delivery<Type extends string = string, Data = unknown>
     while (this.#extending) await this.#extending
     this.#mustBeOpen()
     this.#extension ??= new Extension(this.host, this.id, this.#first)
-    await this.#extension.extend(ms)
+    // A worker renews in its own time, and would come too late for a shorter one.
+    await this.#extension.extend(this.followed ? Math.max(ms, this.#first.lengthMs) : ms)
   }
 
   /**
@@ -294,8 +298,10 @@ export class Delivery<Type extends string = string, Data = unknown>
   }
 
   /**
-   * Saves progress that the next attempt can start from. A checkpoint of the same step is replaced. Rejects with QueueFullError
-   * while the memory of its shard is full and all checkpoints of the task take more than 4 KiB.
+   * Saves progress that the next attempt can start from. A checkpoint of the same step is replaced; a task has those of 1,000
+   * different steps at most, since each call reads them all on the server. Rejects with InvalidOptionError beyond that: save a list
+   * under one step. Rejects with QueueFullError while the memory of its shard is full and all checkpoints of the task take more
+   * than 4 KiB.
    */
   checkpoint(step: string, data: unknown): Promise<void> {
     return this.#watched(this.#checkpoint(step, data))
@@ -306,10 +312,15 @@ export class Delivery<Type extends string = string, Data = unknown>
     const isSaved = await this.#underItsLease(async ({ partition, id: leaseId }) => {
       this.#mustBeOpen()
       const lane = this.host.consumer.lane(partition)
+      let isWritten = false
+      const before = async () => {
+        // The `toJSON` of the data may just have settled the task. What was settled later was so after this call.
+        if (!isWritten) this.#mustBeOpen()
+        isWritten = true
+        await lane.asserted()
+      }
       try {
-        await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId }, () =>
-          lane.asserted(),
-        )
+        await saveCheckpoint(this.host, partition, { id: this.id, step, data, leaseId }, before)
       } catch (error) {
         if (error instanceof LeaseLostError) return false
         throw error
@@ -340,9 +351,15 @@ export class Delivery<Type extends string = string, Data = unknown>
     if (this.#settledAs !== undefined)
       return this.#watched(Promise.reject(new DeliverySettledError(this.id, this.#settledAs)))
     this.#settledAs = as
-    const promise = this.#watched(this.#settleBy(send))
-    // It may have failed at once, as with a result that cannot be stored.
-    if (this.settledAs !== undefined) this.#settlement = { call, promise, given }
+    let follow: (settling: Promise<Result>) => void = () => {}
+    const promise = this.#watched(
+      new Promise<Result>((resolve) => {
+        follow = resolve
+      }),
+    )
+    // Before anything is sent: the result or the error may run code of others, which may make this call once more.
+    this.#settlement = { call, promise, given }
+    follow(this.#settleBy(send))
     return promise
   }
 

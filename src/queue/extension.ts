@@ -1,7 +1,7 @@
 import { LeaseLostError, NotReplicatedError } from '../errors.js'
 import { extendCall } from '../scripts/lease.js'
 import type { ScriptCall } from '../scripts/script.js'
-import { LEAST_PATIENCE_MS } from './consumer-lane.js'
+import { LEAST_PATIENCE_MS } from './acknowledgement.js'
 import type { DeliveryHost } from './delivery.js'
 import { Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
@@ -78,6 +78,9 @@ export class Extension {
       // The master has done it. One that takes its place may know the lease before alone.
       this.other = other.id === next.id ? undefined : other
       refusal = error
+    } finally {
+      // Refused or not: it may have been carried out.
+      this.host.consumer.leaseEnds(partition, ms)
     }
     this.lease = next
     if (refusal !== undefined) throw refusal

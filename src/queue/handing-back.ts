@@ -2,8 +2,10 @@ import { type Connection, sleep } from '../connection/connection.js'
 import type { Partition } from '../keys/partitions.js'
 import { fold } from '../scripts/bundles.js'
 import { releaseCall } from '../scripts/lease.js'
+import type { ScriptCall } from '../scripts/script.js'
 import type { HandedBatch } from './lease.js'
 import { leaseNow } from './lease-clock.js'
+import { isKeyed } from './task.js'
 
 /** Ms for which it is tried to hand back what a fetch has taken whose reply never came: its lease begins when the server runs it. */
 const UNANSWERED_MS = 10 * 60_000
@@ -18,6 +20,8 @@ interface Unused {
   readonly leaseId: string
   /** Empty: all of the lease, of a fetch whose reply never came. */
   readonly ids: readonly string[]
+  /** Those of them that have a key; 'unknown' where the reply never came. */
+  readonly keyed: readonly string[] | 'unknown'
   /** leaseNow() until which it is worth trying. */
   readonly untilMs: number
   /** performance.now() before which it is not tried again: the lease was not there, and its fetch may still lie in a socket. */
@@ -38,17 +42,22 @@ export class HandingBack {
     private readonly partition: Partition,
     /** Whether the partition can be asked now. */
     private readonly answers: () => boolean,
+    /** They are about to go back, by this call: one task with a key, or '' for whatever the lease has. */
+    private readonly onLeaving: (leaseId: string, id: string, call: ScriptCall<unknown>) => void,
   ) {}
 
   add({ lease, tasks }: HandedBatch): void {
     // One that is over by our clock may run by the server's, if ours was set ahead.
     const untilMs = Math.max(lease.heldUntilMs, leaseNow() + lease.lengthMs)
-    this.#add({ leaseId: lease.id, ids: fold(tasks), untilMs })
+    const keyed = tasks.flatMap(({ id, bundle, record }) =>
+      bundle === undefined && isKeyed(record) ? [id] : [],
+    )
+    this.#add({ leaseId: lease.id, ids: fold(tasks), keyed, untilMs })
   }
 
   /** Whatever this lease has, of a fetch whose reply never came. */
   addUnanswered(leaseId: string, leaseMs: number): void {
-    this.#add({ leaseId, ids: [], untilMs: leaseNow() + Math.max(UNANSWERED_MS, leaseMs) })
+    this.#add({ leaseId, ids: [], keyed: 'unknown', untilMs: leaseNow() + Math.max(UNANSWERED_MS, leaseMs) })
   }
 
   /** Tries all that is due, if the partition answers; to be called when it has. */
@@ -88,6 +97,7 @@ export class HandingBack {
       if (!unused) return
       if (unused.untilMs <= leaseNow()) continue
       const call = releaseCall(this.partition.keys, unused)
+      this.#tellLeaving(unused, call)
       const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'consume' })
       if (!outcome.ok) {
         // When the partition answers again.
@@ -97,5 +107,12 @@ export class HandingBack {
       const wasNotThere = unused.ids.length === 0 && outcome.value.length === 0
       if (wasNotThere && unused.againAtMs === undefined) this.#add({ ...unused, againAtMs: nowMs + AGAIN_MS })
     }
+  }
+
+  #tellLeaving({ leaseId, keyed }: Unused, call: ScriptCall<unknown>): void {
+    if (keyed === 'unknown') this.onLeaving(leaseId, '', call)
+    else
+      for (const id of keyed)
+        this.onLeaving(leaseId, id, releaseCall(this.partition.keys, { leaseId, ids: [id] }))
   }
 }

@@ -66,16 +66,19 @@ export class Maintenance {
     this.#tell()
   }
 
+  /** A lease runs out in so many ms, which no reply has told. */
+  leaseEnds(inMs: number): void {
+    this.by(this.#lookAtLeaseMs(performance.now() + inMs))
+  }
+
   /** A reply has told how the partition stands. @param ready whether it has tasks that could be had */
   heard(outlook: Outlook, ready: boolean): void {
     const nowMs = performance.now()
     this.#newsByMs = nowMs + (ready ? LOOK_BUSY_MS : LOOK_IDLE_MS)
     let dueAtMs = this.#dueAtMs
     if (outlook.scheduledInMs !== undefined) dueAtMs = Math.min(dueAtMs, nowMs + outlook.scheduledInMs)
-    if (outlook.leaseInMs !== undefined) {
-      const overAtMs = nowMs + outlook.leaseInMs + LEASE_DELAY_MS + this.#jitter * LEASE_JITTER_MS
-      dueAtMs = Math.min(dueAtMs, Math.max(overAtMs, this.#leasesNotBeforeMs))
-    }
+    if (outlook.leaseInMs !== undefined)
+      dueAtMs = Math.min(dueAtMs, this.#lookAtLeaseMs(nowMs + outlook.leaseInMs))
     if (outlook.resultInMs !== undefined) {
       const pauseMs = RESULT_DELAY_MS + this.#jitter * RESULT_JITTER_MS
       dueAtMs = Math.min(dueAtMs, nowMs + outlook.resultInMs + pauseMs)
@@ -131,7 +134,8 @@ export class Maintenance {
     const nowMs = performance.now()
     // It may have moved, and we be the first to find out.
     this.#grace.follow(outcome.node, nowMs)
-    const { expiredLeases, more, outlook } = outcome.value
+    const { expiredLeases, more, outlook, serverMs } = outcome.value
+    this.#grace.told(outcome.node, serverMs, askedAtMs, nowMs)
     const { over, againAtMs } = this.#grace.judge(expiredLeases, nowMs)
     this.#leasesNotBeforeMs = againAtMs === Number.POSITIVE_INFINITY ? 0 : againAtMs
     this.#jitter = Math.random()
@@ -154,6 +158,10 @@ export class Maintenance {
       }
       if (outcome.value.kind === 'alive' || outcome.value.left === 0) return true
     }
+  }
+
+  #lookAtLeaseMs(overAtMs: number): number {
+    return Math.max(overAtMs + LEASE_DELAY_MS + this.#jitter * LEASE_JITTER_MS, this.#leasesNotBeforeMs)
   }
 
   #tell(): void {

@@ -4,6 +4,7 @@ import type { Fault } from '../connection/replies.js'
 import type { Partition } from '../keys/partitions.js'
 import { reassertCall } from '../scripts/reassert.js'
 import type { ScriptCall } from '../scripts/script.js'
+import { endsWithin } from './ends-within.js'
 import type { HandedBatch, Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
 import { RESTORE_MS } from './recent.js'
@@ -14,13 +15,16 @@ const REMEMBER_MS = 3_000
 const UNCLEAR_MS = 3_000
 /** The same for one that is not there: its producer may be about to store it again (recent.ts). */
 const ABSENT_MS = RESTORE_MS + 3_000
-/** Ms between two rounds. */
+/** Longest that a heartbeat waits for the master to be told. */
+const RESCUE_MS = 3_000
+/** Ms before a call is made again that was refused; and for one that has been refused for longer than REMEMBER_MS. */
 const RETRY_MS = 50
+const RETRY_LATER_MS = 500
 /** Ms between two questions for what is awaited, at first and later. */
 const ASK_MS = 200
 const ASK_LATER_MS = 500
 /** Most tasks in one call. */
-const TASKS_PER_CALL = 500
+const TASKS_PER_CALL = 100
 /** Most leases that a task is looked for in, but for its own. */
 const MOST_OTHERS = 4
 /** With so many tasks, those that are over are looked for first; twice as many as are left after that, the next time. */
@@ -54,6 +58,7 @@ interface Held {
 
 /** A task that failed or was handed back; a master that has forgotten it has the task in our lease still, whoever works on it now. */
 interface Departure {
+  /** '': whatever the lease has. */
   readonly id: string
   readonly leaseId: string
   /** Does nothing where the lease does not have the task. */
@@ -73,14 +78,14 @@ export interface Rescue {
  * The tasks with a key that we have been given by one partition. A master that is killed and restarted before its replica is promoted
  * may have forgotten that it handed them out, and its replica then forgets the same; no confirmation helps against that. So after
  * each break they are asserted once more, before anything else is told to that master, and while nobody takes tasks from it
- * (admission.ts). Price: some bytes for each task with a key in hand, and a call for each 500 of them after a break.
+ * (admission.ts). Price: some bytes for each task with a key in hand, and a call for each 100 of them after a break.
  *
  * What nobody works on any more must not be asserted: it would be taken back into a lease of nobody, and lose an attempt there.
  */
 export class Reassertion {
   readonly #held = new Map<string, Held>()
   #departures: Departure[] = []
-  /** leaseNow() when a break was noticed that is not mended. */
+  /** leaseNow() when a break was noticed after which the master has not been told yet of all that we hold. */
   #brokeAtMs: number | undefined
   #servedBy: { readonly node: Node; readonly generation: number } | undefined
   /** How often it was begun; a later round ends those before it. */
@@ -98,7 +103,7 @@ export class Reassertion {
   ) {}
 
   get isEmpty(): boolean {
-    return this.#held.size === 0
+    return this.#held.size === 0 && this.#departures.length === 0
   }
 
   /** While it is there, the master does not know yet what we hold. */
@@ -137,11 +142,16 @@ export class Reassertion {
 
   /** It is no longer ours, or is about to go back; by this call, if it is to be told again to a master that has forgotten it. */
   left(leaseId: string, id: string, call?: ScriptCall<unknown>): void {
-    if (call && this.#held.get(id)?.lease.id === leaseId) {
-      this.#departures.push({ id, leaseId, call, sinceMs: leaseNow() })
-      if (this.#departures.length > MOST_DEPARTURES) this.#departures.shift()
-    }
+    if (call && this.#held.get(id)?.lease.id === leaseId) this.leaving(leaseId, id, call)
     this.#set(leaseId, id, 'left')
+  }
+
+  /** A task with a key goes back by this call, whether or not it was handed out here. `id` '': whatever this lease has. */
+  leaving(leaseId: string, id: string, call: ScriptCall<unknown>): void {
+    const owner = this.connection.topology.ownerOf(this.partition.slot)
+    if (owner) this.#servedBy ??= { node: owner, generation: owner.generation }
+    const others = this.#departures.filter((each) => each.leaseId !== leaseId || each.id !== id)
+    this.#departures = [...others, { id, leaseId, call, sinceMs: leaseNow() }].slice(-MOST_DEPARTURES)
   }
 
   /** Forgets what is too old to be of use. */
@@ -172,13 +182,13 @@ export class Reassertion {
   follow(owner: Node | undefined): void {
     if (!this.#servedBy) return
     if (owner?.up && this.#servedBy.node === owner && this.#servedBy.generation === owner.generation) return
-    // Until it is mended, nothing grows too old.
+    // Until the master has been told, nothing grows too old: one that is up may refuse all calls for a while.
     this.#brokeAtMs ??= leaseNow()
     if (!owner?.up) return
     this.#servedBy = { node: owner, generation: owner.generation }
     this.#prune()
-    this.#brokeAtMs = undefined
-    if (this.#held.size === 0) {
+    if (this.isEmpty) {
+      this.#brokeAtMs = undefined
       this.#servedBy = undefined
       return
     }
@@ -195,7 +205,7 @@ export class Reassertion {
    * could not be told.
    */
   async rescue(leaseIds: readonly string[]): Promise<Rescue | undefined> {
-    await this.#pending
+    if (this.#pending && !(await endsWithin(this.#pending, RESCUE_MS))) return undefined
     const asked = new Set(leaseIds)
     const open = [...this.#held.values()].filter(
       ({ state, lease, others }) =>
@@ -236,35 +246,60 @@ export class Reassertion {
 
   /** Until the master has heard of all tasks once; those that it does not have are asked for in the background for a while. */
   async #run(round: number): Promise<void> {
-    await this.#tellDepartures(round)
+    if (!(await this.#tellDepartures(round))) return
     let left = [...this.#held.values()]
-    while (left.length > 0 && this.#isCurrent(round)) {
-      const answer = await this.#assert(left.slice(0, TASKS_PER_CALL), 'round')
-      if (answer === 'refused') return
-      if (answer === 'told') {
-        left = left.slice(TASKS_PER_CALL)
-        continue
-      }
-      // Another round begins when it is up again.
-      if (!this.connection.serves(this.partition.slot)) return
-      await sleep(RETRY_MS)
+    while (left.length > 0) {
+      const some = left.slice(0, TASKS_PER_CALL)
+      const isTold = await this.#untilTold(round, async () => {
+        const answer = await this.#assert(
+          some.filter((one) => !this.#isOver(one)),
+          'round',
+        )
+        return answer !== 'failed'
+      })
+      if (!isTold) return
+      left = left.slice(TASKS_PER_CALL)
     }
+    this.#brokeAtMs = undefined
     void this.#askForAwaited(round)
   }
 
   /** First, so that who has such a task now finds it outside of our lease. One that we have again ourselves is looked for there. */
-  async #tellDepartures(round: number): Promise<void> {
-    const left = this.#departures.filter(({ id, leaseId }) => {
+  async #tellDepartures(round: number): Promise<boolean> {
+    let left = this.#departures.filter(({ id, leaseId }) => {
       const held = this.#held.get(id)
       return !held || held.lease.id === leaseId
     })
-    while (left.length > 0 && this.#isCurrent(round)) {
-      const told = left.splice(0, DEPARTURES_AT_ONCE).map(async ({ call }) => {
-        const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'consume' })
-        if (!outcome.ok) this.onFailure(outcome.fault)
-      })
-      await Promise.all(told)
+    return this.#untilTold(round, async () => {
+      while (left.length > 0) {
+        const some = left.slice(0, DEPARTURES_AT_ONCE)
+        const untold = await Promise.all(some.map(async (each) => ((await this.#tell(each)) ? [] : [each])))
+        left = [...untold.flat(), ...left.slice(DEPARTURES_AT_ONCE)]
+        if (untold.flat().length > 0) return false
+      }
+      return true
+    })
+  }
+
+  async #tell({ call }: Departure): Promise<boolean> {
+    const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'consume' })
+    if (outcome.ok) return true
+    this.onFailure(outcome.fault)
+    return isLasting(outcome.fault)
+  }
+
+  /**
+   * Calls it until it returns true: a master that was restarted may refuse all calls for seconds. @returns false when there was another
+   * break, after which a new round begins
+   */
+  async #untilTold(round: number, tell: () => Promise<boolean>): Promise<boolean> {
+    for (const beganMs = performance.now(); this.#isCurrent(round); ) {
+      if (await tell()) return this.#isCurrent(round)
+      // Another round begins when it is up again.
+      if (!this.connection.serves(this.partition.slot)) return false
+      await sleep(performance.now() - beganMs < REMEMBER_MS ? RETRY_MS : RETRY_LATER_MS)
     }
+    return false
   }
 
   async #askForAwaited(round: number): Promise<void> {
@@ -295,19 +330,17 @@ export class Reassertion {
         this.#held.get(one.id) === one && (why === 'open' ? one.state === 'open' : one.state !== 'left'),
     )
     if (asked.length === 0) return 'told'
-    const call = reassertCall(
-      this.partition.keys,
-      asked.map(({ id, attemptsUsed, lease, others }) => {
-        return { id, attemptsUsed, leaseId: lease.id, leaseMs: lease.lengthMs, others }
-      }),
-    )
     const askedAtMs = leaseNow()
+    const named = asked.map((one) => {
+      const { id, attemptsUsed, lease, others } = one
+      return { id, attemptsUsed, leaseId: lease.id, leaseMs: leftMsOf(one, askedAtMs), others }
+    })
+    const call = reassertCall(this.partition.keys, named)
     const leases = asked.map(({ lease }) => lease)
     const outcome = await this.connection.attempt(this.partition.slot, call, { lane: 'consume' })
     if (!outcome.ok) {
       this.onFailure(outcome.fault)
-      const { kind } = outcome.fault
-      return kind === 'denied' || kind === 'rejected' ? 'refused' : 'failed'
+      return isLasting(outcome.fault) ? 'refused' : 'failed'
     }
     const nowMs = performance.now()
     outcome.value.forEach((answer, i) => {
@@ -318,7 +351,7 @@ export class Reassertion {
       switch (answer) {
         case 'held':
           one.awaitedUntilMs = 0
-          lease.renewed(askedAtMs + lease.lengthMs)
+          lease.renewed(askedAtMs + (named[i]?.leaseMs ?? 0))
           return
         case 'unclear':
           if (!over && !waits && why === 'round') one.awaitedUntilMs = nowMs + UNCLEAR_MS
@@ -340,18 +373,31 @@ export class Reassertion {
   /** Forgets what has ended, and what has run out. */
   #prune(): void {
     this.tidy()
+    for (const held of this.#held.values()) if (this.#isOver(held)) this.#held.delete(held.id)
+  }
+
+  #isOver(held: Held): boolean {
     const nowMs = leaseNow()
-    const brokeAtMs = this.#brokeAtMs ?? nowMs
-    for (const held of this.#held.values()) {
-      const { state, sinceMs } = held
-      const ended = state === 'completed' || state === 'left'
-      const over = ended ? sinceMs + REMEMBER_MS < brokeAtMs : heldUntilMs(held) < nowMs
-      if (over) this.#held.delete(held.id)
-    }
+    if (hasEnded(held)) return held.sinceMs + REMEMBER_MS < (this.#brokeAtMs ?? nowMs)
+    return heldUntilMs(held) < nowMs
   }
 }
+
+const hasEnded = ({ state }: Held) => state === 'completed' || state === 'left'
+
+/** It will not pass by itself. */
+const isLasting = ({ kind }: Fault) => kind === 'denied' || kind === 'rejected'
 
 /** leaseNow() */
 function heldUntilMs({ lease, wantedUntilMs }: Held): number {
   return Math.max(lease.heldUntilMs, wantedUntilMs)
+}
+
+/**
+ * For how long it is asserted: for what is left of its lease, and no longer. Breaks that come again and again would else keep one for
+ * ever that nobody renews. What is only to be settled once more has the time for that.
+ */
+function leftMsOf(held: Held, nowMs: number): number {
+  const leastMs = held.state === 'open' ? 1 : REMEMBER_MS
+  return Math.max(leastMs, Math.ceil(heldUntilMs(held) - nowMs))
 }

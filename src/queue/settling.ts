@@ -91,15 +91,12 @@ export class Settling {
     if (!owner?.up) return
     this.#doubted = false
     this.#by = undefined
-    const deadlineMs = performance.now() + REMEMBER_MS
     const again = this.#remembered.flatMap(({ leaseId, names, results, oursUntilMs }) => {
       const resultOf = results.split('\n')
       return names
         .split('\n')
         .flatMap((name, i) =>
-          membersOf(name).map((task) =>
-            repeated({ task, leaseId, result: resultOf[i] ?? '', deadlineMs, oursUntilMs }),
-          ),
+          membersOf(name).map((task) => repeated({ task, leaseId, result: resultOf[i] ?? '', oursUntilMs })),
         )
     })
     this.#remembered = []

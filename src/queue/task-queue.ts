@@ -239,7 +239,10 @@ export class TaskQueue<Tasks = Record<string, unknown>> extends EventEmitter<Que
     }
   }
 
-  /** Saves a checkpoint from outside a delivery. @throws TaskNotFoundError, PayloadTooLargeError, InvalidDataError */
+  /**
+   * Saves a checkpoint from outside a delivery. A task has those of 1,000 different steps at most.
+   * @throws TaskNotFoundError, PayloadTooLargeError, InvalidDataError, InvalidOptionError
+   */
   async checkpoint(id: string, step: string, data: unknown): Promise<void> {
     const parts = this.#ready()
     const found = await parts.inspection.find(checkText('id', id, 200))

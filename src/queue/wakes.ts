@@ -6,7 +6,7 @@ import type { NodeSocket } from '../connection/socket.js'
 import type { Partition } from '../keys/partitions.js'
 
 export interface WakeListener {
-  /** Tasks became ready in these lists, or (`s`) something was scheduled that is due before all else. */
+  /** Tasks became ready in these lists, or (`s`) something was scheduled, or a lease made shorter, and is due before all else. */
   onWake(partition: Partition, message: string): void
   /** Wakes of this partition were not heard until now: it has to be looked at. */
   onListening(partition: Partition): void

@@ -14,7 +14,7 @@ export const SCRIPTS = {
   enqueue: 'get hincrby hmget hset pexpire rpush set spublish time zadd zrange',
   exchange:
     'del exists hdel hexists hget hincrby hmget hset lpop lpush lrange ltrim sadd set sismember smismember srem time zadd zrange zrem zscore',
-  extend: 'exists hdel hexists hget hincrby hset sadd sismember srem time zadd zrem',
+  extend: 'exists hdel hexists hget hincrby hset sadd sismember spublish srem time zadd zrange zrem',
   fail: 'exists hdel hexists hget hincrby hset rpush sadd sismember spublish srem time zadd zrange zrem',
   inspect: 'hget sismember time zscore',
   open: 'hget hsetnx',

@@ -20,6 +20,8 @@ export type CheckpointResult =
   | { readonly kind: 'gone' }
   /** More bytes than the limit, or than are saved while memory is full. */
   | { readonly kind: 'full' | 'memory'; readonly bytes: number }
+  /** It has checkpoints of so many different steps, and may have no more. */
+  | { readonly kind: 'steps'; readonly most: number }
 
 export function checkpointCall(keys: PartitionKeys, input: CheckpointInput): ScriptCall<CheckpointResult> {
   return {
@@ -32,8 +34,9 @@ export function checkpointCall(keys: PartitionKeys, input: CheckpointInput): Scr
     ],
     args: [input.id, JSON.stringify(input.step), input.data, input.limitBytes],
     parse(reply) {
-      const [kind, bytes] = reply as [string, number]
-      if (kind === 'full' || kind === 'memory') return { kind, bytes }
+      const [kind, number] = reply as [string, number]
+      if (kind === 'full' || kind === 'memory') return { kind, bytes: number }
+      if (kind === 'steps') return { kind, most: number }
       if (kind === 'saved' || kind === 'lost' || kind === 'gone') return { kind }
       throw unexpectedReply(script.name, reply)
     },
@@ -50,9 +53,14 @@ export interface StoredCheckpoint {
 export function parseCheckpoints(text: string): StoredCheckpoint[] {
   if (text === '') return []
   return text.split('\n').map((line) => {
-    const found = /^("(?:[^"\\]|\\.)*") (\d+) (.*)$/.exec(line)
+    // JSON does not escape U+2028 and U+2029, which a `.` without the flag `s` does not match.
+    const found = /^("(?:[^"\\]|\\.)*") (\d+) /s.exec(line)
     if (!found) throw unexpectedReply(script.name, line)
-    const [, step, savedAt, data] = found as unknown as [string, string, string, string]
-    return { step: JSON.parse(step) as string, savedAtMs: Number(savedAt), data: JSON.parse(data) as unknown }
+    const [head, step, savedAt] = found as unknown as [string, string, string]
+    return {
+      step: JSON.parse(step) as string,
+      savedAtMs: Number(savedAt),
+      data: JSON.parse(line.slice(head.length)) as unknown,
+    }
   })
 }

@@ -92,7 +92,7 @@ export function extendCall(keys: PartitionKeys, input: ExtendInput): ScriptCall<
       keys.bundled,
       keys.never,
     ],
-    args: [input.id, input.leaseId, input.newLeaseId, input.leaseMs],
+    args: [input.id, input.leaseId, input.newLeaseId, input.leaseMs, keys.wake],
     parse: (reply) => settledFromWord(extendScript.name, reply),
   }
 }

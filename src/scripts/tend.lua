@@ -5,7 +5,7 @@
 -- KEYS   1-3 ready lists (high, medium, low)  4 tasks  5 scheduled  6 leases  7 paused  8 results
 --        9 result expiry  last never
 -- ARGV   1 wake channel  2 most tasks to move and most results to forget
--- Output { outlook (shared/outlook.lua), ids of leases that have run out, 1 if more was due than one call moves }
+-- Output { outlook (shared/outlook.lua), ids of leases that have run out, 1 if more was due than one call moves, the server's time in ms }
 -- Atomic A task leaves `scheduled` and enters its ready list in the same step. An id without a record is dropped.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -38,4 +38,5 @@ return {
   outlook(KEYS, KEYS[5], KEYS[6], KEYS[7], now, KEYS[9]),
   redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', nowText, 'LIMIT', 0, 100),
   more,
+  now,
 }

@@ -14,6 +14,8 @@ export interface TendResult {
   readonly expiredLeases: readonly string[]
   /** More was due than one call moves. */
   readonly more: boolean
+  /** The server's time, by which they have. */
+  readonly serverMs: number
 }
 
 export function tendCall(keys: PartitionKeys): ScriptCall<TendResult> {
@@ -31,8 +33,8 @@ export function tendCall(keys: PartitionKeys): ScriptCall<TendResult> {
     ],
     args: [keys.wake, MOST_PER_CALL],
     parse(reply) {
-      const [outlook, expiredLeases, more] = reply as [unknown, string[], number | undefined]
-      return { outlook: parseOutlook(outlook), expiredLeases, more: more === 1 }
+      const [outlook, expiredLeases, more, serverMs] = reply as [unknown, string[], number, number]
+      return { outlook: parseOutlook(outlook), expiredLeases, more: more === 1, serverMs }
     },
   }
 }

@@ -6,7 +6,7 @@ export interface TaskContext {
   readonly signal: AbortSignal
   /** 1 for the first. */
   readonly attempt: number
-  /** Saves progress that the next attempt can start from. */
+  /** Saves progress that the next attempt can start from; of 1,000 different steps at most. */
   checkpoint(step: string, data: unknown): Promise<void>
   checkpoints(): Promise<Checkpoint[]>
   /** Tells listeners of the worker's `progress` event how far the task is. Kept nowhere. */

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { sleep } from '../connection/connection.js'
 import { RateLimit } from '../connection/rate-limit.js'
 import {
+  DeliverySettledError,
   InvalidDataError,
   InvalidOptionError,
   LeaseLostError,
@@ -352,9 +353,14 @@ export class Worker<Tasks = Record<string, unknown>> {
     try {
       run.delivery.completeFor(result, run, nowMs)
     } catch (error) {
-      // The handler ran to its end, and would give the same again: there is nothing to be had from another attempt.
-      const retry = !(error instanceof InvalidDataError || error instanceof PayloadTooLargeError)
-      void this.#inBackground(() => this.#fail(run, toError(error), { retry }), run)
+      // The result's `toJSON` has settled it: then the result is of no interest.
+      if (error instanceof DeliverySettledError)
+        void this.#inBackground(() => this.#follow(run, undefined), run)
+      else {
+        // The handler ran to its end, and would give the same again: there is nothing to be had from another attempt.
+        const retry = !(error instanceof InvalidDataError || error instanceof PayloadTooLargeError)
+        void this.#inBackground(() => this.#fail(run, toError(error), { retry }), run)
+      }
       this.#settling--
     }
   }

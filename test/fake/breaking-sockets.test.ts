@@ -9,7 +9,7 @@ it('a lease that has run out ends although all sockets break again and again', a
   const cluster = await fakeCluster()
   let recovered = 0
   cluster.a.script = ({ script }) => {
-    if (script === 'tend') return recovered > 0 ? [EMPTY, [], 0] : [OVER, ['gone-1'], 0]
+    if (script === 'tend') return [...(recovered > 0 ? [EMPTY, [], 0] : [OVER, ['gone-1'], 0]), Date.now()]
     if (script !== 'recover') return undefined
     recovered++
     return ['recovered', 1, 0, 0]

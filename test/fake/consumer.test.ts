@@ -235,6 +235,23 @@ describe('handing out', () => {
   })
 })
 
+describe('a lease that is made shorter', () => {
+  it('is looked at by who made it so when it has run out, though no wake comes', async () => {
+    const cluster = await fakeCluster()
+    const { delivery } = await deliveryFrom(cluster, ({ script }) =>
+      script === 'extend' ? 'done' : undefined,
+    )
+    // What the beginning asks for is over.
+    await sleep(300)
+    const before = cluster.a.calls('tend').length
+    await delivery.extend(600)
+    await sleep(400)
+    expect(cluster.a.calls('tend').length).toBe(before)
+    await eventually(() => expect(cluster.a.calls('tend').length).toBeGreaterThan(before), 1_000)
+    delivery.complete().catch(() => undefined)
+  })
+})
+
 describe('a machine was suspended while a fetch was under way', () => {
   it('so its tasks may be with others by now: they are not handed out, and go back', async () => {
     const cluster = await fakeCluster()

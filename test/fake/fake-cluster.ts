@@ -191,9 +191,9 @@ function defaultOf(script: string | undefined, args: readonly string[]): Reply {
     case 'exchange':
       return ['', [], [], [], EMPTY]
     case 'tend':
-      return [EMPTY, []]
+      return [EMPTY, [], 0, Date.now()]
     case 'admit':
-      return 0
+      return [0, 'a1']
     case 'reassert':
       return args
         .slice(2 + 2 * Number(args[1]))

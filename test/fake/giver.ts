@@ -43,7 +43,7 @@ export class Giver {
   }
 
   answer(call: Received): Reply | undefined {
-    if (call.script === 'tend') return [this.outlook, []]
+    if (call.script === 'tend') return [this.outlook, [], 0, Date.now()]
     if (call.script === 'release') {
       for (const id of call.args.slice(2)) this.tasks.unshift({ id, record: record('any') })
     }

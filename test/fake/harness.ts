@@ -70,7 +70,7 @@ export function keyFor(partition: 0 | 1): string {
 export interface Stored {
   readonly producer: string
   readonly number: number
-  /** Tasks of medium priority: id by record. */
+  /** Those that are ready, and then those that are scheduled. */
   readonly ids: readonly string[]
 }
 
@@ -80,8 +80,10 @@ export function batchesAt(node: FakeNode): Stored[] {
 }
 
 export function stored({ keys, args }: Received): Stored {
-  const ready = [4, 6, 8].flatMap((i) => unpack({ text: args[i] ?? '', count: Number(args[i + 1]) }))
-  const ids = ready.filter((_, i) => i % 2 === 0).flatMap(idsOf)
+  const stringsAt = (i: number) => unpack({ text: args[i] ?? '', count: Number(args[i + 1]) })
+  const ready = [4, 6, 8].flatMap(stringsAt).filter((_, i) => i % 2 === 0)
+  const scheduled = stringsAt(10).filter((_, i) => i % 3 === 0)
+  const ids = [...ready, ...scheduled].flatMap(idsOf)
   return { producer: keys[5]?.split(':').at(-1) ?? '', number: Number(args[1]), ids }
 }
 

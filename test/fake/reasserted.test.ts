@@ -5,6 +5,7 @@ import { eventually } from '../helpers/behaviour/harness.js'
 import type { FakeNode, Received } from './fake-cluster.js'
 import { Giver, record } from './giver.js'
 import { fakeCluster, keyFor, queueOn, workerOn } from './harness.js'
+import { FakeError } from './resp.js'
 
 /** What a call of reassert.lua names: id, attempts, lease, other leases. */
 function assertedIn({ args }: Received): { id: string; lease: string; others: string[] }[] {
@@ -72,6 +73,8 @@ describe('a task that nobody works on any more is not asserted', () => {
     await breakOff(cluster.a)
     await sleep(100)
     expect(assertionsAt(cluster.a)).toEqual([])
+    // A master that was restarted may have it in our lease still, whoever has it now.
+    expect(cluster.a.calls('release')[0]?.args).toContain('0.x')
   })
 
   it('when its worker was told that it is lost', async () => {
@@ -198,4 +201,107 @@ it('a task that is not there after a break is asked for as long as it is worked 
   await eventually(() => expect(assertionsAt(cluster.a)).toHaveLength(1), 2_000)
   ended = true
   await eventually(() => expect(worker.health().metrics.completed).toBe(1), 2_000)
+})
+
+const DOWN = () => new FakeError('CLUSTERDOWN The cluster is down')
+
+describe('a master that refuses all calls for a while after a break', () => {
+  it.each(['fail', 'release'] as const)('is told of a %s until it takes it', async (call) => {
+    const cluster = await fakeCluster()
+    let isDown = false
+    let told = 0
+    new Giver(cluster.a, [keyed('0.x')], ({ script }) => {
+      if (isDown && script !== undefined) return DOWN()
+      if (script !== call) return undefined
+      told++
+      return call === 'fail' ? 'done' : [1]
+    })
+    const queue = await queueOn(cluster)
+    const [delivery] = await queue.dequeue({ blockMs: 2_000, leaseMs: 10_000 })
+    await (call === 'fail' ? delivery?.fail(new Error('x')) : delivery?.release())
+    expect(told).toBe(1)
+    isDown = true
+    cluster.a.hangUp()
+    cluster.a.received.length = 0
+    await eventually(() => expect(cluster.a.calls(call).length).toBeGreaterThan(1))
+    expect(told).toBe(1)
+    isDown = false
+    await eventually(() => expect(told).toBe(2))
+  })
+
+  it('hears again of what was completed, although that takes longer than it is remembered', async () => {
+    const cluster = await fakeCluster()
+    let isDown = false
+    const giver = new Giver(cluster.a, [keyed('0.x')], ({ script }) => {
+      if (isDown && script !== undefined) return DOWN()
+      return script === 'reassert' ? [1] : undefined
+    })
+    const queue = await queueOn(cluster)
+    const [delivery] = await queue.dequeue({ blockMs: 2_000, leaseMs: 10_000 })
+    await delivery?.complete()
+    isDown = true
+    cluster.a.hangUp()
+    // It has forgotten the completion.
+    giver.held.add('0.x')
+    await sleep(3_500)
+    expect(giver.held.has('0.x')).toBe(true)
+    isDown = false
+    await eventually(() => expect(giver.held.has('0.x')).toBe(false))
+    expect(assertionsAt(cluster.a).map(({ id }) => id)).toContain('0.x')
+  })
+
+  it('does not hold up a dequeue for longer than it wants to wait', async () => {
+    const cluster = await fakeCluster()
+    let isDown = false
+    const tasks = [keyed('0.x'), keyed('0.y')]
+    new Giver(cluster.a, tasks, ({ script }) => (isDown && script !== undefined ? DOWN() : undefined))
+    const queue = await queueOn(cluster)
+    expect(await queue.dequeue({ blockMs: 2_000, leaseMs: 10_000 })).toHaveLength(1)
+    isDown = true
+    cluster.a.hangUp()
+    await eventually(() => expect(cluster.a.calls('reassert').length).toBeGreaterThan(0))
+    const atMs = performance.now()
+    expect(await queue.dequeue({ blockMs: 300 })).toEqual([])
+    expect(performance.now() - atMs).toBeLessThan(1_500)
+    // And hands out again when it takes calls.
+    const taking = queue.dequeue({ blockMs: 5_000 })
+    isDown = false
+    expect((await taking).map(({ id }) => id)).toEqual(['0.y'])
+  })
+})
+
+it('a break does not make a lease longer that nobody renews', async () => {
+  const cluster = await fakeCluster()
+  new Giver(cluster.a, [keyed('0.x')], ({ script }) => (script === 'reassert' ? [1] : undefined))
+  const queue = await queueOn(cluster)
+  await queue.dequeue({ blockMs: 2_000, leaseMs: 2_000 })
+  await sleep(700)
+  await breakOff(cluster.a)
+  await eventually(() => expect(cluster.a.calls('reassert').length).toBeGreaterThan(0))
+  const [assertion] = cluster.a.calls('reassert')
+  const leftMs = Number(assertion?.args[3])
+  expect(leftMs).toBeGreaterThan(0)
+  expect(leftMs).toBeLessThanOrEqual(1_300)
+  // Nor is it asserted when it is over.
+  await sleep(1_500)
+  await breakOff(cluster.a)
+  await sleep(100)
+  expect(cluster.a.calls('reassert')).toEqual([])
+})
+
+it('what was handed back in many tries is told again once, and pushes no others out of what is remembered', async () => {
+  const cluster = await fakeCluster()
+  let tries = 0
+  new Giver(cluster.a, [keyed('0.x')], ({ script }) => {
+    if (script !== 'release') return undefined
+    return ++tries <= 8 ? new FakeError('TRYAGAIN Multiple keys request during rehashing of slot') : [1]
+  })
+  const queue = await queueOn(cluster)
+  const [delivery] = await queue.dequeue({ blockMs: 2_000, leaseMs: 10_000 })
+  await delivery?.release()
+  expect(tries).toBe(9)
+  await breakOff(cluster.a)
+  await eventually(() => expect(cluster.a.calls('release').length).toBeGreaterThan(0))
+  await sleep(200)
+  expect(cluster.a.calls('release').length).toBe(1)
 })

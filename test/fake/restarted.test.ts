@@ -43,7 +43,7 @@ it('after a break nobody takes a task before the server has let consumers in aga
   const cluster = await fakeCluster()
   let admitted = true
   const tasks = [{ id: '0.x', record: record() }]
-  new Giver(cluster.a, tasks, ({ script }) => (script === 'admit' ? (admitted ? 0 : 50) : undefined))
+  new Giver(cluster.a, tasks, ({ script }) => (script === 'admit' ? [admitted ? 0 : 50, 'a1'] : undefined))
   const queue = await queueOn(cluster)
   expect(await queue.dequeue({ blockMs: 2_000 })).toHaveLength(1)
   admitted = false
@@ -54,6 +54,38 @@ it('after a break nobody takes a task before the server has let consumers in aga
   expect(cluster.a.received.filter(fetches)).toEqual([])
   admitted = true
   expect((await taking).map(({ id }) => id)).toEqual(['0.y'])
+})
+
+it('a server whose clock says nothing of use is waited for once, for 3 s, by the clock of who waits', async () => {
+  const cluster = await fakeCluster()
+  const LEAST_MS = 3_000
+  let life = 'a1'
+  // As admit.lua answers where the uptime is negative, and nobody else asks.
+  const admit = ([, , heard, sinceMs]: readonly string[]) => {
+    if (life === 'a1') return [0, life]
+    return [Math.max(0, LEAST_MS - (heard === life ? Number(sinceMs) : 0)), life]
+  }
+  const tasks = [{ id: '0.x', record: record() }]
+  new Giver(cluster.a, tasks, ({ script, args }) => (script === 'admit' ? admit(args) : undefined))
+  const queue = await queueOn(cluster)
+  expect(await queue.dequeue({ blockMs: 2_000 })).toHaveLength(1)
+  life = 'b2'
+  const atMs = performance.now()
+  breakOff(cluster.a)
+  tasks.push({ id: '0.y', record: record() })
+  const taking = queue.dequeue({ blockMs: 6_000 })
+  // Another break of the same connections is none of the server's.
+  await eventually(() => expect(cluster.a.calls('admit').length).toBeGreaterThan(0))
+  await sleep(1_500)
+  breakOff(cluster.a)
+  expect((await taking).map(({ id }) => id)).toEqual(['0.y'])
+  const tookMs = performance.now() - atMs
+  expect(tookMs).toBeGreaterThan(LEAST_MS)
+  expect(tookMs).toBeLessThan(LEAST_MS + 1_200)
+  tasks.push({ id: '0.z', record: record() })
+  breakOff(cluster.a)
+  // What was waited for stays so, in the same life.
+  expect(await queue.dequeue({ blockMs: 1_000 })).toHaveLength(1)
 })
 
 it('a master whose connections broke gets no task before it has confirmed something', async () => {

@@ -186,3 +186,52 @@ describe('a task that is extended while its replica is late', () => {
     await eventually(() => expect(worker.health().metrics.completed).toBe(1))
   })
 })
+
+describe('a heartbeat that overtakes an extend, and is answered after it', () => {
+  it('does not take the lease that the task gets by it for lost', async () => {
+    const cluster = await fakeCluster()
+    const overtaken = eventOf()
+    const extended = eventOf()
+    let renewals = 0
+    new Giver(cluster.a, [{ id: '0.x', record: record() }], ({ script, args }) => {
+      if (script === 'extend') return overtaken.then(() => 'done')
+      if (script !== 'renew') return undefined
+      const ids = args.slice(1)
+      const isOwn = (id: string) => id.endsWith(':0.x')
+      if (ids.length === 1) {
+        renewals++
+        return [1]
+      }
+      // The server knows the lease before alone when it renews; its reply comes when the other one has taken the place of that.
+      overtaken.happens()
+      return extended.then(() => ids.map((id) => (isOwn(id) ? 0 : 1)))
+    })
+    let aborted: unknown
+    const worker = await workerOn(
+      cluster,
+      {
+        note: async (delivery, { signal }) => {
+          await delivery.extend(10_000)
+          renewals = 0
+          extended.happens()
+          await eventually(() => expect(renewals + Number(signal.aborted)).toBeGreaterThan(0))
+          aborted = signal.reason
+        },
+      },
+      { leaseMs: 500 },
+    )
+    await eventually(() => expect(worker.health().active).toBe(1))
+    await eventually(() => expect(worker.health().active).toBe(0))
+    expect(aborted).toBeUndefined()
+    await eventually(() => expect(worker.health().metrics).toMatchObject({ completed: 1, lost: 0 }))
+  })
+})
+
+/** A promise that is resolved by what happens. */
+function eventOf(): Promise<void> & { happens(): void } {
+  let happens = () => {}
+  const promise = new Promise<void>((resolve) => {
+    happens = resolve
+  })
+  return Object.assign(promise, { happens: () => happens() })
+}

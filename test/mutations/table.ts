@@ -15,6 +15,10 @@ const inSingle = (only: string) => ({ files: SINGLE, only })
 const regression = (...names: string[]) => ({
   files: names.map((name) => `test/regressions/${name}.test.ts`),
 })
+const regressionOnly = (file: string, only: string) => ({
+  files: [`test/regressions/${file}.test.ts`],
+  only,
+})
 const inUnit = (file: string, only?: string) => ({
   files: [`test/unit/${file}.test.ts`],
   ...(only === undefined ? {} : { only }),
@@ -88,6 +92,23 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'only the holder of the lease saves checkpoints',
     patches: [lua('checkpoint')('if #KEYS == 4 and', 'if false and')],
     noticedBy: { files: ['test/single/protections.test.ts'], only: 'a late holder' },
+  },
+  {
+    name: 'checkpoint-any-text',
+    protects: 'a checkpoint with U+2028 in it can be read again',
+    patches: [
+      ts('scripts/checkpoint')(
+        String.raw`\\.)*") (\d+) /s.exec(line)`,
+        String.raw`\\.)*") (\d+) (?=.*$)/.exec(line)`,
+      ),
+    ],
+    noticedBy: regressionOnly('line-separators', 'the steps and the data of checkpoints'),
+  },
+  {
+    name: 'checkpoint-steps',
+    protects: 'a task with very many checkpoints does not hold up its master',
+    patches: [lua('checkpoint')('if isNew and #lines >= MOST_STEPS then', 'if false then')],
+    noticedBy: regressionOnly('many-steps', '1,000 different steps'),
   },
   {
     name: 'fencing-release',
@@ -639,12 +660,56 @@ export const MUTATIONS: readonly Mutation[] = [
     ],
     noticedBy: inUnit('recovery-grace'),
   },
+  {
+    name: 'recovery-by-a-clock-set-ahead',
+    protects: 'a lease that ran out since the clock of its master was set ahead is spared for as long',
+    patches: [
+      ts('queue/recovery-grace')('    if (jumpMs > JUMP_MS) this', '    if (jumpMs < -JUMP_MS) this'),
+    ],
+    noticedBy: inUnit('recovery-grace'),
+  },
+  {
+    name: 'recovery-by-a-clock-is-asked',
+    protects: 'a consumer that recovers leases looks at the clock of their master',
+    patches: [
+      ts('queue/maintenance')('    this.#grace.told(outcome.node, serverMs, askedAtMs, nowMs)\n', ''),
+    ],
+    noticedBy: inUnit('recovery-grace'),
+  },
+  {
+    name: 'recovery-by-a-clock-ends',
+    protects: 'a lease that ran out ends, however far the clock of its master is set ahead',
+    patches: [
+      ts('queue/recovery-grace')(
+        'Math.min(this.#tooEarlyUntilMs, runOut.firstMs + LONGEST_JUMP_MS)',
+        'this.#tooEarlyUntilMs',
+      ),
+    ],
+    noticedBy: inUnit('recovery-grace'),
+  },
   // ---- after a restart
   {
     name: 'admission',
     protects: 'a server that was restarted hands out nothing before those who hold its tasks could tell it',
     patches: [lua('admit')('if known and wait > 0 then', 'if false then')],
     noticedBy: { files: ['test/single/consumer-scripts.test.ts'], only: 'that was restarted a moment ago' },
+  },
+  {
+    name: 'admission-by-what-was-seen',
+    protects: 'a server whose clock was set back is waited for once, for 3 s, by the clock of who waits',
+    patches: [
+      ts('queue/admission')(
+        'heard: heard && { life: heard.life, sinceMs: nowMs - heard.atMs },',
+        'heard: heard && { life: heard.life, sinceMs: 0 },',
+      ),
+    ],
+    noticedBy: inFake('restarted', 'says nothing of use'),
+  },
+  {
+    name: 'admission-by-what-was-seen-there',
+    protects: 'a server whose clock was set back believes who has waited',
+    patches: [lua('admit')('if ARGV[3] == life then', 'if false then')],
+    noticedBy: { files: ['test/single/consumer-scripts.test.ts'], only: 'whose clock was set back' },
   },
   {
     name: 'admission-is-asked',
@@ -667,13 +732,15 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'reassertion-comes-first',
     protects: 'what is held is asserted before anything else is told to the master',
-    patches: [ts('queue/consumer-lane')('    if (this.#reassertion.pending) return\n', '')],
+    patches: [
+      ts('queue/consumer-lane')('    if (this.#reassertion.pending) {\n', '    if (this.#stopped) {\n'),
+    ],
     noticedBy: inFake('restarted', 'is asserted before'),
   },
   {
     name: 'reassertion-leaves-what-goes-back',
     protects: 'a task that is handed back is not taken into a lease of nobody',
-    patches: [ts('queue/delivery')('        lane.left(lease.id, this.id, resent ? undefined : call)\n', '')],
+    patches: [ts('queue/delivery')('          lane.left(lease.id, this.id, call)\n', '')],
     noticedBy: inFake('reasserted', 'when it was handed back'),
   },
   {
@@ -697,6 +764,47 @@ export const MUTATIONS: readonly Mutation[] = [
       ),
     ],
     noticedBy: inFake('reasserted', 'a task is asserted before its'),
+  },
+  {
+    name: 'departures-until-told',
+    protects: 'a failure or a hand-back is told again after a break until the master takes it',
+    patches: [
+      ts('queue/reassertion')(
+        '    this.onFailure(outcome.fault)\n    return isLasting(outcome.fault)\n',
+        '    this.onFailure(outcome.fault)\n    return true\n',
+      ),
+    ],
+    noticedBy: inFake('reasserted', 'until it takes it'),
+  },
+  {
+    name: 'departures-of-what-nobody-took',
+    protects: 'what was fetched and handed back unused is handed back again after a break',
+    patches: [ts('queue/handing-back')('      this.#tellLeaving(unused, call)\n', '')],
+    noticedBy: inFake('reasserted', 'when it came too late'),
+  },
+  {
+    name: 'repeats-outlast-the-break',
+    protects: 'what was completed is told again after a break, however long the master refuses',
+    patches: [ts('queue/acknowledgement')('const REPEAT_MS = 10 * 60_000', 'const REPEAT_MS = 3_000')],
+    noticedBy: inFake('reasserted', 'hears again of what was completed'),
+  },
+  {
+    name: 'asserted-for-what-is-left',
+    protects: 'breaks do not keep a lease that nobody renews',
+    patches: [ts('queue/reassertion')('leaseMs: leftMsOf(one, askedAtMs)', 'leaseMs: lease.lengthMs')],
+    noticedBy: inFake('reasserted', 'a break does not make a lease longer'),
+  },
+  {
+    name: 'unasserted-holds-up-nobody',
+    protects: 'a dequeue ends in its time while the master cannot be told what is held',
+    patches: [
+      ts('queue/consumer-lane')('      !this.#reassertion.pending &&\n', ''),
+      ts('queue/consumer')(
+        'deadlineMs + (late ? this.connection.commandTimeoutMs : 0) - performance.now()',
+        'Math.max(deadlineMs - performance.now(), late ? this.connection.commandTimeoutMs : 0)',
+      ),
+    ],
+    noticedBy: inFake('reasserted', 'does not hold up a dequeue'),
   },
   {
     name: 'reassertion-takes-only-its-own',
@@ -1232,6 +1340,52 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: inFake('worker', 'the lease it gets is renewed too'),
   },
   {
+    name: 'heartbeat-judges-what-it-asked',
+    protects: 'a task whose lease was exchanged while the heartbeat was under way is not given up',
+    patches: [
+      ts('worker/heartbeat')(
+        'leases.every(({ id }) => lost.has(id)) && areStill(leases, run)',
+        'run.delivery.leases.every(({ id }) => lost.has(id))',
+      ),
+    ],
+    noticedBy: inFake('worker', 'a heartbeat that overtakes an extend'),
+  },
+  {
+    name: 'worker-lease-least',
+    protects: 'a handler that extends its task to less than the worker’s lease does not lose it',
+    patches: [ts('queue/delivery')('this.followed ? Math.max(ms, this.#first.lengthMs) : ms', 'ms')],
+    noticedBy: regressionOnly('short-extend', 'is run once'),
+  },
+  {
+    name: 'short-lease-wake',
+    protects: 'other consumers hear of a lease that was made shorter',
+    patches: [lua('extend')("redis.call('SPUBLISH', ARGV[5], 's')", '')],
+    noticedBy: regressionOnly('short-extend', 'by another consumer that waits'),
+  },
+  {
+    name: 'short-lease-look',
+    protects: 'who makes a lease shorter looks at it when it has run out, also if no wake comes',
+    patches: [ts('queue/extension')('      this.host.consumer.leaseEnds(partition, ms)\n', '')],
+    noticedBy: inFake('consumer', 'though no wake comes'),
+  },
+  {
+    name: 'settled-while-it-is-written',
+    protects: 'a result whose toJSON settles the task does not settle it a second time',
+    patches: [
+      ts('queue/delivery')(
+        '    // A `toJSON` is code of others, and may have settled it.\n    this.#mustBeOpen()\n',
+        '',
+      ),
+    ],
+    noticedBy: regressionOnly('settle-once', 'a result whose toJSON calls'),
+  },
+  {
+    name: 'left-is-told-once',
+    protects: 'a hand-back that takes many tries does not push others out of what is remembered',
+    patches: [ts('queue/reassertion')('each.leaseId !== leaseId || each.id !== id', 'each.id !== undefined')],
+    noticedBy: inFake('reasserted', 'what was handed back in many tries'),
+  },
+  {
     name: 'stuck-master-holds-up-nobody',
     protects: 'a master that keeps a batch waiting does not hold up the others',
     patches: [ts('queue/dealer')('      if (lane.sending && lane.sentAtMs < latestMs) return true\n', '')],
@@ -1308,13 +1462,44 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'ledger-at-once',
-    protects: 'the account shows two first attempts at once',
+    protects: 'the account shows a task that was run twice at once',
     patches: [
       ts('ledger/check')(
         "explain(story, run, next, faults, stops).reason === 'unexplained'",
         "explain(story, run, next, faults, stops).reason === 'worker stopped'",
       ),
     ],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-at-once-later',
+    protects: 'the account shows later attempts at once of a task with a key',
+    patches: [ts('ledger/check')('const runs = story.keyed\n', 'const runs = story.removed\n')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-tried-again-in-time',
+    protects: 'the account shows a task that was tried again before its handler had ended',
+    patches: [ts('ledger/check')('  if (next.fromMs < overMs - CLOCK_MS) return false\n', '')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-tried-again-at-the-next-attempt',
+    protects:
+      'the account shows a task that failed or was handed back and runs at an attempt that is not due',
+    patches: [ts('ledger/check')('  return next.attempt === due || ', '  return next.attempt > 0 || ')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-dead',
+    protects: 'the account shows a task that was dead and runs again',
+    patches: [ts('ledger/check')(" || earlier.end === 'dead')", ')')],
+    noticedBy: inUnit('ledger'),
+  },
+  {
+    name: 'ledger-open-ends',
+    protects: 'what no end was heard of is no excuse for ever',
+    patches: [ts('ledger/check')('  for (const story of stories) endOpen(story, stops)\n', '')],
     noticedBy: inUnit('ledger'),
   },
 ]

@@ -29,7 +29,7 @@ function underLoad(outlook: Outlook, expiredLeases: string[] = [], fullPortions 
       if (script.name === 'recover') left.shift()
       const value =
         script.name === 'tend'
-          ? { outlook, expiredLeases: [...left], more: called.length <= fullPortions }
+          ? { outlook, expiredLeases: [...left], more: called.length <= fullPortions, serverMs: 0 }
           : { kind: 'recovered', back: 1, died: 0, left: 0 }
       return { ok: true, value, node, confirmed: true }
     },

@@ -323,3 +323,71 @@ it('many handlers that complete by themselves, and some that fail: every task is
   expect(worker.health().metrics).toEqual({ completed: 100, failed: 10, dead: 0, lost: 0 })
   expect(await queue.depth()).toMatchObject({ ready: { medium: 0 }, active: 0, scheduled: 0, dead: 0 })
 })
+
+/** What a result, an error or a checkpoint runs while it is written as JSON is code of others, which may settle the task as well. */
+const KEPT = { results: { ttlMs: 60_000 } }
+
+it('complete() in the toJSON of a complete() that is refused is refused with it', async () => {
+  const { queue, delivery } = await oneDelivery(true)
+  let inner: Promise<void> | undefined
+  const refused = {
+    toJSON() {
+      inner = delivery.complete('inner')
+      throw new Error('no such thing')
+    },
+  }
+  const outer = delivery.complete(refused)
+  expect(inner).toBe(outer)
+  await expect(outer).rejects.toThrow('no such thing')
+  expect((await queue.depth()).active).toBe(1)
+  await delivery.complete('own')
+  expect(await queue.getTask(delivery.id)).toMatchObject({ state: 'completed', result: 'own' })
+})
+
+it('checkpoint() of data whose toJSON settles the task is refused, and not sent', async () => {
+  const { queue, delivery } = await oneDelivery()
+  let failing: Promise<unknown> | undefined
+  const data = {
+    toJSON() {
+      failing = delivery.fail(new Error('no'))
+      return 1
+    },
+  }
+  await expect(delivery.checkpoint('step', data)).rejects.toBeInstanceOf(DeliverySettledError)
+  expect(await failing).toBe('retried')
+  expect(await queue.checkpoints(delivery.id)).toEqual([])
+})
+
+it.each([
+  {
+    does: 'fail',
+    call: (task: Note) => task.fail(new Error('inner'), { retry: false }),
+    events: ['dead inner'],
+  },
+  { does: 'complete', call: (task: Note) => task.complete('inner'), events: ['completed inner'] },
+  { does: 'release', call: (task: Note) => task.release(), events: ['completed later'] },
+])('a result whose toJSON calls $does settles its task by that alone', async ({ call, events }) => {
+  const queue = await harness.queue({ partitions: 1, ...KEPT })
+  const told: string[] = []
+  const calls: Promise<unknown>[] = []
+  const note = (task: Note) =>
+    calls.length > 0
+      ? 'later'
+      : {
+          toJSON() {
+            if (calls.length === 0) calls.push(call(task))
+            return 'returned'
+          },
+        }
+  const worker = await harness.worker(queue.name, { note }, KEPT)
+  worker.on('completed', ({ result }) => told.push(`completed ${result}`))
+  worker.on('dead', ({ error }) => told.push(`dead ${error.message}`))
+  worker.on('error', (error) => told.push(`error ${error.name}: ${error.message}`))
+  await queue.enqueue('note', 1)
+  await eventually(() => expect(calls).toHaveLength(1))
+  await calls[0]
+  await eventually(() => expect(told.length).toBeGreaterThanOrEqual(1))
+  await worker.stop()
+  expect(told).toEqual(events)
+  expect(worker.health().metrics.lost).toBe(0)
+})

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { makePartitions, type Partition } from '../../src/keys/partitions.js'
-import { admitCall } from '../../src/scripts/admit.js'
+import { type AdmitInput, admitCall } from '../../src/scripts/admit.js'
 import { type ReassertedTask, reassertCall } from '../../src/scripts/reassert.js'
 import type { ScriptCall } from '../../src/scripts/script.js'
 import { recoverCall, tendCall } from '../../src/scripts/tend.js'
@@ -149,21 +149,70 @@ describe('asserting what is held', () => {
   })
 })
 
+it('a look tells the time of the server, by which its leases run out', async () => {
+  const before = Number((await redis.time())[0]) * 1_000
+  const { serverMs } = await run(tendCall(partition.keys))
+  expect(serverMs).toBeGreaterThanOrEqual(before)
+  expect(serverMs).toBeLessThan(before + 5_000)
+})
+
 describe('letting consumers in', () => {
-  const YEAR_S = 366 * 24 * 3_600
+  const WAIT_MS = 3_000
+  const FOR_YEARS_MS = 366 * 24 * 3_600_000
+  /** Of who has not heard of this life of the server before. */
+  const stranger = { leastMs: WAIT_MS, loadingMs: 0, heard: undefined }
+
+  /** The same of a server that says this of itself: as after its clock was set. */
+  function saying(uptime: number, input: AdmitInput, life = 'abc') {
+    const call = admitCall(partition.keys, input)
+    const info = `'run_id:${life}\\r\\nuptime_in_seconds:${uptime}\\r\\n'`
+    const source = call.script.source.replace("redis.pcall('INFO', 'server')", info)
+    if (source === call.script.source) throw new Error('admit.lua does not ask in this way any more')
+    return run({ ...call, script: { ...call.script, source } })
+  }
 
   it('lets in who comes first, and all others in the same life of the server', async () => {
-    const { keys } = partition
-    expect(await run(admitCall(keys, YEAR_S, 5_000))).toBe(0)
-    expect(await run(admitCall(keys, YEAR_S, 5_000))).toBe(0)
+    const careful = { leastMs: FOR_YEARS_MS, loadingMs: 5_000, heard: undefined }
+    const first = await run(admitCall(partition.keys, careful))
+    expect(first).toEqual({ waitMs: 0, life: expect.stringMatching(/^[0-9a-f]{40}$/) })
+    expect(await run(admitCall(partition.keys, careful))).toEqual(first)
   })
 
   it('has them wait for a server that was restarted a moment ago, or was loading its data', async () => {
     const { keys } = partition
+    const asked = async (leastMs: number, loadingMs: number) =>
+      (await run(admitCall(keys, { leastMs, loadingMs, heard: undefined }))).waitMs
     await redis.set(keys.admitted, 'another life')
-    expect(await run(admitCall(keys, YEAR_S, 0))).toBeGreaterThan(1_000)
-    expect(await run(admitCall(keys, 0, 2_500))).toBe(2_500)
-    expect(await run(admitCall(keys, 0, 0))).toBe(0)
-    expect(await run(admitCall(keys, YEAR_S, 2_500))).toBe(0)
+    expect(await asked(FOR_YEARS_MS, 0)).toBeGreaterThan(1_000)
+    expect(await asked(0, 2_500)).toBe(2_500)
+    expect(await asked(0, 0)).toBe(0)
+    expect(await asked(FOR_YEARS_MS, 2_500)).toBe(0)
+  })
+
+  it('a server whose clock was set back is waited for no longer than any, and then not at all', async () => {
+    await redis.set(partition.keys.admitted, 'another life')
+    for (const uptime of [-3_600, -1, 0]) {
+      expect(await saying(uptime, stranger)).toEqual({ waitMs: WAIT_MS, life: 'abc' })
+      const half = { ...stranger, heard: { life: 'abc', sinceMs: 1_400 } }
+      expect(await saying(uptime, half)).toEqual({ waitMs: 1_600, life: 'abc' })
+    }
+    const patient = { ...stranger, heard: { life: 'abc', sinceMs: WAIT_MS } }
+    expect(await saying(-3_600, patient)).toEqual({ waitMs: 0, life: 'abc' })
+    expect(await saying(-3_600, stranger)).toEqual({ waitMs: 0, life: 'abc' })
+  })
+
+  it('what was heard of another life of the server counts for nothing', async () => {
+    await redis.set(partition.keys.admitted, 'another life')
+    const heard = { life: 'another life', sinceMs: FOR_YEARS_MS }
+    expect(await saying(0, { ...stranger, heard })).toEqual({ waitMs: WAIT_MS, life: 'abc' })
+  })
+
+  it('whole seconds that a server has been up are taken for up to one less', async () => {
+    await redis.set(partition.keys.admitted, 'another life')
+    // It began at the end of one second of its clock, and this is the beginning of another.
+    const { waitMs } = await saying(3, stranger)
+    expect(waitMs).toBeGreaterThan(0)
+    expect(waitMs).toBeLessThanOrEqual(1_000)
+    expect((await saying(4, stranger)).waitMs).toBe(0)
   })
 })

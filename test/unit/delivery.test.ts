@@ -49,7 +49,7 @@ class Master {
           return this.#call(call)
         },
       },
-      consumer: { lane: () => lane },
+      consumer: { lane: () => lane, leaseEnds: () => undefined },
     } as unknown as DeliveryHost
     const task = { id: '0.x', record: record(), attemptsUsed: 0, bundle: undefined, place: 0 }
     return new Delivery(

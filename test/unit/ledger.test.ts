@@ -306,6 +306,7 @@ it('tells attempts apart: one may begin before the failure of the last one is co
   const entries = [
     ...task('a'),
     at(20, { what: 'run', token: 'a', id, attempt: 1 }),
+    at(30, { what: 'threw', token: 'a', id, attempt: 1 }),
     at(30, { what: 'run', token: 'a', id, attempt: 2 }),
     at(40, { what: 'failed', token: 'a', id, attempt: 1 }),
     at(50, { what: 'ran', token: 'a', id, attempt: 2 }),
@@ -322,6 +323,124 @@ it('what was handed back is run again as it should be, and is lost if it is not'
   ]
   expect(check([...before, ...run('a', 400, 410, { by: 'v' })])).toMatchObject({ lost: [], repeats: [] })
   expect(check(before).lost).toEqual(['a'])
+})
+
+/** What one worker writes of one attempt: `run`, and then what is given, each at its time. */
+const tale = (by: string, attempt: number, from: number, ...steps: Step[]) => {
+  const fact = { token: 'a', id: 'id-a', attempt, run: from }
+  return [
+    at(from, { what: 'run', ...fact }, by),
+    ...steps.map(([ms, what]) =>
+      at(ms, what === 'refused' ? { what, ...fact, error: 'LeaseLostError' } : { what, ...fact }, by),
+    ),
+  ]
+}
+type Step = [atMs: number, what: 'ran' | 'threw' | 'completed' | 'refused' | 'failed' | 'dead' | 'released']
+
+describe('a task that fails or is handed back', () => {
+  const found = (key: string | undefined, ...entries: Entry[][]) => {
+    const { repeats, atOnce, lost } = check([...task('a', key), ...entries.flat()])
+    return { reasons: repeats.map(({ reason }) => reason), atOnce, lost }
+  }
+  const clean = { reasons: [], atOnce: [], lost: [] }
+  const unexplained = { reasons: ['unexplained'], atOnce: [], lost: [] }
+  const atOnce = { reasons: ['unexplained'], atOnce: ['a'], lost: [] }
+  const completed = (attempt: number, from: number) =>
+    tale('v', attempt, from, [from + 20, 'ran'], [from + 30, 'completed'])
+
+  it('is run again at the next attempt, or at the same when it was handed back', () => {
+    const failed = tale('w', 1, 20, [30, 'threw'], [900, 'failed'])
+    expect(found('key', failed, completed(2, 40))).toEqual(clean)
+    const back = tale('w', 1, 20, [30, 'threw'], [900, 'released'])
+    expect(found('key', back, completed(1, 40))).toEqual(clean)
+  })
+
+  it('may fail by its result, when its handler has ended', () => {
+    expect(found('key', tale('w', 1, 20, [30, 'ran'], [900, 'failed']), completed(2, 40))).toEqual(clean)
+  })
+
+  it.each(['failed', 'released', 'refused'] as const)(
+    'is not to run twice at one attempt, whether or not the earlier one ends as %s',
+    (end) => {
+      const before = tale('w', 1, 20, [30, 'threw'], [40, 'failed'])
+      const threw: Step[] = end === 'failed' ? [[4_500, 'threw']] : []
+      const earlier = tale('w', 2, 1_000, ...threw, [4_501, end])
+      const later = tale('v', 2, 1_100, [4_000, 'ran'], [4_001, 'completed'])
+      expect(found('key', before, earlier, later)).toEqual(atOnce)
+    },
+  )
+
+  it('is not to run again before its handler has ended', () => {
+    const earlier = tale('w', 1, 1_000, [4_500, 'threw'], [4_501, 'refused'])
+    expect(found('key', earlier, completed(2, 1_100))).toEqual(atOnce)
+    expect(found(undefined, earlier, completed(2, 1_100))).toEqual(unexplained)
+  })
+
+  it('is not to run beside any of its runs, nor only beside the one before', () => {
+    const long = tale('w', 1, 1_000, [9_000, 'ran'], [9_001, 'refused'])
+    const second = tale('v', 2, 1_100, [1_200, 'threw'], [1_210, 'failed'])
+    const { reasons, atOnce: tokens } = found('key', long, second, completed(3, 5_000))
+    expect([reasons, tokens]).toEqual([['unexplained'], ['a']])
+    // Of the last two alone nothing is to be said.
+    expect(found('key', second, completed(3, 5_000))).toEqual(clean)
+  })
+
+  it('is not to run again when it is dead', () => {
+    const dead = tale('w', 1, 20, [30, 'threw'], [31, 'dead'])
+    expect(found('key', dead, completed(2, 40))).toEqual(unexplained)
+    expect(found(undefined, dead, completed(2, 40))).toEqual(unexplained)
+  })
+
+  it('is not to run again at the attempt that has failed, nor at another than the one it was handed back at', () => {
+    expect(found('key', tale('w', 1, 20, [30, 'threw'], [31, 'failed']), completed(1, 40))).toEqual(
+      unexplained,
+    )
+    expect(found('key', tale('w', 2, 20, [31, 'released']), completed(1, 40))).toEqual(unexplained)
+  })
+
+  it('may have used up an attempt without a run where a worker stopped, or a master was struck, and nowhere else', () => {
+    const failed = tale('w', 1, 20, [30, 'threw'], [40, 'failed'])
+    const third = completed(3, 5_000)
+    expect(found('key', failed, third)).toEqual(unexplained)
+    expect(found('key', failed, [at(1_000, { what: 'stopped', process: 'u' })], third)).toEqual(clean)
+    expect(found('key', failed, [fault(1_000)], third)).toEqual(clean)
+    expect(found('key', failed, [fault(1_000, 'froze', { nodes: false })], third)).toEqual(unexplained)
+    expect(found('key', failed, [fault(6_000)], third)).toEqual(unexplained)
+  })
+})
+
+describe('a run or an enqueue of which no end was heard', () => {
+  const LATE_MS = 600_000
+
+  it('is in flight for no longer than somebody may be at it', () => {
+    const story = [...task('a', 'key'), ...tale('w', 1, 20, [30, 'ran'])]
+    expect(check(story).lost).toEqual(['a'])
+    expect(check([...story, fault(LATE_MS), healthy(LATE_MS + 9_000)])).toMatchObject({
+      lost: ['a'],
+      faults: [{ inFlight: 0 }],
+    })
+    expect(check([...story, fault(60_000)]).lost).toEqual([])
+  })
+
+  it('ends with its process', () => {
+    const killed = at(100, { what: 'stopped', process: 'w' })
+    const story = [...task('a', 'key'), ...tale('w', 1, 20), killed]
+    // Later than what is taken for the same fault.
+    expect(check([...story, fault(1_500)]).faults).toMatchObject([{ inFlight: 0 }])
+    expect(check([...story, fault(90)]).faults).toMatchObject([{ inFlight: 1 }])
+    const resumed = at(150, { what: 'resumed', process: 'w' })
+    expect(check([...story, resumed, fault(1_500)]).faults).toMatchObject([{ inFlight: 1 }])
+  })
+
+  it('excuses no repeat much later', () => {
+    const again = run('a', 4_000, 4_010, { by: 'v', attempt: 2 })
+    const reasons = (...entries: Entry[]) => check(entries).repeats.map(({ reason }) => reason)
+    expect(reasons(...task('a'), ...tale('w', 1, 20, [30, 'ran']), ...again, fault(LATE_MS))).toEqual([
+      'unexplained',
+    ])
+    const unanswered = [enqueue(0, 'a'), ...run('a', 20, 30), ...run('a', 700_000, 700_010, { by: 'v' })]
+    expect(reasons(...unanswered, fault(LATE_MS))).toEqual(['unexplained'])
+  })
 })
 
 describe('a run of which the worker did not hear that its failure was taken', () => {
@@ -438,7 +557,7 @@ describe('a worker that is resumed with a task in its hands', () => {
   })
 })
 
-describe('two first attempts at once', () => {
+describe('two runs at once', () => {
   const twice = (...more: Entry[]) =>
     check([
       ...task('a'),
@@ -456,11 +575,16 @@ describe('two first attempts at once', () => {
     expect(twice(fault(25, 'replica stopped', { nodes: false })).atOnce).toEqual(['a'])
   })
 
-  it('are none where one follows the other, or one is a later attempt', () => {
+  it('are none where one follows the other, or one is a later attempt of a task without a key', () => {
     const next = [...run('a', 20, 40, { attempt: 1 }), ...run('a', 50, 60, { attempt: 1 })]
     expect(check([...task('a'), ...next]).atOnce).toEqual([])
     const later = [...run('a', 20, 90, { attempt: 1 }), ...run('a', 50, 60, { attempt: 2 })]
     expect(check([...task('a'), ...later]).atOnce).toEqual([])
+  })
+
+  it('are a fault at whatever attempt where the task has a key', () => {
+    const later = [...run('a', 20, 90, { attempt: 1 }), ...run('a', 50, 60, { attempt: 2 })]
+    expect(check([...task('a', 'key'), ...later]).atOnce).toEqual(['a'])
   })
 })
 

@@ -10,9 +10,9 @@ import type { ScriptCall } from '../../src/scripts/script.js'
 
 const node = (generation = 1, up = true) => ({ generation, up }) as { generation: number; up: boolean } & Node
 
-/** When, in steps of 100 ms from `fromMs` on, a lease that has run out may be given away; undefined within a minute. */
+/** When, in steps of 100 ms from `fromMs` on, a lease that has run out may be given away; undefined within 90 s. */
 function overAt(grace: RecoveryGrace, fromMs: number, before: (atMs: number) => void = () => undefined) {
-  for (let atMs = fromMs; atMs < fromMs + 60_000; atMs += 100) {
+  for (let atMs = fromMs; atMs < fromMs + 90_000; atMs += 100) {
     before(atMs)
     if (grace.judge(['lease'], atMs).over.length > 0) return atMs
   }
@@ -77,12 +77,78 @@ describe('a lease that has run out', () => {
   })
 })
 
+describe('a lease that has run out by a clock that was set ahead', () => {
+  const EPOCH_MS = 1_800_000_000_000
+  /** A look that took 10 ms, at a server whose clock is ahead by so many ms. */
+  const look = (grace: RecoveryGrace, master: Node, atMs: number, aheadMs: number) =>
+    grace.told(master, EPOCH_MS + atMs - 5 + aheadMs, atMs - 10, atMs)
+
+  function jumped(byMs: number) {
+    const grace = new RecoveryGrace()
+    const master = node()
+    look(grace, master, 1_000, 0)
+    look(grace, master, 9_000, 0)
+    look(grace, master, 10_000, byMs)
+    return { grace, master }
+  }
+
+  it('is spared for as long as it ran out too early', () => {
+    const { grace } = jumped(20_000)
+    expect(grace.judge(['lease'], 10_000).over).toEqual([])
+    const over = overAt(grace, 10_000) ?? 0
+    // Less what the two calls leave open.
+    expect(over).toBeGreaterThan(29_900)
+    expect(over).toBeLessThanOrEqual(30_000)
+  })
+
+  it('is told as well when to ask again', () => {
+    const { againAtMs } = jumped(20_000).grace.judge(['lease'], 10_000)
+    expect(againAtMs).toBeGreaterThan(29_900)
+    expect(againAtMs).toBeLessThanOrEqual(30_000)
+  })
+
+  it('is spared for a minute at most, however far and often the clock is set', () => {
+    expect(overAt(jumped(3_600_000).grace, 10_000)).toBe(70_000)
+    const { grace, master } = jumped(50_000)
+    let aheadMs = 50_000
+    const setting = (atMs: number) => {
+      if (atMs % 1_000 !== 0) return
+      aheadMs += 5_000
+      look(grace, master, atMs, aheadMs)
+    }
+    expect(overAt(grace, 10_000, setting)).toBe(70_000)
+  })
+
+  it('is over at once where the clock is slewed, set back, or read in a call that took long', () => {
+    expect(overAt(jumped(900).grace, 10_000)).toBe(10_000)
+    expect(overAt(jumped(-40_000).grace, 10_000)).toBe(10_000)
+    const slow = new RecoveryGrace()
+    const master = node()
+    // Answered at once, and read 5 s later: our own process was busy.
+    slow.told(master, EPOCH_MS, 0, 5_000)
+    look(slow, master, 10_000, 0)
+    expect(overAt(slow, 10_000)).toBe(10_000)
+    const slewed = new RecoveryGrace()
+    for (let atMs = 1_000; atMs <= 100_000; atMs += 1_000) look(slewed, master, atMs, atMs / 20)
+    expect(overAt(slewed, 100_000)).toBe(100_000)
+  })
+
+  it('is over at once by the first look, and by the first at another server', () => {
+    const grace = new RecoveryGrace()
+    look(grace, node(), 10_000, 40_000)
+    expect(overAt(grace, 10_000)).toBe(10_000)
+    const { grace: other } = jumped(0)
+    look(other, node(), 10_000, 40_000)
+    expect(overAt(other, 10_000)).toBe(10_000)
+  })
+})
+
 describe('by a consumer', () => {
   beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
   afterEach(() => void vi.useRealTimers())
 
   /** A partition whose only lease has run out; `recovered`: when it was given to others, by performance.now(). */
-  function maintained(master: Node) {
+  function maintained(master: Node, clock: { aheadMs: number } = { aheadMs: 0 }) {
     const [partition] = makePartitions('q', 1) as [Partition]
     const recovered: number[] = []
     const outlook: Outlook = {
@@ -92,7 +158,9 @@ describe('by a consumer', () => {
     const connection = {
       attempt: async (_slot: number, { script }: ScriptCall<unknown>) => {
         if (script.name === 'recover') recovered.push(performance.now())
-        const tended = { outlook, expiredLeases: recovered.length > 0 ? [] : ['lease'], more: false }
+        const serverMs = 1_800_000_000_000 + performance.now() + clock.aheadMs
+        const expiredLeases = recovered.length > 0 || clock.aheadMs < 0 ? [] : ['lease']
+        const tended = { outlook, expiredLeases, more: false, serverMs }
         const value = script.name === 'tend' ? tended : { kind: 'recovered', back: 1, died: 0, left: 0 }
         return { ok: true, value, node: master, confirmed: true }
       },
@@ -143,6 +211,18 @@ describe('by a consumer', () => {
     const startMs = performance.now()
     await looks(maintenance, 3_000)
     expect(recovered).toEqual([startMs + 1_900])
+  })
+
+  it('a lease that ran out when the clock of its server was set ahead is recovered as much later', async () => {
+    const master = node()
+    const clock = { aheadMs: -5_000 }
+    const { maintenance, recovered } = maintained(master, clock)
+    maintenance.followMaster(master)
+    await maintenance.run()
+    clock.aheadMs = 0
+    const startMs = performance.now()
+    await looks(maintenance, 6_000)
+    expect(recovered).toEqual([startMs + 5_000])
   })
 
   it('a call that was refused to us alone spares no lease', async () => {

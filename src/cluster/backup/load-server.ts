@@ -99,9 +99,9 @@ async function reasonOf(dir: string): Promise<string | undefined> {
     .split('\n')
     .find(
       (each) =>
-        /RDB|short read|Internal error|loading the DB|load DB|format/i.test(each) && /^\S+ .* # /.test(each),
+        /RDB|short read|Internal error|loading the DB|load DB|format/i.test(each) && /^\S+ .* # /s.test(each),
     )
-  return line?.replace(/^.* # /, '').trim()
+  return line?.replace(/^.* # /s, '').trim()
 }
 
 /** Ends servers, and removes folders, of processes that are no more: killed, they could not do it themselves. */

@@ -10,9 +10,9 @@ const SAMPLE = 20
 const MANY_SLOTS = 2_000
 const SAMPLE_OF_MANY = 3
 /** Keys of a queue's partition are `shardq:<queue>:{<tag>}:<name>` (docs/architecture.md). */
-const QUEUE_KEY = /^shardq:(.+?):\{/
+const QUEUE_KEY = /^shardq:([^{}]+):\{/
 /** Copies of a queue's number of partitions: some bytes that are spread already, and no reason to move a slot. */
-const COUNT_COPY = /^shardq:.+:\{[^{}]+\}:partitions$/
+const COUNT_COPY = /^shardq:[^{}]+:\{[^{}]+\}:partitions$/
 /** All that is in no queue. Shared out only where there is more of it than a few keys that happen to be somewhere. */
 const OTHER_KEYS = 'other keys'
 const FEW_PER_MASTER = 4
@@ -44,6 +44,11 @@ async function contentsOn(link: NodeLink, slots: readonly number[]): Promise<[nu
   return samples.map((sample) => [sample.slot, contentOf(counts.get(sample.slot) ?? 0, sample)])
 }
 
+/** Undefined for a key of no queue's partition. */
+export function queueOfKey(name: string): string | undefined {
+  return QUEUE_KEY.exec(name)?.[1]
+}
+
 function contentOf(keys: number, { names, bytes }: SlotSample): Content {
   return {
     keys,
@@ -53,7 +58,7 @@ function contentOf(keys: number, { names, bytes }: SlotSample): Content {
         names
           .map(String)
           .filter((name) => !COUNT_COPY.test(name))
-          .map((name) => QUEUE_KEY.exec(name)?.[1] ?? OTHER_KEYS),
+          .map((name) => queueOfKey(name) ?? OTHER_KEYS),
       ),
     ],
   }

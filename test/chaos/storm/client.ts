@@ -1,6 +1,12 @@
 /** A process that produces, or works, or both, and writes down all that happens to it. Forked by clients.ts. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type EnqueueOptions, type QueueOptions, TaskQueue, Worker } from '../../../src/index.js'
+import {
+  type EnqueueOptions,
+  LeaseLostError,
+  type QueueOptions,
+  TaskQueue,
+  Worker,
+} from '../../../src/index.js'
 import { FileBook, takeLedgerOffset } from '../../../src/ledger/index.js'
 import type { Delivery } from '../../../src/queue/delivery.js'
 import type { ClientSpec, FromClient, ToClient } from './messages.js'
@@ -62,6 +68,9 @@ const CONDUCTS: readonly (readonly [Conduct, number])[] = [
 ]
 const SLOW_CONDUCTS: readonly (readonly [Conduct, number])[] = [...CONDUCTS, ['fails once', 19]]
 
+/** Then the task is not the handler's to fail any more, and may run elsewhere already. */
+const isLost = (error: unknown) => error instanceof LeaseLostError
+
 let runs = 0
 let paused = true
 let calls = 0
@@ -101,11 +110,19 @@ async function work(spec: ClientSpec, options: QueueOptions, book: FileBook, ran
         const first = task.attempt === 1
         running.set(task, { fact, signal })
         book.write({ what: 'run', ...fact })
-        // Slow handlers have too little time at later attempts, too.
-        if (conduct === 'hangs once')
-          signal.addEventListener('abort', () => book.write({ what: 'threw', ...fact }))
+        // Told before the queue is: the task may run elsewhere at once. Slow handlers have too little time at later attempts, too.
+        signal.addEventListener('abort', () => {
+          if (!isLost(signal.reason)) book.write({ what: 'threw', ...fact })
+        })
         await sleep(random.between(0, spec.slow ? SLOW_HANDLER_MS : HANDLER_MS))
-        if (conduct === 'saves a checkpoint') await task.checkpoint('half', token)
+        if (conduct === 'saves a checkpoint') {
+          try {
+            await task.checkpoint('half', token)
+          } catch (error) {
+            if (!isLost(error)) book.write({ what: 'threw', ...fact })
+            throw error
+          }
+        }
         if (conduct === 'hangs once' && first) await sleep(2 * TIMEOUT_MS)
         if (conduct === 'fails' || (conduct === 'fails once' && first)) {
           book.write({ what: 'threw', ...fact })

@@ -25,7 +25,7 @@ export function judge(findings: Findings, cutsLinks: (fault: string) => boolean)
     tokens('acknowledged and lost', findings.lost),
     tokens('acknowledged twice', findings.acknowledgedTwice),
     tokens('completed twice, with nothing in flight', findings.completedTwice),
-    tokens('first attempts at the same time, with nothing to explain it', findings.atOnce),
+    tokens('run twice at the same time, with nothing to explain it', findings.atOnce),
     tokens('run again, with nothing to explain it', repeats('unexplained')),
     tokens(
       'run again although it has a key and its worker lives',
