@@ -98,7 +98,7 @@ async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal):
     signal,
   )
   output.line()
-  const report = await plan.run()
+  const report = await plan.run({ evenIfChanged: flags.yes ?? false })
   printReport(report, output)
   output.document({ steps: steps.map(stepDocument), ...report, done: report.done.map(stepDocument) })
   process.exitCode = report.left.length === 0 ? 0 : 1

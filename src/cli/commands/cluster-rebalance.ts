@@ -104,7 +104,7 @@ async function clusterRebalance(flags: RebalanceFlags, output: Output, signal: A
     signal,
   )
   output.line()
-  const report = await run().finally(() => line.keep())
+  const report = await run({ evenIfChanged: flags.yes ?? false }).finally(() => line.keep())
   printRebalanced(report, output)
   output.document({ ...shown, ...report })
   process.exitCode = report.interrupted || report.left.length > 0 ? 1 : 0

@@ -10,7 +10,7 @@ import { carryOut } from '../fix/carry-out.js'
 import { deedsOf as deedsOfStep, describe, type FixStep, type Left, type Party } from '../fix/index.js'
 import type { Address } from '../link.js'
 import { BIG_KEY_BYTES, Nodes, StepRefused } from '../move/index.js'
-import { type Deed, mustBeAgreed } from '../operation/agreed.js'
+import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
@@ -58,7 +58,7 @@ export interface PlannedRebalance extends BalancePlan {
    * @throws OperationInProgressError, LockUnavailableError, OperationLostError; ClusterNotReadyError when the cluster does not
    *   become whole again; what a node failed with for the third time
    */
-  run(): Promise<RebalanceReport>
+  run(options?: RunOptions): Promise<RebalanceReport>
 }
 
 /** Failures in a row, with nothing moved in between, until it gives up; and a moment for a failover to begin. */
@@ -82,11 +82,11 @@ export async function planRebalance(
   const found = await survey(seeds, options)
   const plan = makePlan(found, weightsFor(found, options.weights))
   const everywhere = [...found.nodes.values()].map(({ host, port }) => ({ host, port }))
-  const run = () =>
+  const run = ({ evenIfChanged = false }: RunOptions = {}) =>
     withOperation(everywhere, options, { name: 'rebalance' }, options.signal, async (signal) => {
       const now = await survey(everywhere, { ...options, signal })
       const planned = makePlan(now, weightsFor(now, options.weights))
-      mustBeAgreed('rebalance', deedsOf(found, plan), deedsOf(now, planned))
+      if (!evenIfChanged) mustBeAgreed('rebalance', deedsOf(found, plan), deedsOf(now, planned))
       return rebalance(everywhere, { ...options, signal }, now)
     })
   const bare = options.leaveUnprotected ? [] : unprotected(plan, found)

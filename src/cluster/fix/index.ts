@@ -5,7 +5,7 @@
 import { InterruptedError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf } from '../link.js'
 import { Nodes } from '../move/nodes.js'
-import { mustBeAgreed } from '../operation/agreed.js'
+import { mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { parseOpenSlots } from '../slots.js'
@@ -77,7 +77,7 @@ export interface PlannedFix extends FixPlan {
    * @throws PlanChangedError when more is to be done by now; OperationInProgressError when something else is changing the cluster,
    *   OperationLostError
    */
-  run(): Promise<FixReport>
+  run(options?: RunOptions): Promise<FixReport>
 }
 
 /**
@@ -95,12 +95,12 @@ export async function planFix(seeds: readonly Address[], options: FixOptions = {
     patienceMs: LOCK_PATIENCE_MS,
     onUnlocked: (why: Error) => options.onUnlocked?.(why),
   }
-  const run = () =>
+  const run = ({ evenIfChanged = false }: RunOptions = {}) =>
     withOperation(seedsOf(evidence), options, operation, options.signal, async (signal) => {
       const now = await look(seeds, { ...options, signal })
       mustBeCluster(now)
       const { steps } = planFrom(now, options)
-      mustBeAgreed('fix', plan.steps.flatMap(deedsOf), steps.flatMap(deedsOf))
+      if (!evenIfChanged) mustBeAgreed('fix', plan.steps.flatMap(deedsOf), steps.flatMap(deedsOf))
       return carryOutAll(steps, now, seeds, { ...options, signal })
     })
   return { ...plan, run }

@@ -18,3 +18,8 @@ export function mustBeAgreed(operation: string, agreed: readonly Deed[], now: re
   const unknown = now.filter(({ id }) => !known.has(id))
   if (unknown.length > 0) throw new PlanChangedError(operation, [...new Set(unknown.map(({ what }) => what))])
 }
+
+export interface RunOptions {
+  /** Whoever agreed has agreed to whatever is to be done by then, as with `--yes`. Default false: to the plan, and to no more. */
+  readonly evenIfChanged?: boolean
+}
