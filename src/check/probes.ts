@@ -32,6 +32,8 @@ export interface Probed {
   readonly restores: ReadonlyMap<string, Restore>
   /** Each user's rules; without the nodes that do not let us see them. */
   readonly users: ReadonlyMap<string, ReadonlyMap<string, string>>
+  /** A digest of each library of functions; without the nodes that do not let us see them. */
+  readonly functions: ReadonlyMap<string, ReadonlyMap<string, string>>
   /** Whether a node's bus port takes connections from here; only of those that others miss. */
   readonly bus: ReadonlyMap<string, boolean>
   readonly host: HostFacts | null
@@ -51,6 +53,7 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
   const certificates = new Map<string, number>()
   const restores = new Map<string, Restore>()
   const users = new Map<string, ReadonlyMap<string, string>>()
+  const functions = new Map<string, ReadonlyMap<string, string>>()
   const deadline = performance.now() + STRAYS_MS
 
   async function question(node: Live): Promise<void> {
@@ -63,6 +66,9 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
         )
         await unlessForbidden(node, 'its users (ACL LIST)', async () =>
           users.set(node.name, await reader.users()),
+        )
+        await unlessForbidden(node, 'its functions (FUNCTION LIST)', async () =>
+          functions.set(node.name, await reader.functions()),
         )
         const member = sight.cluster.find(({ name }) => name === node.name)
         if (member && mayKnowRestore(member)) {
@@ -106,7 +112,7 @@ export async function probe(sight: Sight, options: LinkOptions): Promise<Probed>
     hostFacts(sight.live),
     Promise.all(sight.live.map(question)),
   ])
-  return { knocks, clocks, strays, certificates, restores, users, bus, host, notes: notes.sort() }
+  return { knocks, clocks, strays, certificates, restores, users, functions, bus, host, notes: notes.sort() }
 }
 
 /** The bus speaks a protocol of its own; whether it takes the connection is all that is of interest. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { RESTORE_KEY } from '../cluster/backup/marker.js'
 import { type Address, type LinkOptions, type NodeLink, withLink } from '../cluster/link.js'
 import { parseUsers, textOf } from '../cluster/users/stored.js'
@@ -6,6 +7,7 @@ import { parseUsers, textOf } from '../cluster/users/stored.js'
 type Question =
   | readonly ['TIME']
   | readonly ['ACL', 'LIST']
+  | readonly ['FUNCTION', 'LIST', 'WITHCODE']
   | readonly ['CLUSTER', 'COUNTKEYSINSLOT', number]
   | readonly ['HMGET', typeof RESTORE_KEY, 'folder', 'begunAt']
 
@@ -52,6 +54,18 @@ export class Reader {
   async users(): Promise<ReadonlyMap<string, string>> {
     const users = parseUsers((await this.#ask('ACL', 'LIST')) as string[])
     return new Map([...users].map(([name, user]) => [name, textOf(user)]))
+  }
+
+  /** A digest of the code of each library of functions. */
+  async functions(): Promise<ReadonlyMap<string, string>> {
+    const list = (await this.#ask('FUNCTION', 'LIST', 'WITHCODE')) as unknown[][]
+    const value = (fields: readonly unknown[], name: string) => String(fields[fields.indexOf(name) + 1])
+    return new Map(
+      list.map((fields) => [
+        value(fields, 'library_name'),
+        createHash('sha256').update(value(fields, 'library_code')).digest('hex'),
+      ]),
+    )
   }
 
   #ask(...[command, ...args]: Question): Promise<unknown> {

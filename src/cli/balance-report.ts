@@ -1,7 +1,7 @@
 import {
   type BalancePlan,
   describeStep,
-  type FixStep,
+  type PlannedRebalance,
   type RebalanceProgress,
   type RebalanceReport,
   type Share,
@@ -16,8 +16,11 @@ import { plainTable } from './plain-table.js'
 const MOST_QUEUES = 3
 
 /** Who has what, who is to have what, and what goes from where to where. */
-export function printPlan(plan: BalancePlan & { readonly mends: readonly FixStep[] }, output: Output): void {
-  const { flows, mends, slots } = plan
+export function printPlan(
+  plan: BalancePlan & Pick<PlannedRebalance, 'mends' | 'unprotected'>,
+  output: Output,
+): void {
+  const { flows, mends, slots, unprotected } = plan
   for (const mend of mends) output.line(`first: ${describeStep(mend)}`)
   output.line(shareTable(plan.shares))
   if (flows.length === 0) return
@@ -28,6 +31,7 @@ export function printPlan(plan: BalancePlan & { readonly mends: readonly FixStep
     table.push([from.name, to.name, slotCount, occupied.length, keys, bytes(size), rangeText(slots, 3)])
   output.line(table.toString())
   output.line(`${slots} slots to move, with ${plan.keys} keys, about ${bytes(plan.bytes)}`)
+  for (const each of unprotected) output.line(output.colors.red(`✗ ${each}`))
 }
 
 /** Each master's slots and partitions, now and then; with one column, when there is nothing to move. */

@@ -26,7 +26,7 @@ export class ProgressLine {
     const now = performance.now()
     if (!last && now - this.#atMs < (this.#screen ? DRAWN_MS : QUIET_MS)) return
     this.#atMs = now
-    if (this.#screen) this.#screen(cutLine(text, process.stdout.columns ?? 80))
+    if (this.#screen) this.#screen(cutLine(this.output.shown(text), process.stdout.columns ?? 80))
     else this.output.line(text)
   }
 

@@ -94,7 +94,7 @@ export async function readManifest(dataDir: string): Promise<Manifest | null> {
 /** Written aside and renamed, so that a crash leaves the old one or the new one, never half of it. */
 export async function writeManifest(dataDir: string, manifest: Manifest): Promise<void> {
   const path = join(dataDir, MANIFEST)
-  await writeFile(`${path}.new`, `${JSON.stringify(manifest, null, 2)}\n`)
+  await writeFile(`${path}.new`, `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 })
   await rename(`${path}.new`, path)
 }
 

@@ -1,5 +1,9 @@
 import { ShardqError } from '../errors.js'
+import { visible } from '../visible.js'
 import type { Holder } from './operation/holder.js'
+
+/** Of what a plan has in it unexpectedly, so much is shown. */
+const MOST_UNEXPECTED = 3
 
 /** No Redis or Valkey server was found. Decision: type `command`, or pass --redis-path. */
 export class ServerNotFoundError extends ShardqError {
@@ -162,6 +166,42 @@ export class OperationInProgressError extends ShardqError {
       `${operation} has to wait: ${holder.operation} has been running on this cluster since ${holder.since} ` +
         `(process ${holder.pid} on ${holder.host}); let it finish, or end it there with: kill -INT ${holder.pid} - ` +
         `if it is gone already, its lock ends ${leaseMs / 1000} s after it`,
+    )
+  }
+}
+
+/**
+ * A node tells of another one whose id, host or port no server could have: its table of nodes was written by somebody who wants it to be
+ * typed or carried out. Nothing of it is used. Decision: find out what speaks on the cluster bus, and close it to others.
+ */
+export class NodeViewError extends ShardqError {
+  constructor(
+    /** Who was asked. */
+    readonly host: string,
+    wrong: string,
+  ) {
+    super(
+      `${host} tells of a node that cannot be: ${visible(JSON.stringify(wrong.slice(0, 80)))}; see who reaches its cluster bus: ` +
+        'shardq cluster firewall --help',
+    )
+  }
+}
+
+/**
+ * The cluster has changed since the plan was made that was agreed to, and another plan would be needed now. Nothing was done.
+ * Decision: look at the new plan.
+ */
+export class PlanChangedError extends ShardqError {
+  constructor(
+    readonly operation: string,
+    /** What would be done now and was not in the plan. */
+    readonly unexpected: readonly string[],
+  ) {
+    const shown = unexpected.slice(0, MOST_UNEXPECTED).join('; ')
+    const more = unexpected.length - MOST_UNEXPECTED
+    super(
+      `the cluster has changed since the plan was made, and nothing was done; what is new: ${shown}` +
+        `${more > 0 ? `; and ${more} more` : ''}; look at the new plan: shardq cluster ${operation}`,
     )
   }
 }

@@ -21,7 +21,7 @@ export async function withFolderLock<T>(
   const path = join(dataDir, LOCK_FILE)
   let made: boolean
   try {
-    made = (await mkdir(dataDir, { recursive: true })) !== undefined
+    made = (await mkdir(dataDir, { recursive: true, mode: 0o700 })) !== undefined
     await take(dataDir, path)
   } catch (error) {
     if (error instanceof DataDirError) throw error
@@ -71,7 +71,7 @@ async function create(path: string, me: ProcessIdentity): Promise<boolean> {
     if (code === 'EEXIST') return false
     if (code !== 'ENOENT') throw error
     // One that failed has just removed the folder, as it was empty.
-    await mkdir(dirname(path), { recursive: true })
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     return false
   }
 }

@@ -183,7 +183,7 @@ export class NodeLink {
     // And one client too many, too.
     const refused = words === '' ? broke : connectTrouble(name, broke, words)
     if (refused instanceof TooManyClientsError) return full(this.address, words)
-    if (error.name === 'ReplyError') return told
+    if (error.name === 'ReplyError') return Object.assign(told, { node: name, refused: command })
     const cause = words === '' ? lostTrouble(name, command, broke) : refused
     return new ConnectionLostError(name, { cause })
   }

@@ -1,4 +1,4 @@
-import { type Reader, read } from './move/content.js'
+import { type Reader, read } from './read.js'
 
 /** One command, with the key that it is for. */
 export type Command = readonly [command: string, ...args: (string | number | Buffer)[]]

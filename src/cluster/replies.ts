@@ -1,3 +1,5 @@
+import { NodeViewError } from './errors.js'
+
 /** One node as another node sees it: a line of CLUSTER NODES. */
 export interface NodeView {
   readonly id: string
@@ -38,9 +40,16 @@ export const keysIn = (info: ReadonlyMap<string, string>) =>
     .filter(([field]) => /^db\d+$/.test(field))
     .reduce((sum, [, text]) => sum + Number(/keys=(\d+)/.exec(text)?.[1] ?? 0), 0)
 
+/** Forty hexadecimal digits, as servers make them; at least nothing but letters and digits. */
+const ID = /^[0-9A-Za-z]{1,64}$/
+/** A name, or an address of numbers; nothing that a shell, a terminal or `ssh` would take for something else. */
+const HOST = /^(?!-)[A-Za-z0-9._:%-]*$/
+
 /**
- * Parses CLUSTER NODES.
+ * Parses CLUSTER NODES. What it tells of other nodes has come over the cluster bus, whose password is none: it goes into commands to be
+ * typed, and into those of `--restart-command`.
  * @param askedHost fills in the host of a node that does not yet know its own (it writes `:7000`).
+ * @throws NodeViewError when an id, a host or a port is not what a server could have
  */
 export function parseClusterNodes(text: string, askedHost: string): NodeView[] {
   return text
@@ -56,11 +65,16 @@ function parseNodeLine(line: string, askedHost: string): NodeView {
   const [hostPort = '', busText = ''] = (address.split(',')[0] ?? '').split('@')
   const colon = hostPort.lastIndexOf(':')
   const port = Number(hostPort.slice(colon + 1))
+  const host = hostPort.slice(0, colon)
+  const ids = master === '-' ? [id] : [id, master]
+  const wrong = ids.find((each) => !ID.test(each)) ?? (HOST.test(host) ? undefined : host)
+  if (wrong !== undefined) throw new NodeViewError(askedHost, wrong)
+  if (!(port >= 0 && port <= 65_535)) throw new NodeViewError(askedHost, hostPort)
   const flags = flagText.split(',')
   const role = flags.includes('slave') ? 'replica' : 'master'
   return {
     id,
-    host: hostPort.slice(0, colon) || askedHost,
+    host: host || askedHost,
     port,
     busPort: busText === '' ? port + 10_000 : Number(busText),
     role,

@@ -18,6 +18,7 @@ export const CHECKING = {
     'config|get': 'check: settings; drill: cluster-node-timeout',
     time: 'check: clocks',
     'acl|list': 'check, users: whether users are the same on all nodes',
+    'function|list': 'check: whether functions are the same on all masters',
     'cluster|countkeysinslot': 'check, fix: keys that are not where they belong',
     bgsave: 'what check advises where the last one failed',
     bgrewriteaof: 'the same',
@@ -104,9 +105,8 @@ export const BACKING_UP = {
 export const RESTORING = {
   commands: {
     scan: 'whether a node is empty',
-    'function|list': 'whether there are functions',
-    'function|dump': 'read them',
-    'function|restore': 'give them to every master',
+    'function|list': 'whether there are functions; add-node: which a new node lacks',
+    'function|load': 'restore, add-node: give them to every master',
     strlen: 'compare and write big texts in pieces',
     getrange: 'the same',
     setrange: 'the same',

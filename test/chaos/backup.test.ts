@@ -117,7 +117,7 @@ describe('a backup', () => {
     const text = await readFile(join(backup, 'backup.json'), 'utf8')
     const manifest = JSON.parse(text) as BackupManifest
     const { currentEpoch } = await source.status()
-    expect(manifest).toMatchObject({ version: 1, epoch: { before: currentEpoch, after: currentEpoch } })
+    expect(manifest).toMatchObject({ version: 2, epoch: { before: currentEpoch, after: currentEpoch } })
     expect(manifest.settings).toMatchObject({ 'maxmemory-policy': 'noeviction', appendonly: 'yes' })
     expect(text).not.toContain('requirepass')
     expect(manifest.shards.map(({ file }) => file)).toEqual([
@@ -129,7 +129,7 @@ describe('a backup', () => {
       true,
     )
     expect((await readdir(backup)).sort()).toEqual(
-      ['backup.json', 'users.acl', ...manifest.shards.map(({ file }) => file)].sort(),
+      ['backup.json', 'backup.json.sha256', 'users.acl', ...manifest.shards.map(({ file }) => file)].sort(),
     )
     for (const file of await readdir(backup))
       expect((await stat(join(backup, file))).mode & 0o077, file).toBe(0)
@@ -273,7 +273,11 @@ describe('a backup that is damaged is found out, and not restored', () => {
   const edit = async (dir: string, change: (manifest: { shards: { [name: string]: unknown }[] }) => void) => {
     const manifest = JSON.parse(await readFile(join(dir, 'backup.json'), 'utf8'))
     change(manifest)
-    await writeFile(join(dir, 'backup.json'), JSON.stringify(manifest))
+    const text = JSON.stringify(manifest)
+    await writeFile(join(dir, 'backup.json'), text)
+    // As somebody would who has all checksums right.
+    const sum = createHash('sha256').update(text).digest('hex')
+    await writeFile(join(dir, 'backup.json.sha256'), `${sum}  backup.json\n`)
   }
   /** As somebody would who has all checksums right. */
   const rewrite = async (dir: string, index: number, bytes: Buffer) => {
@@ -336,13 +340,49 @@ describe('a backup that is damaged is found out, and not restored', () => {
     ],
     [
       'a manifest of a later version',
-      (dir) => edit(dir, (manifest) => Object.assign(manifest, { version: 2 })),
-      /a backup of format 2/,
+      (dir) => edit(dir, (manifest) => Object.assign(manifest, { version: 3 })),
+      /a backup of format 3/,
     ],
     [
       'a manifest that is cut off',
       (dir) => truncate(join(dir, 'backup.json'), 200),
       /backup.json is damaged/,
+    ],
+    [
+      'a manifest that was changed',
+      async (dir) => {
+        const manifest = JSON.parse(await readFile(join(dir, 'backup.json'), 'utf8'))
+        const [shard] = manifest.shards
+        await writeFile(
+          join(dir, 'backup.json'),
+          JSON.stringify({ ...manifest, shards: [{ ...shard, slots: [[0, 16_383]] }] }),
+        )
+      },
+      /backup.json was changed/,
+    ],
+    ['no checksum of the manifest', (dir) => rm(join(dir, 'backup.json.sha256')), /no backup.json.sha256/],
+    [
+      'a file of a node that was not there',
+      (dir) =>
+        edit(dir, ({ shards: [shard = {}] }) =>
+          Object.assign(shard, { node: { id: 'x', host: 'h', port: 1 } }),
+        ),
+      /not among the masters/,
+    ],
+    [
+      'slots from the last to the first',
+      (dir) => edit(dir, ({ shards: [shard = {}] }) => Object.assign(shard, { slots: [[5_460, 0]] })),
+      /the first slot is after the last/,
+    ],
+    [
+      'users in a file elsewhere',
+      (dir) => edit(dir, (manifest) => Object.assign(manifest, { users: '../../etc/shadow' })),
+      /users: Invalid input/,
+    ],
+    [
+      'users that were changed',
+      (dir) => writeFile(join(dir, 'users.acl'), 'user somebody on nopass ~* +@all\n'),
+      /users.acl: its SHA-256 is another/,
     ],
     ['no manifest', (dir) => rm(join(dir, 'backup.json')), /there is no backup.json/],
   ]

@@ -28,6 +28,7 @@ export const PROBED: Probed = {
   certificates: new Map(),
   restores: new Map(),
   users: new Map(),
+  functions: new Map(),
   bus: new Map(),
   host: null,
   notes: [],

@@ -1,7 +1,7 @@
 import { isNewEnough, versionOf } from '../../cluster/version.js'
 import { alike, type Check, each, groupBy, listed, type Place, type Sighting } from '../check.js'
 import { cli, onEachHost, secretSetting, setting } from '../commands.js'
-import { type Live, placeOf, type Scene } from '../scene.js'
+import { isReplica, type Live, placeOf, type Scene } from '../scene.js'
 import { TLS_SETTINGS } from './tls.js'
 
 /** Settings that are of the cluster rather than of a node. */
@@ -52,6 +52,13 @@ export const SETTINGS = {
     why: 'Users do not spread from node to node. A client that may do something on one shard is refused on another, or after a failover.',
     mend: ([to]) => (to ? [copyUsers({ ...to, host: 'OTHER-HOST' }, to)] : []),
     find: usersDiffer,
+  },
+  'functions-differ': {
+    severity: 'warning',
+    about: 'the libraries of functions (FUNCTION LOAD) are not the same on all masters',
+    why: 'Functions do not spread from master to master. Who calls one is refused (ERR Function not found) or gets another answer, by the slot of the key.',
+    mend: ([to]) => (to ? [copyFunctions({ ...to, host: 'OTHER-HOST' }, to)] : []),
+    find: functionsDiffer,
   },
   unprotected: {
     severity: 'warning',
@@ -124,3 +131,23 @@ function usersDiffer(scene: Scene): Sighting[] {
 /** Passwords go as hashes, and through a pipe, so that no list of processes shows them. */
 const copyUsers = (from: Place, to: Place) =>
   `${cli(from, 'ACL LIST')} | sed 's/^user \\([^ ]*\\)/ACL SETUSER \\1 reset/' | ${cli(to, '').trimEnd()}`
+
+/** Of masters: replicas have what their masters have. */
+function functionsDiffer(scene: Scene): Sighting[] {
+  const masters = new Set(scene.cluster.filter((node) => !isReplica(node)).map(({ name }) => name))
+  const known = [...scene.probed.functions].filter(([name]) => masters.has(name))
+  const [first, ...others] = known.sort(([, a], [, b]) => b.size - a.size)
+  if (!first) return []
+  const [reference, theirs] = first
+  return others.flatMap(([name, libraries]): Sighting[] => {
+    const all = new Set([...theirs.keys(), ...libraries.keys()])
+    const differ = [...all].filter((library) => theirs.get(library) !== libraries.get(library))
+    if (differ.length === 0) return []
+    const mend = [copyFunctions(placeOf(reference, scene), placeOf(name, scene))]
+    return [{ nodes: [name], seen: `${name} and ${reference} differ on ${listed(differ)}`, mend }]
+  })
+}
+
+/** What is there already under the same name stays, and is an error: which is right, nobody can know. */
+const copyFunctions = (from: Place, to: Place) =>
+  `${cli(from, 'FUNCTION DUMP')} | head -c -1 | ${cli(to, '-x FUNCTION RESTORE')}`

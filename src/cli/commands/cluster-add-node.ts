@@ -15,11 +15,12 @@ import { printRebalanced, progressLine } from '../balance-report.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { isLocal } from '../find-local.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { leaveUnprotectedOption, type UnprotectedFlag, unprotectedOf } from '../moving-options.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { ProgressLine } from '../progress-line.js'
 
-interface AddFlags extends CommonOptions {
+interface AddFlags extends CommonOptions, UnprotectedFlag {
   readonly node?: Address
   readonly dataDir?: string
   readonly masters?: number
@@ -59,6 +60,7 @@ export function registerClusterAddNode(cluster: Command): void {
     .option('--port <port>', 'first port of the new nodes (default: those after the highest)', wholeNumber(1))
     .option('--redis-path <path>', 'server binary, or its folder (default: what the other nodes run on)')
     .option('--rebalance', 'then give the new masters their share of the slots')
+    .addOption(leaveUnprotectedOption())
     .option('--wait-ms <ms>', 'longest wait for nodes to agree (default: 20000)', wholeNumber(0))
     .addHelpText(
       'after',
@@ -95,7 +97,9 @@ async function clusterAddNode(
     onStep: (step) => output.line(describe(step, output)),
     ...(flags.waitMs === undefined ? {} : { agreeMs: flags.waitMs }),
     ...(flags.rebalance
-      ? { rebalance: { onProgress: (progress) => line.show(progressLine(progress)) } }
+      ? {
+          rebalance: { ...unprotectedOf(flags), onProgress: (progress) => line.show(progressLine(progress)) },
+        }
       : {}),
   }
   const adding = addresses.length > 0 ? addThese(addresses, flags, options) : addNew(flags, options)
@@ -150,6 +154,8 @@ function describe(step: AddStep, { colors }: Output): string {
       return `${done} ${step.node} has ${step.settings.join(' and ')} as the others have`
     case 'users':
       return `${done} ${step.node} has the users that the others have: ${step.users.join(', ')}`
+    case 'functions':
+      return `${done} ${step.node} has the functions that the others have: ${step.libraries.join(', ')}`
     case 'joined':
       return `${done} ${step.node} is known to all`
     case 'follows':

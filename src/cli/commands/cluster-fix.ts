@@ -11,10 +11,10 @@ import {
 } from '../../cluster/index.js'
 import { agree } from '../agree.js'
 import { collect, wholeNumber } from '../arguments.js'
-import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../big-keys.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import { printLeft } from '../left-report.js'
+import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../moving-options.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 
@@ -24,6 +24,7 @@ interface FixFlags extends CommonOptions, BigKeyFlags {
   readonly dryRun?: boolean
   readonly yes?: boolean
   readonly forget?: readonly string[]
+  readonly bringHome?: boolean
   readonly waitMs?: number
 }
 
@@ -46,6 +47,7 @@ export function registerClusterFix(cluster: Command): void {
     .option('--dry-run', 'show the plan, change nothing')
     .option('--yes', 'do not ask')
     .option('--forget <node>', 'a node that is gone for good, by id or host:port; may be repeated', collect)
+    .option('--bring-home', 'also move keys to the owner of their slot that it may have deleted since')
     .addOption(bigKeysOption())
     .addOption(bigKeyMbOption())
     .option(
@@ -70,13 +72,14 @@ Examples:
 
 async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal): Promise<void> {
   const { seeds, access } = seedsOf(await findNodes(flags))
-  const { forget, waitMs } = flags
+  const { forget, bringHome, waitMs } = flags
   const plan = await planFix(seeds, {
     ...access,
     signal,
     onProgress: (progress) => printProgress(progress, output),
     onUnlocked: ({ message }) => output.line(`${output.colors.red('!')} going on without a lock: ${message}`),
     ...(forget === undefined ? {} : { forget }),
+    ...(bringHome === undefined ? {} : { bringHome }),
     ...bigKeysOf(flags),
     ...(waitMs === undefined ? {} : { agreeMs: waitMs }),
   })
@@ -95,7 +98,7 @@ async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal):
     signal,
   )
   output.line()
-  const report = await plan.run()
+  const report = await plan.run({ evenIfChanged: flags.yes ?? false })
   printReport(report, output)
   output.document({ steps: steps.map(stepDocument), ...report, done: report.done.map(stepDocument) })
   process.exitCode = report.left.length === 0 ? 0 : 1

@@ -3,14 +3,22 @@ import { type Address, InterruptedError, nameOf, planRebalance } from '../../clu
 import { agree } from '../agree.js'
 import { hostPort, wholeNumber } from '../arguments.js'
 import { printPlan, printRebalanced, progressLine } from '../balance-report.js'
-import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../big-keys.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import {
+  type BigKeyFlags,
+  bigKeyMbOption,
+  bigKeysOf,
+  bigKeysOption,
+  leaveUnprotectedOption,
+  type UnprotectedFlag,
+  unprotectedOf,
+} from '../moving-options.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { ProgressLine } from '../progress-line.js'
 
-interface RebalanceFlags extends CommonOptions, BigKeyFlags {
+interface RebalanceFlags extends CommonOptions, BigKeyFlags, UnprotectedFlag {
   readonly node?: Address
   readonly dataDir?: string
   readonly weight?: Readonly<Record<string, number>>
@@ -40,6 +48,7 @@ export function registerClusterRebalance(cluster: Command): void {
     .option('--yes', 'do not ask')
     .addOption(bigKeysOption())
     .addOption(bigKeyMbOption())
+    .addOption(leaveUnprotectedOption())
     .option(
       '--wait-ms <ms>',
       'longest wait for masters to answer and nodes to agree (default: 20000)',
@@ -77,6 +86,7 @@ async function clusterRebalance(flags: RebalanceFlags, output: Output, signal: A
     onProgress: (progress) => line.show(progressLine(progress), progress.state !== 'moving'),
     ...(weight === undefined ? {} : { weights: weight }),
     ...bigKeysOf(flags),
+    ...unprotectedOf(flags),
     ...(waitMs === undefined ? {} : { agreeMs: waitMs }),
   })
   if (signal.aborted) throw new InterruptedError('the look')
@@ -94,7 +104,7 @@ async function clusterRebalance(flags: RebalanceFlags, output: Output, signal: A
     signal,
   )
   output.line()
-  const report = await run().finally(() => line.keep())
+  const report = await run({ evenIfChanged: flags.yes ?? false }).finally(() => line.keep())
   printRebalanced(report, output)
   output.document({ ...shown, ...report })
   process.exitCode = report.interrupted || report.left.length > 0 ? 1 : 0

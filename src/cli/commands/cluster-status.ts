@@ -139,5 +139,5 @@ function show(
   const { columns = 80, rows = 24 } = process.stdout
   const time = new Date().toLocaleTimeString('en-GB')
   const foot = output.colors.dim(`${time}, every ${seconds} s; Ctrl-C ends it`)
-  screen(fitToScreen(`${text}\n${foot}`, columns, rows))
+  screen(fitToScreen(output.shown(`${text}\n${foot}`), columns, rows))
 }

@@ -4,7 +4,7 @@ import type { Address, LinkOptions } from '../link.js'
 import { observe } from '../observer.js'
 import { versionOf } from '../version.js'
 import { BackupFolder } from './folder.js'
-import { type BackupManifest, madeBy, type ShardFile, VERSION } from './manifest.js'
+import { type BackupManifest, madeBy, type ShardFile, sha256, USERS_FILE, VERSION } from './manifest.js'
 import { RdbFault, RdbReader } from './rdb.js'
 import { settingsOf, usersOf } from './settings.js'
 import { openSnapshot, SnapshotFault } from './snapshot.js'
@@ -169,7 +169,8 @@ async function describe(
   access: LinkOptions,
 ): Promise<BackupManifest> {
   const users = await usersOf(before, access)
-  if (users.lines) await folder.write('users.acl', [Buffer.from(`${users.lines.join('\n')}\n`)])
+  const lines = users.lines && Buffer.from(`${users.lines.join('\n')}\n`)
+  if (lines) await folder.write(USERS_FILE, [lines])
   const [witness] = after.nodes.flatMap((node) => (node.up ? [node] : []))
   const unsummed = shards.filter(({ checksummed }) => !checksummed).map(({ file }) => file)
   return {
@@ -187,7 +188,8 @@ async function describe(
       answered: !before.silent.includes(`${host}:${port}`),
     })),
     ...settingsOf(after),
-    users: users.lines ? 'users.acl' : null,
+    users: lines ? USERS_FILE : null,
+    ...(lines ? { usersSha256: sha256(lines) } : {}),
     warnings: [
       ...before.silent.map((name) => `${name} does not answer; it serves no slots`),
       ...(users.differ ? ['the nodes do not have the same users; those of the first are kept'] : []),

@@ -1,17 +1,22 @@
 import { createReadStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InterruptedError } from '../errors.js'
-import type { BackupManifest, ShardFile } from './manifest.js'
+import { type BackupManifest, type ShardFile, sha256 } from './manifest.js'
 import { RdbReader } from './rdb.js'
 
 /** Reads every file to its end. @returns what is wrong; nothing: each is what was backed up */
 export async function checkFiles(
   folder: string,
-  { shards }: BackupManifest,
+  { shards, users, usersSha256 }: BackupManifest,
   signal?: AbortSignal,
 ): Promise<string[]> {
   const faults: string[] = []
+  if (users !== null && usersSha256 !== undefined) {
+    const found = await readFile(join(folder, users)).catch(() => null)
+    if (found === null) faults.push(`${users}: it is not there`)
+    else if (sha256(found) !== usersSha256) faults.push(`${users}: its SHA-256 is another: it was changed`)
+  }
   for (const shard of shards) {
     const fault = await faultOf(join(folder, shard.file), shard, signal)
     if (fault !== null) faults.push(`${shard.file}: ${fault}`)

@@ -1,5 +1,11 @@
-import { InterruptedError, OperationLostError, RestoreIncompleteError } from '../errors.js'
+import {
+  InterruptedError,
+  OperationLostError,
+  RestoreIncompleteError,
+  RestoreRefusedError,
+} from '../errors.js'
 import type { RedisServer } from '../find-server.js'
+import { librariesOf } from '../functions.js'
 import type { NodeLink } from '../link.js'
 import { comparePage, copyKeys } from './copy.js'
 import type { LoadServer } from './load-server.js'
@@ -7,7 +13,7 @@ import type { BackupManifest } from './manifest.js'
 import type { Begun, Marker } from './marker.js'
 import { pagesOf, type SourceKey } from './pages.js'
 import type { RestoredFile, RestoreOptions } from './restore-options.js'
-import { countKeys, isOurs, type Target } from './target.js'
+import { countKeys, isOurs, type Target, type TargetNode } from './target.js'
 import { withLoaded } from './verify.js'
 
 const BIG_KEY_BYTES = 1024 * 1024
@@ -25,6 +31,7 @@ interface Parts {
 /** Fills a cluster from a backup, from the first file to the last key. */
 export class Filling {
   #lasting = 0
+  #withFieldTimes = 0
   #partial: string | undefined
   /** Whether the cluster says that it is being filled. Not before a server has read the first file. */
   #marked: boolean
@@ -63,14 +70,17 @@ export class Filling {
   async #restoreFile(file: string, loaded: LoadServer): Promise<RestoredFile> {
     const started = performance.now()
     const { folder, manifest, marker } = this.parts
+    const functions = await this.#missingFunctions(loaded)
     if (!this.#marked) await marker.begin(manifest.id, folder)
     this.#marked = true
-    await this.#copyFunctions(loaded)
+    for (const { node, code } of functions) await node.link.bytes('FUNCTION', 'LOAD', code)
     const found = await this.#copy(file, loaded)
     for (const node of this.parts.target.nodes) await node.confirm()
     const copied = performance.now()
     const { keys, expired } = await this.#compare(file, loaded)
-    this.#lasting += (await countKeys(loaded.link)).lasting
+    const { lasting, withFieldTimes } = await countKeys(loaded.link)
+    this.#lasting += lasting
+    this.#withFieldTimes += withFieldTimes
     return {
       ...{ file, keys, found },
       expired: loaded.expired + expired,
@@ -133,19 +143,35 @@ export class Filling {
     const lasting = counts.reduce((sum, each) => sum + each.lasting, 0) - 1
     const all = counts.reduce((sum, each) => sum + each.all, 0) - 2
     const most = files.reduce((sum, { keys }) => sum + keys, 0)
-    if (lasting !== this.#lasting || all > most)
+    const isTooFew = lasting < this.#lasting
+    if (isTooFew || lasting > this.#lasting + this.#withFieldTimes || all > most)
       throw new RestoreIncompleteError(
         `the cluster has ${lasting} keys that do not expire where the backup has ${this.#lasting}, ${all} in all where it has ` +
           `${most}; something else writes to it`,
       )
   }
 
-  /** The same on every master. */
-  async #copyFunctions({ link }: LoadServer): Promise<void> {
-    const libraries = (await link.reply('FUNCTION', 'LIST')) as unknown[]
-    if (libraries.length === 0) return
-    const dump = (await link.bytes('FUNCTION', 'DUMP')) as Buffer
-    for (const node of this.parts.target.nodes) await node.link.bytes('FUNCTION', 'RESTORE', dump, 'REPLACE')
+  /**
+   * Libraries of functions that masters lack. What is there already under the same name stays, and must be the same.
+   * @throws RestoreRefusedError, before anything of this file is written
+   */
+  async #missingFunctions({ link }: LoadServer): Promise<{ node: TargetNode; code: Buffer }[]> {
+    const missing: { node: TargetNode; code: Buffer }[] = []
+    const wanted = await librariesOf(link)
+    if (wanted.size === 0) return missing
+    for (const node of this.parts.target.nodes) {
+      const has = await librariesOf(node.link)
+      for (const [name, code] of wanted) {
+        const there = has.get(name)
+        if (there === undefined) missing.push({ node, code })
+        else if (!there.equals(code))
+          throw new RestoreRefusedError(
+            `${node.name} has another library of functions named ${name} than the backup, and nothing is written over it; ` +
+              `if that of the backup is wanted: FUNCTION DELETE ${name} there, and restore again`,
+          )
+      }
+    }
+    return missing
   }
 
   async #eachPage(

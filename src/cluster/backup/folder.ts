@@ -2,12 +2,12 @@ import { mkdir, open, readdir, readFile, rename, rm, rmdir, writeFile } from 'no
 import { join, resolve } from 'node:path'
 import { BackupFolderError } from '../errors.js'
 import { isAlive, type ProcessIdentity, processStamp } from '../processes.js'
-import { type BackupManifest, MANIFEST } from './manifest.js'
+import { type BackupManifest, MANIFEST, MANIFEST_SUM, sumLine } from './manifest.js'
 
 /** There while a backup is being made, with who makes it. */
 const UNDER_WAY = 'backup.partial'
 /** What a backup that was broken off may leave; nothing else is ever removed. */
-const OURS = /^(shard-\d+\.rdb|users\.acl|backup\.json\.new|backup\.partial)$/
+const OURS = /^(shard-\d+\.rdb|users\.acl|backup\.json\.(new|sha256)|backup\.partial)$/
 
 /** Where a backup is put. What is in it is readable by its owner alone: it holds all data, and hashes of passwords. */
 export class BackupFolder {
@@ -62,7 +62,9 @@ export class BackupFolder {
 
   /** From here on there is a backup: all files are on disk before the manifest has its name. */
   async finish(manifest: BackupManifest): Promise<void> {
-    await this.write(`${MANIFEST}.new`, [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)])
+    const text = `${JSON.stringify(manifest, null, 2)}\n`
+    await this.write(MANIFEST_SUM, [Buffer.from(sumLine(text))])
+    await this.write(`${MANIFEST}.new`, [Buffer.from(text)])
     await this.#onDisk(rename(join(this.path, `${MANIFEST}.new`), join(this.path, MANIFEST)))
     await rm(join(this.path, UNDER_WAY), { force: true })
     await syncFolder(this.path)

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,9 +8,20 @@ import { ALL_SLOTS, slotsIn } from '../slots.js'
 
 /** Written last: a folder without it holds no backup. */
 export const MANIFEST = 'backup.json'
-export const VERSION = 1
+/** SHA-256 of the manifest, as `sha256sum` writes and checks it. */
+export const MANIFEST_SUM = 'backup.json.sha256'
+/** The only file with users that there may be. */
+export const USERS_FILE = 'users.acl'
+/** From 2 on, the manifest and the users have checksums too. */
+export const VERSION = 2
 
-const slotRange = z.tuple([z.int().min(0), z.int().max(ALL_SLOTS - 1)])
+const slot = z
+  .int()
+  .min(0)
+  .max(ALL_SLOTS - 1)
+const slotRange = z
+  .tuple([slot, slot])
+  .refine(([first, last]) => first <= last, 'the first slot is after the last')
 
 const shardFile = z.object({
   /** Name in the folder. */
@@ -33,7 +45,7 @@ const shardFile = z.object({
 
 const manifest = z.object({
   format: z.literal('shardq-backup'),
-  version: z.literal(VERSION),
+  version: z.union([z.literal(1), z.literal(VERSION)]),
   id: z.string(),
   /** Of shardq. */
   madeBy: z.string(),
@@ -59,7 +71,9 @@ const manifest = z.object({
   /** What they had not the same: by name, then by node. */
   settingsThatDiffer: z.record(z.string(), z.record(z.string(), z.string())),
   /** Name of the file with the lines of ACL LIST, in which passwords are hashes; null where we were not allowed to ask. */
-  users: z.string().nullable(),
+  users: z.literal(USERS_FILE).nullable(),
+  /** SHA-256 of that file; without users, and up to version 1, there is none. */
+  usersSha256: z.string().optional(),
   /** What does not make the backup wrong, but should be known. */
   warnings: z.array(z.string()),
 })
@@ -94,9 +108,31 @@ export async function readBackup(folder: string): Promise<BackupManifest> {
     const [issue] = parsed.error.issues
     throw fail(`${MANIFEST} is damaged: ${issue?.path.join('.')}: ${issue?.message}`)
   }
-  const uncovered = coverageFault(parsed.data.shards)
-  if (uncovered !== null) throw fail(uncovered)
+  const fault =
+    (parsed.data.version === 1 ? null : await sumFault(folder, text)) ??
+    coverageFault(parsed.data.shards) ??
+    ownersFault(parsed.data)
+  if (fault !== null) throw fail(fault)
   return parsed.data
+}
+
+/** What `sha256sum --check` reads. */
+export const sumLine = (text: string) => `${sha256(text)}  ${MANIFEST}\n`
+
+export const sha256 = (text: string | Buffer) => createHash('sha256').update(text).digest('hex')
+
+async function sumFault(folder: string, text: string): Promise<string | null> {
+  const found = await readFile(join(folder, MANIFEST_SUM), 'utf8').catch(() => null)
+  if (found === null) return `there is no ${MANIFEST_SUM}, which was written with ${MANIFEST}`
+  return found === sumLine(text) ? null : `${MANIFEST} was changed: ${MANIFEST_SUM} is of another one`
+}
+
+/** Each file is of a master that was there. */
+function ownersFault({ shards, nodes }: BackupManifest): string | null {
+  const masters = new Set(nodes.filter(({ role }) => role === 'master').map(({ id }) => id))
+  const stranger = shards.find(({ node }) => !masters.has(node.id))
+  if (stranger) return `${stranger.file} is of a node that is not among the masters`
+  return new Set(shards.map(({ file }) => file)).size === shards.length ? null : 'a file is named twice'
 }
 
 /** `shardq 0.1.0` */

@@ -39,6 +39,18 @@ local function sum(key, dump)
     local part = #flat[i] .. ':' .. flat[i]
     parts[#parts + 1] = width == 1 and part or part .. #flat[i + 1] .. ':' .. flat[i + 1]
   end
+  if (kind == 'hash') then
+    -- Fields may have times of their own, from Redis 7.4 on.
+    for i = 1, #flat, 1000 do
+      local some = {}
+      for at = i, math.min(i + 998, #flat), 2 do some[#some + 1] = flat[at] end
+      local times = redis.pcall('HPEXPIRETIME', key, 'FIELDS', #some, unpack(some))
+      if times.err then break end
+      for at, time in ipairs(times) do
+        if time > 0 then parts[#parts + 1] = #some[at] .. ':' .. some[at] .. string.format('@%.0f', time) end
+      end
+    end
+  end
   table.sort(parts)
   return redis.sha1hex(table.concat(parts))
 end`

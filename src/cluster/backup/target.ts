@@ -22,14 +22,17 @@ const AHEAD_BYTES = 8 * 1024 * 1024
 
 export interface KeyCount {
   readonly all: number
-  /** Without a time to live. */
+  /** Without a time to live, and no field of which has one. */
   readonly lasting: number
+  /** Hashes of which fields have times to live, from Redis 7.4 on; they may run out, or become such as last. */
+  readonly withFieldTimes: number
 }
 
 export async function countKeys(link: NodeLink): Promise<KeyCount> {
   const text = parseFields(await link.text('INFO', 'keyspace')).get('db0') ?? 'keys=0,expires=0'
   const [, all = 0, expiring = 0] = /keys=(\d+),expires=(\d+)/.exec(text) ?? []
-  return { all: Number(all), lasting: Number(all) - Number(expiring) }
+  const withFieldTimes = Number(/subexpiry=(\d+)/.exec(text)?.[1] ?? 0)
+  return { all: Number(all), lasting: Number(all) - Number(expiring) - withFieldTimes, withFieldTimes }
 }
 
 /** A master that is filled. */

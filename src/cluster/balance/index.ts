@@ -7,15 +7,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthenticationError, InvalidOptionError } from '../../errors.js'
 import { ClusterNotReadyError, InterruptedError } from '../errors.js'
 import { carryOut } from '../fix/carry-out.js'
-import { describe, type FixStep, type Left, type Party } from '../fix/index.js'
+import { deedsOf as deedsOfStep, describe, type FixStep, type Left, type Party } from '../fix/index.js'
 import type { Address } from '../link.js'
 import { BIG_KEY_BYTES, Nodes, StepRefused } from '../move/index.js'
+import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
 import { type BalancePlan, makePlan, type Share } from './flows.js'
 import { type RebalanceProgress, Tally } from './progress.js'
-import { type Survey, type SurveyOptions, survey, type Weights, weightsFor } from './survey.js'
+import { PATIENCE_MS, type Survey, type SurveyOptions, survey, type Weights, weightsFor } from './survey.js'
+import { unprotected } from './unprotected.js'
 
 export type { BalancePlan, Flow, Share } from './flows.js'
 export type { RebalanceProgress } from './progress.js'
@@ -27,6 +29,8 @@ export interface RebalanceOptions extends SurveyOptions {
   readonly bigKeyBytes?: number
   /** Move such keys all the same. Default false. */
   readonly bigKeys?: boolean
+  /** Give slots also to a master that no replica follows, from one that has a replica. Default false: waits for one, and then refuses. */
+  readonly leaveUnprotected?: boolean
   readonly onProgress?: (progress: RebalanceProgress) => void
 }
 
@@ -46,13 +50,15 @@ export interface RebalanceReport {
 export interface PlannedRebalance extends BalancePlan {
   /** What an operation that was cut off has left; it is finished first. */
   readonly mends: readonly FixStep[]
+  /** Masters that would get slots and have no replica that follows; a sentence for each. `run` refuses then. */
+  readonly unprotected: readonly string[]
   /**
-   * Makes the plan again, of what is then, and carries it out. A master that fails on the way is waited for, or the one that takes its
+   * Makes the plan again, of what is then, and carries it out if slots go between no others than was agreed to (else PlanChangedError). A master that fails on the way is waited for, or the one that takes its
    * place; then it goes on.
    * @throws OperationInProgressError, LockUnavailableError, OperationLostError; ClusterNotReadyError when the cluster does not
    *   become whole again; what a node failed with for the third time
    */
-  run(): Promise<RebalanceReport>
+  run(options?: RunOptions): Promise<RebalanceReport>
 }
 
 /** Failures in a row, with nothing moved in between, until it gives up; and a moment for a failover to begin. */
@@ -76,29 +82,51 @@ export async function planRebalance(
   const found = await survey(seeds, options)
   const plan = makePlan(found, weightsFor(found, options.weights))
   const everywhere = [...found.nodes.values()].map(({ host, port }) => ({ host, port }))
-  const run = () =>
-    withOperation(everywhere, options, { name: 'rebalance' }, options.signal, (signal) =>
-      rebalance(everywhere, { ...options, signal }),
-    )
-  return { ...plan, mends: found.mends, run }
+  const run = ({ evenIfChanged = false }: RunOptions = {}) =>
+    withOperation(everywhere, options, { name: 'rebalance' }, options.signal, async (signal) => {
+      const now = await survey(everywhere, { ...options, signal })
+      const planned = makePlan(now, weightsFor(now, options.weights))
+      if (!evenIfChanged) mustBeAgreed('rebalance', deedsOf(found, plan), deedsOf(now, planned))
+      return rebalance(everywhere, { ...options, signal }, now)
+    })
+  const bare = options.leaveUnprotected ? [] : unprotected(plan, found)
+  return { ...plan, mends: found.mends, unprotected: bare, run }
 }
 
-/** As `planRebalance` and `run`, under a lock that the caller has. */
+/** From whom to whom, and what is mended before; how many slots and keys may have changed. */
+function deedsOf({ mends }: Survey, { flows }: BalancePlan): Deed[] {
+  return [
+    ...mends.flatMap(deedsOfStep),
+    ...flows.map(({ from, to }) => ({
+      id: `slots ${from.id} ${to.id}`,
+      what: `slots go from ${from.name} to ${to.name}`,
+    })),
+  ]
+}
+
+/**
+ * As `planRebalance` and `run`, under a lock that the caller has.
+ * @param first what was seen a moment ago
+ */
 export async function rebalance(
   seeds: readonly Address[],
   options: RebalanceOptions,
+  first?: Survey,
 ): Promise<RebalanceReport> {
   const startedMs = performance.now()
-  const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
+  const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES, agreeMs = PATIENCE_MS } = options
   const tally = new Tally(options.onProgress)
   const refused: Refused = new Map()
   let weights: Weights | undefined
   // For the look that ends it, right after all is moved; after a failure they are read again.
   let contents: Survey['contents'] | undefined
+  let protectedAtMs = startedMs
   for (let failures = 0; ; ) {
     const interrupted = signal?.aborted === true
     // What it has come to is told also of one that was stopped.
-    const found = await survey(seeds, interrupted ? { ...options, signal: undefined } : options, contents)
+    const found =
+      first ?? (await survey(seeds, interrupted ? { ...options, signal: undefined } : options, contents))
+    first = undefined
     contents = undefined
     weights ??= weightsFor(found, options.weights)
     const plan = makePlan(found, weights, new Set(refused.keys()))
@@ -106,6 +134,16 @@ export async function rebalance(
       const left = [...refused.values()]
       return { ...tally.done, ms: performance.now() - startedMs, shares: plan.shares, left, interrupted }
     }
+    const bare = options.leaveUnprotected || found.mends.length > 0 ? [] : unprotected(plan, found)
+    if (bare.length > 0) {
+      // A replica that has just been started follows in a moment.
+      const waitedMs = performance.now() - protectedAtMs
+      if (waitedMs > agreeMs) throw new ClusterNotReadyError(Math.round(waitedMs), bare)
+      tally.tell('waiting', bare.join('; '))
+      await sleep(AFTER_FAILURE_MS)
+      continue
+    }
+    protectedAtMs = performance.now()
     tally.plan(plan)
     const before = tally.done.slots
     const nodes = new Nodes(options)

@@ -11,7 +11,7 @@ import { contentsOf } from './contents.js'
 import type { Content } from './plan.js'
 
 /** A failover takes up to 9 s with a cluster-node-timeout of 5 s, and the views some more to become one. */
-const PATIENCE_MS = 20_000
+export const PATIENCE_MS = 20_000
 /** For so long one look waits for views to become one. What differs still, does not pass by itself. */
 const LOOK_MS = 5_000
 const PAUSE_MS = 500
@@ -27,6 +27,8 @@ export interface SurveyedMaster {
   readonly slots: readonly number[]
   /** Names of its replicas. */
   readonly replicas: readonly string[]
+  /** How many of them follow it now. */
+  readonly following: number
 }
 
 /** Who has what, of a cluster whose masters all answer and agree. */
@@ -70,7 +72,7 @@ export async function survey(
   return { ...(await shared(evidence, options, known)), mends: steps }
 }
 
-/** A replica that is down is no reason not to move slots between masters. */
+/** A replica that is down is no reason not to move slots away from its master; who gets slots is looked at apart (unprotected.ts). */
 const isOfSlots = ({ what }: Left) => /^(\d+ )?slots? /.test(what)
 
 function missingIn(evidence: Evidence): string[] {
@@ -90,12 +92,16 @@ async function shared(
   known: Survey['contents'] | undefined,
 ): Promise<Omit<Survey, 'mends'>> {
   const view = campsOf(observation)[0]?.view ?? []
+  const follows = witnessesOf(observation)
+    .filter(({ info }) => info.get('master_link_status') === 'up')
+    .map((each) => selfOf(each)?.masterId)
   const masters = view
     .filter(({ role }) => role === 'master')
     .map((master) => ({
       node: { id: master.id, host: master.host, port: master.port, name: nameOf(master) },
       slots: slotsIn(master.slots),
       replicas: view.filter(({ masterId }) => masterId === master.id).map(nameOf),
+      following: follows.filter((id) => id === master.id).length,
     }))
   return {
     masters,

@@ -3,10 +3,11 @@ import { InvalidOptionError } from '../../errors.js'
 import { CreateRefusedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { observe } from '../observer.js'
+import { type Deed, mustBeAgreed } from '../operation/agreed.js'
 import { ALL_SLOTS, countIn } from '../slots.js'
 import { spread } from '../spread.js'
 import { campsOf, witnessesOf } from '../views.js'
-import { type Candidate, lookAt } from './candidates.js'
+import { type Candidate, lookAt, selfIn } from './candidates.js'
 import { carryOut } from './carry-out.js'
 import { judge } from './obstacles.js'
 import {
@@ -22,6 +23,7 @@ export type { CreatedCluster, CreateOptions, CreatePlan, PlannedNode } from './p
 
 /** What is to be done, and a function that does it. */
 export interface PlannedCreate extends CreatePlan {
+  /** Looks once more. @throws PlanChangedError when a server is not as it was; CreateRefusedError, CreateFailedError */
   run(): Promise<CreatedCluster>
 }
 
@@ -30,7 +32,7 @@ export interface PlannedCreate extends CreatePlan {
  * @throws CreateRefusedError with everything that is in the way; InvalidOptionError
  */
 export async function planCreate(options: CreateOptions): Promise<PlannedCreate> {
-  const { nodes, replicasPerMaster = 1, reset = false, username } = options
+  const { nodes, replicasPerMaster = 1, reset = false } = options
   // Before anything is asked: a number that does not come out even needs no look.
   spread(
     nodes.map(({ host }) => ({ name: host, host })),
@@ -40,6 +42,35 @@ export async function planCreate(options: CreateOptions): Promise<PlannedCreate>
     if (busPort !== undefined && (busPort < 1 || busPort > 65_535))
       throw new InvalidOptionError('nodes', `${busPort} is no port for a cluster bus (1 to 65535)`)
 
+  const { plan, shortcomings, warnings } = await look(options)
+  const run = async () => {
+    // There is no lock before there is a cluster; each server says who it is, just before it is changed.
+    const now = await look(options)
+    mustBeAgreed(
+      reset ? 'create --reset' : 'create',
+      plan.candidates.map(deedOf),
+      now.plan.candidates.map(deedOf),
+    )
+    return carryOut(now.plan, options)
+  }
+  return {
+    nodes: plannedNodes(plan),
+    shortcomings,
+    warnings,
+    resets: plan.leftovers.map(({ name }) => name),
+    run,
+  }
+}
+
+interface Looked {
+  readonly plan: Ordered
+  readonly shortcomings: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+/** @throws CreateRefusedError */
+async function look({ nodes, replicasPerMaster = 1, ...options }: CreateOptions): Promise<Looked> {
+  const { reset = false, username } = options
   const candidates = await lookAt(nodes, options)
   const { problems, warnings, leftovers } = judge(candidates, { reset, username })
   if (problems.length > 0) throw new CreateRefusedError(problems)
@@ -56,13 +87,16 @@ export async function planCreate(options: CreateOptions): Promise<PlannedCreate>
     replicasPerMaster,
     follows,
   }
-  return {
-    nodes: plannedNodes(plan),
-    shortcomings: roles.shortcomings,
-    warnings,
-    resets: leftovers.map(({ name }) => name),
-    run: () => carryOut(plan, options),
-  }
+  return { plan, shortcomings: roles.shortcomings, warnings }
+}
+
+/** A server as it was when the plan was made: which node it is, what it has, and whom it knows. */
+function deedOf({ name, seen }: Candidate): Deed {
+  const self = selfIn(seen)
+  const view = seen.up ? seen.view.filter(({ flags }) => !flags.includes('handshake')) : []
+  const known = view.map(({ id }) => id).sort()
+  const id = [name, self?.id, self?.role, JSON.stringify(self?.slots ?? []), ...known].join(' ')
+  return { id, what: `${name} is not as it was: another id, other slots, or it knows other nodes` }
 }
 
 /**

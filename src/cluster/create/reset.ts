@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Address, type LinkOptions, NodeLink, nameOf } from '../link.js'
-import { parseFields } from '../replies.js'
+import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
+import { parseClusterNodes, parseFields } from '../replies.js'
 
 /** Longest that nodes are told to forget each other, in ms. */
 const RESET_MS = 5_000
@@ -10,37 +10,68 @@ const QUIET_LOOKS = 20
 
 /**
  * Makes nodes that hold no keys forget each other and who they are. All at once, and until they stay alone: a packet of an
- * introduction that is on its way when they are reset makes them acquainted again. A server refuses it where there are keys.
+ * introduction that is on its way when they are reset makes them acquainted again.
+ *
+ * A server refuses it where there are keys, but not a replica, which has them too. So masters come first, and where one refuses, or any
+ * has keys, somebody uses them: nothing more is reset.
  * @returns names of those that could not be reset
  */
 export async function resetAll(nodes: readonly Address[], options: LinkOptions): Promise<string[]> {
-  if (nodes.length === 0) return []
   const deadline = performance.now() + RESET_MS
-  let quiet = 0
-  let left = nodes.map(nameOf)
+  const all = nodes.map(nameOf)
+  let left = all
+  // One that stands alone may have an epoch of its own.
   let touch = true
-  while (quiet < QUIET_LOOKS && performance.now() < deadline) {
-    const alone = await Promise.all(nodes.map((node) => resetOne(node, options, touch)))
-    left = nodes.flatMap((node, index) => (alone[index] ? [] : [nameOf(node)]))
-    quiet = left.length === 0 ? quiet + 1 : 0
+  for (let quiet = 0; quiet < QUIET_LOOKS && performance.now() < deadline && all.length > 0; ) {
+    const states = await Promise.all(nodes.map((node) => stateOf(node, options)))
+    if (states.includes('used')) return all
+    if (touch && !(await resetEach(nodes, states, options))) return all
+    left = all.filter((_, index) => states[index] !== 'alone')
     touch = left.length > 0
+    quiet = touch ? 0 : quiet + 1
     await sleep(POLL_MS)
   }
   return left
 }
 
-/** @returns whether it knows nobody and owns nothing now */
-async function resetOne(node: Address, options: LinkOptions, touch: boolean): Promise<boolean> {
-  let link: NodeLink | undefined
+type State = 'alone' | 'master' | 'replica' | 'used' | 'silent'
+
+async function stateOf(node: Address, options: LinkOptions): Promise<State> {
   try {
-    link = await NodeLink.open(node, options)
-    if (touch) await link.text('CLUSTER', 'RESET', 'HARD')
-    const info = parseFields(await link.text('CLUSTER', 'INFO'))
-    return info.get('cluster_known_nodes') === '1' && info.get('cluster_slots_assigned') === '0'
+    return await withLink(node, options, async (link) => {
+      const [info, keys, view] = await Promise.all([
+        link.text('CLUSTER', 'INFO'),
+        link.text('DBSIZE'),
+        link.text('CLUSTER', 'NODES'),
+      ])
+      if (Number(keys) > 0) return 'used'
+      const fields = parseFields(info)
+      if (fields.get('cluster_known_nodes') === '1' && fields.get('cluster_slots_assigned') === '0')
+        return 'alone'
+      return parseClusterNodes(view, node.host).find(({ myself }) => myself)?.role ?? 'master'
+    })
   } catch {
-    // It does not answer, or refuses: it is not reset, which is what is told.
-    return false
-  } finally {
-    link?.close()
+    // It does not answer: it is not reset, which is what is told.
+    return 'silent'
   }
+}
+
+/** @returns false when one refuses since it has keys by now */
+async function resetEach(
+  nodes: readonly Address[],
+  states: readonly State[],
+  options: LinkOptions,
+): Promise<boolean> {
+  for (const role of ['master', 'alone', 'replica']) {
+    const ends = await Promise.allSettled(
+      nodes
+        .filter((_, index) => states[index] === role)
+        .map((node) => withLink(node, options, (link) => link.text('CLUSTER', 'RESET', 'HARD'))),
+    )
+    const isUsed = ends.some(
+      (end) => end.status === 'rejected' && String(end.reason).includes('containing keys'),
+    )
+    if (isUsed) return false
+  }
+  return true
 }

@@ -1,11 +1,19 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { dropCopies } from '../move/copies.js'
+import { takeLead } from '../move/epoch.js'
 import { expectClosed, expectOwner, expectServing, restore } from '../move/expect.js'
+import { inFlights } from '../move/flights.js'
 import { clearWay, type Move, moveKeys } from '../move/move-keys.js'
 import { type MoveSlotOptions, moveSlot } from '../move/move-slot.js'
 import type { Nodes } from '../move/nodes.js'
-import { others } from '../move/party.js'
+import { keys, others } from '../move/party.js'
+import { keyCounts } from '../slot-keys.js'
 import { introduce } from './lost-sight.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
+
+/** Longest wait until a replica has heard whose the slots are. */
+const HEARD_MS = 10_000
+const POLL_MS = 100
 
 type Step<Kind extends FixStep['kind']> = Extract<FixStep, { kind: Kind }>
 
@@ -42,6 +50,10 @@ export async function carryOut(
  */
 async function close(nodes: Nodes, { slot, sides }: Step<'close'>): Promise<'done'> {
   for (const { node, owns, direction, peer } of sides) {
+    const open = await nodes.openSlot(node, slot)
+    if (!open) continue
+    if (open.direction !== direction || open.peer !== peer || (await nodes.owns(node, slot)) !== owns)
+      throw new StepRefused(`it is not open on ${node.name} any more as it was`)
     await nodes.setSlot(node, slot, 'STABLE')
     if (owns || (await nodes.countKeys(node, slot)) === 0) continue
     await restore(nodes, node, slot, { direction, peer })
@@ -68,12 +80,14 @@ async function bringHome(
   options: MoveSlotOptions,
 ): Promise<'done' | 'interrupted'> {
   await expectServing(nodes, [from, to], options.signal)
+  if (await nodes.owns(from, slot)) throw new StepRefused(`slot ${slot} is ${from.name}'s by now`)
+  if (!(await nodes.owns(to, slot))) throw new StepRefused(`slot ${slot} is not ${to.name}'s any more`)
   const before = await nodes.openSlot(from, slot)
   await nodes.setSlot(from, slot, 'IMPORTING', to.id)
   const move: Move = { slot, from, to, serves: 'to' }
   let end: 'moved' | 'interrupted' | undefined
   try {
-    await dropCopies(nodes, from, slot, await nodes.keyNames(from, slot))
+    await dropCopies(nodes, from, slot, await nodes.keyNames(from, slot), to)
     await clearWay(nodes, move, options)
     end = await moveKeys(nodes, move, options)
   } finally {
@@ -84,26 +98,57 @@ async function bringHome(
   return 'done'
 }
 
-/** With a new epoch, so that the others believe it over what they may have heard before. */
-async function assign(
-  nodes: Nodes,
-  { slots, to }: Step<'assign'>,
-  masters: readonly Party[],
-): Promise<'done'> {
-  await Promise.all(slots.map((slot) => nodes.setSlot(to, slot, 'NODE', to.id)))
-  await nodes.text(to, 'CLUSTER', 'BUMPEPOCH')
+/**
+ * Nobody's slots get an owner. The others are told first, and one that has it and keys of it refuses by itself: then nothing has happened
+ * yet. With the latest epoch, so that they believe the claim over what they may have heard before.
+ */
+async function assign(nodes: Nodes, step: Step<'assign'>, masters: readonly Party[]): Promise<'done'> {
+  const { slots, to } = step
+  await expectNobodys(nodes, step, masters)
+  await takeLead(nodes, to, masters)
   for (const node of others(masters, [to]))
-    await Promise.all(slots.map((slot) => nodes.setSlot(node, slot, 'NODE', to.id)))
+    await inFlights(slots, (slot) => nodes.setSlot(node, slot, 'NODE', to.id))
+  await inFlights(slots, (slot) => nodes.setSlot(to, slot, 'NODE', to.id))
   await expectOwner(nodes, to, slots)
   return 'done'
 }
 
+/** By the word of every master: none owns them, and none has keys but who is to get them. @throws StepRefused */
+async function expectNobodys(
+  nodes: Nodes,
+  { slots, to }: Step<'assign'>,
+  masters: readonly Party[],
+): Promise<void> {
+  for (const node of masters) {
+    const { slots: owned } = await nodes.self(node)
+    const own = slots.find((slot) => owned.some(([first, last]) => first <= slot && slot <= last))
+    if (own !== undefined) throw new StepRefused(`slot ${own} is ${node.name}'s by now`)
+    if (node.id === to.id) continue
+    const [kept] = await keyCounts(await nodes.link(node), slots)
+    if (kept) throw new StepRefused(`${node.name} has ${keys(kept[1])} of slot ${kept[0]}`)
+  }
+}
+
 /** On every node within the minute for which it lasts: one that still knows it tells the others again. */
 async function forget(nodes: Nodes, { node, at }: Step<'forget'>): Promise<'done'> {
+  for (const each of at) await expectGone(nodes, node, each)
   await Promise.all(at.map((each) => nodes.text(each, 'CLUSTER', 'FORGET', node.id)))
   for (const each of at) {
     if ((await nodes.text(each, 'CLUSTER', 'NODES')).includes(node.id))
       throw new StepRefused(`${each.name} still knows it`)
   }
   return 'done'
+}
+
+/** Its slots may have been given to others just before, and a replica hears of that a moment later. @throws StepRefused */
+async function expectGone(nodes: Nodes, node: Party, at: Party): Promise<void> {
+  const deadline = performance.now() + HEARD_MS
+  for (;;) {
+    const seen = (await nodes.view(at)).find(({ id }) => id === node.id)
+    if (seen?.linkState === 'connected' && !seen.flags.some((flag) => flag.startsWith('fail')))
+      throw new StepRefused(`${node.name} answers ${at.name} by now`)
+    if (!seen || seen.slots.length === 0) return
+    if (performance.now() > deadline) throw new StepRefused(`${node.name} owns slots, as ${at.name} sees it`)
+    await sleep(POLL_MS)
+  }
 }

@@ -9,7 +9,10 @@ import { campsOf, selfOf, type Witness, witnessesOf } from '../views.js'
 /** All that a plan is made from. */
 export interface Evidence {
   readonly observation: Observation
-  /** Keys by slot, of each master that answers, by its id: in slots that it does not own, or that are open. None are left out. */
+  /**
+   * Keys by slot, of each master that answers, by its id: in slots that it does not own, that are open, or that another has keys of. None
+   * are left out.
+   */
   readonly keys: ReadonlyMap<string, ReadonlyMap<number, number>>
 }
 
@@ -50,6 +53,10 @@ async function countKeys(
   const open = new Set(
     masters.flatMap((each) => parseOpenSlots(selfOf(each)?.openSlots ?? []).map(({ slot }) => slot)),
   )
+  const count = (master: Witness, asked: readonly number[]) =>
+    asked.length === 0
+      ? new Map<number, number>()
+      : withLink(master.address, options, (link) => keyCounts(link, asked))
   const counted = await Promise.all(
     masters.map(async (master) => {
       const self = selfOf(master)
@@ -57,11 +64,17 @@ async function countKeys(
       const asked = Array.from({ length: ALL_SLOTS }, (_, slot) => slot).filter(
         (slot) => open.has(slot) || !own.has(slot),
       )
-      return [
-        self?.id ?? '',
-        await withLink(master.address, options, (link) => keyCounts(link, asked)),
-      ] as const
+      return { master, id: self?.id ?? '', own, counts: await count(master, asked) }
     }),
   )
-  return new Map(counted)
+  // Of these it counts, too, whether their owner has any.
+  const strays = new Set(counted.flatMap(({ counts }) => [...counts.keys()]))
+  return new Map(
+    await Promise.all(
+      counted.map(async ({ master, id, own, counts }) => {
+        const asked = [...strays].filter((slot) => own.has(slot) && !open.has(slot))
+        return [id, new Map([...counts, ...(await count(master, asked))])] as const
+      }),
+    ),
+  )
 }

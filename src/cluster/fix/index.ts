@@ -5,6 +5,7 @@
 import { InterruptedError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf } from '../link.js'
 import { Nodes } from '../move/nodes.js'
+import { mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { parseOpenSlots } from '../slots.js'
@@ -12,13 +13,14 @@ import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
 import { carryOut } from './carry-out.js'
 import { type Evidence, look, mastersOf } from './evidence.js'
 import { planFrom } from './plan.js'
-import { describe, type FixPlan, type FixStep, type Left, type Party, StepRefused } from './steps.js'
+import { deedsOf, describe, type FixPlan, type FixStep, type Left, type Party, StepRefused } from './steps.js'
 
 export type { Evidence } from './evidence.js'
 export { look } from './evidence.js'
 export { planFrom } from './plan.js'
 export {
   commandsOf,
+  deedsOf,
   describe,
   type FixPlan,
   type FixStep,
@@ -30,6 +32,11 @@ export {
 export interface FixOptions extends LinkOptions {
   /** Nodes that are gone for good, by id or `host:port`; all others forget them. */
   readonly forget?: readonly string[]
+  /**
+   * Also move keys to the owner of their slot that it does not have although it has others there: it may have deleted them since.
+   * Default false: they are left, and named.
+   */
+  readonly bringHome?: boolean
   /** Longest wait for views that differ to become one, before the plan and after the last step, in ms. Default 10,000. */
   readonly agreeMs?: number
   /** Size by MEMORY USAGE above which a key is not moved: both nodes stand still meanwhile. Default 32 MB. */
@@ -65,8 +72,12 @@ const LOCK_PATIENCE_MS = 1_000
 
 /** What is to be done, and a function that does it. */
 export interface PlannedFix extends FixPlan {
-  /** @throws OperationInProgressError when something else is changing the cluster, OperationLostError */
-  run(): Promise<FixReport>
+  /**
+   * Looks once more, and does what is in both plans.
+   * @throws PlanChangedError when more is to be done by now; OperationInProgressError when something else is changing the cluster,
+   *   OperationLostError
+   */
+  run(options?: RunOptions): Promise<FixReport>
 }
 
 /**
@@ -84,10 +95,14 @@ export async function planFix(seeds: readonly Address[], options: FixOptions = {
     patienceMs: LOCK_PATIENCE_MS,
     onUnlocked: (why: Error) => options.onUnlocked?.(why),
   }
-  const run = () =>
-    withOperation(seedsOf(evidence), options, operation, options.signal, (signal) =>
-      carryOutAll(plan, evidence, seeds, { ...options, signal }),
-    )
+  const run = ({ evenIfChanged = false }: RunOptions = {}) =>
+    withOperation(seedsOf(evidence), options, operation, options.signal, async (signal) => {
+      const now = await look(seeds, { ...options, signal })
+      mustBeCluster(now)
+      const { steps } = planFrom(now, options)
+      if (!evenIfChanged) mustBeAgreed('fix', plan.steps.flatMap(deedsOf), steps.flatMap(deedsOf))
+      return carryOutAll(steps, now, seeds, { ...options, signal })
+    })
   return { ...plan, run }
 }
 
@@ -95,7 +110,7 @@ export async function planFix(seeds: readonly Address[], options: FixOptions = {
 const seedsOf = ({ observation }: Evidence) => witnessesOf(observation).map(({ address }) => address)
 
 async function carryOutAll(
-  plan: FixPlan,
+  steps: readonly FixStep[],
   evidence: Evidence,
   seeds: readonly Address[],
   options: FixOptions,
@@ -106,7 +121,7 @@ async function carryOutAll(
   const done: FixStep[] = []
   const refused: Refusal[] = []
   try {
-    for (const step of plan.steps) {
+    for (const step of steps) {
       if (signal?.aborted) break
       onProgress?.({ state: 'begun', step })
       try {

@@ -10,16 +10,18 @@ import { type FixPlan, type FixStep, type Left, type Side, slotText } from './st
 export interface PlanOptions {
   /** Nodes that are gone for good, by id or `host:port`. */
   readonly forget?: readonly string[]
+  /** Also bring keys home of which nobody can know whether they were deleted at the owner since. Default false: they are left. */
+  readonly bringHome?: boolean
 }
 
 /**
  * What to do about what was seen, and what not. Pure: the same evidence gives the same plan.
- * @throws InvalidOptionError when a node is to be forgotten that nobody knows, that lives, or that owns slots
+ * @throws InvalidOptionError when a node is to be forgotten that nobody knows, that lives, or whose data a replica has
  */
 export function planFrom(evidence: Evidence, options: PlanOptions = {}): FixPlan {
   const known = new Known(evidence)
   const forgotten = (options.forget ?? []).flatMap((name) => nodesToForget(name, known))
-  const plan = new Drafts(known)
+  const plan = new Drafts(known, new Set(forgotten.map(({ id }) => id)), options.bringHome ?? false)
   for (const slot of known.suspects()) plan.slot(slot)
   return {
     steps: [
@@ -46,7 +48,12 @@ class Drafts {
   /** Slots by what is to be said of them. */
   readonly #left = new Map<string, { slots: number[]; say: (slots: string) => Left }>()
 
-  constructor(private readonly known: Known) {}
+  constructor(
+    private readonly known: Known,
+    /** Named as gone for good: whatever was theirs is nobody's. */
+    private readonly forgotten: ReadonlySet<string>,
+    private readonly alsoDoubtful: boolean,
+  ) {}
 
   /** Slots first get owners, since a cluster may refuse everything else until they have. */
   steps(): FixStep[] {
@@ -69,10 +76,13 @@ class Drafts {
 
   #unowned(slot: number): void {
     const { known } = this
-    const down = known.named(slot).find((id) => !known.isUp(id))
-    const [holder] = known.holders(slot)
-    const missing = known.mastersDown()
-    if (down !== undefined) this.#ownerDown(slot, down)
+    const down = known.named(slot).find((id) => !known.isUp(id) && !this.forgotten.has(id))
+    const [holder, other] = known.holders(slot)
+    const missing = known.mastersDown().filter(({ id }) => !this.forgotten.has(id))
+    // It died just after it had got the slot, and whoever was promoted in its place has not heard of that, but has the keys.
+    const isHeirs =
+      down !== undefined && holder !== undefined && other === undefined && !known.hasReplica(down)
+    if (down !== undefined && !isHeirs) this.#ownerDown(slot, down)
     else if (holder === undefined && missing.length > 0) this.#mayHaveKeys(slot, missing)
     else this.#give(slot, holder ?? this.#heir(slot), holder !== undefined)
   }
@@ -89,7 +99,9 @@ class Drafts {
     this.#assigned.set(group, assigned)
     assigned.slots.push(slot)
     assigned.keys += this.known.keysOn(to, slot)
-    this.#settle(slot, to)
+    // Nobody has served it, so nothing was deleted there.
+    this.#closeAllBut(slot, to, [])
+    this.#bringHome(slot, to, { isDoubtful: false })
   }
 
   #owned(slot: number, owner: string): void {
@@ -104,7 +116,7 @@ class Drafts {
     const [keys, keysThere] = [known.keysOn(owner, slot), known.keysOn(target, slot)]
     this.#finishes.push({ kind: 'finish', slot, from, to, keys, keysThere })
     this.#closeAllBut(slot, owner, [owner, target])
-    this.#bringHome(slot, target, owner)
+    this.#bringHome(slot, target, { leaving: owner })
   }
 
   #settle(slot: number, owner: string): void {
@@ -151,10 +163,25 @@ class Drafts {
     if (sides.length > 0) this.#closes.push({ kind: 'close', slot, sides })
   }
 
-  #bringHome(slot: number, home: string, leaving?: string): void {
+  #bringHome(
+    slot: number,
+    home: string,
+    { leaving, isDoubtful = !this.alsoDoubtful }: { leaving?: string; isDoubtful?: boolean } = {},
+  ): void {
     for (const holder of this.known.holders(slot, home)) {
       if (holder === leaving) continue
       const [from, to] = [this.known.party(holder), this.known.party(home)]
+      // The owner has served the slot: what it has not may have been deleted there since they were cut off from each other.
+      if (isDoubtful && this.known.keysOn(home, slot) > 0) {
+        this.#leave(`orphans ${holder} ${home}`, slot, (slots) => ({
+          what: `keys of ${slots} on ${from.name}, where nobody finds them, while ${to.name}, the owner, has others`,
+          why: 'they may be lost ones, or old ones that were deleted at the owner since; nobody can know',
+          remedy:
+            `look at them: redis-cli -h ${from.host} -p ${from.port} CLUSTER GETKEYSINSLOT SLOT 100; ` +
+            'to move those to the owner that it does not have: shardq cluster fix --bring-home',
+        }))
+        continue
+      }
       this.#homes.push({ kind: 'bring-home', slot, from, to, keys: this.known.keysOn(holder, slot) })
     }
   }
@@ -176,6 +203,7 @@ class Drafts {
     const takeover = replica
       ? `; or let its replica take over: redis-cli -h ${replica.host} -p ${replica.port} CLUSTER FAILOVER FORCE`
       : ''
+    const gone = `; or, if it and its data are gone for good: shardq cluster fix --forget ${id}, which gives its slots to others, without keys`
     if (known.view(id)?.flags.includes('noaddr')) {
       this.#leave(`down ${id}`, slot, (slots) => ({
         what: `${slots} of ${owner.name}, whose address nobody knows any more`,
@@ -188,8 +216,8 @@ class Drafts {
     }
     this.#leave(`down ${id}`, slot, (slots) => ({
       what: `${slots} of ${owner.name}, which does not answer`,
-      why: 'it has the keys; given to another node they would be gone',
-      remedy: `start it again on its old data, or if it runs under another address, name that too (redis.nodes)${takeover}`,
+      why: 'it may have keys of them that no node has which answers',
+      remedy: `start it again on its old data, or if it runs under another address, name that too (redis.nodes)${takeover || gone}`,
     }))
   }
 
@@ -221,8 +249,12 @@ function nodesToForget(name: string, known: Known): NodeView[] {
   for (const node of nodes) {
     if (known.isUp(node.id))
       throw new InvalidOptionError('forget', `${name} answers; a node that lives would be back at once`)
-    if (listed.some(({ id, slots }) => id === node.id && slots.length > 0))
-      throw new InvalidOptionError('forget', `${name} owns slots; start it again, or let a replica take over`)
+    const replica = known.views().find(({ id, masterId }) => masterId === node.id && known.isUp(id))
+    if (replica && listed.some(({ id, slots }) => id === node.id && slots.length > 0))
+      throw new InvalidOptionError(
+        'forget',
+        `${name} owns slots, and ${nameOf(replica)} has its data; start it again, or let that one take over: redis-cli -h ${replica.host} -p ${replica.port} CLUSTER FAILOVER TAKEOVER`,
+      )
   }
   return nodes
 }

@@ -1,4 +1,6 @@
+import { nameOf } from '../link.js'
 import { keys, type Party } from '../move/party.js'
+import type { Deed } from '../operation/agreed.js'
 import { type OpenSlot, rangesOf, rangeText } from '../slots.js'
 
 export { type Party, StepRefused } from '../move/party.js'
@@ -83,6 +85,27 @@ export function describe(step: FixStep): string {
   }
 }
 
+/** What makes a step the same in two plans: slot by slot, and not by how many keys were counted. */
+export function deedsOf(step: FixStep): Deed[] {
+  const deed = (...words: (string | number)[]): Deed => ({
+    id: [step.kind, ...words].join(' '),
+    what: describe(step),
+  })
+  switch (step.kind) {
+    case 'close':
+      return step.sides.map(({ node, direction, peer }) => deed(step.slot, node.id, direction, peer))
+    case 'finish':
+    case 'bring-home':
+      return [deed(step.slot, step.from.id, step.to.id)]
+    case 'assign':
+      return step.slots.map((slot) => deed(slot, step.to.id, step.keys > 0 ? 'with keys' : 'without'))
+    case 'introduce':
+      return [deed(step.node.id, nameOf(step.node), step.to.id)]
+    case 'forget':
+      return [deed(step.node.id)]
+  }
+}
+
 /** What is sent, and to whom. */
 export function commandsOf(step: FixStep): string[] {
   switch (step.kind) {
@@ -107,9 +130,9 @@ export function commandsOf(step: FixStep): string[] {
     }
     case 'assign':
       return [
-        `${step.to.name}> CLUSTER SETSLOT <each> NODE ${step.to.id}`,
         `${step.to.name}> CLUSTER BUMPEPOCH`,
-        `every master> CLUSTER SETSLOT <each> NODE ${step.to.id}`,
+        `every other master> CLUSTER SETSLOT <each> NODE ${step.to.id}`,
+        `${step.to.name}> CLUSTER SETSLOT <each> NODE ${step.to.id}`,
       ]
     case 'introduce':
       return [`${step.to.name}> CLUSTER MEET ${step.node.host} ${step.node.port} ${step.busPort}`]

@@ -4,6 +4,7 @@ import { ClusterNotReadyError } from '../errors.js'
 import { type Address, nameOf } from '../link.js'
 import { withOperation } from '../operation/index.js'
 import type { NodeView } from '../replies.js'
+import { giveFunctions } from './functions.js'
 import { neediestMaster } from './homes.js'
 import { follow, join } from './join.js'
 import { judge, lookAt } from './newcomer.js'
@@ -19,7 +20,9 @@ export interface NodeToAdd extends Address {
 
 export interface AddOptions extends RosterOptions {
   /** Give the new masters their share of the slots. Default false: they own none until `rebalance`. */
-  readonly rebalance?: boolean | Pick<RebalanceOptions, 'weights' | 'bigKeys' | 'bigKeyBytes' | 'onProgress'>
+  readonly rebalance?:
+    | boolean
+    | Pick<RebalanceOptions, 'weights' | 'bigKeys' | 'bigKeyBytes' | 'leaveUnprotected' | 'onProgress'>
   readonly onStep?: (step: AddStep) => void
 }
 
@@ -30,6 +33,8 @@ export type AddStep =
   | { readonly step: 'set'; readonly node: string; readonly settings: readonly string[] }
   /** Users (ACL) that it has as the others only now. */
   | { readonly step: 'users'; readonly node: string; readonly users: readonly string[] }
+  /** Libraries of functions that it has as the others only now. */
+  | { readonly step: 'functions'; readonly node: string; readonly libraries: readonly string[] }
   | { readonly step: 'follows'; readonly node: string; readonly master: string }
 
 export interface AddReport {
@@ -105,6 +110,10 @@ export async function admit(
     const users = await giveUsers(node, member, options)
     warnings.push(...users.warnings)
     if (users.given.length > 0) options.onStep?.({ step: 'users', node: name, users: users.given })
+    const functions = await giveFunctions(node, member, options)
+    warnings.push(...functions.warnings)
+    if (functions.given.length > 0)
+      options.onStep?.({ step: 'functions', node: name, libraries: functions.given })
     const now = await join(seeds, { ...node, id: self.id, busPort: self.busPort }, options)
     options.onStep?.({ step: 'joined', node: name })
     const master = masterFor(node, self, now)

@@ -1,4 +1,9 @@
-import { type BalancePlan, type RebalanceOptions, rebalance } from '../balance/index.js'
+import {
+  type BalancePlan,
+  type PlannedRebalance,
+  type RebalanceOptions,
+  rebalance,
+} from '../balance/index.js'
 import { ClusterNotReadyError, InterruptedError } from '../errors.js'
 import type { Left } from '../fix/index.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
@@ -45,7 +50,7 @@ export interface PlannedRemoval {
   /** Replicas that get another master; it is chosen anew when it is done. */
   readonly rehomes: readonly { readonly replica: string; readonly master: string }[]
   /** Where its slots go; null when it has none. */
-  readonly moves: BalancePlan | null
+  readonly moves: (BalancePlan & Pick<PlannedRebalance, 'unprotected'>) | null
   /** @throws what `withOperation` throws; ClusterNotReadyError; InterruptedError when it was stopped, to be gone on with later */
   run(): Promise<RemoveReport>
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type NodeView, parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
+import { announceClaim } from './copies.js'
 import { takeLead } from './epoch.js'
 import { expectClosed, expectOwner } from './expect.js'
 import { forgetKeys } from './leave.js'
@@ -24,8 +25,9 @@ interface Slot {
 
 /**
  * Gives a slot to the node that has copies of all keys of it. That node says so first, with the latest epoch, and from then on
- * it is the owner, whatever becomes of us or of any node: the others believe the later epoch. Until then the old owner was the
- * owner with all of its keys, and its clients were refused. So there is no moment in which the keys are nobody's, or two nodes'.
+ * it is the owner, whatever becomes of us: the others believe the later epoch. Until then the old owner was the owner with all of its
+ * keys, and its clients were refused. If the new one dies before its replicas have heard of the claim, the slot is nobody's: whoever is
+ * promoted in its place has all copies, and that a claim was announced; `fix` gives the slot to it.
  */
 export async function claimCopies(
   nodes: Nodes,
@@ -38,10 +40,11 @@ export async function claimCopies(
   const before = big ? await dropLazily(nodes, from) : undefined
   try {
     await takeLead(nodes, to, masters)
+    const notes = [...new Set(copies.map(({ name }) => copiesKey(partitionTag(name) ?? '')))]
+    await announceClaim(nodes, to, notes)
     await expectUnchanged(nodes, claimed, masters)
     // Not as one who imports it, who would tell all nodes at once: the old owner is to hear it from us (leave.ts).
     // The copies are the keys from here on, and what says that they are copies goes in the same breath.
-    const notes = [...new Set(copies.map(({ name }) => copiesKey(partitionTag(name) ?? '')))]
     await Promise.all([
       nodes.setSlot(to, slot, 'STABLE'),
       nodes.setSlot(to, slot, 'NODE', to.id),

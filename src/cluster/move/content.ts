@@ -1,34 +1,10 @@
-import type { NodeLink } from '../link.js'
-
-/** How a node is asked for keys of a slot: one that imports the slot answers only to ASKING. */
-export interface Reader {
-  readonly link: NodeLink
-  readonly asking: boolean
-}
-
-/** Null, too, for a key that has gone since it was listed, when its slot is leaving: the server then says where it might be. */
-export async function read(
-  { link, asking }: Reader,
-  command: string,
-  ...args: (string | number | Buffer)[]
-): Promise<unknown> {
-  try {
-    // ASKING holds for the next command of the connection, and both are written before anything else can be.
-    const [, reply] = await Promise.all([
-      asking ? link.text('ASKING') : undefined,
-      link.bytes(command, ...args),
-    ])
-    return reply
-  } catch (error) {
-    if ((error as Error).message.startsWith('ASK ')) return null
-    throw error
-  }
-}
+import { type Reader, read } from '../read.js'
+import { isSameStream } from '../stream-content.js'
 
 /**
  * Whether a key is the same on both nodes, with its time to live. By DUMP where that is equal; it need not be for equal
- * sets and hashes, whose order differs from server to server, so those are compared by their members. What cannot be compared
- * (streams, types of modules) and has a different DUMP counts as different.
+ * sets and hashes, whose order differs from server to server, so those are compared by their members. Streams by their entries,
+ * groups and what is pending. What cannot be compared (types of modules) and has a different DUMP counts as different.
  */
 export async function isSame(a: Reader, b: Reader, key: Buffer): Promise<boolean> {
   const [typeA, typeB, expiryA, expiryB] = await Promise.all([
@@ -40,6 +16,7 @@ export async function isSame(a: Reader, b: Reader, key: Buffer): Promise<boolean
   if (String(typeA) !== String(typeB) || Number(expiryA) !== Number(expiryB)) return false
   const [dumpA, dumpB] = (await Promise.all([read(a, 'DUMP', key), read(b, 'DUMP', key)])) as Buffer[]
   if (dumpA && dumpB && dumpA.equals(dumpB)) return true
+  if (String(typeA) === 'stream') return isSameStream(a, b, key)
   const [contentA, contentB] = await Promise.all([
     contentOf(a, String(typeA), key),
     contentOf(b, String(typeB), key),

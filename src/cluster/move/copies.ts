@@ -1,46 +1,121 @@
 import type { NodeLink } from '../link.js'
+import { type Reader, read } from '../read.js'
+import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
-import type { Party } from './party.js'
+import { type Party, StepRefused } from './party.js'
 import { isCopiesKey } from './queue-keys.js'
+import { Importer } from './write.js'
 
 const SCAN_COUNT = 1_000
+/** A member of a note that is no key: the new owner is about to claim the slot, or has. */
+const CLAIM = 'claim'
+
+/**
+ * Says beside the copies that they are about to become the keys, and waits until the replicas of their node have that, with all copies. One
+ * that is promoted later may have heard of neither the claim nor what came after: then it is not to be taken for one that has mere copies.
+ * @throws StepRefused when none follows, though there are some, or one does not confirm it
+ */
+export async function announceClaim(nodes: Nodes, party: Party, notes: readonly string[]): Promise<void> {
+  const importer = await Importer.on(await nodes.link(party), party.name)
+  const replicas = (await nodes.view(party)).filter(
+    ({ masterId, flags }) => masterId === party.id && !flags.includes('fail'),
+  )
+  await importer.write(notes.map((note) => ['SADD', note, CLAIM]))
+  // One at least, if there is any that counts as alive: another may be down for a moment.
+  await importer.confirmByAll(Math.min(1, replicas.length))
+}
 
 /**
  * Removes what a copy that was broken off has left: exactly those keys that it had noted before it made them. Of an owner, only
  * the notes go: there the copies have become the keys.
- * @param imports whether the node imports the slot, and has to be asked accordingly
+ *
+ * Nothing is removed that may be the only one there is. Where no claim was announced, `keeper` has been the owner all the while. Where one was,
+ * the copies may have become the keys, on a node that is no more: then each is removed only if `keeper` has the same. And where that has
+ * nothing of the slot, the copies are the keys, and stay.
+ * @param keeper who has the slot, or had it before the copies were made
+ * @returns how many keys were removed
+ * @throws StepRefused when a copy may be more than that, and `keeper` has something else
  */
 export async function dropCopies(
   nodes: Nodes,
   party: Party,
   slot: number,
   names: readonly Buffer[],
-): Promise<boolean> {
+  keeper: Party,
+): Promise<number> {
   const notes = names.filter(isCopiesKey)
-  if (notes.length === 0) return false
-  const owner = await nodes.owns(party, slot)
+  if (notes.length === 0) return 0
   const link = await nodes.link(party)
+  let removed = 0
+  const isOwner = await nodes.owns(party, slot)
+  const areKeys = isOwner || (await nodes.countKeys(keeper, slot)) === 0
   for (const note of notes) {
-    if (!owner) await dropNoted(link, note)
+    if (!areKeys) removed += await dropNoted(link, note, { nodes, party, keeper, slot })
     await unlink(link, [note])
   }
-  return true
+  return removed
 }
 
-async function dropNoted(link: NodeLink, note: Buffer): Promise<void> {
+interface Doubt {
+  readonly nodes: Nodes
+  readonly party: Party
+  readonly keeper: Party
+  readonly slot: number
+}
+
+async function dropNoted(link: NodeLink, note: Buffer, doubt: Doubt): Promise<number> {
+  const [, claim] = await Promise.all([
+    link.text('ASKING'),
+    link.text('SISMEMBER', note.toString('latin1'), CLAIM),
+  ])
+  let removed = 0
+  for await (const copies of copiesIn(link, note)) {
+    if (claim === '1') await expectKept(copies, doubt)
+    removed += await unlink(link, copies)
+  }
+  return removed
+}
+
+async function* copiesIn(link: NodeLink, note: Buffer): AsyncGenerator<readonly Buffer[]> {
   let cursor: Buffer | string = '0'
   do {
     const [, reply] = await Promise.all([
       link.text('ASKING'),
       link.bytes('SSCAN', note, cursor, 'COUNT', SCAN_COUNT),
     ])
-    const [next, copies] = reply as [Buffer, Buffer[]]
-    await unlink(link, copies)
+    const [next, members] = reply as [Buffer, Buffer[]]
+    yield members.filter((member) => String(member) !== CLAIM)
     cursor = next
   } while (String(cursor) !== '0')
 }
 
-async function unlink(link: NodeLink, names: readonly Buffer[]): Promise<void> {
-  await inFlights(names, (name) => Promise.all([link.text('ASKING'), link.bytes('UNLINK', name)]))
+/** @throws StepRefused naming the keys of which the keeper has not the same */
+async function expectKept(copies: readonly Buffer[], { nodes, party, keeper, slot }: Doubt): Promise<void> {
+  const here: Reader = { link: await nodes.link(party), asking: true }
+  const there: Reader = { link: await nodes.link(keeper), asking: false }
+  for (const copy of copies) {
+    if (await isGone(here, there, copy)) continue
+    if (await isSame(here, there, copy)) continue
+    throw new StepRefused(
+      `${copy} on ${party.name} may be the only one there is: ${party.name} was about to get slot ${slot}, or its master had it; ` +
+        `${keeper.name} has something else there`,
+      `look at both; if that on ${keeper.name} is right: redis-cli -h ${party.host} -p ${party.port} after ` +
+        `CLUSTER SETSLOT ${slot} IMPORTING ${keeper.id} and ASKING: UNLINK ${copy}`,
+    )
+  }
+}
+
+/** Its time has run out, here or there. */
+async function isGone(here: Reader, there: Reader, name: Buffer): Promise<boolean> {
+  const [left, kept] = await Promise.all([read(here, 'PTTL', name), read(there, 'EXISTS', name)])
+  return Number(left) === -2 || (Number(left) >= 0 && Number(kept) === 0)
+}
+
+async function unlink(link: NodeLink, names: readonly Buffer[]): Promise<number> {
+  const gone = await inFlights(names, async (name) => {
+    const [, count] = await Promise.all([link.text('ASKING'), link.bytes('UNLINK', name)])
+    return Number(count)
+  })
+  return gone.reduce((sum, count) => sum + count, 0)
 }

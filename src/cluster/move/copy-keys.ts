@@ -1,4 +1,4 @@
-import { type Reader, read } from './content.js'
+import { type Reader, read } from '../read.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { type Party, StepRefused } from './party.js'

@@ -1,4 +1,5 @@
-import { isSame, type Reader, read } from './content.js'
+import { type Reader, read } from '../read.js'
+import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import { type Batch, migrate } from './migrate.js'
 import type { Nodes } from './nodes.js'

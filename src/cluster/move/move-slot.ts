@@ -42,7 +42,7 @@ export async function moveSlot(
   const before = await nodes.openSlot(to, slot)
   await nodes.setSlot(to, slot, 'IMPORTING', from.id)
   try {
-    await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot))
+    await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot), from)
     await clear(nodes, move, options)
   } catch (error) {
     await restore(nodes, to, slot, before)
@@ -82,7 +82,7 @@ async function clear(nodes: Nodes, move: Move, options: MoveSlotOptions): Promis
 
 async function contentsOf(nodes: Nodes, owner: Party, slot: number): Promise<Contents> {
   const names = await nodes.keyNames(owner, slot)
-  await dropCopies(nodes, owner, slot, names)
+  await dropCopies(nodes, owner, slot, names, owner)
   const queue: Buffer[] = []
   const others: Buffer[] = []
   for (const name of names) {

@@ -5,7 +5,7 @@ import {
   lengthOf as length,
   piecesOf as pieces,
 } from '../pieces.js'
-import { type Reader, read } from './content.js'
+import { type Reader, read } from '../read.js'
 import { StepRefused } from './party.js'
 
 /** One command for the node that gets the key. */

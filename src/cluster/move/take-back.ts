@@ -11,7 +11,7 @@ export async function takeBack(
   { slot, from, to }: Pick<Move, 'slot' | 'from' | 'to'>,
 ): Promise<void> {
   if (await nodes.owns(to, slot)) return
-  await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot))
+  await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot), from)
   // The end that imports first, as in `fix`: from then on no key can come to be there.
   await nodes.setSlot(to, slot, 'STABLE')
   if ((await nodes.countKeys(to, slot)) > 0) {

@@ -17,12 +17,12 @@ export class Importer {
   private constructor(
     readonly link: NodeLink,
     private readonly name: string,
-    private readonly replicated: boolean,
+    private readonly replicas: number,
   ) {}
 
   static async on(link: NodeLink, name: string): Promise<Importer> {
     const replication = parseFields(await link.text('INFO', 'replication'))
-    return new Importer(link, name, Number(replication.get('connected_slaves')) > 0)
+    return new Importer(link, name, Number(replication.get('connected_slaves')))
   }
 
   /** All in one flight. @throws what the first that failed says */
@@ -44,10 +44,27 @@ export class Importer {
   /** Waits until a replica has all that was written. @throws StepRefused after 10 s */
   async confirm(): Promise<void> {
     this.#unconfirmed = 0
-    if (!this.replicated) return
+    await this.#confirmBy(Math.min(1, this.replicas))
+  }
+
+  /** The same of so many, and of all that follow it: any of them may be promoted. @throws StepRefused when fewer follow */
+  async confirmByAll(least: number): Promise<void> {
+    if (this.replicas < least)
+      throw new StepRefused(
+        `${this.name} has ${least} replicas, of which ${this.replicas} follow it: what it gets would be on fewer nodes than it could`,
+        'see why they do not follow: shardq cluster check; then again',
+      )
+    await this.#confirmBy(this.replicas)
+  }
+
+  async #confirmBy(count: number): Promise<void> {
+    if (count === 0) return
     const deadline = performance.now() + PATIENCE_MS
-    while (Number(await this.link.text('WAIT', 1, WAIT_MS)) === 0) {
-      if (performance.now() > deadline) throw new StepRefused(`no replica of ${this.name} keeps up with it`)
+    while (Number(await this.link.text('WAIT', count, WAIT_MS)) < count) {
+      if (performance.now() > deadline)
+        throw new StepRefused(
+          `${count === 1 ? 'no replica' : 'not every replica'} of ${this.name} keeps up with it`,
+        )
       await sleep(50)
     }
   }

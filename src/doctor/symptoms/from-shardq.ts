@@ -210,6 +210,20 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster check', 'shardq cluster fix'],
     checks: ['open-slots', 'node-frozen', 'node-failed', 'views-differ'],
   },
+  'plan-changed': {
+    pattern: /PlanChangedError|the cluster has changed since the plan was made/,
+    means: () => 'more is to be done by now than was in the plan that was agreed to, so nothing was done',
+    why: 'Another operation, a failover or a hand has changed the cluster while the question waited. The same command shows the new plan.',
+    mend: ['shardq cluster status', 'shardq cluster check'],
+    checks: ['open-slots', 'views-differ'],
+  },
+  'node-view': {
+    pattern: /NodeViewError|tells of a node that cannot be/,
+    means: () => 'a node tells of another one under an id or a host that no server could have',
+    why: 'What nodes tell of each other comes over the cluster bus, which asks for no password. Somebody who reaches it may want their text to be typed, or given to a shell.',
+    mend: ['shardq cluster firewall --help', 'shardq cluster check'],
+    checks: ['views-differ'],
+  },
   'node-refused': {
     pattern: /NodeRefusedError|is not (added|removed), and nothing was changed/,
     means: () => 'a node cannot join the cluster, or leave it, as things are',

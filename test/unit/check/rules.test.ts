@@ -40,6 +40,14 @@ const nothingAt = (...ports: readonly number[]) => ({
   knocks: new Map(ports.map((port) => [`127.0.0.1:${port}`, { behind: 'nothing' } as const])),
 })
 const all = (fields: Readonly<Record<string, string>>) => ({ config: { all: fields } })
+const functions = (libraries: readonly (readonly string[])[]) => ({
+  functions: new Map(
+    libraries.map((names, index) => [
+      `127.0.0.1:${7000 + index}`,
+      new Map(names.map((name) => [name, 'digest'])),
+    ]),
+  ),
+})
 const users = (rules: readonly string[]) => ({
   users: new Map(rules.map((rule, index) => [`127.0.0.1:${7000 + index}`, new Map([['worker', rule]])])),
 })
@@ -174,6 +182,7 @@ const CASES: readonly (readonly [CheckName, string, Changes, ...CheckName[]])[] 
     { config: { all: { masterauth: 'x', masteruser: 'r' }, ra: { requirepass: 'x' } } },
   ],
   ['users-differ', 'rights', { probed: users(['+get', '+get', '+set']) }],
+  ['functions-differ', 'one lacks a library', { probed: functions([['app'], ['app'], []]) }],
   ['unprotected', 'open to all', all({ 'protected-mode': 'no', bind: '* -::*' })],
   ['tls-half', 'clients alone', all({ 'tls-port': '7100', 'tls-cluster': 'no', 'tls-replication': 'yes' })],
   [

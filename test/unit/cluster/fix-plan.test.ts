@@ -18,6 +18,7 @@ function evidence(
 }
 
 const plan = (...args: Parameters<typeof evidence>) => planFrom(evidence(...args))
+const planAll = (...args: Parameters<typeof evidence>) => planFrom(evidence(...args), { bringHome: true })
 
 /** What is done, short: kind, slot or slots, ports from and to. */
 const brief = ({ steps }: FixPlan) => steps.map(briefOf)
@@ -101,7 +102,10 @@ describe('open slots', () => {
   test('keys on a third node go to where the slot ends up, and its end is not closed before they have', () => {
     const nodes = withNode(opened('[93->-b]', '[93-<-a]'), 'c', { slots: '10923-16383 [93-<-a]' })
     const found = plan(nodes, { a: { 93: 5 }, b: { 93: 2 }, c: { 93: 1 } })
-    expect(brief(found)).toEqual(['finish 93 a>b', 'bring-home 93 c>b'])
+    expect(brief(found)).toEqual(['finish 93 a>b'])
+    expect(found.left).toMatchObject([{ remedy: expect.stringContaining('--bring-home') }])
+    const wanted = planAll(nodes, { a: { 93: 5 }, b: { 93: 2 }, c: { 93: 1 } })
+    expect(brief(wanted)).toEqual(['finish 93 a>b', 'bring-home 93 c>b'])
     expect(brief(plan(nodes, { a: { 93: 5 }, b: { 93: 2 } }))).toEqual(['close 93 on c', 'finish 93 a>b'])
   })
 
@@ -133,6 +137,19 @@ describe('open slots', () => {
       '127.0.0.1:7001, 127.0.0.1:7000, then every master> CLUSTER SETSLOT 93 NODE b',
     ])
   })
+})
+
+test('keys on the wrong node may have been deleted by an owner that has others: left, unless they are wanted', () => {
+  const keys = { a: { 93: 1 }, c: { 93: 4 } }
+  const { steps, left } = plan(WHOLE, keys)
+  expect(steps).toEqual([])
+  expect(left).toMatchObject([
+    {
+      what: 'keys of slot 93 on 127.0.0.1:7002, where nobody finds them, while 127.0.0.1:7000, the owner, has others',
+      remedy: expect.stringContaining('shardq cluster fix --bring-home'),
+    },
+  ])
+  expect(brief(planAll(WHOLE, keys))).toEqual(['bring-home 93 c>a'])
 })
 
 test('keys on the wrong node of a slot that is closed go to its owner', () => {
@@ -187,7 +204,7 @@ describe('what is left', () => {
     expect(left).toEqual([
       {
         what: '5461 slots (0-5460) of 127.0.0.1:7000, which does not answer',
-        why: 'it has the keys; given to another node they would be gone',
+        why: 'it may have keys of them that no node has which answers',
         remedy:
           'start it again on its old data, or if it runs under another address, name that too (redis.nodes); or let its replica take over: redis-cli -h 127.0.0.1 -p 7003 CLUSTER FAILOVER FORCE',
       },

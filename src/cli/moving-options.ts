@@ -19,3 +19,17 @@ export const bigKeysOf = ({ bigKeys, bigKeyMb }: BigKeyFlags) => ({
   ...(bigKeys === undefined ? {} : { bigKeys }),
   ...(bigKeyMb === undefined ? {} : { bigKeyBytes: bigKeyMb * 1024 * 1024 }),
 })
+
+export interface UnprotectedFlag {
+  readonly leaveUnprotected?: boolean
+}
+
+/** For what gives slots to masters. */
+export const leaveUnprotectedOption = () =>
+  new Option(
+    '--leave-unprotected',
+    'give slots also to a master that no replica follows, from one that has a replica',
+  )
+
+export const unprotectedOf = ({ leaveUnprotected }: UnprotectedFlag) =>
+  leaveUnprotected === undefined ? {} : { leaveUnprotected }

@@ -1,0 +1,12 @@
+/**
+ * `npm run operations:faults [-- --operation move --kinds tool,source,target,link --at N --step K --redis-path PATH]`: an operation is
+ * broken off before each of its calls in turn, then mended; every key and every task must be where it belongs, as it was.
+ */
+import { join } from 'node:path'
+import { setup } from './setup.mjs'
+import { node, root, step } from './steps.mjs'
+
+await setup()
+await step('operations, broken off', () =>
+  node('--import', 'tsx', join(root, 'test/operations/faults/main.ts'), ...process.argv.slice(2)),
+)

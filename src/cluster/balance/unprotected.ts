@@ -1,0 +1,25 @@
+import { nameOf } from '../link.js'
+import type { BalancePlan } from './flows.js'
+import type { Survey } from './survey.js'
+
+/**
+ * Masters that no replica follows and that would get slots from one that has a replica: what was on two machines would be on one, and an
+ * acknowledged task would be lost with it.
+ * @returns a sentence for each
+ */
+export function unprotected(plan: BalancePlan, { masters }: Pick<Survey, 'masters'>): string[] {
+  const following = new Map(masters.map(({ node, following }) => [node.id, following]))
+  const slots = new Map<string, number>()
+  for (const { from, to, slots: ranges } of plan.flows) {
+    if ((following.get(to.id) ?? 0) > 0 || (following.get(from.id) ?? 0) === 0) continue
+    const count = ranges.reduce((sum, [first, last]) => sum + last - first + 1, 0)
+    slots.set(to.id, (slots.get(to.id) ?? 0) + count)
+  }
+  return masters
+    .filter(({ node }) => slots.has(node.id))
+    .map(
+      ({ node, replicas }) =>
+        `no replica follows ${nameOf(node)}, which would get ${slots.get(node.id)} slots from masters with one: ` +
+        `${replicas.length > 0 ? `start ${replicas.join(', ')}` : 'give it one (shardq cluster add-node --help)'}, or if that is wanted: --leave-unprotected`,
+    )
+}

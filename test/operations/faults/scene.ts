@@ -1,0 +1,163 @@
+import { type LocalCluster, nameOf } from '../../../src/cluster/index.js'
+import type { Party } from '../../../src/cluster/move/index.js'
+import { TaskQueue } from '../../../src/index.js'
+import { makePartitions } from '../../../src/keys/partitions.js'
+import { tagForSlot } from '../../../src/keys/slots.js'
+import { eventually } from '../../helpers/behaviour/harness.js'
+import { tell } from '../../helpers/nodes.js'
+import { slotContent } from '../../helpers/slot-content.js'
+
+const TASKS = 240
+const PARTITIONS = 6
+
+export interface Master extends Party {
+  readonly slots: readonly (readonly [number, number])[]
+}
+
+/** What is moved: a partition with tasks in every state, a slot with keys of every type of somebody else, and one without keys. */
+export interface Scene {
+  readonly slots: readonly number[]
+  /** Whoever owns the first of them; and where they go. */
+  ends(): Promise<{ from: Master; to: Master; masters: Master[] }>
+  /** What is wrong with what is there. Nothing: every key is on its owner and nowhere else, every task in one place. */
+  faults(): Promise<string[]>
+  end(): Promise<void>
+}
+
+export async function mastersOf(cluster: LocalCluster): Promise<Master[]> {
+  const { nodes } = await cluster.status()
+  return nodes.filter(({ role }) => role === 'master').map((node) => ({ ...node, name: nameOf(node) }))
+}
+
+const owns = ({ slots }: Master, slot: number) => slots.some(([from, to]) => from <= slot && slot <= to)
+
+export async function setScene(cluster: LocalCluster): Promise<Scene> {
+  const open = async () => {
+    const opened = new TaskQueue<{ job: number }>('jobs', {
+      connection: cluster.connection,
+      partitions: PARTITIONS,
+    })
+    await opened.connect()
+    return opened
+  }
+  const writer = await open()
+  await writer.enqueueMany(
+    Array.from({ length: TASKS }, (_, i) => ({
+      type: 'job' as const,
+      data: i,
+      options: {
+        ...(i % 3 === 0 ? { partitionKey: `key ${i % 7}` } : {}),
+        ...(i % 11 === 1 ? { delayMs: 86_400_000 } : {}),
+      },
+    })),
+  )
+  const taken = await writer.dequeue({ count: 40, leaseMs: 3_600_000 })
+  await Promise.all(
+    taken.map((delivery, i) =>
+      i % 2 === 0
+        ? delivery.fail(new Error('on purpose'), { retry: false })
+        : delivery.checkpoint('half', { i }),
+    ),
+  )
+  await writer.disconnect()
+  // Reads alone, so that nothing changes what was written.
+  const queue = await open()
+  const [{ slot: partition } = { slot: 0 }] = makePartitions('jobs', PARTITIONS)
+  const first = (await mastersOf(cluster)).find((master) => owns(master, partition))
+  if (!first) throw new Error(`nobody owns slot ${partition}`)
+  const [others, empty] = Array.from({ length: 16_384 }, (_, slot) => slot).filter(
+    (slot) => owns(first, slot) && slot > partition + 10,
+  )
+  if (others === undefined || empty === undefined) throw new Error('too few slots')
+  const slots = [partition, others, empty]
+  await fillAll(first, others)
+  const before = await contentsOf(cluster, slots)
+  const tasks = await countAll(queue)
+
+  return {
+    slots,
+    async ends() {
+      const masters = await mastersOf(cluster)
+      const from = masters.find((master) => owns(master, partition))
+      const to = masters.find(({ id }) => id !== from?.id)
+      if (!from || !to) throw new Error('no two masters')
+      return { from, to, masters }
+    },
+    end: () => queue.disconnect(),
+    // A node that has just got slots may refuse everything for a moment.
+    faults: () =>
+      eventually(async () => {
+        const strays = await straysOf(cluster, slots)
+        if (strays.length > 0) return strays
+        const now = await contentsOf(cluster, slots)
+        const missing = [...before].filter(([name, content]) => now.get(name)?.[0] !== content[0])
+        const twice = [...now].filter(([, contents]) => contents.length > 1)
+        const added = [...now.keys()].filter((name) => !before.has(name))
+        const found = [
+          ...missing.map(([name]) => `${name}: ${now.has(name) ? 'not as it was' : 'gone'}`),
+          ...twice.map(([name]) => `${name}: on two masters`),
+          ...added.map((name) => `${name}: was not there before`),
+        ]
+        const report = await queue.verify()
+        const left = await countAll(queue)
+        return [
+          ...found,
+          ...(report.clean ? [] : report.faults.map(({ text }) => text)),
+          ...(left === tasks ? [] : [`${left} tasks where there were ${tasks}`]),
+        ]
+      }, 20_000),
+  }
+}
+
+async function fillAll({ port }: Master, slot: number): Promise<void> {
+  const key = (name: string) => `{${tagForSlot(slot)}}${name}`
+  const many = (count: number, of: (i: number) => (string | number)[]) =>
+    Array.from({ length: count }, (_, i) => of(i)).flat()
+  const commands: [string, ...(string | number)[]][] = [
+    ['SET', key('string'), 'x'.repeat(2_000)],
+    ['SET', key('with time'), 'v', 'PXAT', Date.now() + 86_400_000],
+    ['RPUSH', key('list'), ...many(300, (i) => [i])],
+    ['SADD', key('set'), ...many(700, (i) => [`m${i}`])],
+    ['HSET', key('hash'), ...many(400, (i) => [`f${i}`, i])],
+    ['ZADD', key('zset'), ...many(300, (i) => [i, `z${i}`])],
+  ]
+  for (const [command, ...args] of commands) await tell(port, command, ...args)
+}
+
+/** Of all masters: what each key is, once for each that has it. Notes of a move that is under way are not told. */
+async function contentsOf(
+  cluster: LocalCluster,
+  slots: readonly number[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const found = new Map<string, string[]>()
+  // Connected queues write to it to see what a replica confirms.
+  for (const { port } of await mastersOf(cluster))
+    for (const slot of slots)
+      for (const [name, content] of await slotContent(port, slot))
+        if (!name.endsWith(':probe')) found.set(name, [...(found.get(name) ?? []), roughly(content)])
+  return found
+}
+
+async function countAll(queue: TaskQueue<{ job: number }>): Promise<number> {
+  let count = 0
+  await eventually(async () => {
+    const { ready, scheduled, dead, active } = await queue.depth()
+    count = ready.high + ready.medium + ready.low + scheduled + dead + active
+  }, 15_000)
+  return count
+}
+
+/** Keys on a master that does not own their slot; nobody could read them. */
+async function straysOf(cluster: LocalCluster, slots: readonly number[]): Promise<string[]> {
+  const found: string[] = []
+  for (const master of await mastersOf(cluster))
+    for (const slot of slots) {
+      const count = Number(await tell(master.port, 'CLUSTER', 'COUNTKEYSINSLOT', slot))
+      if (count > 0 && !owns(master, slot))
+        found.push(`${count} keys of slot ${slot} on ${master.name}, which does not own it`)
+    }
+  return found
+}
+
+/** MIGRATE tells what is left of a time to live, and so moves its end by some ms. */
+const roughly = (content: string) => content.replace(/^(\w+) (\d+)\d{4} /, '$1 $2 ')
