@@ -48,6 +48,11 @@ export const MENDING = {
     smembers: 'compare sets',
     hgetall: 'compare hashes',
     zrange: 'compare sorted sets',
+    'xinfo|stream': 'compare streams',
+    'xinfo|groups': 'the same',
+    'xinfo|consumers': 'the same',
+    xrange: 'the same',
+    xpending: 'the same',
   },
 } satisfies Use
 

@@ -359,7 +359,7 @@ describe('a check of a running cluster', () => {
   it('needs the right to look and no other, and uses no other', async () => {
     const rights = [
       ...['+info', '+cluster|info', '+cluster|nodes', '+cluster|countkeysinslot', '+config|get', '+time'],
-      ...['+acl|list', '+ping', '+hmget', '%R~shardq:restore'],
+      ...['+acl|list', '+function|list', '+ping', '+hmget', '%R~shardq:restore'],
     ]
     await Promise.all(links.map((each) => each.text('ACL', 'SETUSER', 'watcher', 'on', '>watch', ...rights)))
     await link(2).text('SET', 'foo', 'so that there is something to look at')
@@ -390,7 +390,7 @@ describe('a check of a running cluster', () => {
     for (const other of ['acl|log', 'config|resetstat', 'replconf', 'ping']) called.delete(other)
     expect([...called].sort()).toEqual([
       ...['acl|list', 'auth', 'cluster|countkeysinslot', 'cluster|info', 'cluster|nodes', 'config|get'],
-      ...['hmget', 'info', 'time'],
+      ...['function|list', 'hmget', 'info', 'time'],
     ])
     expect(await state()).toEqual(before)
     await link(2).text('DEL', 'foo')

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { NotPermittedError } from '../../errors.js'
 import { RestoreIncompleteError } from '../errors.js'
 import { fieldTimes } from '../field-times.js'
 import type { NodeLink } from '../link.js'
@@ -162,11 +163,14 @@ async function areTimesSame(
   key: Buffer,
   fields: readonly (string | number | Buffer)[],
 ): Promise<boolean> {
-  const [here, there] = await Promise.all([
-    fieldTimes(plain(source), key, fields),
-    fieldTimes(plain(target), key, fields),
-  ])
-  return fields.every((_, i) => (here?.[i] ?? -1) === (there?.[i] ?? -1))
+  const here = (await fieldTimes(plain(source), key, fields)) ?? []
+  const hasTimes = here.some((atMs) => atMs > 0)
+  const there = await fieldTimes(plain(target), key, fields).catch((error: Error) => {
+    // Roles have no right to a command that most servers do not know; without such times none is needed.
+    if (hasTimes || !(error instanceof NotPermittedError)) throw error
+    return null
+  })
+  return fields.every((_, i) => (here[i] ?? -1) === (there?.[i] ?? -1))
 }
 
 /** Our servers answer for every key of theirs, as no slot of them is on its way. */
