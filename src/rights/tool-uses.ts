@@ -36,6 +36,7 @@ export const MENDING = {
     asking: 'speak to the end of a move that does not own the slot',
     migrate: 'move keys',
     'restore-asking': 'what MIGRATE sends to the other end, as the same user',
+    select: 'the same, on each new connection',
     restore: 'the same, to a server that is no cluster node',
     exists: 'keys that are on both sides',
     unlink: 'a copy that nobody uses; keys of a drill',

@@ -45,7 +45,7 @@ function commandsIn(...folders: readonly string[]): Map<string, string> {
 const grantedTo = (role: RoleName) => commandsOf(ROLES[role].uses)
 
 /** MIGRATE has the other node sent these, in our name. */
-const SENT_BY_SERVERS = ['restore', 'restore-asking']
+const SENT_BY_SERVERS = ['select', 'restore', 'restore-asking']
 /** Said to a socket, and by libraries; nobody needs a right for it. */
 const FREE = ['auth', 'hello']
 /**
