@@ -2,7 +2,7 @@ import { WrongModeError } from '../errors.js'
 import { nameOf } from './link.js'
 import type { NodeObservation, Observation } from './observer.js'
 import type { NodeView } from './replies.js'
-import { rangeText } from './slots.js'
+import { rangesOf, rangeText, slotsIn } from './slots.js'
 
 /** A node that answered, and is one of a cluster. */
 export type Witness = Extract<NodeObservation, { up: true }>
@@ -51,6 +51,27 @@ export function withoutGone(observation: Observation): Observation {
   const nodes = observation.nodes.map((node) =>
     node.up ? { ...node, view: node.view.filter((line) => !isGone(line)) } : node,
   )
+  return { ...observation, nodes }
+}
+
+/**
+ * Without slots that others take for a node's which answers and does not say so itself: what a move or a repair leaves that was cut off
+ * between two round trips. They are nobody's, whoever is named, and pass by no gossip; who the nodes are, all agree all the same.
+ */
+export function withoutHearsay(observation: Observation): Observation {
+  const own = new Map(
+    witnessesOf(observation).map((witness) => {
+      const self = selfOf(witness)
+      return [self?.id ?? '', new Set(slotsIn(self?.slots ?? []))]
+    }),
+  )
+  const asItSays = (line: NodeView): NodeView => {
+    const said = own.get(line.id)
+    const slots = slotsIn(line.slots)
+    if (!said || slots.every((slot) => said.has(slot))) return line
+    return { ...line, slots: rangesOf(slots.filter((slot) => said.has(slot))) }
+  }
+  const nodes = observation.nodes.map((node) => (node.up ? { ...node, view: node.view.map(asItSays) } : node))
   return { ...observation, nodes }
 }
 

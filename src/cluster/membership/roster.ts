@@ -10,6 +10,7 @@ import {
   selfOf,
   type Witness,
   withoutGone,
+  withoutHearsay,
   witnessesOf,
 } from '../views.js'
 
@@ -47,7 +48,7 @@ export async function rosterOf(
       const observation = withoutGone(await observer.observe())
       const witnesses = witnessesOf(observation)
       if (witnesses.length === 0) throw noWitness(observation)
-      const camps = campsOf(observation)
+      const camps = campsOf(withoutHearsay(observation))
       const roster = { nodes: camps[0]?.view ?? [], witnesses }
       const missing = [...differencesOf(camps), ...(await missingIn(roster))]
       if (missing.length === 0) return { done: roster }
