@@ -115,15 +115,26 @@ const asMost = (name: string, value: string, places: readonly Place[]) =>
   places.flatMap((place) => setting(name, quoted(value))([place]))
 
 function usersDiffer(scene: Scene): Sighting[] {
-  // From the node that knows most users: what the others lack can be copied, what they have beyond it cannot be guessed.
-  const [first, ...others] = [...scene.probed.users].sort(([, a], [, b]) => b.size - a.size)
+  return differFromMost([...scene.probed.users], scene, copyUsers)
+}
+
+type Known = readonly [node: string, things: ReadonlyMap<string, string>]
+
+/** From the node that knows most: what the others lack can be copied, what they have beyond it cannot be guessed. */
+function differFromMost(
+  known: readonly Known[],
+  scene: Scene,
+  copy: (from: Place, to: Place) => string,
+): Sighting[] {
+  const [first, ...others] = [...known].sort(([, a], [, b]) => b.size - a.size)
   if (!first) return []
-  const [reference, rules] = first
+  const [reference, most] = first
   return others.flatMap(([name, theirs]): Sighting[] => {
-    const users = new Set([...rules.keys(), ...theirs.keys()])
-    const differ = [...users].filter((user) => rules.get(user) !== theirs.get(user))
+    const differ = [...new Set([...most.keys(), ...theirs.keys()])].filter(
+      (thing) => most.get(thing) !== theirs.get(thing),
+    )
     if (differ.length === 0) return []
-    const mend = [copyUsers(placeOf(reference, scene), placeOf(name, scene))]
+    const mend = [copy(placeOf(reference, scene), placeOf(name, scene))]
     return [{ nodes: [name], seen: `${name} and ${reference} differ on ${listed(differ)}`, mend }]
   })
 }
@@ -136,16 +147,7 @@ const copyUsers = (from: Place, to: Place) =>
 function functionsDiffer(scene: Scene): Sighting[] {
   const masters = new Set(scene.cluster.filter((node) => !isReplica(node)).map(({ name }) => name))
   const known = [...scene.probed.functions].filter(([name]) => masters.has(name))
-  const [first, ...others] = known.sort(([, a], [, b]) => b.size - a.size)
-  if (!first) return []
-  const [reference, theirs] = first
-  return others.flatMap(([name, libraries]): Sighting[] => {
-    const all = new Set([...theirs.keys(), ...libraries.keys()])
-    const differ = [...all].filter((library) => theirs.get(library) !== libraries.get(library))
-    if (differ.length === 0) return []
-    const mend = [copyFunctions(placeOf(reference, scene), placeOf(name, scene))]
-    return [{ nodes: [name], seen: `${name} and ${reference} differ on ${listed(differ)}`, mend }]
-  })
+  return differFromMost(known, scene, copyFunctions)
 }
 
 /** What is there already under the same name stays, and is an error: which is right, nobody can know. */
