@@ -161,7 +161,10 @@ it.each([
     const seeds = it.cluster.seeds.filter(({ port }) => port !== it.to.port)
     const report = await (await planFix(seeds, { forget: [it.to.id], agreeMs: 3_000 })).run()
     if (isUsed) {
-      expect(report.left.map(({ why }) => why).join()).toContain('may be the only one there is')
+      // The owner has others; and if these are wanted all the same, they are no mere copies.
+      expect(report.left.map(({ remedy }) => remedy).join()).toContain('--bring-home')
+      const wanted = await (await planFix(seeds, { bringHome: true, agreeMs: 3_000 })).run()
+      expect(wanted.left.map(({ why }) => why).join()).toContain('may be the only one there is')
       expect(await it.count(it.replica)).toBe(kept)
     } else {
       expect(report).toMatchObject({ left: [], agreed: true, openSlots: 0 })
