@@ -3,7 +3,7 @@
  * is changed, neither its packages nor its sources.
  */
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, constants, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -87,3 +87,9 @@ export const reasonOf = (error: unknown) => {
   const { message, stderr } = error as Error & { stderr?: string }
   return `it could not be fetched (${(stderr || message).trim().split('\n').slice(-3).join(' ')})`
 }
+
+export const isRunnable = (path: string) =>
+  access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  )

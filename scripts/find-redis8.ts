@@ -3,11 +3,11 @@
  * names one. Where there is none, Debian's packages of trixie are fetched into `.shardq/redis8`, with the libraries that they were built for,
  * and run by the loader of these.
  */
-import { access, chmod, constants, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { findServer, type RedisServer } from '../src/cluster/find-server.js'
-import { ownSource, reasonOf, unpackPackages } from './debian-packages.js'
+import { isRunnable, ownSource, reasonOf, unpackPackages } from './debian-packages.js'
 
 const CACHE = fileURLToPath(new URL('../.shardq/redis8', import.meta.url))
 const SUITE = 'trixie'
@@ -74,9 +74,3 @@ async function fetchInto(cache: string, env: NodeJS.ProcessEnv): Promise<void> {
     await rm(unpacked, { recursive: true, force: true })
   }
 }
-
-const isRunnable = (path: string) =>
-  access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  )

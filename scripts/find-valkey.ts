@@ -4,13 +4,12 @@
  * sources. Needs no build: it runs through tsx, as the tests do.
  */
 import { execFile } from 'node:child_process'
-import { constants } from 'node:fs'
-import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { findServer, type RedisServer } from '../src/cluster/find-server.js'
-import { ownSource, reasonOf, type SystemOptions, unpackPackages } from './debian-packages.js'
+import { isRunnable, ownSource, reasonOf, type SystemOptions, unpackPackages } from './debian-packages.js'
 
 const run = promisify(execFile)
 
@@ -96,12 +95,6 @@ async function firstRunnable(paths: readonly string[]): Promise<string | undefin
   for (const path of paths) if (await isRunnable(path)) return path
   return undefined
 }
-
-const isRunnable = (path: string) =>
-  access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  )
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   try {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { RESTORE_KEY } from '../cluster/backup/marker.js'
+import { parseLibraries } from '../cluster/functions.js'
 import { type Address, type LinkOptions, type NodeLink, withLink } from '../cluster/link.js'
 import { parseUsers, textOf } from '../cluster/users/stored.js'
 
@@ -58,14 +59,9 @@ export class Reader {
 
   /** A digest of the code of each library of functions. */
   async functions(): Promise<ReadonlyMap<string, string>> {
-    const list = (await this.#ask('FUNCTION', 'LIST', 'WITHCODE')) as unknown[][]
-    const value = (fields: readonly unknown[], name: string) => String(fields[fields.indexOf(name) + 1])
-    return new Map(
-      list.map((fields) => [
-        value(fields, 'library_name'),
-        createHash('sha256').update(value(fields, 'library_code')).digest('hex'),
-      ]),
-    )
+    const libraries = parseLibraries(await this.#ask('FUNCTION', 'LIST', 'WITHCODE'))
+    const digest = (code: unknown) => createHash('sha256').update(String(code)).digest('hex')
+    return new Map([...libraries].map(([name, code]) => [name, digest(code)]))
   }
 
   #ask(...[command, ...args]: Question): Promise<unknown> {

@@ -34,6 +34,12 @@ export function parseFields(text: string): ReadonlyMap<string, string> {
   return fields
 }
 
+/** Of a reply that has names and values in turn: the value of this name. */
+export function fieldOf(reply: unknown, name: string): unknown {
+  const flat = reply as readonly unknown[]
+  return flat[flat.findIndex((field, i) => i % 2 === 0 && String(field) === name) + 1]
+}
+
 /** Keys of all databases, by INFO. */
 export const keysIn = (info: ReadonlyMap<string, string>) =>
   [...info]

@@ -1,4 +1,5 @@
 import { type Reader, read } from './read.js'
+import { fieldOf } from './replies.js'
 
 /** Entries, and pending ones, that are read in one call. */
 const PAGE = 1_000
@@ -53,11 +54,6 @@ async function* pendingOf(reader: Reader, key: Buffer, group: Buffer): AsyncGene
     if (!last || pending.length < PAGE) return
     from = `(${last}`
   }
-}
-
-const fieldOf = (fields: unknown, name: string): unknown => {
-  const flat = fields as readonly unknown[]
-  return flat[flat.findIndex((field, i) => i % 2 === 0 && String(field) === name) + 1]
 }
 
 const chosen = (fields: unknown, names: readonly string[]) =>

@@ -12,11 +12,10 @@ import { Admission } from './admission.js'
 import type { Durability } from './durability.js'
 import { endsWithin } from './ends-within.js'
 import { HandingBack } from './handing-back.js'
-import { type HandedBatch, Lease } from './lease.js'
+import { type HandedBatch, hasKey, Lease } from './lease.js'
 import { leaseNow } from './lease-clock.js'
 import { Reassertion, type Rescue } from './reassertion.js'
 import { Settling } from './settling.js'
-import { isKeyed } from './task.js'
 import type { Timings } from './timings.js'
 
 /** Most acknowledgements in one call. */
@@ -403,7 +402,7 @@ export class ConsumerLane {
    */
   async #handOut(want: Want, batch: HandedBatch, node: Node): Promise<void> {
     const { lease, tasks } = batch
-    const keyed = new Set(tasks.filter(({ bundle, record }) => bundle === undefined && isKeyed(record)))
+    const keyed = new Set(tasks.filter(hasKey))
     if (keyed.size === 0) {
       want.resolve({ batch })
       return

@@ -3,9 +3,8 @@ import type { Partition } from '../keys/partitions.js'
 import { fold } from '../scripts/bundles.js'
 import { releaseCall } from '../scripts/lease.js'
 import type { ScriptCall } from '../scripts/script.js'
-import type { HandedBatch } from './lease.js'
+import { type HandedBatch, hasKey } from './lease.js'
 import { leaseNow } from './lease-clock.js'
-import { isKeyed } from './task.js'
 
 /** Ms for which it is tried to hand back what a fetch has taken whose reply never came: its lease begins when the server runs it. */
 const UNANSWERED_MS = 10 * 60_000
@@ -49,9 +48,7 @@ export class HandingBack {
   add({ lease, tasks }: HandedBatch): void {
     // One that is over by our clock may run by the server's, if ours was set ahead.
     const untilMs = Math.max(lease.heldUntilMs, leaseNow() + lease.lengthMs)
-    const keyed = tasks.flatMap(({ id, bundle, record }) =>
-      bundle === undefined && isKeyed(record) ? [id] : [],
-    )
+    const keyed = tasks.filter(hasKey).map(({ id }) => id)
     this.#add({ leaseId: lease.id, ids: fold(tasks), keyed, untilMs })
   }
 

@@ -1,5 +1,6 @@
 import type { Partition } from '../keys/partitions.js'
 import type { FetchedTask } from '../scripts/exchange.js'
+import { isKeyed } from './task.js'
 
 /** A lease that was given to us; one object for all the tasks that are under it. */
 export class Lease {
@@ -26,3 +27,6 @@ export interface HandedBatch {
   readonly lease: Lease
   readonly tasks: readonly FetchedTask[]
 }
+
+/** Tasks of a bundle have none. */
+export const hasKey = ({ bundle, record }: FetchedTask) => bundle === undefined && isKeyed(record)

@@ -273,9 +273,10 @@ export class Reassertion {
     return this.#untilTold(round, async () => {
       while (left.length > 0) {
         const some = left.slice(0, DEPARTURES_AT_ONCE)
-        const untold = await Promise.all(some.map(async (each) => ((await this.#tell(each)) ? [] : [each])))
-        left = [...untold.flat(), ...left.slice(DEPARTURES_AT_ONCE)]
-        if (untold.flat().length > 0) return false
+        const told = await Promise.all(some.map((each) => this.#tell(each)))
+        const untold = some.filter((_, i) => !told[i])
+        left = [...untold, ...left.slice(DEPARTURES_AT_ONCE)]
+        if (untold.length > 0) return false
       }
       return true
     })

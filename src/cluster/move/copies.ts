@@ -65,25 +65,20 @@ interface Doubt {
 }
 
 async function dropNoted(link: NodeLink, note: Buffer, doubt: Doubt): Promise<number> {
-  const [, claim] = await Promise.all([
-    link.text('ASKING'),
-    link.text('SISMEMBER', note.toString('latin1'), CLAIM),
-  ])
+  const here: Reader = { link, asking: true }
+  const wasAnnounced = Number(await read(here, 'SISMEMBER', note, CLAIM)) === 1
   let removed = 0
-  for await (const copies of copiesIn(link, note)) {
-    if (claim === '1') await expectKept(copies, doubt)
+  for await (const copies of copiesIn(here, note)) {
+    if (wasAnnounced) await expectKept(copies, doubt)
     removed += await unlink(link, copies)
   }
   return removed
 }
 
-async function* copiesIn(link: NodeLink, note: Buffer): AsyncGenerator<readonly Buffer[]> {
+async function* copiesIn(here: Reader, note: Buffer): AsyncGenerator<readonly Buffer[]> {
   let cursor: Buffer | string = '0'
   do {
-    const [, reply] = await Promise.all([
-      link.text('ASKING'),
-      link.bytes('SSCAN', note, cursor, 'COUNT', SCAN_COUNT),
-    ])
+    const reply = await read(here, 'SSCAN', note, cursor, 'COUNT', SCAN_COUNT)
     const [next, members] = reply as [Buffer, Buffer[]]
     yield members.filter((member) => String(member) !== CLAIM)
     cursor = next
@@ -113,9 +108,6 @@ async function isGone(here: Reader, there: Reader, name: Buffer): Promise<boolea
 }
 
 async function unlink(link: NodeLink, names: readonly Buffer[]): Promise<number> {
-  const gone = await inFlights(names, async (name) => {
-    const [, count] = await Promise.all([link.text('ASKING'), link.bytes('UNLINK', name)])
-    return Number(count)
-  })
-  return gone.reduce((sum, count) => sum + count, 0)
+  const gone = await inFlights(names, (name) => read({ link, asking: true }, 'UNLINK', name))
+  return gone.reduce<number>((sum, count) => sum + Number(count), 0)
 }

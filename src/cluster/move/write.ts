@@ -47,7 +47,7 @@ export class Importer {
     await this.#confirmBy(Math.min(1, this.replicas))
   }
 
-  /** The same of so many, and of all that follow it: any of them may be promoted. @throws StepRefused when fewer follow */
+  /** Waits until all that follow it have it, since each may be promoted. @throws StepRefused when fewer than `least` follow */
   async confirmByAll(least: number): Promise<void> {
     if (this.replicas < least)
       throw new StepRefused(
