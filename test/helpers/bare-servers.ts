@@ -10,6 +10,8 @@ import { accessTo } from '../../src/cluster/security/access.js'
 
 export interface BareOptions {
   readonly settings?: Settings
+  /** Default: the server that `ensureServer` finds. */
+  readonly redisPath?: string
   readonly password?: string
   /** A folder of certificates, as `cluster certificates` makes it: speaks TLS and nothing else, and wants one of clients. */
   readonly tlsDir?: string
@@ -34,9 +36,10 @@ export async function bareServers(count: number, options: BareOptions = {}): Pro
 /** As `bareServers`, for use in `beforeAll`: the caller disposes of them in `afterAll`. */
 export async function openBareServers(
   count: number,
-  { settings = {}, password, tlsDir, lines = [] }: BareOptions = {},
+  { settings = {}, redisPath, password, tlsDir, lines = [] }: BareOptions = {},
 ): Promise<BareServers> {
-  const [server, ports] = await Promise.all([ensureServer(), freePorts(count)])
+  const which = redisPath === undefined ? {} : { redisPath }
+  const [server, ports] = await Promise.all([ensureServer(which), freePorts(count)])
   const folder = await mkdtemp(join(tmpdir(), 'shardq-bare-'))
   const tls = tlsDir === undefined ? {} : { tls: { dir: tlsDir, authClients: true } }
   const access = accessTo(folder, { ...tls, ...(password === undefined ? {} : { password }) })

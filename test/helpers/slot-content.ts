@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { NodeLink } from '../../src/cluster/link.js'
+import { type NodeLink, withLink } from '../../src/cluster/link.js'
 
 const READS: Readonly<Record<string, readonly (string | number)[]>> = {
   string: ['GET'],
@@ -7,39 +7,50 @@ const READS: Readonly<Record<string, readonly (string | number)[]>> = {
   set: ['SMEMBERS'],
   hash: ['HGETALL'],
   zset: ['ZRANGE', 0, -1, 'WITHSCORES'],
+  stream: ['XRANGE', '-', '+'],
 }
 /** How many replies in a row belong together, where the order of what is read says nothing. */
 const UNORDERED: Readonly<Record<string, number>> = { set: 1, hash: 2 }
 
 /** All keys of a slot on one node of this machine: name -> type, time at which it expires, and a digest of its content. */
 export async function slotContent(port: number, slot: number): Promise<ReadonlyMap<string, string>> {
-  const link = await NodeLink.open({ host: '127.0.0.1', port }, { timeoutMs: 60_000 })
-  try {
+  return withNode(port, async (link) => {
     const count = Number(await link.text('CLUSTER', 'COUNTKEYSINSLOT', slot))
     const names = (await link.bytes('CLUSTER', 'GETKEYSINSLOT', slot, count)) as Buffer[]
-    const found = await Promise.all(
-      names.map(async (name) => {
-        const type = await link.text('TYPE', name.toString())
-        const [command = '', ...args] = READS[type] ?? []
-        const [expiry, content] = await Promise.all([
-          link.text('PEXPIRETIME', name.toString()),
-          link.bytes(String(command), name, ...args),
-        ])
-        return [
-          name.toString(),
-          `${type} ${expiry} ${digest(content as Buffer | Buffer[], UNORDERED[type])}`,
-        ] as const
-      }),
-    )
-    return new Map(found.sort(([a], [b]) => (a < b ? -1 : 1)))
-  } finally {
-    link.close()
-  }
+    return contentsOf(link, names)
+  })
 }
 
-function digest(content: Buffer | Buffer[], group: number | undefined): string {
+/** As `slotContent`, of all keys of the node, whether it owns their slots or not. */
+export async function nodeContent(port: number): Promise<ReadonlyMap<string, string>> {
+  return withNode(port, async (link) => {
+    const names = (await link.bytes('KEYS', '*')) as Buffer[]
+    return contentsOf(link, names)
+  })
+}
+
+async function withNode<T>(port: number, use: (link: NodeLink) => Promise<T>): Promise<T> {
+  return withLink({ host: '127.0.0.1', port }, { timeoutMs: 60_000 }, use)
+}
+
+async function contentsOf(link: NodeLink, names: readonly Buffer[]): Promise<ReadonlyMap<string, string>> {
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const type = await link.text('TYPE', name.toString())
+      const [command = '', ...args] = READS[type] ?? []
+      const [expiry, content] = await Promise.all([
+        link.text('PEXPIRETIME', name.toString()),
+        link.bytes(String(command), name, ...args),
+      ])
+      const flat = [content].flat(5) as Buffer[]
+      return [name.toString(), `${type} ${expiry} ${digest(flat, UNORDERED[type])}`] as const
+    }),
+  )
+  return new Map(found.sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+function digest(content: readonly Buffer[], group: number | undefined): string {
   const hash = createHash('sha1')
-  if (Buffer.isBuffer(content)) return hash.update(content).digest('hex')
   const size = group ?? 1
   const parts: Buffer[] = []
   for (let i = 0; i < content.length; i += size) parts.push(Buffer.concat(content.slice(i, i + size)))

@@ -13,7 +13,7 @@ import {
   shardsOf,
   until,
 } from './cluster.js'
-import { moveSlot } from './move-slots.js'
+import { type Mover, moveByRebalance, moveBySpecification, moveOrFix } from './move-slots.js'
 import type { Random } from './random.js'
 
 export interface Stage {
@@ -248,27 +248,18 @@ export const FAULTS = {
     },
   },
   'move-slots': {
-    summary: "some of the queue's own slots go to another master, with their keys, and back",
+    summary: "some of the queue's own slots go to another master as rebalance moves them, and back",
     takesMaster: true,
     strikesAll: true,
     stallMs: STALL_MS,
-    run: async (stage) => {
-      const { cluster, random } = stage
-      const [from, to] = random.shuffle(await shardsOf(cluster))
-      if (!from || !to) throw new Error('there are no two masters')
-      const partitions = makePartitions(stage.queue, 12)
-      const mine = partitions.filter(({ slot }) => from.master.slots.some(([a, b]) => a <= slot && slot <= b))
-      const moving = random.shuffle(mine).slice(0, 2)
-      for (const { slot } of moving) {
-        stage.strike(`slot ${slot} to ${nameOf(to.master)}`)
-        await moveSlot(cluster, slot, from.master, to.master)
-      }
-      await sleep(random.between(0, 1_000))
-      for (const { slot } of moving) {
-        stage.strike(`slot ${slot} back to ${nameOf(from.master)}`)
-        await moveSlot(cluster, slot, to.master, from.master)
-      }
-    },
+    run: (stage) => thereAndBack(stage, moveByRebalance),
+  },
+  reshard: {
+    summary: 'as move-slots, as redis-cli moves them: their keys go one by one',
+    takesMaster: true,
+    strikesAll: true,
+    stallMs: STALL_MS,
+    run: (stage) => thereAndBack(stage, moveBySpecification),
   },
   'script-flush': {
     summary: 'SCRIPT FLUSH on all masters, again and again',
@@ -624,4 +615,21 @@ async function freezeAndThaw(
   await sleep(stage.random.between(leastMs, mostMs))
   client.thaw()
   stage.strike(`thawed ${client.name}`, false)
+}
+
+async function thereAndBack({ cluster, random, queue, strike }: Stage, move: Mover): Promise<void> {
+  const [from, to] = random.shuffle(await shardsOf(cluster))
+  if (!from || !to) throw new Error('there are no two masters')
+  const partitions = makePartitions(queue, 12)
+  const mine = partitions.filter(({ slot }) => from.master.slots.some(([a, b]) => a <= slot && slot <= b))
+  const moving = random.shuffle(mine).slice(0, 2)
+  for (const { slot } of moving) {
+    strike(`slot ${slot} to ${nameOf(to.master)}`)
+    if (!(await moveOrFix(move, cluster, slot, from.master, to.master))) return
+  }
+  await sleep(random.between(0, 1_000))
+  for (const { slot } of moving) {
+    strike(`slot ${slot} back to ${nameOf(from.master)}`)
+    if (!(await moveOrFix(move, cluster, slot, to.master, from.master))) return
+  }
 }

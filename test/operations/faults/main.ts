@@ -1,189 +1,148 @@
 /**
- * `npm run operations:faults -- [--operation move] [--kinds tool,source,target,link] [--at N] [--step K] [--redis-path PATH]`: an
- * operation on a cluster of its own is broken off before each of its calls in turn: the tool is killed, or the node that slots come from or
- * go to, or connections break. Then `cluster fix` runs, and every key and every task must be where it belongs, as it was.
+ * `npm run operations:faults -- [--operation move] [--kinds tool,source,target,link,pause] [--at N] [--step K] [--at-once M] [--redis-path
+ * PATH]`: an
+ * operation on a cluster of its own is broken off before each of its calls in turn. Then `cluster fix` runs, every key and every task
+ * must be where it belongs, as it was; and the operation, done once more, must come to its end, and the same hold.
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { type LocalCluster, planFix } from '../../../src/cluster/index.js'
+import { planFix } from '../../../src/cluster/index.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
-import { tell } from '../../helpers/nodes.js'
-import { openCluster } from '../../helpers/own-cluster.js'
+import { breakOff, countCalls, KINDS, type Kind } from './break-off.js'
 import { type Scene, setScene } from './scene.js'
-import type { Task, Told } from './victim.js'
+import { Servers } from './servers.js'
+import { type Attempt, TRIALS, type Trial } from './trials.js'
+import { carryOut, type OperationName } from './work.js'
 
-const KINDS = ['tool', 'source', 'target', 'link'] as const
-type Kind = (typeof KINDS)[number]
-
-const VICTIM = fileURLToPath(new URL('victim.ts', import.meta.url))
-/** Until an operation that neither ends nor fails is ended. */
-const PATIENCE_MS = 90_000
+const NAMES = Object.keys(TRIALS) as OperationName[]
 
 const { values: flags } = parseArgs({
   options: {
-    operation: { type: 'string', default: 'move' },
-    kinds: { type: 'string', default: KINDS.join() },
+    operation: { type: 'string', default: NAMES.join() },
+    kinds: { type: 'string', default: 'tool,source,target,link' },
     at: { type: 'string' },
     step: { type: 'string', default: '1' },
+    'at-once': { type: 'string', default: '1' },
     'redis-path': { type: 'string' },
   },
 })
 const say = (text: string) => void process.stdout.write(`${text}\n`)
+const redisPath = flags['redis-path']
+const totals = { points: 0, bad: 0 }
 
-interface Broken {
-  readonly call: string
-  readonly end: string
-}
-
+/** Every point of one operation and one kind of fault. */
 class Faults {
   constructor(
-    private readonly cluster: LocalCluster,
+    private readonly operation: OperationName,
+    private readonly kind: Kind,
+    private readonly servers: Servers,
     private readonly scene: Scene,
-    private readonly operation: Task['operation'],
+    private readonly trial: Trial,
   ) {}
 
-  /** How many calls the operation makes when nothing happens. */
-  async count(): Promise<number> {
-    const child = this.#begin(await this.#task(0))
-    const told = await lastWord(child)
-    if (told?.what !== 'done') throw new Error(`${this.operation} did not end well: ${JSON.stringify(told)}`)
-    const faults = await this.scene.faults()
-    if (faults.length > 0) throw new Error(`without any fault: ${faults.join('; ')}`)
-    return told.calls
-  }
-
-  /** Undefined: it made fewer calls than that. */
-  async breakOff(kind: Kind, at: number): Promise<Broken | undefined> {
-    const task = await this.#task(at)
-    const child = this.#begin(task)
-    let broken: string | undefined
-    let down: number | undefined
-    let end = 'killed'
-    child.on('message', (told: Told) => {
-      if (told.what === 'done') end = 'done'
-      if (told.what === 'failed') end = told.why
-      if (told.what !== 'at') return
-      broken = `${told.node} ${told.call}`
-      if (kind === 'tool') child.kill('SIGKILL')
-      else
-        void this.#strike(kind, task, told.node).then((port) => {
-          down = port
-          // It may have failed by itself meanwhile.
-          if (child.connected) child.send('go', () => undefined)
-        })
-    })
-    await Promise.race([once(child, 'exit'), late(child)])
-    if (down !== undefined) await this.cluster.restartNode(down)
-    return broken === undefined ? undefined : { call: broken, end }
-  }
-
-  /** @returns the port of a node that is down */
-  async #strike(kind: Kind, { move }: Task, node: string): Promise<number | undefined> {
-    if (kind === 'link') {
-      const port = Number(node.split(':').at(-1))
-      await tell(port, 'CLIENT', 'KILL', 'TYPE', 'normal')
-      await tell(port, 'CLIENT', 'KILL', 'TYPE', 'replica')
-      return undefined
-    }
-    const port = (kind === 'source' ? move?.from : move?.to)?.port ?? 0
-    await this.cluster.killNode(port)
-    return port
-  }
-
-  #begin(task: Task): ChildProcess {
-    return fork(VICTIM, [JSON.stringify(task)], {
-      execArgv: ['--import', 'tsx'],
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    })
-  }
-
-  async #task(at: number): Promise<Task> {
-    const { from, to, masters } = await this.scene.ends()
-    return {
-      operation: this.operation,
-      at,
-      seeds: this.cluster.seeds,
-      move: { slots: this.scene.slots, from, to },
-      masters,
+  /**
+   * Whoever kills the tool before a call that only reads leaves the same as before the next one that writes; so does who stops it.
+   * For faults of nodes and links every call counts.
+   */
+  async run(): Promise<void> {
+    const { kind, operation } = this
+    const first = await this.trial.prepare()
+    if (kind === 'source' && first.source === undefined) return
+    const { calls, writes } = await countCalls(first.work, this.servers.cluster.seeds)
+    const found = [...(await first.done()), ...(await this.scene.faults())]
+    if (found.length > 0) throw new Error(`${operation}, without any fault: ${found.join('; ')}`)
+    const all = kind === 'tool' || kind === 'pause' ? writes : Array.from({ length: calls }, (_, i) => i + 1)
+    const points =
+      flags.at === undefined ? all.filter((_, i) => i % Number(flags.step) === 0) : [Number(flags.at)]
+    say(
+      `${operation} ${kind}: ${points.length} points of ${calls} calls, ${writes.length} of which change something`,
+    )
+    for (const at of points) {
+      const beganMs = performance.now()
+      const attempt = await this.trial.prepare()
+      const broken = await breakOff(kind, at, attempt, this.servers, this.scene)
+      const { mended, faults } = await this.#account(attempt)
+      totals.points++
+      const ms = Math.round(performance.now() - beganMs)
+      const fixed = mended.length === 0 ? '' : ` fix: ${mended.join(' ')};`
+      const mark = faults.length === 0 ? '✓' : '✗'
+      say(`${mark} ${operation} ${kind} ${at} ${broken.call ?? '(not reached)'};${fixed} ${ms} ms`)
+      if (faults.length === 0) continue
+      for (const each of faults) say(`    ${each}`)
+      say(`    the operation: ${broken.end}`)
+      totals.bad++
+      // What follows would be told of a cluster that is broken already.
+      return
     }
   }
 
-  /** Everybody is there again, and `fix` has nothing to do any more. @returns what is wrong then */
-  async account(): Promise<{ done: string[]; faults: string[] }> {
+  /** @returns what `fix` did, and what is wrong after it, or after the operation was done once more */
+  async #account({ work, done }: Attempt): Promise<{ mended: string[]; faults: string[] }> {
+    const mended: string[] = []
+    const faults = async () => [...(await this.#fix(mended)), ...(await this.scene.faults())]
+    await this.#allUp()
+    const after = this.trial.isWholeAfterFix ? await faults() : await this.#fix(mended)
+    if (after.length > 0) return { mended, faults: after.map((each) => `after fix: ${each}`) }
+    if (work.operation === 'move' || work.operation === 'fix') return { mended, faults: [] }
+    try {
+      await carryOut(work, this.servers.cluster.seeds)
+    } catch (error) {
+      if (!isOver(work.operation, error as Error))
+        return { mended, faults: [`once more: ${(error as Error).message}`] }
+    }
+    await this.#allUp()
+    return { mended, faults: [...(await done()), ...(await faults())].map((each) => `in the end: ${each}`) }
+  }
+
+  async #allUp(): Promise<void> {
     await eventually(async () => {
-      const { nodes } = await this.cluster.status()
-      if (nodes.some(({ flags }) => flags.length > 0)) throw new Error('a node is down')
-    }, 20_000)
-    const done: string[] = []
+      const { nodes, state } = await this.servers.cluster.status()
+      const down = nodes.filter(({ flags }) => flags.length > 0)
+      if (down.length > 0) throw new Error(`${down.map(({ port, flags }) => `${port} is ${flags}`)}`)
+      if (state !== 'ok' && this.operation !== 'fix') throw new Error(`the cluster is ${state}`)
+    }, 20_000).catch((error: Error) => say(`    ${error.message}`))
+  }
+
+  /** @returns what it could not mend */
+  async #fix(mended: string[]): Promise<string[]> {
     let left: string[] = []
     for (let tries = 0; tries < 3; tries++) {
-      const report = await (await planFix(this.cluster.seeds)).run({ evenIfChanged: true })
-      done.push(...report.done.map(({ kind }) => kind))
+      const report = await (await planFix(this.servers.cluster.seeds)).run({ evenIfChanged: true })
+      mended.push(...report.done.map(({ kind }) => kind))
       left = report.left.map(({ what, why }) => `${what}: ${why}`)
       if (left.length === 0 && report.agreed) break
     }
-    await eventually(async () => {
-      const { state } = await this.cluster.status()
-      if (state !== 'ok') throw new Error(`the cluster is ${state}`)
-    }, 20_000)
-    return { done, faults: [...left, ...(await this.scene.faults())] }
+    return left
   }
 }
 
-async function lastWord(child: ChildProcess): Promise<Told | undefined> {
-  let last: Told | undefined
-  child.on('message', (told: Told) => {
-    last = told
-  })
-  await once(child, 'exit')
-  return last
+/** A removal that is done finds no node to remove. */
+const isOver = (operation: OperationName, { message }: Error) =>
+  operation === 'remove-node' && /the cluster has no node/.test(message)
+
+async function faultsOf(operation: OperationName, kind: Kind): Promise<void> {
+  const needsSpares = operation === 'add-node' || operation === 'remove-node'
+  const servers = await Servers.open(needsSpares ? 2 : 0, redisPath)
+  let scene: Scene | undefined
+  let trial: Trial | undefined
+  try {
+    scene = await setScene(servers.cluster)
+    trial = await TRIALS[operation](servers, scene, redisPath)
+    await new Faults(operation, kind, servers, scene, trial).run()
+  } finally {
+    await trial?.end?.()
+    await scene?.end()
+    await servers.end()
+  }
 }
 
-async function late(child: ChildProcess): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS).unref())
-  child.kill('SIGKILL')
-}
-
-const redisPath = flags['redis-path']
-const { cluster, dispose } = await openCluster({
-  settings: { 'cluster-node-timeout': '1000' },
-  ...(redisPath === undefined ? {} : { redisPath }),
-})
-let ending = async () => {}
-let bad = 0
-let points = 0
 const startedMs = performance.now()
-try {
-  const scene = await setScene(cluster)
-  ending = () => scene.end()
-  const faults = new Faults(cluster, scene, flags.operation as Task['operation'])
-  const calls = await faults.count()
-  say(`${flags.operation}: ${calls} calls`)
-  const wanted = flags.at === undefined ? undefined : Number(flags.at)
-  for (const kind of KINDS.filter((each) => flags.kinds.split(',').includes(each))) {
-    for (let at = wanted ?? 1; at <= (wanted ?? calls); at += Number(flags.step)) {
-      const beganMs = performance.now()
-      const broken = await faults.breakOff(kind, at)
-      const { done, faults: found } = await faults.account()
-      points++
-      const ms = Math.round(performance.now() - beganMs)
-      const mended = done.length === 0 ? '' : ` fix: ${done.join(' ')};`
-      say(
-        `${found.length === 0 ? '✓' : '✗'} ${kind} ${at} ${broken?.call ?? '(not reached)'};${mended} ${ms} ms`,
-      )
-      for (const each of found) say(`    ${each}`)
-      if (found.length > 0) {
-        bad++
-        say(`    the operation: ${broken?.end}`)
-        break
-      }
-    }
-  }
-} finally {
-  await ending()
-  await dispose()
-}
-say(`${points} points in ${Math.round((performance.now() - startedMs) / 1000)} s, ${bad} bad`)
-process.exitCode = bad === 0 ? 0 : 1
+const waiting = NAMES.filter((each) => flags.operation.split(',').includes(each)).flatMap((operation) =>
+  KINDS.filter((each) => flags.kinds.split(',').includes(each)).map((kind) => ({ operation, kind })),
+)
+await Promise.all(
+  Array.from({ length: Number(flags['at-once']) }, async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) await faultsOf(next.operation, next.kind)
+  }),
+)
+say(`${totals.points} points in ${Math.round((performance.now() - startedMs) / 1000)} s, ${totals.bad} bad`)
+process.exitCode = totals.bad === 0 ? 0 : 1

@@ -2,25 +2,30 @@ import { type LocalCluster, nameOf } from '../../../src/cluster/index.js'
 import type { Party } from '../../../src/cluster/move/index.js'
 import { TaskQueue } from '../../../src/index.js'
 import { makePartitions } from '../../../src/keys/partitions.js'
-import { tagForSlot } from '../../../src/keys/slots.js'
+import { slotOf, tagForSlot } from '../../../src/keys/slots.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
 import { tell } from '../../helpers/nodes.js'
-import { slotContent } from '../../helpers/slot-content.js'
+import { nodeContent } from '../../helpers/slot-content.js'
 
 const TASKS = 240
 const PARTITIONS = 6
+/** Slots with keys of somebody else, on each master. */
+const FOREIGN = 4
 
 export interface Master extends Party {
   readonly slots: readonly (readonly [number, number])[]
 }
 
-/** What is moved: a partition with tasks in every state, a slot with keys of every type of somebody else, and one without keys. */
+/** What is in a cluster: partitions with tasks in every state, slots with keys of every type of somebody else, and slots without keys. */
 export interface Scene {
+  /** One slot of each kind, all of one master. */
   readonly slots: readonly number[]
-  /** Whoever owns the first of them; and where they go. */
+  /** Whoever owns them; and another. */
   ends(): Promise<{ from: Master; to: Master; masters: Master[] }>
   /** What is wrong with what is there. Nothing: every key is on its owner and nowhere else, every task in one place. */
   faults(): Promise<string[]>
+  /** Somebody goes on writing: one more key in every slot of somebody else. */
+  write(): Promise<void>
   end(): Promise<void>
 }
 
@@ -41,55 +46,55 @@ export async function setScene(cluster: LocalCluster): Promise<Scene> {
     return opened
   }
   const writer = await open()
-  await writer.enqueueMany(
-    Array.from({ length: TASKS }, (_, i) => ({
-      type: 'job' as const,
-      data: i,
-      options: {
-        ...(i % 3 === 0 ? { partitionKey: `key ${i % 7}` } : {}),
-        ...(i % 11 === 1 ? { delayMs: 86_400_000 } : {}),
-      },
-    })),
-  )
-  const taken = await writer.dequeue({ count: 40, leaseMs: 3_600_000 })
-  await Promise.all(
-    taken.map((delivery, i) =>
-      i % 2 === 0
-        ? delivery.fail(new Error('on purpose'), { retry: false })
-        : delivery.checkpoint('half', { i }),
-    ),
-  )
+  await fillQueue(writer)
   await writer.disconnect()
   // Reads alone, so that nothing changes what was written.
   const queue = await open()
   const [{ slot: partition } = { slot: 0 }] = makePartitions('jobs', PARTITIONS)
-  const first = (await mastersOf(cluster)).find((master) => owns(master, partition))
+  const masters = await mastersOf(cluster)
+  const first = masters.find((master) => owns(master, partition))
   if (!first) throw new Error(`nobody owns slot ${partition}`)
-  const [others, empty] = Array.from({ length: 16_384 }, (_, slot) => slot).filter(
-    (slot) => owns(first, slot) && slot > partition + 10,
-  )
-  if (others === undefined || empty === undefined) throw new Error('too few slots')
-  const slots = [partition, others, empty]
-  await fillAll(first, others)
-  const before = await contentsOf(cluster, slots)
+  const foreign = masters.flatMap((master) => {
+    const [[from, to] = [0, 0]] = master.slots
+    return Array.from(
+      { length: FOREIGN },
+      (_, i) => from + Math.floor(((to - from) * (i + 1)) / (FOREIGN + 1)),
+    )
+  })
+  for (const slot of foreign)
+    for (const master of masters) if (owns(master, slot)) await fillAll(master, slot)
+  const full = foreign.find((slot) => owns(first, slot))
+  const empty = first.slots.flat().find((slot) => slot !== partition && !foreign.includes(slot))
+  if (full === undefined || empty === undefined) throw new Error('too few slots')
+  const before = new Map(await contentsOf(cluster))
   const tasks = await countAll(queue)
+  let written = 0
 
   return {
-    slots,
+    slots: [partition, full, empty],
     async ends() {
-      const masters = await mastersOf(cluster)
-      const from = masters.find((master) => owns(master, partition))
-      const to = masters.find(({ id }) => id !== from?.id)
+      const now = await mastersOf(cluster)
+      const from = now.find((master) => owns(master, partition))
+      const to = now.find(({ id, slots }) => id !== from?.id && slots.length > 0)
       if (!from || !to) throw new Error('no two masters')
-      return { from, to, masters }
+      return { from, to, masters: now }
+    },
+    async write() {
+      written++
+      const now = await mastersOf(cluster)
+      for (const slot of foreign)
+        for (const { port } of now.filter((master) => owns(master, slot)))
+          await tell(port, 'SET', keyIn(slot, `later ${written}`), written)
+      for (const [name, contents] of await contentsOf(cluster))
+        if (!before.has(name)) before.set(name, contents)
     },
     end: () => queue.disconnect(),
     // A node that has just got slots may refuse everything for a moment.
     faults: () =>
       eventually(async () => {
-        const strays = await straysOf(cluster, slots)
+        const strays = await straysOf(cluster)
         if (strays.length > 0) return strays
-        const now = await contentsOf(cluster, slots)
+        const now = await contentsOf(cluster)
         const missing = [...before].filter(([name, content]) => now.get(name)?.[0] !== content[0])
         const twice = [...now].filter(([, contents]) => contents.length > 1)
         const added = [...now.keys()].filter((name) => !before.has(name))
@@ -109,8 +114,31 @@ export async function setScene(cluster: LocalCluster): Promise<Scene> {
   }
 }
 
+async function fillQueue(writer: TaskQueue<{ job: number }>): Promise<void> {
+  await writer.enqueueMany(
+    Array.from({ length: TASKS }, (_, i) => ({
+      type: 'job' as const,
+      data: i,
+      options: {
+        ...(i % 3 === 0 ? { partitionKey: `key ${i % 7}` } : {}),
+        ...(i % 11 === 1 ? { delayMs: 86_400_000 } : {}),
+      },
+    })),
+  )
+  const taken = await writer.dequeue({ count: 40, leaseMs: 3_600_000 })
+  await Promise.all(
+    taken.map((delivery, i) =>
+      i % 2 === 0
+        ? delivery.fail(new Error('on purpose'), { retry: false })
+        : delivery.checkpoint('half', { i }),
+    ),
+  )
+}
+
+const keyIn = (slot: number, name: string) => `{${tagForSlot(slot)}}${name}`
+
 async function fillAll({ port }: Master, slot: number): Promise<void> {
-  const key = (name: string) => `{${tagForSlot(slot)}}${name}`
+  const key = (name: string) => keyIn(slot, name)
   const many = (count: number, of: (i: number) => (string | number)[]) =>
     Array.from({ length: count }, (_, i) => of(i)).flat()
   const commands: [string, ...(string | number)[]][] = [
@@ -120,21 +148,21 @@ async function fillAll({ port }: Master, slot: number): Promise<void> {
     ['SADD', key('set'), ...many(700, (i) => [`m${i}`])],
     ['HSET', key('hash'), ...many(400, (i) => [`f${i}`, i])],
     ['ZADD', key('zset'), ...many(300, (i) => [i, `z${i}`])],
+    ['XADD', key('stream'), '5-1', 'field', 'value'],
+    ['XGROUP', 'CREATE', key('stream'), 'group', '0'],
   ]
   for (const [command, ...args] of commands) await tell(port, command, ...args)
 }
 
-/** Of all masters: what each key is, once for each that has it. Notes of a move that is under way are not told. */
-async function contentsOf(
-  cluster: LocalCluster,
-  slots: readonly number[],
-): Promise<ReadonlyMap<string, readonly string[]>> {
+/** What operations and connected queues write by themselves: the lock, and what a queue writes to see what a replica confirms. */
+const isPassing = (name: string) => name === 'shardq:operation' || name.endsWith(':probe')
+
+/** Of all masters: what each key is, once for each that has it. Notes of a move that is under way are told. */
+async function contentsOf(cluster: LocalCluster): Promise<ReadonlyMap<string, readonly string[]>> {
   const found = new Map<string, string[]>()
-  // Connected queues write to it to see what a replica confirms.
   for (const { port } of await mastersOf(cluster))
-    for (const slot of slots)
-      for (const [name, content] of await slotContent(port, slot))
-        if (!name.endsWith(':probe')) found.set(name, [...(found.get(name) ?? []), roughly(content)])
+    for (const [name, content] of await nodeContent(port))
+      if (!isPassing(name)) found.set(name, [...(found.get(name) ?? []), roughly(content)])
   return found
 }
 
@@ -148,14 +176,12 @@ async function countAll(queue: TaskQueue<{ job: number }>): Promise<number> {
 }
 
 /** Keys on a master that does not own their slot; nobody could read them. */
-async function straysOf(cluster: LocalCluster, slots: readonly number[]): Promise<string[]> {
+async function straysOf(cluster: LocalCluster): Promise<string[]> {
   const found: string[] = []
   for (const master of await mastersOf(cluster))
-    for (const slot of slots) {
-      const count = Number(await tell(master.port, 'CLUSTER', 'COUNTKEYSINSLOT', slot))
-      if (count > 0 && !owns(master, slot))
-        found.push(`${count} keys of slot ${slot} on ${master.name}, which does not own it`)
-    }
+    for (const name of (await nodeContent(master.port)).keys())
+      if (!owns(master, slotOf(name)) && !isPassing(name))
+        found.push(`${name} of slot ${slotOf(name)} on ${master.name}, which does not own it`)
   return found
 }
 

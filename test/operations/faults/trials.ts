@@ -1,0 +1,170 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { backupCluster, type LocalCluster, nameOf, planRebalance } from '../../../src/cluster/index.js'
+import { parseFields } from '../../../src/cluster/replies.js'
+import { tell } from '../../helpers/nodes.js'
+import { killAt } from './break-off.js'
+import { mastersOf, type Scene } from './scene.js'
+import type { Servers } from './servers.js'
+import { carryOut, type OperationName, type Work } from './work.js'
+
+/** What is broken off, and whom a fault hits. */
+export interface Attempt {
+  readonly work: Work
+  /** Ports of nodes. Absent: the operation has no such node. */
+  readonly source?: number
+  readonly target?: number
+  /** What has to be so when the operation was done once more in the end, besides every key and every task. @returns what is not */
+  done(): Promise<string[]>
+}
+
+/** One kind of operation, on a cluster that all of its attempts share. */
+export interface Trial {
+  /** Brings the cluster to where the operation has something to do. */
+  prepare(): Promise<Attempt>
+  /** Whether what it leaves has to have every key already when `fix` is through, before the operation was done once more. */
+  readonly isWholeAfterFix: boolean
+  end?(): Promise<void>
+}
+
+export const TRIALS: Readonly<
+  Record<OperationName, (servers: Servers, scene: Scene, redisPath?: string) => Promise<Trial>>
+> = {
+  move: async (_, scene) => ({
+    isWholeAfterFix: true,
+    async prepare() {
+      const { from, to, masters } = await scene.ends()
+      const work: Work = { operation: 'move', slots: scene.slots, from, to, masters }
+      return { work, source: from.port, target: to.port, done: async () => [] }
+    },
+  }),
+
+  /** To and fro: a third of what the master with the partition has. */
+  rebalance: async ({ cluster }, scene) => ({
+    isWholeAfterFix: true,
+    async prepare() {
+      const { from, to } = await scene.ends()
+      const weights = { [nameOf(from)]: 0.8, [nameOf(to)]: 1.2 }
+      const work: Work = { operation: 'rebalance', weights }
+      const done = async () => {
+        const { flows } = await planRebalance(cluster.seeds, { weights })
+        return flows.map(({ from, to }) => `slots are still to go from ${from} to ${to}`)
+      }
+      return { work, source: from.port, target: to.port, done }
+    },
+  }),
+
+  /** A move that was broken off in the middle, and slots that nobody owns. */
+  fix: async ({ cluster }, scene) => ({
+    isWholeAfterFix: true,
+    async prepare() {
+      const { from, to, masters } = await scene.ends()
+      const work: Work = { operation: 'move', slots: scene.slots, from, to, masters }
+      await killAt('MIGRATE', work, cluster.seeds)
+      const [free] = from.slots.map(([, last]) => last)
+      for (const { port } of masters)
+        if (free !== undefined) await tell(port, 'CLUSTER', 'DELSLOTS', free).catch(unlessUnassigned)
+      return { work: { operation: 'fix' }, source: from.port, target: to.port, done: async () => [] }
+    },
+  }),
+
+  /** A master and its replica, which get their share of the slots. */
+  'add-node': async ({ cluster, spares }) => ({
+    isWholeAfterFix: true,
+    async prepare() {
+      await removeSpares(cluster, spares)
+      const { work, target } = adding(spares)
+      const [source] = await mastersOf(cluster)
+      const done = async () => {
+        const joined = (await mastersOf(cluster)).find(({ port }) => port === target)
+        return joined && joined.slots.length > 0 ? [] : ['the new master has no slots']
+      }
+      return { work, target, ...(source ? { source: source.port } : {}), done }
+    },
+  }),
+
+  'remove-node': async ({ cluster, spares }) => ({
+    isWholeAfterFix: true,
+    async prepare() {
+      const { work: add } = adding(spares)
+      await carryOut(add, cluster.seeds)
+      const { nodes } = await cluster.status()
+      const isSpare = ({ port }: { port: number }) => spares.some((spare) => spare.port === port)
+      const node = nodes.find((each) => each.role === 'master' && isSpare(each))
+      const other = nodes.find((each) => each.role === 'master' && !isSpare(each))
+      if (!node || !other) throw new Error('the node that is to be removed is no master')
+      const done = async () => {
+        const left = (await cluster.status()).nodes.filter(isSpare)
+        return left.map((each) => `${nameOf(each)} is a node still`)
+      }
+      return { work: { operation: 'remove-node', node }, source: node.port, target: other.port, done }
+    },
+  }),
+
+  restore: async ({ cluster }, _, redisPath) => {
+    const dir = await mkdtemp(join(tmpdir(), 'shardq-broken-off-'))
+    const folder = join(dir, 'backup')
+    await backupCluster(cluster.seeds, folder)
+    return {
+      isWholeAfterFix: false,
+      end: () => rm(dir, { recursive: true, force: true }),
+      async prepare() {
+        const masters = await mastersOf(cluster)
+        for (const { port } of masters) await tell(port, 'FLUSHALL')
+        const work: Work = { operation: 'restore', folder, ...(redisPath === undefined ? {} : { redisPath }) }
+        const [target] = masters
+        return { work, ...(target ? { target: target.port } : {}), done: async () => [] }
+      },
+    }
+  },
+
+  'rolling-restart': async ({ cluster }) => ({
+    isWholeAfterFix: true,
+    async prepare() {
+      const before = await runIds(cluster.seeds)
+      const [source] = await mastersOf(cluster)
+      const target = (await cluster.status()).nodes.find(({ role }) => role === 'replica')
+      const done = async () => {
+        const now = await runIds(cluster.seeds)
+        return [...before].flatMap(([port, id]) =>
+          now.get(port) === id ? [`${port} was not restarted`] : [],
+        )
+      }
+      return {
+        work: { operation: 'rolling-restart', dataDir: cluster.dataDir },
+        ...(source ? { source: source.port } : {}),
+        ...(target ? { target: target.port } : {}),
+        done,
+      }
+    },
+  }),
+}
+
+function adding([master, replica]: Servers['spares']): { work: Work; target: number } {
+  if (!master || !replica) throw new Error('two servers are needed')
+  const nodes = [master, { ...replica, replicaOf: nameOf(master) }]
+  return { work: { operation: 'add-node', nodes }, target: master.port }
+}
+
+/** Those that are nodes. The master among them first: its replica goes with it. */
+async function removeSpares(cluster: LocalCluster, spares: Servers['spares']): Promise<void> {
+  for (const spare of spares) {
+    const { nodes } = await cluster.status()
+    const node = nodes.find(({ port, role }) => port === spare.port && role === 'master')
+    if (node) await carryOut({ operation: 'remove-node', node }, cluster.seeds)
+  }
+}
+
+async function runIds(seeds: Servers['spares']): Promise<ReadonlyMap<number, string | undefined>> {
+  const ids = seeds.map(async ({ port }) => {
+    const info = parseFields(await tell(port, 'INFO', 'server'))
+    return [port, info.get('run_id')] as const
+  })
+  return new Map(await Promise.all(ids))
+}
+
+/** A node that was killed here before may have lost sight of the slot by itself. */
+function unlessUnassigned(error: Error): void {
+  if (!/already unassigned/i.test(error.message)) throw error
+}
