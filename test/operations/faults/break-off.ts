@@ -30,11 +30,8 @@ export interface Broken {
   readonly end: string
 }
 
-/** @returns how many calls an operation makes when nothing happens, and which of them change something */
-export async function countCalls(
-  work: Work,
-  seeds: readonly Address[],
-): Promise<{ calls: number; writes: readonly number[] }> {
+/** @returns of each call that the operation makes when nothing happens, its kind */
+export async function callsOf(work: Work, seeds: readonly Address[]): Promise<readonly string[]> {
   const child = begin({ work, at: 0, seeds })
   let last: Told | undefined
   child.on('message', (told: Told) => {
@@ -42,7 +39,7 @@ export async function countCalls(
   })
   await once(child, 'exit')
   if (last?.what !== 'done') throw new Error(`${work.operation} did not end well: ${JSON.stringify(last)}`)
-  return last
+  return last.kinds
 }
 
 /** Kills the tool before the first call that begins so. */

@@ -7,7 +7,8 @@
 import { parseArgs } from 'node:util'
 import { planFix } from '../../../src/cluster/index.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
-import { breakOff, countCalls, KINDS, type Kind } from './break-off.js'
+import { breakOff, callsOf, KINDS, type Kind } from './break-off.js'
+import { pointsOf } from './calls.js'
 import { type Scene, setScene } from './scene.js'
 import { Servers } from './servers.js'
 import { type Attempt, TRIALS, type Trial } from './trials.js'
@@ -39,23 +40,17 @@ class Faults {
     private readonly trial: Trial,
   ) {}
 
-  /**
-   * Whoever kills the tool before a call that only reads leaves the same as before the next one that writes; so does who stops it.
-   * For faults of nodes and links every call counts.
-   */
   async run(): Promise<void> {
     const { kind, operation } = this
     const first = await this.trial.prepare()
     if (kind === 'source' && first.source === undefined) return
-    const { calls, writes } = await countCalls(first.work, this.servers.cluster.seeds)
+    const calls = await callsOf(first.work, this.servers.cluster.seeds)
     const found = [...(await first.done()), ...(await this.scene.faults())]
     if (found.length > 0) throw new Error(`${operation}, without any fault: ${found.join('; ')}`)
-    const all = kind === 'tool' || kind === 'pause' ? writes : Array.from({ length: calls }, (_, i) => i + 1)
+    const all = pointsOf(calls, kind === 'tool' || kind === 'pause')
     const points =
       flags.at === undefined ? all.filter((_, i) => i % Number(flags.step) === 0) : [Number(flags.at)]
-    say(
-      `${operation} ${kind}: ${points.length} points of ${calls} calls, ${writes.length} of which change something`,
-    )
+    say(`${operation} ${kind}: ${points.length} points, which stand for ${calls.length} calls`)
     for (const at of points) {
       const beganMs = performance.now()
       const attempt = await this.trial.prepare()

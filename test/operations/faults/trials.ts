@@ -63,7 +63,8 @@ export const TRIALS: Readonly<
       const work: Work = { operation: 'move', slots: scene.slots, from, to, masters }
       await killAt('MIGRATE', work, cluster.seeds)
       const [free] = from.slots.map(([, last]) => last)
-      for (const { port } of masters)
+      // Nobody tells another that a slot is nobody's.
+      for (const { port } of cluster.seeds)
         if (free !== undefined) await tell(port, 'CLUSTER', 'DELSLOTS', free).catch(unlessUnassigned)
       return { work: { operation: 'fix' }, source: from.port, target: to.port, done: async () => [] }
     },

@@ -3,7 +3,7 @@
  * counted where all of them go through, at the links to nodes, so every await of an operation on a server is one of them.
  */
 import { type Address, NodeLink, nameOf } from '../../../src/cluster/link.js'
-import { isWrite } from './calls.js'
+import { kindOf } from './calls.js'
 import { carryOut, type Work } from './work.js'
 
 export interface Task {
@@ -15,21 +15,22 @@ export interface Task {
 
 export type Told =
   | { readonly what: 'at'; readonly node: string; readonly call: string }
-  /** `writes`: which of the calls change something. */
-  | { readonly what: 'done'; readonly calls: number; readonly writes: readonly number[] }
-  | { readonly what: 'failed'; readonly why: string; readonly calls: number }
+  /** Of each call in turn, its kind. */
+  | { readonly what: 'done'; readonly kinds: readonly string[] }
+  | { readonly what: 'failed'; readonly why: string }
 
 const task = JSON.parse(process.argv[2] ?? '') as Task
-let calls = 0
-const writes: number[] = []
+const kinds: string[] = []
 let gate: Promise<unknown> | undefined
 
 async function beforeCall(node: string, command: string, args: readonly unknown[]): Promise<void> {
-  calls++
-  if (isWrite(command, args)) writes.push(calls)
+  kinds.push(kindOf(command, args))
   const call = [command, ...args].join(' ').slice(0, 80).replaceAll(/\s+/g, ' ')
-  if (gate === undefined && (typeof task.at === 'string' ? call.startsWith(task.at) : calls === task.at)) {
-    tell({ what: 'at', node, call })
+  if (
+    gate === undefined &&
+    (typeof task.at === 'string' ? call.startsWith(task.at) : kinds.length === task.at)
+  ) {
+    void tell({ what: 'at', node, call })
     gate = new Promise((resolve) => process.once('message', resolve))
   }
   // Of those that are sent at once, the later ones do not overtake it.
@@ -46,12 +47,13 @@ for (const name of ['reply', 'bytes'] as const) {
 
 try {
   await carryOut(task.work, task.seeds)
-  tell({ what: 'done', calls, writes })
+  await tell({ what: 'done', kinds })
 } catch (error) {
-  tell({ what: 'failed', why: `${(error as Error).name}: ${(error as Error).message}`, calls })
+  await tell({ what: 'failed', why: `${(error as Error).name}: ${(error as Error).message}` })
 }
 process.disconnect?.()
 
-function tell(told: Told): void {
-  process.send?.(told)
+/** A long message is not lost by whoever hangs up after it was sent. */
+async function tell(told: Told): Promise<void> {
+  await new Promise((resolve) => process.send?.(told, undefined, undefined, resolve))
 }
