@@ -30,8 +30,7 @@ describe('a move whose target becomes a replica is brought to an end by fix, wit
       (keys) => keys > 0,
     )
     await tell(to.replica.port, 'CLUSTER', 'FAILOVER', ...how)
-    expect(await moving).toBe(false)
-    await cluster.whole(10_000)
+    expect(await moving).toEqual(expect.any(String))
     expect(await Promise.all([from.master, to.replica].map(count))).toEqual([0, KEYS])
     const { nodes } = await statusOf(cluster)
     const owner = nodes.find(({ slots }) => slots.some(([first, last]) => first <= slot && slot <= last))

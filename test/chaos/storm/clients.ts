@@ -87,9 +87,10 @@ export class Client {
     this.book.write({ what: 'resumed', process: this.name })
   }
 
+  /** Written down first: it may run, and write itself, before the signal has returned to us. */
   thaw(): void {
-    this.#child?.kill('SIGCONT')
     this.book.write({ what: 'resumed', process: this.name })
+    this.#child?.kill('SIGCONT')
   }
 
   async #tellAndWait(message: ToClient, wanted: FromClient['type']): Promise<void> {

@@ -618,18 +618,24 @@ async function freezeAndThaw(
 }
 
 async function thereAndBack({ cluster, random, queue, strike }: Stage, move: Mover): Promise<void> {
-  const [from, to] = random.shuffle(await shardsOf(cluster))
-  if (!from || !to) throw new Error('there are no two masters')
+  const [a, b] = random.shuffle(await shardsOf(cluster))
+  if (!a || !b) throw new Error('there are no two masters')
   const partitions = makePartitions(queue, 12)
-  const mine = partitions.filter(({ slot }) => from.master.slots.some(([a, b]) => a <= slot && slot <= b))
+  const mine = partitions.filter(({ slot }) =>
+    a.master.slots.some(([first, last]) => first <= slot && slot <= last),
+  )
   const moving = random.shuffle(mine).slice(0, 2)
-  for (const { slot } of moving) {
-    strike(`slot ${slot} to ${nameOf(to.master)}`)
-    if (!(await moveOrFix(move, cluster, slot, from.master, to.master))) return
-  }
-  await sleep(random.between(0, 1_000))
-  for (const { slot } of moving) {
-    strike(`slot ${slot} back to ${nameOf(from.master)}`)
-    if (!(await moveOrFix(move, cluster, slot, to.master, from.master))) return
+  for (const [from, to] of [
+    [a.master, b.master],
+    [b.master, a.master],
+  ] as const) {
+    for (const { slot } of moving) {
+      strike(`slot ${slot} to ${nameOf(to)}`)
+      const why = await moveOrFix(move, cluster, slot, from, to)
+      if (why === undefined) continue
+      strike(`mended: ${why}`, false)
+      return
+    }
+    await sleep(random.between(0, 1_000))
   }
 }
