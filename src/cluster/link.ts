@@ -45,6 +45,9 @@ const tlsOf = ({ tls }: LinkOptions) => (tls === true ? SYSTEM_TLS : tls || unde
 
 export const DEFAULT_TIMEOUT_MS = 1_000
 
+/** Longest that a server is asked for the reason of a broken connection, each of two ways. A command may be given a minute. */
+const WHY_MS = 1_000
+
 /**
  * One connection to exactly one node, for administration: no redirects, no reconnecting, no retries, every
  * command bounded in time, so that a frozen node shows as an error and not as a wait.
@@ -174,7 +177,7 @@ export class NodeLink {
   /** A server refuses a client certificate, or one who does not speak TLS, only after the connection has come about. */
   async #explained(command: string, error: Error): Promise<Error> {
     const broke = this.#broke ?? error
-    const fault = this.#answered ? undefined : await tlsBehind(this.party, broke)
+    const fault = this.#answered ? undefined : await tlsBehind(this.#asked, broke)
     if (fault) return fault
     const told = explain(this.address, error)
     if (told instanceof ShardqError) return told
@@ -188,6 +191,10 @@ export class NodeLink {
     return new ConnectionLostError(name, { cause })
   }
 
+  get #asked(): Party {
+    return { ...this.party, timeoutMs: Math.min(this.party.timeoutMs, WHY_MS) }
+  }
+
   /**
    * What a server said of itself before it hung up on us; '' where it has answered before. Our command may have met the closed
    * connection before these words were read: then one who says nothing is told them again.
@@ -198,7 +205,7 @@ export class NodeLink {
     const isBreak =
       broke.code === 'ECONNRESET' || broke.code === 'EPIPE' || broke.message === 'Connection is closed.'
     if (words !== '' || !isBreak || this.party.tls !== undefined) return words
-    return wordsOnArrival(this.party.address, this.party.timeoutMs)
+    return wordsOnArrival(this.party.address, this.#asked.timeoutMs)
   }
 }
 

@@ -100,6 +100,8 @@ async function strike(
       return
     case 'link': {
       const port = Number(node.split(':').at(-1))
+      // A server of the operation's own, which reads a backup for it.
+      if (!servers.has(port)) return
       await tell(port, 'CLIENT', 'KILL', 'TYPE', 'normal')
       await tell(port, 'CLIENT', 'KILL', 'TYPE', 'replica')
       return

@@ -5,8 +5,9 @@
  * must be where it belongs, as it was; and the operation, done once more, must come to its end, and the same hold.
  */
 import { parseArgs } from 'node:util'
-import { planFix } from '../../../src/cluster/index.js'
+import { nameOf, planFix } from '../../../src/cluster/index.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
+import { tell } from '../../helpers/nodes.js'
 import { breakOff, callsOf, KINDS, type Kind } from './break-off.js'
 import { pointsOf } from './calls.js'
 import { type Scene, setScene } from './scene.js'
@@ -55,7 +56,7 @@ class Faults {
       const beganMs = performance.now()
       const attempt = await this.trial.prepare()
       const broken = await breakOff(kind, at, attempt, this.servers, this.scene)
-      const { mended, faults } = await this.#account(attempt)
+      const { mended, faults } = await this.#account(attempt, broken.end)
       totals.points++
       const ms = Math.round(performance.now() - beganMs)
       const fixed = mended.length === 0 ? '' : ` fix: ${mended.join(' ')};`
@@ -71,30 +72,39 @@ class Faults {
   }
 
   /** @returns what `fix` did, and what is wrong after it, or after the operation was done once more */
-  async #account({ work, done }: Attempt): Promise<{ mended: string[]; faults: string[] }> {
+  async #account(
+    { work, again, done }: Attempt,
+    end: string,
+  ): Promise<{ mended: string[]; faults: string[] }> {
     const mended: string[] = []
-    const faults = async () => [...(await this.#fix(mended)), ...(await this.scene.faults())]
+    const { isWholeAfterFix, notes } = this.trial
     await this.#allUp()
-    const after = this.trial.isWholeAfterFix ? await faults() : await this.#fix(mended)
+    const after = [...(await this.#fix(mended)), ...(isWholeAfterFix ? await this.scene.faults(notes) : [])]
     if (after.length > 0) return { mended, faults: after.map((each) => `after fix: ${each}`) }
     if (work.operation === 'move' || work.operation === 'fix') return { mended, faults: [] }
     try {
-      await carryOut(work, this.servers.cluster.seeds)
+      const next = again ? await again(end) : work
+      if (next) await carryOut(next, this.servers.cluster.seeds)
     } catch (error) {
       if (!isOver(work.operation, error as Error))
         return { mended, faults: [`once more: ${(error as Error).message}`] }
     }
     await this.#allUp()
-    return { mended, faults: [...(await done()), ...(await faults())].map((each) => `in the end: ${each}`) }
+    return {
+      mended,
+      faults: [...(await done()), ...(await this.#fix(mended)), ...(await this.scene.faults())].map(
+        (each) => `in the end: ${each}`,
+      ),
+    }
   }
 
+  /** Nodes that were killed have come back, and every one of them serves. */
   async #allUp(): Promise<void> {
     await eventually(async () => {
-      const { nodes, state } = await this.servers.cluster.status()
+      const { nodes } = await this.servers.cluster.status()
       const down = nodes.filter(({ flags }) => flags.length > 0)
       if (down.length > 0) throw new Error(`${down.map(({ port, flags }) => `${port} is ${flags}`)}`)
-      if (state !== 'ok' && this.operation !== 'fix') throw new Error(`the cluster is ${state}`)
-    }, 20_000).catch((error: Error) => say(`    ${error.message}`))
+    }, 20_000)
   }
 
   /** @returns what it could not mend */
@@ -106,6 +116,11 @@ class Faults {
       left = report.left.map(({ what, why }) => `${what}: ${why}`)
       if (left.length === 0 && report.agreed) break
     }
+    for (const node of this.servers.cluster.seeds)
+      await eventually(async () => {
+        const info = await tell(node.port, 'CLUSTER', 'INFO')
+        if (!info.includes('cluster_state:ok')) throw new Error(`${nameOf(node)} says cluster_state:fail`)
+      }, 20_000)
     return left
   }
 }
@@ -117,15 +132,13 @@ const isOver = (operation: OperationName, { message }: Error) =>
 async function faultsOf(operation: OperationName, kind: Kind): Promise<void> {
   const needsSpares = operation === 'add-node' || operation === 'remove-node'
   const servers = await Servers.open(needsSpares ? 2 : 0, redisPath)
-  let scene: Scene | undefined
   let trial: Trial | undefined
   try {
-    scene = await setScene(servers.cluster)
+    const scene = await setScene(servers.cluster)
     trial = await TRIALS[operation](servers, scene, redisPath)
     await new Faults(operation, kind, servers, scene, trial).run()
   } finally {
     await trial?.end?.()
-    await scene?.end()
     await servers.end()
   }
 }

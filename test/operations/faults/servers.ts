@@ -43,6 +43,10 @@ export class Servers {
     }
   }
 
+  has(port: number): boolean {
+    return this.places.some((place) => place.port === port)
+  }
+
   /** Whoever it is by now: an operation may have restarted it. Does nothing where it is down already. */
   async kill(port: number): Promise<void> {
     const pid = await pidOf(port).catch(() => null)

@@ -5,7 +5,7 @@ import { backupCluster, type LocalCluster, nameOf, planRebalance } from '../../.
 import { parseFields } from '../../../src/cluster/replies.js'
 import { tell } from '../../helpers/nodes.js'
 import { killAt } from './break-off.js'
-import { mastersOf, type Scene } from './scene.js'
+import { type Master, mastersOf, type Scene } from './scene.js'
 import type { Servers } from './servers.js'
 import { carryOut, type OperationName, type Work } from './work.js'
 
@@ -15,6 +15,8 @@ export interface Attempt {
   /** Ports of nodes. Absent: the operation has no such node. */
   readonly source?: number
   readonly target?: number
+  /** As it is typed then, where that is not the same: a name may be a replica's by now. Null: it was done, and is not done twice. */
+  again?(end: string): Promise<Work | null>
   /** What has to be so when the operation was done once more in the end, besides every key and every task. @returns what is not */
   done(): Promise<string[]>
 }
@@ -25,6 +27,8 @@ export interface Trial {
   prepare(): Promise<Attempt>
   /** Whether what it leaves has to have every key already when `fix` is through, before the operation was done once more. */
   readonly isWholeAfterFix: boolean
+  /** Keys in which it writes down how to go on, until it is at its end. */
+  readonly notes?: readonly string[]
   end?(): Promise<void>
 }
 
@@ -45,13 +49,24 @@ export const TRIALS: Readonly<
     isWholeAfterFix: true,
     async prepare() {
       const { from, to } = await scene.ends()
-      const weights = { [nameOf(from)]: 0.8, [nameOf(to)]: 1.2 }
-      const work: Work = { operation: 'rebalance', weights }
-      const done = async () => {
-        const { flows } = await planRebalance(cluster.seeds, { weights })
-        return flows.map(({ from, to }) => `slots are still to go from ${from} to ${to}`)
+      const members = (await cluster.status()).nodes
+      const shardOf = (master: Master) =>
+        members.flatMap(({ id, masterId }) => (id === master.id || masterId === master.id ? [id] : []))
+      const [sources, targets] = [shardOf(from), shardOf(to)]
+      const now = async (): Promise<Extract<Work, { operation: 'rebalance' }>> => {
+        const weights = (await mastersOf(cluster)).flatMap(({ id }) => [
+          ...(sources.includes(id) ? [[id, 0.8]] : []),
+          ...(targets.includes(id) ? [[id, 1.2]] : []),
+        ])
+        return { operation: 'rebalance', weights: Object.fromEntries(weights) }
       }
-      return { work, source: from.port, target: to.port, done }
+      const done = async () => {
+        const { flows } = await planRebalance(cluster.seeds, { weights: (await now()).weights })
+        return flows.map(
+          ({ from, to, slotCount }) => `${slotCount} slots are still to go from ${from.name} to ${to.name}`,
+        )
+      }
+      return { work: await now(), source: from.port, target: to.port, again: now, done }
     },
   }),
 
@@ -115,13 +130,15 @@ export const TRIALS: Readonly<
         for (const { port } of masters) await tell(port, 'FLUSHALL')
         const work: Work = { operation: 'restore', folder, ...(redisPath === undefined ? {} : { redisPath }) }
         const [target] = masters
-        return { work, ...(target ? { target: target.port } : {}), done: async () => [] }
+        const again = async (end: string) => (end === 'done' ? null : work)
+        return { work, ...(target ? { target: target.port } : {}), again, done: async () => [] }
       },
     }
   },
 
   'rolling-restart': async ({ cluster }) => ({
     isWholeAfterFix: true,
+    notes: ['shardq:rolling-restart'],
     async prepare() {
       const before = await runIds(cluster.seeds)
       const [source] = await mastersOf(cluster)
