@@ -1,4 +1,4 @@
-import { type NodeView, planFix } from '../../../src/cluster/index.js'
+import { describeStep, type NodeView, planFix } from '../../../src/cluster/index.js'
 import { moveSlots, Nodes } from '../../../src/cluster/move/index.js'
 import { command, nameOf, type StormCluster, statusOf, until } from './cluster.js'
 
@@ -27,6 +27,12 @@ export async function moveOrFix(
     await cluster.whole(WHOLE_MS)
     return (error as Error).message
   }
+}
+
+/** @throws when a move that went well has left something to mend */
+export async function mustBeClosed(cluster: StormCluster): Promise<void> {
+  const { steps } = await planFix(cluster.seeds)
+  if (steps.length > 0) throw new Error(`left open: ${steps.map(describeStep).join('; ')}`)
 }
 
 /** As `cluster rebalance` does it. */

@@ -142,13 +142,18 @@ export class Storm {
         ...{ kind, name: `${kind} #${++this.#blows}` },
         steps: [] as string[],
       }))
-      await Promise.all(
-        together.map(({ kind, name, steps }) => {
-          const fault: FaultKind = FAULTS[kind]
-          return fault.run(this.#stage(name, steps, taken))
-        }),
-      )
-      await this.options.cluster.whole(WHOLE_MS)
+      try {
+        await Promise.all(
+          together.map(({ kind, name, steps }) => {
+            const fault: FaultKind = FAULTS[kind]
+            return fault.run(this.#stage(name, steps, taken))
+          }),
+        )
+        await this.options.cluster.whole(WHOLE_MS)
+      } catch (error) {
+        const story = together.map(({ name, steps }) => `${name}: ${steps.join('; ')}`).join('\n')
+        throw new Error(`the storm cannot go on after\n${story}`, { cause: error })
+      }
       for (const { name } of together) this.#book.write({ what: 'healthy', fault: name })
       const problems = await this.#structure()
       const tookMs = performance.now() - fromMs
