@@ -95,7 +95,7 @@ export {
   type ObserverOptions,
 } from './observer.js'
 export { openCluster } from './open.js'
-export { type Holder, type OperationOptions, withOperation } from './operation/index.js'
+export { type Held, type Holder, type OperationOptions, withOperation } from './operation/index.js'
 export {
   type ClusterPicture,
   type NodePicture,

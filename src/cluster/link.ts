@@ -32,6 +32,8 @@ export interface LinkOptions {
    * by what they announce all the same, since it is what they call each other.
    */
   readonly natMap?: Readonly<Record<string, Address>>
+  /** Called before every command, which is not sent when it throws: by an operation, to do nothing once its lock is lost. */
+  readonly mayCall?: () => void
 }
 
 /** Where a node is reached from here. */
@@ -64,6 +66,7 @@ export class NodeLink {
     private readonly party: Party,
     /** As they were given. */
     private readonly tls: TlsOptions | undefined,
+    private readonly mayCall: () => void,
   ) {
     this.#redis = dialled.redis
     this.#redis.on('error', (error: Error) => {
@@ -91,7 +94,7 @@ export class NodeLink {
   }
 
   static async #openAt(endpoint: Endpoint, address: Address, options: LinkOptions): Promise<NodeLink> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, username, password } = options
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, username, password, mayCall = () => {} } = options
     const tls = tlsFor(endpoint, tlsOf(options))
     const place = { host: endpoint.host, port: endpoint.port }
     const dialled = dial({
@@ -112,7 +115,7 @@ export class NodeLink {
       },
     })
     const { redis } = dialled
-    const link = new NodeLink(address, dialled, { address: place, tls, timeoutMs }, tlsOf(options))
+    const link = new NodeLink(address, dialled, { address: place, tls, timeoutMs }, tlsOf(options), mayCall)
     try {
       await tellingTls(link.party, async () => {
         try {
@@ -143,6 +146,7 @@ export class NodeLink {
 
   /** As `text`, the reply as it came: a text, a number, null, or an array of such. */
   async reply(command: string, ...args: (string | number)[]): Promise<unknown> {
+    this.mayCall()
     const answer = await this.#answer(command, this.#redis.call(command, ...args))
     if (this.tls && command === 'CLUSTER' && args[0] === 'NODES') learnHostnames(this.tls, String(answer))
     return answer
@@ -150,6 +154,7 @@ export class NodeLink {
 
   /** As `reply`, texts as the bytes that they are: names and values of other people's keys need not be UTF-8. */
   async bytes(command: string, ...args: (string | number | Buffer)[]): Promise<unknown> {
+    this.mayCall()
     return this.#answer(command, this.#redis.callBuffer(command, ...args))
   }
 

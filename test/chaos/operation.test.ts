@@ -3,13 +3,16 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import {
+  type Held,
   type LocalCluster,
   LockUnavailableError,
   OperationInProgressError,
+  OperationLostError,
   type OperationOptions,
   planFix,
   withOperation,
 } from '../../src/cluster/index.js'
+import { NodeLink } from '../../src/cluster/link.js'
 import { OPERATION_KEY } from '../../src/cluster/operation/index.js'
 import { slotOf } from '../../src/keys/slots.js'
 import { tell } from '../helpers/nodes.js'
@@ -25,11 +28,8 @@ afterAll(() => dispose?.())
 
 const SLOT = slotOf(OPERATION_KEY)
 
-const hold = <T>(
-  name: string,
-  run: (signal: AbortSignal) => Promise<T>,
-  options: Partial<OperationOptions> = {},
-) => withOperation(cluster.seeds, {}, { name, patienceMs: 200, ...options }, undefined, run)
+const hold = <T>(name: string, run: (held: Held) => Promise<T>, options: Partial<OperationOptions> = {}) =>
+  withOperation(cluster.seeds, {}, { name, patienceMs: 200, ...options }, undefined, run)
 
 async function masters() {
   const { nodes } = await cluster.status()
@@ -68,12 +68,33 @@ it('the lock of a process that was killed is taken over at once', async () => {
   expect(await hold('backup', async () => 'after it')).toBe('after it')
 })
 
+it('one that stood still for longer than its lock sends nothing any more', async () => {
+  const { owner } = await masters()
+  const sent = hold(
+    'rebalance',
+    async (held) => {
+      const link = await NodeLink.open(owner, held)
+      try {
+        expect(await link.text('CLUSTER', 'COUNTKEYSINSLOT', 0)).toBe('0')
+        // Neither timers nor sockets, as under SIGSTOP.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+        return await link.text('CLUSTER', 'SETSLOT', SLOT, 'STABLE')
+      } finally {
+        link.close()
+      }
+    },
+    { leaseMs: 400 },
+  )
+  await expect(sent).rejects.toThrow(OperationLostError)
+  await expect(sent).rejects.toThrow('could not be renewed')
+})
+
 it('is lost to somebody who wrote over it, and says so', async () => {
   const { owner } = await masters()
   let wasAborted = false
   const lost = hold(
     'rebalance',
-    async (signal) => {
+    async ({ signal }) => {
       await tell(owner.port, 'SET', OPERATION_KEY, JSON.stringify({ operation: 'backup', host: 'b', pid: 5 }))
       await aborted(signal)
       wasAborted = true
@@ -92,7 +113,7 @@ it('goes with its slot when that is moved', async () => {
   const { owner, other } = await masters()
   const held = await hold(
     'rebalance',
-    async (signal) => {
+    async ({ signal }) => {
       await tell(other.port, 'CLUSTER', 'SETSLOT', SLOT, 'IMPORTING', owner.id)
       await tell(owner.port, 'CLUSTER', 'SETSLOT', SLOT, 'MIGRATING', other.id)
       await tell(owner.port, 'MIGRATE', other.host, other.port, '', 0, 1_000, 'KEYS', OPERATION_KEY)
@@ -110,7 +131,7 @@ it('goes with its slot when that is moved', async () => {
 
 it('survives a failover of its node', async () => {
   const { owner } = await masters()
-  await hold('rebalance', async (signal) => {
+  await hold('rebalance', async ({ signal }) => {
     await cluster.killNode(owner.port)
     const seeds = cluster.seeds.filter(({ port }) => port !== owner.port)
     const options = { name: 'backup', patienceMs: 8_000 }

@@ -47,10 +47,11 @@ export async function restoreCluster(
   const server = await findServer(options.redisPath === undefined ? {} : { redisPath: options.redisPath })
   await sweepLeftovers()
   const access = { timeoutMs: LINK_MS, ...options }
-  return withOperation(seeds, access, { name: 'restore' }, options.signal, async (signal) => {
-    const target = await Target.open(seeds, access)
+  return withOperation(seeds, access, { name: 'restore' }, options.signal, async (held) => {
+    const ours = { ...access, ...held }
+    const target = await Target.open(seeds, ours)
     const replicated = target.nodes.every(({ replicas }) => replicas > 0)
-    const marker = new Marker(seeds, access, { replicated, signal })
+    const marker = new Marker(seeds, ours, { replicated, signal: held.signal })
     try {
       const begun = await mayBegin(target, marker, manifest)
       if (begun) options.onProgress?.({ state: 'resumed', begunAt: begun.begunAt })
@@ -61,7 +62,7 @@ export async function restoreCluster(
         target,
         marker,
         begun,
-        options: { ...options, signal },
+        options: { ...options, ...held },
       })
       const files = await filling.run()
       const sum = (of: (file: RestoredFile) => number) => files.reduce((total, file) => total + of(file), 0)

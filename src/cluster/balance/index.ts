@@ -83,11 +83,11 @@ export async function planRebalance(
   const plan = makePlan(found, weightsFor(found, options.weights))
   const everywhere = [...found.nodes.values()].map(({ host, port }) => ({ host, port }))
   const run = ({ evenIfChanged = false }: RunOptions = {}) =>
-    withOperation(everywhere, options, { name: 'rebalance' }, options.signal, async (signal) => {
-      const now = await survey(everywhere, { ...options, signal })
+    withOperation(everywhere, options, { name: 'rebalance' }, options.signal, async (held) => {
+      const now = await survey(everywhere, { ...options, ...held })
       const planned = makePlan(now, weightsFor(now, options.weights))
       if (!evenIfChanged) mustBeAgreed('rebalance', deedsOf(found, plan), deedsOf(now, planned))
-      return rebalance(everywhere, { ...options, signal }, now)
+      return rebalance(everywhere, { ...options, ...held }, now)
     })
   const bare = options.leaveUnprotected ? [] : unprotected(plan, found)
   return { ...plan, mends: found.mends, unprotected: bare, run }

@@ -96,12 +96,12 @@ export async function planFix(seeds: readonly Address[], options: FixOptions = {
     onUnlocked: (why: Error) => options.onUnlocked?.(why),
   }
   const run = ({ evenIfChanged = false }: RunOptions = {}) =>
-    withOperation(seedsOf(evidence), options, operation, options.signal, async (signal) => {
-      const now = await look(seeds, { ...options, signal })
+    withOperation(seedsOf(evidence), options, operation, options.signal, async (held) => {
+      const now = await look(seeds, { ...options, ...held })
       mustBeCluster(now)
       const { steps } = planFrom(now, options)
       if (!evenIfChanged) mustBeAgreed('fix', plan.steps.flatMap(deedsOf), steps.flatMap(deedsOf))
-      return carryOutAll(steps, now, seeds, { ...options, signal })
+      return carryOutAll(steps, now, seeds, { ...options, ...held })
     })
   return { ...plan, run }
 }

@@ -49,15 +49,15 @@ export async function addLocalNodes(options: AddLocalOptions = {}): Promise<AddR
     throw new DataDirError(dataDir, 'there is no cluster here; create one with: shardq cluster up')
   const { seeds, access } = cluster
   const how = { ...options, ...access }
-  return withOperation(seeds, access, { name: 'add-node' }, options.signal, async (signal) => {
-    const manifest = await clearUnsettled(dataDir, how)
+  return withOperation(seeds, access, { name: 'add-node' }, options.signal, async (held) => {
+    const manifest = await clearUnsettled(dataDir, { ...how, ...held })
     if (!manifest || manifest.unsettled)
       throw new DataDirError(dataDir, 'its nodes are being changed by another process')
-    const report = await start(dataDir, manifest, seeds, { ...how, signal })
+    const report = await start(dataDir, manifest, seeds, { ...how, ...held })
     if (!options.rebalance) return { ...report, rebalance: null }
     const weights = options.rebalance === true ? {} : options.rebalance
     const all = [...seeds, ...report.added.map(({ node }) => addressOf(node))]
-    return { ...report, rebalance: await rebalance(all, { ...how, ...weights, signal }) }
+    return { ...report, rebalance: await rebalance(all, { ...how, ...weights, ...held }) }
   })
 }
 

@@ -53,11 +53,11 @@ export async function addNodes(
   nodes: readonly NodeToAdd[],
   options: AddOptions = {},
 ): Promise<AddReport> {
-  return withOperation(seeds, options, { name: 'add-node' }, options.signal, async (signal) => {
-    const report = await admit(seeds, nodes, { ...options, signal })
+  return withOperation(seeds, options, { name: 'add-node' }, options.signal, async (held) => {
+    const report = await admit(seeds, nodes, { ...options, ...held })
     if (!options.rebalance) return { ...report, rebalance: null }
     const how = options.rebalance === true ? {} : options.rebalance
-    return { ...report, rebalance: await rebalance(seeds, { ...options, ...how, signal }) }
+    return { ...report, rebalance: await rebalance(seeds, { ...options, ...how, ...held }) }
   })
 }
 

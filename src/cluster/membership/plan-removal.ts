@@ -31,8 +31,8 @@ export async function planRemoval(
       ? null
       : await planRebalance(everywhere, { ...options, weights: { [node.id]: 0 } })
   const run = () =>
-    withOperation(everywhere, options, { name: 'remove-node' }, options.signal, (signal) =>
-      remove(everywhere, node, going, { ...options, signal }),
+    withOperation(everywhere, options, { name: 'remove-node' }, options.signal, (held) =>
+      remove(everywhere, node, going, { ...options, ...held }),
     )
   return {
     node: nameOf(node),
@@ -59,8 +59,8 @@ async function finishing(roster: Roster, name: string, options: RemoveOptions): 
   if (!candidate.view.some(({ id, myself }) => !myself && findNode(roster, id))) throw unknown
   const seeds = roster.nodes.map(({ host, port }) => ({ host, port }))
   const run = () =>
-    withOperation(seeds, options, { name: 'remove-node' }, options.signal, async () => {
-      await resetNode(address, options)
+    withOperation(seeds, options, { name: 'remove-node' }, options.signal, async (held) => {
+      await resetNode(address, { ...options, ...held })
       options.onStep?.({ step: 'reset', node: name })
       return { removed: [name], left: [] }
     })

@@ -67,8 +67,8 @@ function finishing(
   options: RemoveOptions,
 ): PlannedRemoval {
   const run = () =>
-    withOperation(seeds, options, { name: 'remove-node' }, options.signal, async () => {
-      await clearUnsettled(dataDir, options)
+    withOperation(seeds, options, { name: 'remove-node' }, options.signal, async (held) => {
+      await clearUnsettled(dataDir, { ...options, ...held })
       options.onStep?.({ step: 'ended', node: name })
       return { removed: [name], left: [] }
     })

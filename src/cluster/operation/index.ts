@@ -6,7 +6,9 @@
  * - Held by another: refused, with what runs where and since when.
  * - Held by a process of this host that is no more (kill -9): taken over at once.
  * - By one of another host that is no more: its lease runs out, 20 s after it was last renewed.
- * - Not renewed for the length of the lease, or found in another's hands: the operation is told to end.
+ * - Not renewed for the length of the lease, or found in another's hands: the operation is told to end, and none of its commands is
+ *   sent any more, so that one which stood still (SIGSTOP, a suspended machine) does nothing beside the next one. What was sent before
+ *   may arrive late: so every step looks first, and keys are only deleted where their other copy is proven.
  * - Its node fails over, or its slot is moved: it follows. What a failover forgets is written again at the next renewal;
  *   between the two, 5 s at most, another operation could begin, so a replica is asked to confirm it first.
  * - It cannot be written, since its slot is not served: `cluster fix` goes on without, everything else refuses.
@@ -31,9 +33,16 @@ export interface OperationOptions {
   readonly onUnlocked?: (why: Error) => void
 }
 
+/** What an operation works with while the lock is its own. To be spread into the options of all that it calls. */
+export interface Held {
+  /** Fires with the caller's own, and when the lock is lost; the operation is to end then after the step under way. */
+  readonly signal: AbortSignal
+  /** The fence: a command is only sent while the lock is ours. See `LinkOptions`. */
+  readonly mayCall: () => void
+}
+
 /**
- * Runs something that changes a cluster while nothing else does. `run` gets a signal that fires with `signal`, and when the
- * lock is lost; it is to end then after the step under way.
+ * Runs something that changes a cluster while nothing else does.
  * @throws OperationInProgressError when something else runs; LockUnavailableError when the cluster does not take the lock;
  *   OperationLostError when it was lost on the way, with what `run` failed with as its cause; AuthenticationError; what `run` throws
  */
@@ -42,13 +51,13 @@ export async function withOperation<Result>(
   access: LinkOptions,
   options: OperationOptions,
   signal: AbortSignal | undefined,
-  run: (signal: AbortSignal) => Promise<Result>,
+  run: (held: Held) => Promise<Result>,
 ): Promise<Result> {
   const lock = new OperationLock(seeds, access, options)
   const ending = signal ? AbortSignal.any([signal, lock.lost]) : lock.lost
   try {
     await lock.acquire(signal)
-    const result = await run(ending)
+    const result = await run({ signal: ending, mayCall: () => lock.mustHold() })
     lock.throwIfLost()
     return result
   } catch (error) {

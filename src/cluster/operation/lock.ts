@@ -28,6 +28,8 @@ const DEFAULTS = { leaseMs: 20_000, patienceMs: 10_000 } as const
 const RENEWALS = 4
 const CONFIRM_MS = 500
 const RELEASE_MS = 1_000
+/** Of the lease, the part in which nothing is sent any more, since it takes a while to arrive. */
+const MARGIN = 0.1
 
 /** The lock of one operation, from `acquire` to `release`. */
 export class OperationLock {
@@ -35,8 +37,8 @@ export class OperationLock {
   readonly #lost = new AbortController()
   readonly #leaseMs: number
   #note = ''
-  /** By the monotonic clock; of the last renewal's beginning, since the lease may have been set that early. */
-  #heldSinceMs = 0
+  /** Of the last renewal's beginning, since the lease may have been set that early. */
+  #heldSince = now()
   #timer: NodeJS.Timeout | undefined
   #renewing: Promise<void> = Promise.resolve()
   #why: OperationLostError | undefined
@@ -83,6 +85,16 @@ export class OperationLock {
       await this.#link.call({ timeoutMs: 0, signal }, 'WAIT', 1, CONFIRM_MS)
   }
 
+  /**
+   * Before every command of the operation. It does not wait for the timer, which may come late in a process that stood still.
+   * @throws OperationLostError when the lock may be another's before the command has arrived
+   */
+  mustHold(): void {
+    const isLocked = this.#timer !== undefined
+    if (isLocked && !this.#why && this.#leftMs() < this.#leaseMs * MARGIN) this.#runOut()
+    this.throwIfLost()
+  }
+
   /** @throws OperationLostError if it is */
   throwIfLost(cause?: unknown): void {
     if (this.#why) throw cause === undefined ? this.#why : this.#why.because(cause)
@@ -101,8 +113,7 @@ export class OperationLock {
 
   /** A process that stood still comes here first when it runs on, before anything that was waiting for an answer. */
   #tick(): void {
-    const leftMs = this.#heldSinceMs + this.#leaseMs - performance.now()
-    if (leftMs <= 0) this.#lose(`it could not be renewed for ${this.#leaseMs / 1000} s`)
+    if (this.#leftMs() <= 0) this.#runOut()
     else this.#renewing = this.#renewing.then(() => this.#renew())
   }
 
@@ -123,12 +134,23 @@ export class OperationLock {
     instead: string,
     options: { timeoutMs: number; signal?: AbortSignal | undefined },
   ): Promise<string | null> {
-    const beganMs = performance.now()
+    const began = now()
     const args = [HOLD, 1, OPERATION_KEY, this.#note, instead, this.#leaseMs] as const
     const held = await this.#link.call(options, 'EVAL', ...args)
     if (held !== null) return String(held)
-    this.#heldSinceMs = beganMs
+    this.#heldSince = began
     return null
+  }
+
+  /** By whichever clock says less: the monotonic one stands still in a suspended machine, the other one may be set back. */
+  #leftMs(): number {
+    const { monotonicMs, wallMs } = now()
+    const { monotonicMs: sinceMs, wallMs: sinceWallMs } = this.#heldSince
+    return this.#leaseMs - Math.max(monotonicMs - sinceMs, wallMs - sinceWallMs)
+  }
+
+  #runOut(): void {
+    this.#lose(`it could not be renewed for ${this.#leaseMs / 1000} s`)
   }
 
   #lose(why: string): void {
@@ -137,3 +159,5 @@ export class OperationLock {
     this.#lost.abort(this.#why)
   }
 }
+
+const now = () => ({ monotonicMs: performance.now(), wallMs: Date.now() })

@@ -75,10 +75,10 @@ class Roll {
       nodes: standing.nodes,
       steps: steps.map((step) => ({ step, words: this.#words(step) })),
       run: () =>
-        withOperation(seeds, options, { name: 'rolling-restart' }, options.signal, async (signal) => {
-          const roll = new Roll(seeds, options, server, hands)
+        withOperation(seeds, options, { name: 'rolling-restart' }, options.signal, async (held) => {
+          const roll = new Roll(seeds, { ...options, ...held }, server, hands)
           try {
-            return await roll.#run(signal)
+            return await roll.#run(held.signal)
           } finally {
             roll.close()
           }

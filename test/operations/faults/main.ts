@@ -29,7 +29,7 @@ const { values: flags } = parseArgs({
 })
 const say = (text: string) => void process.stdout.write(`${text}\n`)
 const redisPath = flags['redis-path']
-const totals = { points: 0, bad: 0 }
+const totals = { points: 0, notReached: 0, bad: 0 }
 
 /** Every point of one operation and one kind of fault. */
 class Faults {
@@ -44,6 +44,8 @@ class Faults {
   async run(): Promise<void> {
     const { kind, operation } = this
     const first = await this.trial.prepare()
+    // A bare move has no lock.
+    if (kind === 'pause' && operation === 'move') return
     if (kind === 'source' && first.source === undefined) return
     const calls = await callsOf(first.work, this.servers.cluster.seeds)
     const found = [...(await first.done()), ...(await this.scene.faults())]
@@ -58,6 +60,7 @@ class Faults {
       const broken = await breakOff(kind, at, attempt, this.servers, this.scene)
       const { mended, faults } = await this.#account(attempt, broken.end)
       totals.points++
+      if (broken.call === undefined) totals.notReached++
       const ms = Math.round(performance.now() - beganMs)
       const fixed = mended.length === 0 ? '' : ` fix: ${mended.join(' ')};`
       const mark = faults.length === 0 ? '✓' : '✗'
@@ -152,5 +155,9 @@ await Promise.all(
     for (let next = waiting.shift(); next; next = waiting.shift()) await faultsOf(next.operation, next.kind)
   }),
 )
-say(`${totals.points} points in ${Math.round((performance.now() - startedMs) / 1000)} s, ${totals.bad} bad`)
-process.exitCode = totals.bad === 0 ? 0 : 1
+say(
+  `${totals.points} points in ${Math.round((performance.now() - startedMs) / 1000)} s, ${totals.bad} bad, ` +
+    `${totals.notReached} not reached, as the operation made fewer calls that time`,
+)
+// Where many are not reached, it had nothing to do.
+process.exitCode = totals.bad === 0 && totals.notReached * 5 <= totals.points ? 0 : 1

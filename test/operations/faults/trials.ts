@@ -44,11 +44,14 @@ export const TRIALS: Readonly<
     },
   }),
 
-  /** To and fro: a third of what the master with the partition has. */
-  rebalance: async ({ cluster }, scene) => ({
+  /** From the master that has most slots to the one that has fewest. */
+  rebalance: async ({ cluster }) => ({
     isWholeAfterFix: true,
     async prepare() {
-      const { from, to } = await scene.ends()
+      // To the one from which they came the last time.
+      const bySize = (await mastersOf(cluster)).sort((a, b) => slotCount(b) - slotCount(a))
+      const [from, to] = [bySize[0], bySize.at(-1)]
+      if (!from || !to) throw new Error('no two masters')
       const members = (await cluster.status()).nodes
       const shardOf = (master: Master) =>
         members.flatMap(({ id, masterId }) => (id === master.id || masterId === master.id ? [id] : []))
@@ -173,6 +176,8 @@ async function removeSpares(cluster: LocalCluster, spares: Servers['spares']): P
     if (node) await carryOut({ operation: 'remove-node', node }, cluster.seeds)
   }
 }
+
+const slotCount = ({ slots }: Master) => slots.reduce((sum, [first, last]) => sum + last - first + 1, 0)
 
 async function runIds(seeds: Servers['spares']): Promise<ReadonlyMap<number, string | undefined>> {
   const ids = seeds.map(async ({ port }) => {
