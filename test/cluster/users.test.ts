@@ -1,6 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { checkCluster } from '../../src/check/index.js'
-import { applyUsers, compareUsers, type LocalCluster, planUsers } from '../../src/cluster/index.js'
+import {
+  applyUsers,
+  compareUsers,
+  type LocalCluster,
+  OperationInProgressError,
+  PlanChangedError,
+  planUsers,
+  withOperation,
+} from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
 import type { ConnectionOptions } from '../../src/connection/options.js'
 import { NotPermittedError, TaskQueue, Worker } from '../../src/index.js'
@@ -269,6 +277,23 @@ describe('users that are not the same on all nodes', () => {
     const { findings, notes } = await checkCluster(cluster.seeds, { settleMs: 0, ...accessAs('operator') })
     expect(findings).toEqual([])
     expect(notes.filter((note) => note.includes('does not let us'))).toEqual([])
+  })
+
+  it('are left alone where somebody else has changed them since the plan was shown, or changes them', async () => {
+    const apply = { accounts: ACCOUNTS, ...accessAs('operator') }
+    await onNode(1, 'SETUSER', 'worker', '+keys')
+    const { changes: agreed } = await planUsers(cluster.seeds, apply)
+    await onNode(2, 'SETUSER', 'metrics', '+keys')
+    const refused = await applyUsers(cluster.seeds, { ...apply, agreed }).catch((error) => error)
+    expect(refused).toBeInstanceOf(PlanChangedError)
+    expect(refused.message).toContain(`user metrics on 127.0.0.1:${cluster.seeds[2]?.port}`)
+    expect((await compareUsers(cluster.seeds, apply)).ok).toBe(false)
+    const both = await withOperation(cluster.seeds, {}, { name: 'rebalance' }, undefined, () =>
+      applyUsers(cluster.seeds, apply).catch((error) => error),
+    )
+    expect(both).toBeInstanceOf(OperationInProgressError)
+    expect((await applyUsers(cluster.seeds, apply)).ok).toBe(true)
+    expect((await compareUsers(cluster.seeds, apply)).ok).toBe(true)
   })
 
   it('do not hide that a user with few rights cannot tell', async () => {

@@ -81,6 +81,8 @@ async function usersApply(flags: ApplyFlags, output: Output, signal: AbortSignal
     accounts,
     passwords,
     signal,
+    ...(flags.yes ? {} : { agreed: plan.changes }),
+    onUnlocked: ({ message }) => output.line(`${output.colors.red('!')} going on without a lock: ${message}`),
     disableDefault: flags.disableDefault ?? false,
   })
   output.document(report)

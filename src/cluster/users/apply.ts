@@ -1,10 +1,20 @@
 import type { Address, LinkOptions } from '../link.js'
 import { NodeLink } from '../link.js'
+import { mustBeAgreed } from '../operation/agreed.js'
+import { withOperation } from '../operation/index.js'
 import { setuserArgs } from './account.js'
 import { disableDefault } from './default-user.js'
 import { type FoundNodes, type UserNode, usersOf, withNodes } from './nodes.js'
 import { type Persisted, persist } from './persist.js'
-import { changeOf, hashesOf, storedOn, type UsersOptions } from './plan.js'
+import {
+  changeOf,
+  changesOf,
+  deedsOf,
+  hashesOf,
+  storedOn,
+  type UserChange,
+  type UsersOptions,
+} from './plan.js'
 import { replicateAs, replicationOf } from './replication.js'
 
 export interface ApplyOptions extends UsersOptions {
@@ -13,6 +23,10 @@ export interface ApplyOptions extends UsersOptions {
    * an operator whose password we have can log in everywhere and could switch it on again, and replicas log in as another.
    */
   readonly disableDefault?: boolean
+  /** What somebody has agreed to, as `planUsers` told it. Given, nothing is done where there is more to do by now. */
+  readonly agreed?: readonly UserChange[]
+  /** Told why the cluster takes no lock; users are made all the same, since a cluster that is down may need them to be mended. */
+  readonly onUnlocked?: (why: Error) => void
   /** Nodes after the one under way are left as they are. */
   readonly signal?: AbortSignal
   readonly onNode?: (node: AppliedNode) => void
@@ -35,16 +49,31 @@ export interface UsersReport {
   readonly defaultUser: 'as it was' | 'off'
 }
 
+/** A cluster that is to be mended is not waited for long to take a lock. */
+const LOCK_PATIENCE_MS = 1_000
+
 type Working = { -readonly [Field in keyof AppliedNode]: AppliedNode[Field] }
 
 /**
  * Makes users the same on every node, for the servers do not: writes each to each node, reads it back, logs in as each whose
  * password is given, and has each node keep it. A node that fails is reported, and the others are done; what is done already
  * is not done again. A user with the role `replica` becomes the one that replicas log in as.
- * @throws as planUsers; LockOutError, after users were made
+ * @throws as planUsers; PlanChangedError, OperationInProgressError, before anything is done; OperationLostError; LockOutError, after
+ *   users were made
  */
 export async function applyUsers(seeds: readonly Address[], options: ApplyOptions): Promise<UsersReport> {
-  const { accounts, passwords, disableDefault: disable = false, signal, onNode, ...access } = options
+  const operation = {
+    name: 'users apply',
+    patienceMs: LOCK_PATIENCE_MS,
+    onUnlocked: (why: Error) => options.onUnlocked?.(why),
+  }
+  return withOperation(seeds, options, operation, options.signal, (held) =>
+    apply(seeds, { ...options, ...held }),
+  )
+}
+
+async function apply(seeds: readonly Address[], options: ApplyOptions): Promise<UsersReport> {
+  const { accounts, passwords, disableDefault: disable = false, agreed, signal, onNode, ...access } = options
   return withNodes(seeds, access, async (found) => {
     const work = new Map<string, Working>(
       found.nodes.map(({ name }) => [name, { node: name, changed: [], persisted: null, error: null }]),
@@ -52,6 +81,8 @@ export async function applyUsers(seeds: readonly Address[], options: ApplyOption
     const replication = replicationOf(options)
     const stored = await storedOn(found.nodes)
     const hashes = hashesOf(accounts, passwords, stored)
+    if (agreed)
+      mustBeAgreed('users apply', deedsOf(agreed), deedsOf(changesOf(found, accounts, hashes, stored)))
     const onEach = (step: (node: UserNode, done: Working) => Promise<void>) =>
       eachNode(found, work, signal, step)
 

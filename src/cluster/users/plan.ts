@@ -1,8 +1,9 @@
 import { InvalidOptionError } from '../../errors.js'
 import { rulesOf } from '../../rights/rules.js'
 import type { Address, LinkOptions } from '../link.js'
+import type { Deed } from '../operation/agreed.js'
 import { type Account, hashOf, scopeOf } from './account.js'
-import { type UserNode, usersOf, withNodes } from './nodes.js'
+import { type FoundNodes, type UserNode, usersOf, withNodes } from './nodes.js'
 import { differenceOf, normalRules, type StoredUser } from './stored.js'
 
 export interface UsersOptions extends LinkOptions {
@@ -33,17 +34,34 @@ export interface UsersPlan {
  */
 export async function planUsers(seeds: readonly Address[], options: UsersOptions): Promise<UsersPlan> {
   const { accounts, passwords, ...access } = options
-  return withNodes(seeds, access, async ({ nodes, silent, version }) => {
-    const stored = await storedOn(nodes)
+  return withNodes(seeds, access, async (found) => {
+    const stored = await storedOn(found.nodes)
     const hashes = hashesOf(accounts, passwords, stored)
     return {
-      changes: nodes.flatMap(({ name }) =>
-        accounts.map((each) => changeOf(name, each, version, hashes.get(each.name), stored.get(name))),
-      ),
-      silent: silent.map(({ name, error }) => ({ node: name, error: error.message })),
+      changes: changesOf(found, accounts, hashes, stored),
+      silent: found.silent.map(({ name, error }) => ({ node: name, error: error.message })),
     }
   })
 }
+
+export const changesOf = (
+  { nodes, version }: FoundNodes,
+  accounts: readonly Account[],
+  hashes: ReadonlyMap<string, string>,
+  stored: StoredByNode,
+): UserChange[] =>
+  nodes.flatMap(({ name }) =>
+    accounts.map((each) => changeOf(name, each, version, hashes.get(each.name), stored.get(name))),
+  )
+
+/** Rights that a user has beyond those that were shown are lost too, and nobody has agreed to that. */
+export const deedsOf = (changes: readonly UserChange[]): Deed[] =>
+  changes
+    .filter(({ change }) => change !== 'none')
+    .map(({ node, user, change, missing, beyond }) => ({
+      id: [node, user, change, ...missing, '-', ...beyond].join(' '),
+      what: `user ${user} on ${node} is not as it was shown: ${change}${beyond.length > 0 ? `, loses ${beyond.join(' ')}` : ''}`,
+    }))
 
 /** By the name of the node. */
 export type StoredByNode = ReadonlyMap<string, ReadonlyMap<string, StoredUser>>
