@@ -103,7 +103,7 @@ async function clusterRemoveNode(
     signal,
   )
   output.line()
-  const report = await run().finally(() => line.keep())
+  const report = await run({ evenIfChanged: flags.yes === true }).finally(() => line.keep())
   output.document({ ...shown, ...report })
   printLeft(report.left, output)
   if (report.left.length > 0) process.exitCode = 1

@@ -109,7 +109,7 @@ async function clusterRollingRestart(
   const what = { what: 'the rolling restart', why: 'a rolling restart stops and starts running servers' }
   await agree(flags, what, output, signal)
   output.line()
-  const report = await plan.run()
+  const report = await plan.run({ evenIfChanged: flags.yes === true })
   printReport(report, output)
   output.document({
     continues,

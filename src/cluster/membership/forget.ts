@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
-import { type NodeView, parseFields } from '../replies.js'
+import { type NodeView, parseClusterNodes, parseFields } from '../replies.js'
 import { type RosterOptions, rosterOf } from './roster.js'
 
 /** Longest that a node is told to forget all others, in ms. */
@@ -9,9 +10,10 @@ const RETRY_MS = 50
 
 /**
  * Has all others forget a node that owns nothing, at once, and looks at every one whether it has: FORGET holds for a minute, in
- * which one that still knew it would tell the others again.
+ * which one that still knew it would tell the others again. Nobody finds the slots of a node that was forgotten, so each look asks
+ * first whether any node, itself too, takes it for an owner: a replica may have been promoted since it was planned.
  * @param others addresses of nodes that stay
- * @throws ClusterNotReadyError naming those that still know it
+ * @throws NodeRefusedError when it owns slots; ClusterNotReadyError naming those that still know it
  */
 export async function forgetEverywhere(
   others: readonly Address[],
@@ -19,6 +21,12 @@ export async function forgetEverywhere(
   options: RosterOptions,
 ): Promise<void> {
   await rosterOf(others, options, async ({ witnesses }) => {
+    const views = [...witnesses, { name: nameOf(node), view: await viewOf(node, options) }]
+    const owning = views.find(({ view }) => view.some(({ id, slots }) => id === node.id && slots.length > 0))
+    if (owning)
+      throw new NodeRefusedError(nameOf(node), 'removed', [
+        `${owning.name} sees it as the owner of slots; look at them, and try again: shardq cluster status`,
+      ])
     const knowing = witnesses.filter(({ view }) => view.some(({ id, myself }) => id === node.id && !myself))
     await Promise.all(
       knowing.map(({ address }) =>
@@ -27,6 +35,15 @@ export async function forgetEverywhere(
     )
     return knowing.map(({ name }) => `${name} still knows ${nameOf(node)}`)
   })
+}
+
+/** What it says itself. Nothing where it does not answer, or something else has its port by now: then the word of the others counts. */
+async function viewOf(node: Address, options: LinkOptions): Promise<readonly NodeView[]> {
+  const nodes = withLink(node, options, (link) => link.text('CLUSTER', 'NODES'))
+  return nodes.then(
+    (text) => parseClusterNodes(text, node.host),
+    () => [],
+  )
 }
 
 /** A look is older than what was done on it. */

@@ -1,8 +1,10 @@
 import { InvalidOptionError } from '../../errors.js'
 import { planRebalance } from '../balance/index.js'
 import { type Address, nameOf } from '../link.js'
+import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
+import type { NodeView } from '../replies.js'
 import { resetNode } from './forget.js'
 import { lookAt } from './newcomer.js'
 import { refuseUnless, rehomes } from './removable.js'
@@ -23,17 +25,24 @@ export async function planRemoval(
   const roster = await rosterOf(seeds, options)
   const node = findNode(roster, name)
   if (!node) return finishing(roster, name, options)
-  const going = [...(options.withReplicas ? replicasOf(roster, node.id) : []), node]
+  const going = goingWith(roster, node, options)
   refuseUnless(roster, node, going, options)
   const everywhere = roster.nodes.map(({ host, port }) => ({ host, port }))
   const moves =
     node.slots.length === 0
       ? null
       : await planRebalance(everywhere, { ...options, weights: { [node.id]: 0 } })
-  const run = () =>
-    withOperation(everywhere, options, { name: 'remove-node' }, options.signal, (held) =>
-      remove(everywhere, node, going, { ...options, ...held }),
-    )
+  const run = ({ evenIfChanged = false }: RunOptions = {}) =>
+    withOperation(everywhere, options, { name: 'remove-node' }, options.signal, async (held) => {
+      const ours = { ...options, ...held }
+      const now = await rosterOf(everywhere, ours)
+      // It may have been forgotten by somebody else, who was cut off before it was reset.
+      const itself = findNode(now, node.id) ?? { ...node, slots: [] }
+      const leaving = goingWith(now, itself, ours)
+      if (!evenIfChanged) mustBeAgreed('remove-node', going.map(deedOf), leaving.map(deedOf))
+      refuseUnless(now, itself, leaving, ours)
+      return remove(everywhere, itself, leaving, ours)
+    })
   return {
     node: nameOf(node),
     role: node.role,
@@ -43,6 +52,17 @@ export async function planRemoval(
     run,
   }
 }
+
+const goingWith = (roster: Roster, node: NodeView, { withReplicas }: RemoveOptions): NodeView[] => [
+  ...(withReplicas ? replicasOf(roster, node.id) : []),
+  node,
+]
+
+/** A replica that has been promoted since has slots, and perhaps the only copies of what is in them. */
+const deedOf = (node: NodeView): Deed => ({
+  id: `${node.id} ${node.role}`,
+  what: `${nameOf(node)} is a ${node.role} by now, and would be removed`,
+})
 
 /**
  * Forgotten by all, but not reset: what a removal leaves that was cut off between the two.

@@ -3,6 +3,7 @@ import { InvalidOptionError } from '../../errors.js'
 import { DEFAULT_DATA_DIR, type Manifest, readManifest } from '../data-dir.js'
 import type { Address } from '../link.js'
 import { openCluster } from '../open.js'
+import type { RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { HOST } from '../ports.js'
 import { planRemoval } from './plan-removal.js'
@@ -32,8 +33,8 @@ export async function planLocalRemoval(
     ...how,
     onEmpty: (nodes) => markLeaving(dataDir, nodes, plan.role === 'master'),
   })
-  const run = async () => {
-    const report = await plan.run()
+  const run = async (agreed: RunOptions = {}) => {
+    const report = await plan.run(agreed)
     const manifest = await readManifest(dataDir)
     if (report.removed.length > 0 && manifest?.unsettled) {
       await discard(dataDir, manifest, { ...how, signal: undefined })

@@ -7,6 +7,7 @@ import {
 import { ClusterNotReadyError, InterruptedError } from '../errors.js'
 import type { Left } from '../fix/index.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
+import type { RunOptions } from '../operation/agreed.js'
 import type { NodeView } from '../replies.js'
 import { settingOf } from '../settings-read.js'
 import { forgetEverywhere, resetNode } from './forget.js'
@@ -51,8 +52,12 @@ export interface PlannedRemoval {
   readonly rehomes: readonly { readonly replica: string; readonly master: string }[]
   /** Where its slots go; null when it has none. */
   readonly moves: (BalancePlan & Pick<PlannedRebalance, 'unprotected'>) | null
-  /** @throws what `withOperation` throws; ClusterNotReadyError; InterruptedError when it was stopped, to be gone on with later */
-  run(): Promise<RemoveReport>
+  /**
+   * Looks once more, and goes on if no other node would leave than was agreed to, and none in another role.
+   * @throws PlanChangedError, NodeRefusedError, before anything was done; what `withOperation` throws; ClusterNotReadyError;
+   *   InterruptedError when it was stopped, to be gone on with later
+   */
+  run(options?: RunOptions): Promise<RemoveReport>
 }
 
 /** Each step is what a look calls for, so that it can be cut off anywhere and begun again. */

@@ -8,6 +8,7 @@ import { InterruptedError, RollingStoppedError } from '../errors.js'
 import type { RedisServer } from '../find-server.js'
 import { type Address, withLink } from '../link.js'
 import { Observer } from '../observer.js'
+import { type Deed, mustBeAgreed } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { carryOut } from './carry-out.js'
@@ -74,11 +75,11 @@ class Roll {
       server,
       nodes: standing.nodes,
       steps: steps.map((step) => ({ step, words: this.#words(step) })),
-      run: () =>
+      run: ({ evenIfChanged = false } = {}) =>
         withOperation(seeds, options, { name: 'rolling-restart' }, options.signal, async (held) => {
           const roll = new Roll(seeds, { ...options, ...held }, server, hands)
           try {
-            return await roll.#run(held.signal)
+            return await roll.#run(held.signal, evenIfChanged ? null : standing)
           } finally {
             roll.close()
           }
@@ -86,9 +87,11 @@ class Roll {
     }
   }
 
-  async #run(signal: AbortSignal): Promise<RollReport> {
+  /** @param agreed what was looked at when somebody agreed; null: to whatever there is by now */
+  async #run(signal: AbortSignal, agreed: Standing | null): Promise<RollReport> {
     const { options, hands } = this
     const begun = await this.#begin(signal)
+    if (agreed) mustBeAgreed('rolling-restart', agreed.nodes.map(deedOf), begun.standing.nodes.map(deedOf))
     let { standing } = begun
     let record: Record = begun.record
     const steps: { step: RollStep; ms: number }[] = []
@@ -228,6 +231,9 @@ class Roll {
     return new RollingStoppedError(problems, done, left, cause === undefined ? {} : { cause })
   }
 }
+
+/** In which order, and who takes over from whom, is chosen anew. */
+const deedOf = ({ id, name }: RollNode): Deed => ({ id, what: `${name} would be restarted too` })
 
 function forgotten(step: RollStep, lost: readonly string[]): string[] {
   const name = step.kind === 'restart' ? step.node.name : ''

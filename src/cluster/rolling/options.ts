@@ -1,5 +1,6 @@
 import type { RedisServer } from '../find-server.js'
 import type { LinkOptions } from '../link.js'
+import type { RunOptions } from '../operation/agreed.js'
 import type { RollNode } from './standing.js'
 import type { RollStep } from './steps.js'
 
@@ -48,7 +49,11 @@ export interface PlannedRoll {
   readonly server: RedisServer | null
   readonly nodes: readonly RollNode[]
   readonly steps: readonly { readonly step: RollStep; readonly words: string }[]
-  run(): Promise<RollReport>
+  /**
+   * Looks once more, and goes on if no node would be restarted that was not agreed to.
+   * @throws PlanChangedError before anything was done; RollingStoppedError; what `withOperation` throws
+   */
+  run(options?: RunOptions): Promise<RollReport>
 }
 
 export const DEFAULTS = { comeBackMs: 120_000, settleMs: 10_000 } as const

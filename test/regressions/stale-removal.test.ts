@@ -1,0 +1,54 @@
+import { expect, it } from 'vitest'
+import {
+  addNodes,
+  type LocalCluster,
+  NodeRefusedError,
+  PlanChangedError,
+  planRemoval,
+  planRolling,
+} from '../../src/cluster/index.js'
+import { forgetEverywhere } from '../../src/cluster/membership/forget.js'
+import { bareServers } from '../helpers/bare-servers.js'
+import { tell } from '../helpers/nodes.js'
+import { ownCluster } from '../helpers/own-cluster.js'
+import { until } from '../helpers/until.js'
+
+/** What every node counts: of a master that was forgotten, the others would miss the slots. */
+const assigned = (cluster: LocalCluster) =>
+  Promise.all(
+    cluster.seeds.map(
+      async ({ port }) => /slots_assigned:(\d+)/.exec(await tell(port, 'CLUSTER', 'INFO'))?.[1],
+    ),
+  )
+
+it('a replica that was to leave with its master, and has taken its place since, is not removed', async () => {
+  const cluster = await ownCluster({ masters: 4 })
+  const all = cluster.seeds.map(() => '16384')
+  const { nodes } = await cluster.status()
+  const master = nodes.find(({ role }) => role === 'master')
+  const replica = nodes.find(({ masterId }) => masterId === master?.id)
+  if (!master || !replica) throw new Error('no shard')
+  const plan = await planRemoval(cluster.seeds, master.id, { withReplicas: true })
+  await tell(replica.port, 'CLUSTER', 'FAILOVER')
+  await until(
+    'it is a master',
+    () => tell(replica.port, 'CLUSTER', 'NODES'),
+    (view) => view.includes('myself,master'),
+  )
+  await expect(plan.run()).rejects.toThrow(PlanChangedError)
+  // It is the only replica of the other one by now.
+  await expect(plan.run({ evenIfChanged: true })).rejects.toThrow(NodeRefusedError)
+  // Even where the look came before the promotion.
+  const others = cluster.seeds.filter(({ port }) => port !== replica.port)
+  await expect(forgetEverywhere(others, replica, {})).rejects.toThrow('owner of slots')
+  expect(await assigned(cluster)).toEqual(all)
+}, 60_000)
+
+it('a node that has joined since is not restarted', async () => {
+  const cluster = await ownCluster()
+  const plan = await planRolling(cluster.seeds, { supervised: true })
+  const [joined] = await bareServers(1, { settings: { 'cluster-node-timeout': '1000' } })
+  if (!joined) throw new Error('no server')
+  await addNodes(cluster.seeds, [joined])
+  await expect(plan.run()).rejects.toThrow(`127.0.0.1:${joined.port} would be restarted too`)
+}, 60_000)
