@@ -113,6 +113,7 @@ export const RESTORING = {
     scan: 'whether a node is empty',
     'function|list': 'whether there are functions; add-node: which a new node lacks',
     'function|load': 'restore, add-node: give them to every master',
+    'function|dump': 'restore: which format of keys a node takes',
     strlen: 'compare and write big texts in pieces',
     getrange: 'the same',
     setrange: 'the same',

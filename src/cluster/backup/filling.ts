@@ -8,6 +8,7 @@ import type { RedisServer } from '../find-server.js'
 import { librariesOf } from '../functions.js'
 import type { NodeLink } from '../link.js'
 import { comparePage, copyKeys } from './copy.js'
+import { mustTake } from './format.js'
 import type { LoadServer } from './load-server.js'
 import type { BackupManifest } from './manifest.js'
 import type { Begun, Marker } from './marker.js'
@@ -69,7 +70,8 @@ export class Filling {
 
   async #restoreFile(file: string, loaded: LoadServer): Promise<RestoredFile> {
     const started = performance.now()
-    const { folder, manifest, marker } = this.parts
+    const { folder, manifest, marker, server, target } = this.parts
+    if (!this.#marked) await mustTake(target.nodes, { server, link: loaded.link }, manifest)
     const functions = await this.#missingFunctions(loaded)
     if (!this.#marked) await marker.begin(manifest.id, folder)
     this.#marked = true
