@@ -1,4 +1,4 @@
-import { NodeUnreachableError } from './errors.js'
+import { NodeUnreachableError, OperationLostError } from './errors.js'
 import { type Address, DEFAULT_TIMEOUT_MS, type LinkOptions, NodeLink, nameOf } from './link.js'
 import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
 import { settingsOf } from './settings-read.js'
@@ -107,6 +107,8 @@ export class Observer {
       return await Promise.race([this.#answerOf(name, address), deadline])
     } catch (error) {
       this.#hangUp(name)
+      // We may not ask any more: that says nothing of the node.
+      if (error instanceof OperationLostError) throw error
       return { name, address, up: false, error: error as Error }
     } finally {
       clearTimeout(timer)

@@ -19,7 +19,7 @@ import { formCluster, slotRanges } from './form.js'
 import { nameHolderOf } from './holder-text.js'
 import type { ClusterStatus } from './inspect.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
-import { clearUnsettled } from './membership/unsettled.js'
+import { clearUnsettledAlone } from './membership/unsettled.js'
 import { discardProcess, type NodePlace, type PortHolder, probeNode, stopNode } from './node.js'
 import { checkPortsFree } from './ports.js'
 import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
@@ -132,11 +132,13 @@ async function create(
   }
 }
 
+/** @param outcome what is told when all nodes run */
 async function revive(
   dataDir: string,
   manifest: Manifest,
   options: UpOptions,
   started: number,
+  outcome: LocalCluster['outcome'] = 'running',
 ): Promise<LocalCluster> {
   const places = nodePlaces(dataDir, manifest)
   const running = new Map<number, ProcessIdentity>()
@@ -159,9 +161,12 @@ async function revive(
   await settle(places, options)
   if (down.length === 0) {
     options.onStep?.({ step: 'running', ports: manifest.ports })
-    await clearUnsettled(dataDir)
+    if (manifest.unsettled)
+      await startLeftovers(await locateServer({ ...remembered(manifest), ...options }), dataDir, manifest)
+    const settled = await clearUnsettledAlone(dataDir)
+    if (settled) return revive(dataDir, settled, options, started, outcome)
     const status = await withLinks(places, (links) => waitUntilAgreed(links, readyOptions(options)))
-    return done('running', status, null)
+    return done(outcome, status, null)
   }
   const ours = new Map<number, ProcessIdentity>()
   try {
@@ -172,7 +177,9 @@ async function revive(
     )
     await startNodes(server, down, ours, options)
     for (const [port, identity] of ours) running.set(port, identity)
-    await clearUnsettled(dataDir)
+    await startLeftovers(server, dataDir, manifest)
+    const settled = await clearUnsettledAlone(dataDir)
+    if (settled) return await revive(dataDir, settled, options, started, 'restarted')
     const status = await withLinks(places, (links) => waitUntilReady(links, readyOptions(options)))
     return done('restarted', status, server)
   } catch (error) {
@@ -183,6 +190,17 @@ async function revive(
     await Promise.all(stopping)
     throw interruptedOr(error, options)
   }
+}
+
+/**
+ * Nodes that were on their way in or out when whoever was at it was killed: somebody may have given them slots since, and without these the
+ * cluster takes nothing, not even the lock under which they are cleared away. One that cannot be started has never been a node.
+ */
+async function startLeftovers(server: RedisServer, dataDir: string, manifest: Manifest): Promise<void> {
+  const { unsettled } = manifest
+  if (!unsettled || (await isAlive(unsettled.by))) return
+  for (const { place, found } of await probeAll(nodePlaces(dataDir, manifest, unsettled.ports)))
+    if (found.state === 'down') await startNodeAnyhow(server, place).catch(() => undefined)
 }
 
 /** What holds the port of a node of ours, and the way out: of two copies of one cluster only one can run. */

@@ -77,12 +77,11 @@ class Drafts {
   #unowned(slot: number): void {
     const { known } = this
     const down = known.named(slot).find((id) => !known.isUp(id) && !this.forgotten.has(id))
-    const [holder, other] = known.holders(slot)
+    const [holder] = known.holders(slot)
     const missing = known.mastersDown().filter(({ id }) => !this.forgotten.has(id))
-    // It died just after it had got the slot, and whoever was promoted in its place has not heard of that, but has the keys.
-    const isHeirs =
-      down !== undefined && holder !== undefined && other === undefined && !known.hasReplica(down)
-    if (down !== undefined && !isHeirs) this.#ownerDown(slot, down)
+    // Whoever has keys of it may have been promoted in its place, or be the other end of a move, or have old ones: nobody can know.
+    // Given to that one, the owner would drop its own when it comes back.
+    if (down !== undefined) this.#ownerDown(slot, down)
     else if (holder === undefined && missing.length > 0) this.#mayHaveKeys(slot, missing)
     else this.#give(slot, holder ?? this.#heir(slot), holder !== undefined)
   }
@@ -203,7 +202,9 @@ class Drafts {
     const takeover = replica
       ? `; or let its replica take over: redis-cli -h ${replica.host} -p ${replica.port} CLUSTER FAILOVER FORCE`
       : ''
-    const gone = `; or, if it and its data are gone for good: shardq cluster fix --forget ${id}, which gives its slots to others, without keys`
+    const gone =
+      `; or, if it and its data are gone for good: shardq cluster fix --forget ${id}, which gives its slots to those that have keys of ` +
+      'them, and the rest to others, without keys'
     if (known.view(id)?.flags.includes('noaddr')) {
       this.#leave(`down ${id}`, slot, (slots) => ({
         what: `${slots} of ${owner.name}, whose address nobody knows any more`,

@@ -52,7 +52,10 @@ export async function addLocalNodes(options: AddLocalOptions = {}): Promise<AddR
   return withOperation(seeds, access, { name: 'add-node' }, options.signal, async (held) => {
     const manifest = await clearUnsettled(dataDir, { ...how, ...held })
     if (!manifest || manifest.unsettled)
-      throw new DataDirError(dataDir, 'its nodes are being changed by another process')
+      throw new DataDirError(
+        dataDir,
+        'its nodes are being changed by another process, or do not all answer; look at them with: shardq cluster check',
+      )
     const report = await start(dataDir, manifest, seeds, { ...how, ...held })
     if (!options.rebalance) return { ...report, rebalance: null }
     const weights = options.rebalance === true ? {} : options.rebalance

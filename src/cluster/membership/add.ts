@@ -1,6 +1,6 @@
 import { InvalidOptionError } from '../../errors.js'
 import { type RebalanceOptions, type RebalanceReport, rebalance } from '../balance/index.js'
-import { ClusterNotReadyError } from '../errors.js'
+import { ClusterNotReadyError, NodeRefusedError } from '../errors.js'
 import { type Address, nameOf } from '../link.js'
 import { withOperation } from '../operation/index.js'
 import type { NodeView } from '../replies.js'
@@ -103,6 +103,7 @@ export async function admit(
     (a, b) => Number(isReplica(a)) - Number(isReplica(b)),
   )) {
     const name = nameOf(node)
+    await judgeAgain(seeds, node, self.id, options)
     if (toSet.size > 0) {
       await applySettings(node, toSet, options)
       options.onStep?.({ step: 'set', node: name, settings: [...toSet.keys()] })
@@ -114,6 +115,7 @@ export async function admit(
     warnings.push(...functions.warnings)
     if (functions.given.length > 0)
       options.onStep?.({ step: 'functions', node: name, libraries: functions.given })
+    await judgeAgain(seeds, node, self.id, options)
     const now = await join(seeds, { ...node, id: self.id, busPort: self.busPort }, options)
     options.onStep?.({ step: 'joined', node: name })
     const master = masterFor(node, self, now)
@@ -124,6 +126,22 @@ export async function admit(
     added.push({ node: name, id: self.id, replicaOf: master ? nameOf(master) : null })
   }
   return { added, warnings: [...warnings, ...(await unprotected(seeds, added, options))] }
+}
+
+/**
+ * The others of a list take their time, and the lock is that of this cluster: meanwhile the server may have become a node of another one,
+ * and whoever introduces it would make the two one. @throws NodeRefusedError
+ */
+async function judgeAgain(
+  seeds: readonly Address[],
+  node: NodeToAdd,
+  id: string,
+  options: AddOptions,
+): Promise<void> {
+  const candidate = await lookAt(node, options)
+  if (candidate.self.id !== id)
+    throw new NodeRefusedError(nameOf(node), 'added', ['it is another node than a moment ago; try again'])
+  judge(candidate, await rosterOf(seeds, options), options)
 }
 
 const isReplica = ({ node }: { node: NodeToAdd }) => node.replicaOf !== undefined

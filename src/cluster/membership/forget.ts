@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NodeRefusedError } from '../errors.js'
-import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
+import { type Address, type LinkOptions, type NodeLink, nameOf, withLink } from '../link.js'
 import { type NodeView, parseClusterNodes, parseFields } from '../replies.js'
 import { type RosterOptions, rosterOf } from './roster.js'
 
@@ -37,6 +37,15 @@ export async function forgetEverywhere(
   })
 }
 
+/** @throws NodeRefusedError when another node has the address by now */
+export async function expectId(link: NodeLink, node: Pick<NodeView, 'id' | 'host' | 'port'>): Promise<void> {
+  const id = await link.text('CLUSTER', 'MYID')
+  if (id !== node.id)
+    throw new NodeRefusedError(nameOf(node), 'removed', [
+      `it is another node by now, with id ${id} in place of ${node.id}; look at it: shardq cluster status`,
+    ])
+}
+
 /** What it says itself. Nothing where it does not answer, or something else has its port by now: then the word of the others counts. */
 async function viewOf(node: Address, options: LinkOptions): Promise<readonly NodeView[]> {
   const nodes = withLink(node, options, (link) => link.text('CLUSTER', 'NODES'))
@@ -53,10 +62,15 @@ function unlessUnknown(error: Error): void {
 
 /**
  * Makes a node that all others have forgotten forget them too, and who it is: again, until it stays alone, for a packet that was on
- * its way makes it acquainted once more. @throws what it fails with; a server refuses it where there are keys
+ * its way makes it acquainted once more. What has its address by now may be another node, with all that it has.
+ * @throws NodeRefusedError when it is; what it fails with: a server refuses it where there are keys
  */
-export async function resetNode(address: Address, options: LinkOptions): Promise<void> {
-  await withLink(address, options, async (link) => {
+export async function resetNode(
+  node: Pick<NodeView, 'id' | 'host' | 'port'>,
+  options: LinkOptions,
+): Promise<void> {
+  await withLink(node, options, async (link) => {
+    await expectId(link, node)
     const deadline = performance.now() + RESET_MS
     for (;;) {
       await link.text('CLUSTER', 'RESET', 'HARD')
@@ -64,7 +78,7 @@ export async function resetNode(address: Address, options: LinkOptions): Promise
       const info = parseFields(await link.text('CLUSTER', 'INFO'))
       if (info.get('cluster_known_nodes') === '1') return
       if (performance.now() > deadline)
-        throw new Error(`${nameOf(address)} still knows ${info.get('cluster_known_nodes')} nodes`)
+        throw new Error(`${nameOf(node)} still knows ${info.get('cluster_known_nodes')} nodes`)
     }
   })
 }

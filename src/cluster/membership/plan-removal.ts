@@ -1,11 +1,12 @@
 import { InvalidOptionError } from '../../errors.js'
 import { planRebalance } from '../balance/index.js'
-import { type Address, nameOf } from '../link.js'
+import { NodeRefusedError } from '../errors.js'
+import { type Address, nameOf, withLink } from '../link.js'
 import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import type { NodeView } from '../replies.js'
-import { resetNode } from './forget.js'
+import { expectId, resetNode } from './forget.js'
 import { lookAt } from './newcomer.js'
 import { refuseUnless, rehomes } from './removable.js'
 import { type PlannedRemoval, type RemoveOptions, remove } from './remove.js'
@@ -36,8 +37,10 @@ export async function planRemoval(
     withOperation(everywhere, options, { name: 'remove-node' }, options.signal, async (held) => {
       const ours = { ...options, ...held }
       const now = await rosterOf(everywhere, ours)
-      // It may have been forgotten by somebody else, who was cut off before it was reset.
-      const itself = findNode(now, node.id) ?? { ...node, slots: [] }
+      const known = findNode(now, node.id)
+      // It may have been forgotten by somebody else, who was cut off before it was reset; or another one has its address by now.
+      if (!known) await withLink(node, ours, (link) => expectId(link, node))
+      const itself = known ?? { ...node, slots: [] }
       const leaving = goingWith(now, itself, ours)
       if (!evenIfChanged) mustBeAgreed('remove-node', going.map(deedOf), leaving.map(deedOf))
       refuseUnless(now, itself, leaving, ours)
@@ -76,13 +79,20 @@ async function finishing(roster: Roster, name: string, options: RemoveOptions): 
   const candidate = await lookAt(address, options).catch(() => {
     throw unknown
   })
+  const { self } = candidate
   if (!candidate.view.some(({ id, myself }) => !myself && findNode(roster, id))) throw unknown
   const seeds = roster.nodes.map(({ host, port }) => ({ host, port }))
   const run = () =>
     withOperation(seeds, options, { name: 'remove-node' }, options.signal, async (held) => {
-      await resetNode(address, { ...options, ...held })
+      const ours = { ...options, ...held }
+      const now = findNode(await rosterOf(seeds, ours), self.id)
+      if (now)
+        throw new NodeRefusedError(name, 'removed', [
+          `it is a ${now.role} of the cluster again; if it is to leave: shardq cluster remove-node ${name}`,
+        ])
+      await resetNode({ ...address, id: self.id }, ours)
       options.onStep?.({ step: 'reset', node: name })
       return { removed: [name], left: [] }
     })
-  return { node: name, role: candidate.self.role, removes: [name], rehomes: [], moves: null, run }
+  return { node: name, role: self.role, removes: [name], rehomes: [], moves: null, run }
 }

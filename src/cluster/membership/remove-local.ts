@@ -3,7 +3,6 @@ import { InvalidOptionError } from '../../errors.js'
 import { DEFAULT_DATA_DIR, type Manifest, readManifest } from '../data-dir.js'
 import type { Address } from '../link.js'
 import { openCluster } from '../open.js'
-import type { RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { HOST } from '../ports.js'
 import { planRemoval } from './plan-removal.js'
@@ -32,17 +31,13 @@ export async function planLocalRemoval(
   const plan = await planRemoval(cluster.seeds, name, {
     ...how,
     onEmpty: (nodes) => markLeaving(dataDir, nodes, plan.role === 'master'),
+    onRemoved: async (access) => {
+      const manifest = await readManifest(dataDir)
+      if (manifest?.unsettled) await discard(dataDir, manifest, { ...access, signal: undefined })
+      for (const node of plan.removes) options.onStep?.({ step: 'ended', node })
+    },
   })
-  const run = async (agreed: RunOptions = {}) => {
-    const report = await plan.run(agreed)
-    const manifest = await readManifest(dataDir)
-    if (report.removed.length > 0 && manifest?.unsettled) {
-      await discard(dataDir, manifest, { ...how, signal: undefined })
-      for (const node of report.removed) options.onStep?.({ step: 'ended', node })
-    }
-    return report
-  }
-  return { ...plan, run }
+  return plan
 }
 
 const isUnsettled = ({ unsettled }: Manifest, name: string) =>

@@ -27,6 +27,8 @@ export interface RemoveOptions
   readonly onStep?: (step: RemoveStep) => void
   /** Told of the nodes that own nothing any more and have no replica, before they are forgotten. */
   readonly onEmpty?: (nodes: readonly Address[]) => Promise<void>
+  /** Told when all are gone, while the lock is still held; `access` has its fence. */
+  readonly onRemoved?: (access: LinkOptions) => Promise<void>
 }
 
 export type RemoveStep =
@@ -93,6 +95,7 @@ export async function remove(
   const after = await rosterOf(staying, options)
   const known = going.find(({ id }) => findNode(after, id))
   if (known) throw new ClusterNotReadyError(0, [`${nameOf(known)} is still known`])
+  await options.onRemoved?.(options)
   return { removed: going.map(nameOf), left: [] }
 }
 

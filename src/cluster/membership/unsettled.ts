@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Manifest, nodePlaces, readManifest, removeNodeDir, writeManifest } from '../data-dir.js'
+import { LockUnavailableError, OperationInProgressError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { linkOptions, probeNode, stopNode } from '../node.js'
 import { observe } from '../observer.js'
+import { withOperation } from '../operation/index.js'
 import { HOST } from '../ports.js'
 import { isAlive, processStamp } from '../processes.js'
+import type { NodeView } from '../replies.js'
 import { witnessesOf } from '../views.js'
 import { forgetEverywhere } from './forget.js'
 import type { RosterOptions } from './roster.js'
@@ -26,7 +30,8 @@ export async function markUnsettled(
     ...manifest,
     masters,
     ports: manifest.ports.filter((port) => !ports.includes(port)),
-    unsettled: { ports, by },
+    // What another operation has left stays marked.
+    unsettled: { ports: [...new Set([...(manifest.unsettled?.ports ?? []), ...ports])], by },
   }
   await writeManifest(dataDir, marked)
   return marked
@@ -34,7 +39,7 @@ export async function markUnsettled(
 
 /**
  * Clears away what an add-node or remove-node has left that is no more: forgotten by all, ended, its folder removed. One that owns
- * slots or has replicas after all, since somebody gave them to it by hand, becomes a node like any other. The others have to run.
+ * slots or has replicas after all, since somebody gave them to it by hand, becomes a node like any other.
  * @returns the manifest as it is now; null when the folder holds no cluster
  */
 export async function clearUnsettled(dataDir: string, options: RosterOptions = {}): Promise<Manifest | null> {
@@ -45,7 +50,30 @@ export async function clearUnsettled(dataDir: string, options: RosterOptions = {
   return discard(dataDir, manifest, options)
 }
 
-/** As `clearUnsettled`, whoever was at it. */
+/**
+ * As `clearUnsettled`, by whoever has no lock: nobody may give slots to what is cleared away.
+ * @returns the manifest as it is now; null when it is as it was: there was nothing, or something else runs, and it is left for later
+ */
+export async function clearUnsettledAlone(dataDir: string): Promise<Manifest | null> {
+  const manifest = await readManifest(dataDir)
+  if (!manifest?.unsettled) return null
+  const access = linkOptions(nodePlaces(dataDir, manifest)[0] ?? {})
+  const seeds = manifest.ports.map((port) => ({ host: HOST, port }))
+  try {
+    const now = await withOperation(seeds, access, { name: 'up' }, undefined, (held) =>
+      clearUnsettled(dataDir, held),
+    )
+    return now?.unsettled ? null : now
+  } catch (error) {
+    if (error instanceof OperationInProgressError || error instanceof LockUnavailableError) return null
+    throw error
+  }
+}
+
+/**
+ * As `clearUnsettled`, whoever was at it. What a leftover has is only known when all others answer: while one is loading its data, or we may
+ * not ask any more, everything stays as it is, mark and all.
+ */
 export async function discard(
   dataDir: string,
   { unsettled, ...manifest }: Manifest,
@@ -56,24 +84,47 @@ export async function discard(
   const access = { ...options, ...linkOptions(place ?? {}) }
   const seeds = manifest.ports.map((port) => ({ host: HOST, port }))
   const adopted: number[] = []
-  for (const node of await listedBy(seeds, access)) {
+  const listed = await listedBy(seeds, access)
+  if (listed === null) return unsettled ? { ...manifest, unsettled } : manifest
+  for (const node of listed) {
     if (!leftovers.includes(node.port)) continue
     if (node.isUsed) adopted.push(node.port)
     else await forgetEverywhere(seeds, node, access)
   }
-  for (const port of leftovers) if (!adopted.includes(port)) await removeLocal(dataDir, manifest, port)
+  for (const port of leftovers.filter((each) => !adopted.includes(each))) {
+    // Signals and folders pass no other fence.
+    options.mayCall?.()
+    await removeLocal(dataDir, manifest, port)
+  }
   const settled = { ...manifest, ports: [...manifest.ports, ...adopted] }
   await writeManifest(dataDir, settled)
   return settled
 }
 
-/** Everybody whom some node lists, also such as only half of them know yet. */
+/** Longest wait for the others, which may be loading their data. */
+const ANSWER_MS = 10_000
+const POLL_MS = 200
+
+/** Everybody whom some node lists, also such as only half of them know yet. Null while not all of the others answer. */
 async function listedBy(seeds: readonly Address[], access: LinkOptions) {
-  const all = witnessesOf(await observe(seeds, access)).flatMap(({ view }) => view)
-  const isUsed = (id: string) =>
-    all.some((node) => node.masterId === id || (node.id === id && node.slots.length > 0))
-  const nodes = new Map(all.map((node) => [node.id, node]))
-  return [...nodes.values()].map((node) => ({ ...node, isUsed: isUsed(node.id) }))
+  const deadline = performance.now() + ANSWER_MS
+  for (;;) {
+    const witnesses = witnessesOf(await observe(seeds, access))
+    const silent = seeds.filter(({ port }) => !witnesses.some(({ address }) => address.port === port))
+    if (silent.length === 0) return usedIn(witnesses.flatMap(({ view }) => view))
+    if (performance.now() > deadline) return null
+    await sleep(POLL_MS)
+  }
+}
+
+/** Used is one that owns slots or is followed, and a replica whose master does so or is down: it may be the only one with its data. */
+function usedIn(all: readonly NodeView[]) {
+  const owns = (id: string) => all.some((node) => node.id === id && node.slots.length > 0)
+  const isDown = (id: string) => all.some((node) => node.id === id && node.flags.includes('fail'))
+  const nodes = [...new Map(all.map((node) => [node.id, node])).values()]
+  const isKept = ({ id, masterId }: NodeView) =>
+    owns(id) || nodes.some((node) => node.masterId === id) || (masterId !== null && isDown(masterId))
+  return nodes.map((node) => ({ ...node, isUsed: isKept(node) }))
 }
 
 /** Ends the process of one node and removes its folder, and whatever is in it. */

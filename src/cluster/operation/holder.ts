@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { readlinkSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { isAlive, type ProcessIdentity, processStamp } from '../processes.js'
 
@@ -15,7 +15,7 @@ export interface Holder {
 
 /** What is written into the cluster. */
 interface Note extends Holder, ProcessIdentity {
-  /** Where the pid means something: a host may have containers of the same name. */
+  /** Where the pid means something: other hosts, and containers, may have the same name, and each has a process 1. */
   readonly pids: string
   /** Tells two operations of one process apart. */
   readonly token: string
@@ -61,9 +61,11 @@ function parse(text: string): Partial<Note> {
   }
 }
 
+/** Every Linux calls its first pid namespace the same, so that the boot of its kernel is needed to tell two of them apart. */
 function pidSpace(): string {
   try {
-    return readlinkSync('/proc/self/ns/pid')
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    return `${boot} ${readlinkSync('/proc/self/ns/pid')}`
   } catch {
     return ''
   }

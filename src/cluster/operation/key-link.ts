@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthenticationError } from '../../errors.js'
-import { NodeUnreachableError } from '../errors.js'
-import { type Address, type LinkOptions, NodeLink, nameOf } from '../link.js'
+import { NodeUnreachableError, OperationLostError } from '../errors.js'
+import { type Address, type LinkOptions, NodeLink, nameOf, withLink } from '../link.js'
 import { parseClusterNodes } from '../replies.js'
 
 const RETRY_MS = 100
@@ -63,6 +63,14 @@ export class KeyLink {
     }
   }
 
+  /** What every node answers that is known, and answers: of its own, whoever serves the key. */
+  async everywhere(command: string, ...args: (string | number)[]): Promise<unknown[]> {
+    const replies = await Promise.allSettled(
+      this.#known.map((node) => withLink(node, this.access, (link) => link.reply(command, ...args))),
+    )
+    return replies.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))
+  }
+
   close(): void {
     for (const link of this.#links.values()) link.close()
     this.#links.clear()
@@ -92,7 +100,7 @@ export class KeyLink {
 
   /** A link that has failed is not used again: it does not reconnect. */
   #passes(error: unknown, at: Address): boolean {
-    if (error instanceof AuthenticationError) return false
+    if (error instanceof AuthenticationError || error instanceof OperationLostError) return false
     const { message } = error as Error
     if (PASSING.test(message)) return true
     if (!(error instanceof NodeUnreachableError) && /^[A-Z]+ /.test(message)) return false

@@ -1,3 +1,4 @@
+import keySlot from 'cluster-key-slot'
 import { AuthenticationError } from '../../errors.js'
 import {
   InterruptedError,
@@ -13,8 +14,11 @@ import { KeyLink } from './key-link.js'
 
 export const OPERATION_KEY = 'shardq:operation'
 
-/** ARGV: our note, the note that ours may replace, ms. Returns nil when the lock is ours now, or else the note of who has it. */
-const HOLD = `
+/**
+ * ARGV: our note, the note that ours may replace, ms. Returns nil when the lock is ours now, or else the note of who has it. Also where memory is
+ * full: what makes room is an operation too.
+ */
+const HOLD = `#!lua flags=allow-oom
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] and held ~= ARGV[2] then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
@@ -28,6 +32,10 @@ const DEFAULTS = { leaseMs: 20_000, patienceMs: 10_000 } as const
 const RENEWALS = 4
 const CONFIRM_MS = 500
 const RELEASE_MS = 1_000
+/** How long a node that fails over may keep the lock from being asked for. */
+const FAILOVER_MS = 10_000
+/** Keys that are looked at in the slot of the lock. */
+const MOST_KEYS = 1_000
 /** Of the lease, the part in which nothing is sent any more, since it takes a while to arrive. */
 const MARGIN = 0.1
 
@@ -58,8 +66,31 @@ export class OperationLock {
   }
 
   async acquire(signal?: AbortSignal): Promise<void> {
-    const timeoutMs = this.options.patienceMs ?? DEFAULTS.patienceMs
     this.#note = await makeNote(this.options.name)
+    try {
+      await this.#take(this.options.patienceMs ?? DEFAULTS.patienceMs, signal)
+    } catch (error) {
+      if (!(error instanceof LockUnavailableError) || !this.options.onUnlocked) throw error
+      await this.#goWithout(error, this.options.onUnlocked, signal)
+    }
+  }
+
+  /** Unless somebody has it, and its node is about to fail over: then until that has happened, or the lease is over. */
+  async #goWithout(
+    why: LockUnavailableError,
+    onUnlocked: (why: Error) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (!(await this.#isHeldSomewhere())) return onUnlocked(why)
+    try {
+      await this.#take(this.#leaseMs + FAILOVER_MS, signal)
+    } catch (error) {
+      if (!(error instanceof LockUnavailableError)) throw error
+      onUnlocked(error)
+    }
+  }
+
+  async #take(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     try {
       let held = await this.#hold('', { timeoutMs, signal })
       if (held !== null && (await isLeftBehind(held))) held = await this.#hold(held, { timeoutMs, signal })
@@ -68,12 +99,15 @@ export class OperationLock {
     } catch (error) {
       if (error instanceof OperationInProgressError || error instanceof AuthenticationError) throw error
       if (signal?.aborted) throw new InterruptedError(this.options.name, { cause: error })
-      const why = new LockUnavailableError(this.options.name, { cause: error as Error })
-      if (!this.options.onUnlocked) throw why
-      this.options.onUnlocked(why)
-      return
+      throw new LockUnavailableError(this.options.name, { cause: error as Error })
     }
     this.#timer = setInterval(() => this.#tick(), this.#leaseMs / RENEWALS)
+  }
+
+  /** Whether a node has a note that it cannot serve at the moment: its master is down, and whoever holds the lock goes on. */
+  async #isHeldSomewhere(): Promise<boolean> {
+    const names = await this.#link.everywhere('CLUSTER', 'GETKEYSINSLOT', keySlot(OPERATION_KEY), MOST_KEYS)
+    return names.some((each) => Array.isArray(each) && each.includes(OPERATION_KEY))
   }
 
   /** Without any replica, WAIT would wait in vain for all of its time. */

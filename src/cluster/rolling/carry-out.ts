@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InterruptedError, NodeUnreachableError } from '../errors.js'
 import { type LinkOptions, withLink } from '../link.js'
-import { parseFields } from '../replies.js'
+import { parseClusterNodes, parseFields } from '../replies.js'
 import { settingOf } from '../settings-read.js'
 import { takeOver, windowMs } from '../take-over.js'
 import { versionOf } from '../version.js'
@@ -59,6 +59,9 @@ async function restart(node: RollNode, standing: Standing, options: CarryOutOpti
   const master = standing.shards.find(({ replicas }) => replicas.some(({ id }) => id === node.id))?.master
   if (master && node.up) await prepareAbsence(node, master, access, signal)
   await options.onDown(node)
+  if (node.up) await expectReplaceable(node, options)
+  // What restarts it is no command of ours to a node, and passes no other fence.
+  access.mayCall?.()
   await hands.restart(node, signal)
   const server = await comeBack(node, options)
   // It is only to be quick: whether the link is good is looked at in any case.
@@ -72,6 +75,20 @@ async function restart(node: RollNode, standing: Standing, options: CarryOutOpti
     const lost = lostBy(told, await toldTo(link), upgrade)
     await tellAgain(link, lost)
     return lost
+  })
+}
+
+/**
+ * What was looked at may be minutes ago. One that has slots by now has taken the place of its master, and nobody else may have its data.
+ * @throws Error when it is another process, or has slots
+ */
+async function expectReplaceable(node: RollNode, { access }: CarryOutOptions): Promise<void> {
+  await withLink(node, { ...access, timeoutMs: ASK_MS }, async (link) => {
+    const [view, info] = await Promise.all([link.text('CLUSTER', 'NODES'), link.text('INFO', 'server')])
+    const self = parseClusterNodes(view, node.host).find(({ myself }) => myself)
+    if (self?.id !== node.id || parseFields(info).get('run_id') !== node.runId)
+      throw new Error(`${node.name} is another process than a moment ago`)
+    if (self.slots.length > 0) throw new Error(`${node.name} has become a master with slots meanwhile`)
   })
 }
 

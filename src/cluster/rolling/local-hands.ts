@@ -36,7 +36,11 @@ export class LocalRestartHands implements RestartHands {
 
   /** Before anything is restarted: whatever starts a node from now on, `up` after a crash for one, starts the new server. */
   async rememberServer(): Promise<void> {
-    if (this.server) await writeManifest(this.dataDir, { ...this.manifest, redisPath: this.server.path })
+    if (!this.server) return
+    // As it is by now: nodes may have come and gone since the plan was made.
+    const manifest = await readManifest(this.dataDir)
+    if (!manifest) throw new DataDirError(this.dataDir, 'it holds no cluster any more')
+    await writeManifest(this.dataDir, { ...manifest, redisPath: this.server.path })
   }
 
   /** Goes through with it, whatever is asked meanwhile: a node that was stopped is ours to bring back. */

@@ -39,8 +39,7 @@ export async function disableDefault(
 
 /** Who is to get in afterwards: an operator of this run, or we ourselves if we are not the default user. */
 function operatorOf(options: ApplyOptions): LinkOptions | undefined {
-  const { accounts, passwords, timeoutMs, tls, username, password } = options
-  const common = { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(tls === undefined ? {} : { tls }) }
+  const { accounts, passwords, username, password, ...common } = options
   for (const { name, roles } of accounts) {
     const own = passwords?.get(name)
     if (roles.includes('operator') && own !== undefined) return { ...common, username: name, password: own }
