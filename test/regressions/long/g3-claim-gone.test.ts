@@ -1,5 +1,5 @@
 import { expect, it, onTestFinished } from 'vitest'
-import { planFix } from '../../../src/cluster/index.js'
+import { type LocalCluster, planFix } from '../../../src/cluster/index.js'
 import { moveSlots } from '../../../src/cluster/move/index.js'
 import type { NodeView } from '../../../src/cluster/replies.js'
 import { TaskQueue } from '../../../src/index.js'
@@ -11,12 +11,17 @@ import { ownCluster } from '../../helpers/own-cluster.js'
 
 const TASKS = 600
 
+async function openQueue({ connection }: LocalCluster): Promise<TaskQueue<{ t: number }>> {
+  const queue = new TaskQueue<{ t: number }>('jobs', { connection, partitions: 6 })
+  onTestFinished(() => queue.disconnect())
+  await queue.connect()
+  return queue
+}
+
 /** A partition of one master, with acknowledged tasks, and another master with its replica. */
 async function scene() {
   const cluster = await ownCluster()
-  const queue = new TaskQueue<{ t: number }>('jobs', { connection: cluster.connection, partitions: 6 })
-  onTestFinished(() => queue.disconnect())
-  await queue.connect()
+  const queue = await openQueue(cluster)
   const ids = await queue.enqueueMany(Array.from({ length: TASKS }, (_, i) => ({ type: 't', data: i })))
   const { nodes } = await cluster.status()
   const masters = nodes.filter(({ role }) => role === 'master')
@@ -44,11 +49,12 @@ type Scene = Awaited<ReturnType<typeof scene>>
 /** All of it is there, and everybody agrees. */
 async function expectMended({ cluster, queue, ids, to }: Scene) {
   const seeds = cluster.seeds.filter(({ port }) => port !== to.port)
+  // It may come back with later keys; nobody but the operator knows that it does not.
   const report = await (await planFix(seeds, { agreeMs: 2_000 })).run()
-  expect(report.left.map(({ what }) => what)).toEqual([
-    expect.stringContaining(`127.0.0.1:${to.port}, which does not answer`),
-  ])
-  expect(report.openSlots).toBe(0)
+  expect(report.done.filter(({ kind }) => kind === 'assign')).toEqual([])
+  expect(report.left.map(({ remedy }) => remedy).join()).toContain(
+    `--forget ${to.id}, which gives its slots to those`,
+  )
   const forgotten = await (await planFix(seeds, { forget: [to.id], agreeMs: 2_000 })).run()
   expect(forgotten).toMatchObject({ left: [], agreed: true, openSlots: 0 })
   await eventually(async () => {
@@ -58,7 +64,7 @@ async function expectMended({ cluster, queue, ids, to }: Scene) {
   for (const id of ids.slice(0, 50)) expect(await queue.getTask(id)).toMatchObject({ state: 'ready' })
 }
 
-it('the new owner dies just after its claim: fix gives the slot to whoever was promoted in its place', async () => {
+it('the new owner dies just after its claim: once it is given up, fix gives the slot to whoever was promoted in its place', async () => {
   const it = await scene()
   let isDead = false
   const nodes = new FaultyNodes(
@@ -147,6 +153,8 @@ it.each([
     const isNow = async () => (await membersOfNote(it)).split(/[\n,]/).includes('claim')
     expect(await cutOff(it, isNow)).toEqual({ isCut: true, isDead: true })
     await it.promoted()
+    // A queue that is open writes to the slot by itself.
+    if (!isUsed) await it.queue.disconnect()
     const kept = await it.count(it.replica)
     const living = it.parties.filter(({ id }) => id !== it.to.id)
     // It may have heard of the claim after all, in what lay in its socket, also a moment later.
@@ -169,7 +177,8 @@ it.each([
     } else {
       expect(report).toMatchObject({ left: [], agreed: true, openSlots: 0 })
       expect(await it.count(it.replica)).toBe(0)
-      await eventually(async () => expect((await it.queue.depth()).ready.medium).toBe(TASKS), 15_000)
+      const again = await openQueue(it.cluster)
+      await eventually(async () => expect((await again.depth()).ready.medium).toBe(TASKS), 15_000)
     }
   },
   90_000,
