@@ -27,7 +27,7 @@ interface Slot {
  * Gives a slot to the node that has copies of all keys of it. That node says so first, with the latest epoch, and from then on
  * it is the owner, whatever becomes of us: the others believe the later epoch. Until then the old owner was the owner with all of its
  * keys, and its clients were refused. If the new one dies before its replicas have heard of the claim, the slot is nobody's: whoever is
- * promoted in its place has all copies, and that a claim was announced; `fix` gives the slot to it.
+ * promoted in its place has all copies, and that a claim was announced; `fix` gives the slot to it, once the new one is given up.
  */
 export async function claimCopies(
   nodes: Nodes,
