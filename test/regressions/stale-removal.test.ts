@@ -44,6 +44,21 @@ it('a replica that was to leave with its master, and has taken its place since, 
   expect(await assigned(cluster)).toEqual(all)
 }, 60_000)
 
+it('what has to be mended first is shown, and nothing is mended that was not', async () => {
+  const cluster = await ownCluster({ masters: 4, replicasPerMaster: 0 })
+  const { nodes } = await cluster.status()
+  const [leaving, other] = nodes
+  if (!leaving || !other) throw new Error('no two masters')
+  const plan = await planRemoval(cluster.seeds, leaving.id, { leaveUnprotected: true })
+  expect(plan.moves?.mends).toEqual([])
+  const slot = (other.slots[0]?.[0] ?? 0) + 7
+  for (const { port } of cluster.seeds) await tell(port, 'CLUSTER', 'DELSLOTS', slot)
+  await expect(plan.run()).rejects.toThrow(PlanChangedError)
+  expect(await assigned(cluster)).toEqual(cluster.seeds.map(() => '16383'))
+  const again = await planRemoval(cluster.seeds, leaving.id, { leaveUnprotected: true })
+  expect(again.moves?.mends).toMatchObject([{ kind: 'assign', slots: [slot] }])
+}, 60_000)
+
 it('a node that has joined since is not restarted', async () => {
   const cluster = await ownCluster()
   const plan = await planRolling(cluster.seeds, { supervised: true })

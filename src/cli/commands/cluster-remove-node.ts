@@ -124,7 +124,7 @@ function printRemoval({ role, removes, rehomes, moves }: PlannedRemoval, output:
   const [node, ...replicas] = [...removes].reverse()
   const also = replicas.length === 0 ? '' : `, with its replicas ${replicas.join(', ')}`
   output.title(`Remove ${role} ${node}${also}`)
-  if (moves) printPlan({ ...moves, mends: [] }, output)
+  if (moves) printPlan(moves, output)
   for (const { replica, master } of rehomes) output.line(`replica ${replica} goes to ${master}`)
 }
 

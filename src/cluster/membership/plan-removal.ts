@@ -1,6 +1,7 @@
 import { InvalidOptionError } from '../../errors.js'
 import { planRebalance } from '../balance/index.js'
 import { NodeRefusedError } from '../errors.js'
+import { deedsOf as deedsOfStep } from '../fix/index.js'
 import { type Address, nameOf, withLink } from '../link.js'
 import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
@@ -29,10 +30,9 @@ export async function planRemoval(
   const going = goingWith(roster, node, options)
   refuseUnless(roster, node, going, options)
   const everywhere = roster.nodes.map(({ host, port }) => ({ host, port }))
-  const moves =
-    node.slots.length === 0
-      ? null
-      : await planRebalance(everywhere, { ...options, weights: { [node.id]: 0 } })
+  const movesOf = async ({ id, slots }: NodeView, ours: RemoveOptions) =>
+    slots.length === 0 ? null : planRebalance(everywhere, { ...ours, weights: { [id]: 0 } })
+  const moves = await movesOf(node, options)
   const run = ({ evenIfChanged = false }: RunOptions = {}) =>
     withOperation(everywhere, options, { name: 'remove-node' }, options.signal, async (held) => {
       const ours = { ...options, ...held }
@@ -42,7 +42,8 @@ export async function planRemoval(
       if (!known) await withLink(node, ours, (link) => expectId(link, node))
       const itself = known ?? { ...node, slots: [] }
       const leaving = goingWith(now, itself, ours)
-      if (!evenIfChanged) mustBeAgreed('remove-node', going.map(deedOf), leaving.map(deedOf))
+      if (!evenIfChanged)
+        mustBeAgreed('remove-node', deedsOf(going, moves), deedsOf(leaving, await movesOf(itself, ours)))
       refuseUnless(now, itself, leaving, ours)
       return remove(everywhere, itself, leaving, ours)
     })
@@ -66,6 +67,12 @@ const deedOf = (node: NodeView): Deed => ({
   id: `${node.id} ${node.role}`,
   what: `${nameOf(node)} is a ${node.role} by now, and would be removed`,
 })
+
+/** Where its slots go is chosen anew; what has to be mended before is not. */
+const deedsOf = (going: readonly NodeView[], moves: PlannedRemoval['moves']): Deed[] => [
+  ...going.map(deedOf),
+  ...(moves?.mends ?? []).flatMap(deedsOfStep),
+]
 
 /**
  * Forgotten by all, but not reset: what a removal leaves that was cut off between the two.

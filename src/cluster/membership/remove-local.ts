@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { InvalidOptionError } from '../../errors.js'
 import { DEFAULT_DATA_DIR, type Manifest, readManifest } from '../data-dir.js'
+import { ClusterNotReadyError, NodeRefusedError } from '../errors.js'
 import type { Address } from '../link.js'
 import { openCluster } from '../open.js'
 import { withOperation } from '../operation/index.js'
@@ -64,7 +65,14 @@ function finishing(
 ): PlannedRemoval {
   const run = () =>
     withOperation(seeds, options, { name: 'remove-node' }, options.signal, async (held) => {
-      await clearUnsettled(dataDir, { ...options, ...held })
+      const manifest = await clearUnsettled(dataDir, { ...options, ...held })
+      const isThere = (ports: readonly number[] = []) => ports.some((port) => name === `${HOST}:${port}`)
+      if (isThere(manifest?.ports))
+        throw new NodeRefusedError(name, 'removed', [
+          `it has slots or replicas by now, and is a node like any other; if it is to leave: shardq cluster remove-node ${name}`,
+        ])
+      if (isThere(manifest?.unsettled?.ports))
+        throw new ClusterNotReadyError(0, ['not all other nodes answer, so that nobody can say what it has'])
       options.onStep?.({ step: 'ended', node: name })
       return { removed: [name], left: [] }
     })

@@ -53,7 +53,7 @@ export interface PlannedRemoval {
   /** Replicas that get another master; it is chosen anew when it is done. */
   readonly rehomes: readonly { readonly replica: string; readonly master: string }[]
   /** Where its slots go; null when it has none. */
-  readonly moves: (BalancePlan & Pick<PlannedRebalance, 'unprotected'>) | null
+  readonly moves: (BalancePlan & Pick<PlannedRebalance, 'mends' | 'unprotected'>) | null
   /**
    * Looks once more, and goes on if no other node would leave than was agreed to, and none in another role.
    * @throws PlanChangedError, NodeRefusedError, before anything was done; what `withOperation` throws; ClusterNotReadyError;

@@ -260,6 +260,18 @@ describe('nodes on their way in or out', () => {
     expect(await tell(server.port, 'ROLE')).toContain('slave')
   }, 60_000)
 
+  it('one that has slots by now is not said to be removed', async () => {
+    const cluster = await ownCluster(SMALL)
+    const { dataDir, seeds } = cluster
+    const { node } = await added(addLocalNodes({ dataDir, masters: 1, replicasPerMaster: 0 }))
+    await markAsLeft(cluster, portOf(node))
+    const plan = await planLocalRemoval(node, { dataDir })
+    await (await planRebalance(seeds)).run()
+    await expect(plan.run()).rejects.toThrow('has slots or replicas by now')
+    expect((await manifestOf(cluster)).ports).toContain(portOf(node))
+    expect(await servedBy(portOf(node))).toBe('16384')
+  }, 60_000)
+
   it('what another operation has left stays marked', async () => {
     const cluster = await ownCluster(SMALL)
     const { dataDir, seeds } = cluster
