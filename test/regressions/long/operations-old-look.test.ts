@@ -37,7 +37,7 @@ import { ownCluster } from '../../helpers/own-cluster.js'
 import { tempDir } from '../../helpers/temp-dir.js'
 import { until } from '../../helpers/until.js'
 
-/** What a review of the operations found that knew README and code alone. */
+/** Sequences of events in which an operation acted on the word of an old look, or without its lock, and destroyed what it did not know. */
 
 const GONE = { pid: 999_999, stamp: 'gone' }
 const SMALL = { replicasPerMaster: 0 }
