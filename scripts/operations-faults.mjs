@@ -1,6 +1,6 @@
 /**
- * `npm run operations:faults [-- --operation move --kinds tool,source,target,link --at N --step K --redis-path PATH]`: an operation is
- * broken off before each of its calls in turn, then mended; every key and every task must be where it belongs, as it was.
+ * `npm run operations:faults [-- --operation NAME,NAME --kinds tool,source,target,link,pause --at N --step K --at-once M --redis-path
+ * PATH]`: each operation is broken off before its calls in turn, then mended; every key and every task must be where it belongs, as it was.
  */
 import { join } from 'node:path'
 import { setup } from './setup.mjs'

@@ -1,8 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
-import type { NodeView } from '../../src/cluster/index.js'
 import { TaskQueue } from '../../src/index.js'
 import { makePartitions } from '../../src/keys/partitions.js'
-import { tell } from '../helpers/nodes.js'
+import { owns, tell } from '../helpers/nodes.js'
 import { until } from '../helpers/until.js'
 import { shardsOf, statusOf } from './storm/cluster.js'
 import { localStormCluster } from './storm/local-storm-cluster.js'
@@ -11,9 +10,6 @@ import { moveByRebalance, moveBySpecification, moveOrFix, mustBeClosed } from '.
 const TASKS = 2_000
 /** So that a move takes longer than a look at it. */
 const DATA = 'x'.repeat(10_000)
-
-const owns = ({ slots }: NodeView, slot: number) =>
-  slots.some(([first, last]) => first <= slot && slot <= last)
 
 describe('a move whose target becomes a replica is brought to an end by fix, with every task', () => {
   it.each([

@@ -1,5 +1,12 @@
 import { NodeLink } from '../../src/cluster/link.js'
 
+interface Owner {
+  readonly slots: readonly (readonly [number, number])[]
+}
+
+export const owns = ({ slots }: Owner, slot: number) =>
+  slots.some(([first, last]) => first <= slot && slot <= last)
+
 /** Sends one command to one node of this machine, and nothing is redirected. */
 export async function tell(port: number, command: string, ...args: (string | number)[]): Promise<string> {
   return tellAll(port, [[command, ...args]]).then(([reply = '']) => reply)

@@ -14,7 +14,7 @@ import {
 } from '../../src/cluster/index.js'
 import { TaskQueue } from '../../src/index.js'
 import { contentsOf } from '../helpers/contents.js'
-import { tell } from '../helpers/nodes.js'
+import { owns, tell } from '../helpers/nodes.js'
 import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 
 /** Each with the RDB format that it writes: into one of a lower number nothing can be restored. */
@@ -42,7 +42,7 @@ async function fill(cluster: LocalCluster, hasFieldTimes: boolean): Promise<void
   const { nodes } = await cluster.status()
   const at = async (key: string) => {
     const slot = Number(await tell(nodes[0]?.port ?? 0, 'CLUSTER', 'KEYSLOT', key))
-    return nodes.find(({ slots }) => slots.some(([first, last]) => first <= slot && slot <= last))?.port ?? 0
+    return nodes.find((node) => owns(node, slot))?.port ?? 0
   }
   const many = Array.from({ length: 700 }, (_, i) => i)
   const commands: [string, string, ...(string | number)[]][] = [

@@ -6,7 +6,7 @@ import { InterruptedError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf } from '../link.js'
 import { Nodes } from '../move/nodes.js'
 import { mustBeAgreed, type RunOptions } from '../operation/agreed.js'
-import { withOperation } from '../operation/index.js'
+import { evenUnlocked, withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { parseOpenSlots } from '../slots.js'
 import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
@@ -67,8 +67,6 @@ export interface FixReport {
 }
 
 const BIG_KEY_BYTES = 32 * 1024 * 1024
-/** A cluster that is to be mended is not waited for long to take a lock. */
-const LOCK_PATIENCE_MS = 1_000
 
 /** What is to be done, and a function that does it. */
 export interface PlannedFix extends FixPlan {
@@ -90,11 +88,7 @@ export async function planFix(seeds: readonly Address[], options: FixOptions = {
   const evidence = await look(seeds, options)
   mustBeCluster(evidence)
   const plan = planFrom(evidence, options)
-  const operation = {
-    name: 'fix',
-    patienceMs: LOCK_PATIENCE_MS,
-    onUnlocked: (why: Error) => options.onUnlocked?.(why),
-  }
+  const operation = evenUnlocked('fix', options.onUnlocked)
   const run = ({ evenIfChanged = false }: RunOptions = {}) =>
     withOperation(seedsOf(evidence), options, operation, options.signal, async (held) => {
       const now = await look(seeds, { ...options, ...held })

@@ -112,11 +112,6 @@ export class Known {
     return this.#masterIds().sort((a, b) => load(a) - load(b))[0]
   }
 
-  /** Whether a node that answers follows it still. */
-  hasReplica(id: string): boolean {
-    return this.views().some((node) => node.masterId === id && this.isUp(node.id))
-  }
-
   mastersDown(): NodeView[] {
     return this.views().filter(({ id, role }) => role === 'master' && !this.isUp(id))
   }

@@ -8,6 +8,9 @@ import { type RosterOptions, rosterOf } from './roster.js'
 const RESET_MS = 5_000
 const RETRY_MS = 50
 
+/** Whom it is about: the address alone may be another's by now. */
+type Meant = Pick<NodeView, 'id' | 'host' | 'port'>
+
 /**
  * Has all others forget a node that owns nothing, at once, and looks at every one whether it has: FORGET holds for a minute, in
  * which one that still knew it would tell the others again. Nobody finds the slots of a node that was forgotten, so each look asks
@@ -17,7 +20,7 @@ const RETRY_MS = 50
  */
 export async function forgetEverywhere(
   others: readonly Address[],
-  node: Pick<NodeView, 'id' | 'host' | 'port'>,
+  node: Meant,
   options: RosterOptions,
 ): Promise<void> {
   await rosterOf(others, options, async ({ witnesses }) => {
@@ -38,7 +41,7 @@ export async function forgetEverywhere(
 }
 
 /** @throws NodeRefusedError when another node has the address by now */
-export async function expectId(link: NodeLink, node: Pick<NodeView, 'id' | 'host' | 'port'>): Promise<void> {
+export async function expectId(link: NodeLink, node: Meant): Promise<void> {
   const id = await link.text('CLUSTER', 'MYID')
   if (id !== node.id)
     throw new NodeRefusedError(nameOf(node), 'removed', [
@@ -65,10 +68,7 @@ function unlessUnknown(error: Error): void {
  * its way makes it acquainted once more. What has its address by now may be another node, with all that it has.
  * @throws NodeRefusedError when it is; what it fails with: a server refuses it where there are keys
  */
-export async function resetNode(
-  node: Pick<NodeView, 'id' | 'host' | 'port'>,
-  options: LinkOptions,
-): Promise<void> {
+export async function resetNode(node: Meant, options: LinkOptions): Promise<void> {
   await withLink(node, options, async (link) => {
     await expectId(link, node)
     const deadline = performance.now() + RESET_MS

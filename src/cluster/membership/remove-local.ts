@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { InvalidOptionError } from '../../errors.js'
-import { DEFAULT_DATA_DIR, type Manifest, readManifest } from '../data-dir.js'
+import { DEFAULT_DATA_DIR, readManifest } from '../data-dir.js'
 import { ClusterNotReadyError, NodeRefusedError } from '../errors.js'
 import type { Address } from '../link.js'
 import { openCluster } from '../open.js'
@@ -28,7 +28,7 @@ export async function planLocalRemoval(
   const cluster = await openCluster(dataDir)
   if (!cluster || !before) throw new InvalidOptionError('dataDir', `${dataDir} holds no cluster`)
   const how = { ...options, ...cluster.access }
-  if (isUnsettled(before, name)) return finishing(dataDir, name, cluster.seeds, how)
+  if (isAt(name, before.unsettled?.ports)) return finishing(dataDir, name, cluster.seeds, how)
   const plan = await planRemoval(cluster.seeds, name, {
     ...how,
     onEmpty: (nodes) => markLeaving(dataDir, nodes, plan.role === 'master'),
@@ -41,8 +41,7 @@ export async function planLocalRemoval(
   return plan
 }
 
-const isUnsettled = ({ unsettled }: Manifest, name: string) =>
-  unsettled?.ports.some((port) => name === `${HOST}:${port}`) === true
+const isAt = (name: string, ports: readonly number[] = []) => ports.some((port) => name === `${HOST}:${port}`)
 
 async function markLeaving(dataDir: string, nodes: readonly Address[], hasMaster: boolean): Promise<void> {
   const manifest = await readManifest(dataDir)
@@ -66,12 +65,11 @@ function finishing(
   const run = () =>
     withOperation(seeds, options, { name: 'remove-node' }, options.signal, async (held) => {
       const manifest = await clearUnsettled(dataDir, { ...options, ...held })
-      const isThere = (ports: readonly number[] = []) => ports.some((port) => name === `${HOST}:${port}`)
-      if (isThere(manifest?.ports))
+      if (isAt(name, manifest?.ports))
         throw new NodeRefusedError(name, 'removed', [
           `it has slots or replicas by now, and is a node like any other; if it is to leave: shardq cluster remove-node ${name}`,
         ])
-      if (isThere(manifest?.unsettled?.ports))
+      if (isAt(name, manifest?.unsettled?.ports))
         throw new ClusterNotReadyError(0, ['not all other nodes answer, so that nobody can say what it has'])
       options.onStep?.({ step: 'ended', node: name })
       return { removed: [name], left: [] }

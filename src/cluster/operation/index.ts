@@ -33,6 +33,19 @@ export interface OperationOptions {
   readonly onUnlocked?: (why: Error) => void
 }
 
+/** A cluster that is to be mended is not waited for long to take a lock. */
+const MENDING_PATIENCE_MS = 1_000
+
+/** Of an operation that a cluster which takes no lock may need to be mended: it goes on without. */
+export const evenUnlocked = (
+  name: string,
+  onUnlocked: ((why: Error) => void) | undefined,
+): OperationOptions => ({
+  name,
+  patienceMs: MENDING_PATIENCE_MS,
+  onUnlocked: (why) => onUnlocked?.(why),
+})
+
 /** What an operation works with while the lock is its own. To be spread into the options of all that it calls. */
 export interface Held {
   /** Fires with the caller's own, and when the lock is lost; the operation is to end then after the step under way. */

@@ -1,5 +1,5 @@
-import keySlot from 'cluster-key-slot'
 import { AuthenticationError } from '../../errors.js'
+import { slotOf } from '../../keys/slots.js'
 import {
   InterruptedError,
   LockUnavailableError,
@@ -106,7 +106,7 @@ export class OperationLock {
 
   /** Whether a node has a note that it cannot serve at the moment: its master is down, and whoever holds the lock goes on. */
   async #isHeldSomewhere(): Promise<boolean> {
-    const names = await this.#link.everywhere('CLUSTER', 'GETKEYSINSLOT', keySlot(OPERATION_KEY), MOST_KEYS)
+    const names = await this.#link.everywhere('CLUSTER', 'GETKEYSINSLOT', slotOf(OPERATION_KEY), MOST_KEYS)
     return names.some((each) => Array.isArray(each) && each.includes(OPERATION_KEY))
   }
 

@@ -1,7 +1,7 @@
 import type { Address, LinkOptions } from '../link.js'
 import { NodeLink } from '../link.js'
 import { mustBeAgreed } from '../operation/agreed.js'
-import { withOperation } from '../operation/index.js'
+import { evenUnlocked, withOperation } from '../operation/index.js'
 import { setuserArgs } from './account.js'
 import { disableDefault } from './default-user.js'
 import { type FoundNodes, type UserNode, usersOf, withNodes } from './nodes.js'
@@ -49,9 +49,6 @@ export interface UsersReport {
   readonly defaultUser: 'as it was' | 'off'
 }
 
-/** A cluster that is to be mended is not waited for long to take a lock. */
-const LOCK_PATIENCE_MS = 1_000
-
 type Working = { -readonly [Field in keyof AppliedNode]: AppliedNode[Field] }
 
 /**
@@ -62,11 +59,7 @@ type Working = { -readonly [Field in keyof AppliedNode]: AppliedNode[Field] }
  *   users were made
  */
 export async function applyUsers(seeds: readonly Address[], options: ApplyOptions): Promise<UsersReport> {
-  const operation = {
-    name: 'users apply',
-    patienceMs: LOCK_PATIENCE_MS,
-    onUnlocked: (why: Error) => options.onUnlocked?.(why),
-  }
+  const operation = evenUnlocked('users apply', options.onUnlocked)
   return withOperation(seeds, options, operation, options.signal, (held) =>
     apply(seeds, { ...options, ...held }),
   )

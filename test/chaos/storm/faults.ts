@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Address } from '../../../src/cluster/index.js'
 import { makePartitions } from '../../../src/keys/partitions.js'
 import { HUB_ADDRESS } from '../../helpers/netns.js'
+import { owns } from '../../helpers/nodes.js'
 import type { Client } from './clients.js'
 import {
   command,
@@ -626,9 +627,7 @@ async function thereAndBack({ cluster, random, queue, strike }: Stage, move: Mov
   const [a, b] = random.shuffle(await shardsOf(cluster))
   if (!a || !b) throw new Error('there are no two masters')
   const partitions = makePartitions(queue, 12)
-  const mine = partitions.filter(({ slot }) =>
-    a.master.slots.some(([first, last]) => first <= slot && slot <= last),
-  )
+  const mine = partitions.filter(({ slot }) => owns(a.master, slot))
   const moving = random.shuffle(mine).slice(0, 2)
   for (const [from, to] of [
     [a.master, b.master],

@@ -1,8 +1,7 @@
 /**
- * `npm run operations:faults -- [--operation move] [--kinds tool,source,target,link,pause] [--at N] [--step K] [--at-once M] [--redis-path
- * PATH]`: an
- * operation on a cluster of its own is broken off before each of its calls in turn. Then `cluster fix` runs, every key and every task
- * must be where it belongs, as it was; and the operation, done once more, must come to its end, and the same hold.
+ * `npm run operations:faults -- [--operation NAME,NAME] [--kinds tool,source,target,link,pause] [--at N] [--step K] [--at-once M]
+ * [--redis-path PATH]`: an operation on a cluster of its own is broken off before its calls in turn. Then `cluster fix` runs, every key and
+ * every task must be where it belongs, as it was; and the operation, done once more, must come to its end, and the same hold.
  */
 import { parseArgs } from 'node:util'
 import { nameOf, planFix } from '../../../src/cluster/index.js'

@@ -4,7 +4,7 @@ import { TaskQueue } from '../../../src/index.js'
 import { makePartitions } from '../../../src/keys/partitions.js'
 import { slotOf, tagForSlot } from '../../../src/keys/slots.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
-import { tell } from '../../helpers/nodes.js'
+import { owns, tell } from '../../helpers/nodes.js'
 import { nodeContent } from '../../helpers/slot-content.js'
 
 const TASKS = 240
@@ -35,8 +35,6 @@ export async function mastersOf(cluster: LocalCluster): Promise<Master[]> {
   const { nodes } = await cluster.status()
   return nodes.filter(({ role }) => role === 'master').map((node) => ({ ...node, name: nameOf(node) }))
 }
-
-const owns = ({ slots }: Master, slot: number) => slots.some(([from, to]) => from <= slot && slot <= to)
 
 export async function setScene(cluster: LocalCluster): Promise<Scene> {
   const open = async () => {

@@ -32,7 +32,7 @@ import { KeyLink } from '../../../src/cluster/operation/key-link.js'
 import { slotOf, tagForSlot } from '../../../src/keys/slots.js'
 import { bareServers } from '../../helpers/bare-servers.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
-import { tell } from '../../helpers/nodes.js'
+import { owns, tell } from '../../helpers/nodes.js'
 import { ownCluster } from '../../helpers/own-cluster.js'
 import { tempDir } from '../../helpers/temp-dir.js'
 import { until } from '../../helpers/until.js'
@@ -42,8 +42,6 @@ import { until } from '../../helpers/until.js'
 const GONE = { pid: 999_999, stamp: 'gone' }
 const SMALL = { replicasPerMaster: 0 }
 const portOf = (node: string) => Number(node.split(':').at(-1))
-const owns = ({ slots }: NodeView, slot: number) =>
-  slots.some(([first, last]) => first <= slot && slot <= last)
 const assigned = async (port: number) => /slots_assigned:(\d+)/.exec(await tell(port, 'CLUSTER', 'INFO'))?.[1]
 const servedBy = async (port: number) => /slots_ok:(\d+)/.exec(await tell(port, 'CLUSTER', 'INFO'))?.[1]
 
@@ -306,29 +304,29 @@ describe('rolling-restart', () => {
     }
   }
 
-  const ranIn = async (path: string) => (existsSync(path) ? readFile(path, 'utf8') : '')
-
-  it('restarts nothing once its lock has run out', async () => {
+  /** A restart command that only writes down which port it was given. */
+  async function rollByCommand() {
     const cluster = await ownCluster()
     const ran = join(await tempDir(), 'ran')
     const plan = await planRolling(cluster.seeds, {
       restartCommand: `echo {port} >> '${ran}'`,
       comeBackMs: 2_000,
     })
+    const restarted = async () => (existsSync(ran) ? readFile(ran, 'utf8') : '')
+    return { cluster, plan, restarted }
+  }
+
+  it('restarts nothing once its lock has run out', async () => {
+    const { plan, restarted } = await rollByCommand()
     const real = Date.now
     onTestFinished(() => void vi.restoreAllMocks())
     whenAtNode(() => vi.spyOn(Date, 'now').mockImplementation(() => real() + 60_000))
     await expect(plan.run()).rejects.toThrow(OperationLostError)
-    expect(await ranIn(ran)).toBe('')
+    expect(await restarted()).toBe('')
   }, 60_000)
 
   it('does not restart a replica that has been promoted since', async () => {
-    const cluster = await ownCluster()
-    const ran = join(await tempDir(), 'ran')
-    const plan = await planRolling(cluster.seeds, {
-      restartCommand: `echo {port} >> '${ran}'`,
-      comeBackMs: 2_000,
-    })
+    const { cluster, plan, restarted } = await rollByCommand()
     let promoted = 0
     whenAtNode(async (id) => {
       const { nodes } = await cluster.status()
@@ -345,7 +343,7 @@ describe('rolling-restart', () => {
     })
     await expect(plan.run()).rejects.toThrow('has become a master with slots')
     expect(promoted).toBeGreaterThan(0)
-    expect(await ranIn(ran)).toBe('')
+    expect(await restarted()).toBe('')
   }, 60_000)
 
   it('writes no manifest that it read before its prompt', async () => {
