@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Address } from '../link.js'
-import { type LinkOptions, withLink } from '../link.js'
+import { type LinkOptions, type NodeLink, withLink } from '../link.js'
+import { isCopiesKey } from '../move/queue-keys.js'
 import { type Observation, Observer } from '../observer.js'
 import { keyCounts } from '../slot-keys.js'
 import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../slots.js'
@@ -14,6 +15,11 @@ export interface Evidence {
    * are left out.
    */
   readonly keys: ReadonlyMap<string, ReadonlyMap<number, number>>
+  /**
+   * Of slots that a master sends to a node that does not answer: the masters, by id, that have copies with a note, as the move that made
+   * them left them. Whoever was promoted in place of that node is one of them.
+   */
+  readonly noted: ReadonlyMap<number, readonly string[]>
 }
 
 export interface LookOptions extends LinkOptions {
@@ -32,12 +38,17 @@ export async function look(seeds: readonly Address[], options: LookOptions): Pro
     for (;;) {
       const observation = await observer.observe()
       if (campsOf(observation).length <= 1 || performance.now() > deadline || options.signal?.aborted)
-        return { observation, keys: await countKeys(observation, options) }
+        return await lookInto(observation, options)
       await sleep(POLL_MS)
     }
   } finally {
     observer.close()
   }
+}
+
+async function lookInto(observation: Observation, options: LinkOptions): Promise<Evidence> {
+  const keys = await countKeys(observation, options)
+  return { observation, keys, noted: await findNotes(observation, keys, options) }
 }
 
 /** Replicas have what their masters have; and what lies on one that is cut off is its master's to give out. */
@@ -77,4 +88,37 @@ async function countKeys(
       }),
     ),
   )
+}
+
+/** Few slots: those that a move has open when the node at its other end dies. */
+async function findNotes(
+  observation: Observation,
+  keys: Evidence['keys'],
+  options: LinkOptions,
+): Promise<Evidence['noted']> {
+  const masters = mastersOf(observation).flatMap((each) => {
+    const self = selfOf(each)
+    return self ? [{ ...self, address: each.address }] : []
+  })
+  const stuck = masters
+    .flatMap(({ openSlots }) => parseOpenSlots(openSlots))
+    .filter(({ direction, peer }) => direction === 'migrating' && !masters.some(({ id }) => id === peer))
+    .map(({ slot }) => slot)
+  const noted = new Map<number, string[]>()
+  for (const { id, address } of masters) {
+    const counts = [...(keys.get(id) ?? [])].filter(([slot]) => stuck.includes(slot))
+    if (counts.length === 0) continue
+    for (const slot of await withLink(address, options, (link) => notedIn(link, counts)))
+      noted.set(slot, [...(noted.get(slot) ?? []), id])
+  }
+  return noted
+}
+
+async function notedIn(link: NodeLink, counts: readonly (readonly [number, number])[]): Promise<number[]> {
+  const noted: number[] = []
+  for (const [slot, count] of counts) {
+    const names = (await link.bytes('CLUSTER', 'GETKEYSINSLOT', slot, count)) as Buffer[]
+    if (names.some(isCopiesKey)) noted.push(slot)
+  }
+  return noted
 }

@@ -89,6 +89,11 @@ export class Known {
     return this.evidence.keys.get(id)?.get(slot) ?? 0
   }
 
+  /** Masters with copies of a slot that is on its way to a node which is no master that answers. */
+  noted(slot: number): readonly string[] {
+    return this.evidence.noted.get(slot) ?? []
+  }
+
   /** Masters with keys of a slot besides its owner, those with most first. */
   holders(slot: number, owner?: string): string[] {
     return this.#masterIds()

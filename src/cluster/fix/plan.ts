@@ -130,26 +130,40 @@ class Drafts {
   #targetOf(slot: number, sides: readonly Side[]): string | undefined | null {
     const { known } = this
     const leaving = sides.find(({ owns, direction }) => owns && direction === 'migrating')
-    if (leaving) return this.#peerOf(slot, leaving)
+    if (leaving) return this.#otherEnd(slot, leaving)
     const importers = sides.filter(({ direction }) => direction === 'importing').map(({ node }) => node.id)
     return known.holders(slot).find((id) => importers.includes(id))
   }
 
   /** Null when the other end cannot be asked whether it has keys; the slot is left then. */
-  #peerOf(slot: number, leaving: Side): string | null {
+  #otherEnd(slot: number, leaving: Side): string | undefined | null {
     const { known } = this
     const peer = known.view(leaving.peer)
     // A node that became a replica has handed its keys to its master.
     const master = peer?.role === 'replica' ? known.view(peer.masterId ?? '') : peer
     if (master && known.isUp(master.id)) return master.id
-    const name = master ? nameOf(master) : leaving.peer
+    if (master && this.forgotten.has(master.id)) return this.#inPlaceOfPeer(slot, leaving)
     const command = `redis-cli -h ${leaving.node.host} -p ${leaving.node.port} CLUSTER SETSLOT <slot> STABLE`
     this.#leave(`peer ${leaving.node.id} ${leaving.peer}`, slot, (slots) => ({
-      what: `${slots} of ${leaving.node.name} on the way to ${name}`,
+      what: `${slots} of ${leaving.node.name} on the way to ${master ? nameOf(master) : leaving.peer}`,
       why: `that node ${master ? 'does not answer' : 'is not known any more'}, and may have keys that were moved already`,
-      remedy: `start it again on its old data; or, if it and its keys are gone for good: ${command}`,
+      remedy: `start it again on its old data; or, if it and its keys are gone for good: ${
+        master ? `shardq cluster fix --forget ${master.id}` : command
+      }`,
     }))
     return null
+  }
+
+  /**
+   * The other end is gone for good. Whoever was promoted in its place has what had come to it, and the slot, which is closed for a queue, goes
+   * there: a note of the move tells who that is. Without one these may be old keys of anybody, which count only where the owner has nothing.
+   */
+  #inPlaceOfPeer(slot: number, { node: owner }: Side): string | undefined {
+    const { known } = this
+    const [holder] = known.holders(slot, owner.id)
+    const noted = known.noted(slot).find((id) => id !== owner.id)
+    if (noted !== undefined) return noted
+    return this.alsoDoubtful || known.keysOn(owner.id, slot) === 0 ? holder : undefined
   }
 
   /** Ends without keys are closed; those with keys are closed when their keys have left. */

@@ -52,9 +52,8 @@ async function expectMended({ cluster, queue, ids, to }: Scene) {
   // It may come back with later keys; nobody but the operator knows that it does not.
   const report = await (await planFix(seeds, { agreeMs: 2_000 })).run()
   expect(report.done.filter(({ kind }) => kind === 'assign')).toEqual([])
-  expect(report.left.map(({ remedy }) => remedy).join()).toContain(
-    `--forget ${to.id}, which gives its slots to those`,
-  )
+  // Whether the old owner has heard of the claim, and so whose the slot is, is a matter of milliseconds.
+  expect(report.left.map(({ remedy }) => remedy).join()).toContain(`--forget ${to.id}`)
   const forgotten = await (await planFix(seeds, { forget: [to.id], agreeMs: 2_000 })).run()
   expect(forgotten).toMatchObject({ left: [], agreed: true, openSlots: 0 })
   await eventually(async () => {
@@ -157,15 +156,17 @@ it.each([
     if (!isUsed) await it.queue.disconnect()
     const kept = await it.count(it.replica)
     const living = it.parties.filter(({ id }) => id !== it.to.id)
-    // It may have heard of the claim after all, in what lay in its socket, also a moment later.
+    const [{ keys } = { keys: undefined }] = makePartitions('jobs', 6)
+    const list = keys?.ready[1] ?? ''
+    // Any of them may hear of the claim after all, in what lay in its socket, also a moment later, and tell the others.
     await eventually(async () => {
       await tell(it.replica.port, 'CLUSTER', 'DELSLOTS', it.slot).catch(() => undefined)
       for (const { port } of [...living, it.replica])
         await tell(port, 'CLUSTER', 'SETSLOT', it.slot, 'NODE', it.from.id)
+      await tell(it.from.port, 'CLUSTER', 'BUMPEPOCH')
+      if (isUsed) await tell(it.from.port, 'RPUSH', list, 'another')
+      else await tell(it.from.port, 'EXISTS', list)
     }, 10_000)
-    await tell(it.from.port, 'CLUSTER', 'BUMPEPOCH')
-    const [{ keys } = { keys: undefined }] = makePartitions('jobs', 6)
-    if (isUsed) await tell(it.from.port, 'RPUSH', keys?.ready[1] ?? '', 'another')
     const seeds = it.cluster.seeds.filter(({ port }) => port !== it.to.port)
     const report = await (await planFix(seeds, { forget: [it.to.id], agreeMs: 3_000 })).run()
     if (isUsed) {

@@ -14,7 +14,11 @@ function evidence(
     ([id, slots]) =>
       [id, new Map(Object.entries(slots).map(([slot, count]) => [Number(slot), count]))] as const,
   )
-  return { observation: observationOf(nodes, sees), keys: new Map(counted) }
+  return {
+    observation: observationOf(nodes, sees),
+    keys: new Map(counted),
+    noted: new Map<number, string[]>(),
+  }
 }
 
 const plan = (...args: Parameters<typeof evidence>) => planFrom(evidence(...args))
@@ -126,6 +130,48 @@ describe('open slots', () => {
     const gone = plan(opened('[93->-gone]', ''), { a: { 93: 5 } })
     expect(gone.steps).toEqual([])
     expect(gone.left).toMatchObject([{ what: 'slot 93 of 127.0.0.1:7000 on the way to gone' }])
+  })
+
+  describe('the other end is gone for good', () => {
+    const without = withNode(opened('[93->-b]', ''), 'b', { down: true, slots: '' })
+    const nodes = withNode(without, 'c', { slots: '5461-16383' })
+    const afterwards = (keys: Keys, { noted = [] as string[], bringHome = false } = {}) =>
+      planFrom({ ...evidence(nodes, keys), noted: new Map([[93, noted]]) }, { forget: ['b'], bringHome })
+
+    test.each([
+      ['nobody else has keys: the slot stays', { a: { 93: 5 } }, {}, ['close 93 on a']],
+      ['nobody has any', {}, {}, ['close 93 on a']],
+      ['one has all of them', { c: { 93: 5 } }, {}, ['finish 93 a>c']],
+      [
+        'one has copies with a note: it was promoted in its place',
+        { a: { 93: 5 }, c: { 93: 6 } },
+        { noted: ['c'] },
+        ['finish 93 a>c'],
+      ],
+      [
+        'one has keys that may be those, and they are wanted',
+        { a: { 93: 5 }, c: { 93: 6 } },
+        { bringHome: true },
+        ['finish 93 a>c'],
+      ],
+    ] as const)('%s', (_, keys, how, steps) => {
+      const found = afterwards(keys, { ...how, noted: [...('noted' in how ? how.noted : [])] })
+      expect(brief(found).slice(0, -1)).toEqual(steps)
+      expect(brief(found).at(-1)).toMatch(/^forget b/)
+      expect(found.left).toEqual([])
+    })
+
+    test('one has keys that may be old ones of anybody: both stay, and that is said', () => {
+      const found = afterwards({ a: { 93: 5 }, c: { 93: 6 } })
+      expect(brief(found)[0]).toBe('close 93 on a')
+      expect(found.left.map(({ remedy }) => remedy).join()).toContain('--bring-home')
+    })
+
+    test('before it was named as gone, the remedy is to name it', () => {
+      const { left } = planFrom(evidence(nodes, { a: { 93: 5 } }))
+      expect(left[0]?.remedy).toContain('shardq cluster fix --forget b')
+      expect(left[0]?.remedy).not.toContain('STABLE')
+    })
   })
 
   test('the commands: never REPLACE, the new owner told first', () => {
