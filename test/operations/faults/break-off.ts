@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Address, planFix } from '../../../src/cluster/index.js'
 import { tell } from '../../helpers/nodes.js'
+import { interrupt } from './interrupt.js'
 import type { Scene } from './scene.js'
 import type { Servers } from './servers.js'
 import type { Attempt } from './trials.js'
@@ -125,5 +126,7 @@ function begin(task: Task): ChildProcess {
   return fork(VICTIM, [JSON.stringify(task)], {
     execArgv: ['--import', 'tsx'],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    signal: interrupt.signal,
+    killSignal: 'SIGKILL',
   })
 }

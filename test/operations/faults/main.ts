@@ -9,6 +9,7 @@ import { eventually } from '../../helpers/behaviour/harness.js'
 import { tell } from '../../helpers/nodes.js'
 import { breakOff, callsOf, KINDS, type Kind } from './break-off.js'
 import { pointsOf } from './calls.js'
+import { interrupt, unlessInterrupted } from './interrupt.js'
 import { type Scene, setScene } from './scene.js'
 import { Servers } from './servers.js'
 import { type Attempt, TRIALS, type Trial } from './trials.js'
@@ -138,7 +139,7 @@ async function faultsOf(operation: OperationName, kind: Kind): Promise<void> {
   try {
     const scene = await setScene(servers.cluster)
     trial = await TRIALS[operation](servers, scene, redisPath)
-    await new Faults(operation, kind, servers, scene, trial).run()
+    await unlessInterrupted(new Faults(operation, kind, servers, scene, trial).run())
   } finally {
     await trial?.end?.()
     await servers.end()
@@ -149,14 +150,18 @@ const startedMs = performance.now()
 const waiting = NAMES.filter((each) => flags.operation.split(',').includes(each)).flatMap((operation) =>
   KINDS.filter((each) => flags.kinds.split(',').includes(each)).map((kind) => ({ operation, kind })),
 )
-await Promise.all(
+const runs = await Promise.allSettled(
   Array.from({ length: Number(flags['at-once']) }, async () => {
     for (let next = waiting.shift(); next; next = waiting.shift()) await faultsOf(next.operation, next.kind)
   }),
 )
+const failed = runs.flatMap((run) => (run.status === 'rejected' ? [run.reason as Error] : []))
+if (!interrupt.signal.aborted) for (const { stack } of failed) say(`✗ ${stack}`)
 say(
   `${totals.points} points in ${Math.round((performance.now() - startedMs) / 1000)} s, ${totals.bad} bad, ` +
     `${totals.notReached} not reached, as the operation made fewer calls that time`,
 )
 // Where many are not reached, it had nothing to do.
-process.exitCode = totals.bad === 0 && totals.notReached * 5 <= totals.points ? 0 : 1
+const isClean = failed.length === 0 && totals.bad === 0 && totals.notReached * 5 <= totals.points
+// What was under way when it was interrupted still waits for servers that are gone.
+process.exit(isClean ? 0 : 1)

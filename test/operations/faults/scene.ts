@@ -8,7 +8,7 @@ import { owns, tell } from '../../helpers/nodes.js'
 import { nodeContent } from '../../helpers/slot-content.js'
 
 const TASKS = 240
-const PARTITIONS = 6
+const PARTITIONS = 12
 /** Slots with keys of somebody else, on each master. */
 const FOREIGN = 4
 
@@ -128,7 +128,8 @@ async function fillQueue(writer: TaskQueue<{ job: number }>): Promise<void> {
       type: 'job' as const,
       data: i,
       options: {
-        ...(i % 3 === 0 ? { partitionKey: `key ${i % 7}` } : {}),
+        // So many keys that every partition gets some.
+        ...(i % 3 === 0 ? { partitionKey: `key ${i % 77}` } : {}),
         ...(i % 11 === 1 ? { delayMs: 86_400_000 } : {}),
       },
     })),

@@ -88,17 +88,14 @@ export const TRIALS: Readonly<
     },
   }),
 
-  /** A master and its replica, which get their share of the slots. */
+  /** A master and its replica, which get slots: a partition, and some without keys. */
   'add-node': async ({ cluster, spares }) => ({
     isWholeAfterFix: true,
     async prepare() {
       await removeSpares(cluster, spares)
-      const { work, target } = adding(spares)
+      const { work, target } = await adding(spares)
       const [source] = await mastersOf(cluster)
-      const done = async () => {
-        const joined = (await mastersOf(cluster)).find(({ port }) => port === target)
-        return joined && joined.slots.length > 0 ? [] : ['the new master has no slots']
-      }
+      const done = async () => ((await hasKeys(cluster, target)) ? [] : ['the new master has no keys'])
       return { work, target, ...(source ? { source: source.port } : {}), done }
     },
   }),
@@ -106,18 +103,23 @@ export const TRIALS: Readonly<
   'remove-node': async ({ cluster, spares }) => ({
     isWholeAfterFix: true,
     async prepare() {
-      const { work: add } = adding(spares)
+      const { work: add, target: added } = await adding(spares)
       await carryOut(add, cluster.seeds)
-      const { nodes } = await cluster.status()
+      if (!(await hasKeys(cluster, added))) throw new Error('the node that is to be removed has no keys')
       const isSpare = ({ port }: { port: number }) => spares.some((spare) => spare.port === port)
-      const node = nodes.find((each) => each.role === 'master' && isSpare(each))
-      const other = nodes.find((each) => each.role === 'master' && !isSpare(each))
+      const masters = await mastersOf(cluster)
+      const [node, other] = [masters.find(isSpare), masters.find((each) => !isSpare(each))]
       if (!node || !other) throw new Error('the node that is to be removed is no master')
       const done = async () => {
         const left = (await cluster.status()).nodes.filter(isSpare)
         return left.map((each) => `${nameOf(each)} is a node still`)
       }
-      return { work: { operation: 'remove-node', node }, source: node.port, target: other.port, done }
+      // Its replica may be the master by now.
+      const again = async (): Promise<Work> => ({
+        operation: 'remove-node',
+        node: (await mastersOf(cluster)).find(isSpare) ?? node,
+      })
+      return { work: { operation: 'remove-node', node }, source: node.port, target: other.port, again, done }
     },
   }),
 
@@ -162,10 +164,19 @@ export const TRIALS: Readonly<
   }),
 }
 
-function adding([master, replica]: Servers['spares']): { work: Work; target: number } {
+/** So much of another's share that it gets a partition. All slots of a full share would only repeat the same calls. */
+const SHARE = 0.3
+
+async function adding([master, replica]: Servers['spares']): Promise<{ work: Work; target: number }> {
   if (!master || !replica) throw new Error('two servers are needed')
   const nodes = [master, { ...replica, replicaOf: nameOf(master) }]
-  return { work: { operation: 'add-node', nodes }, target: master.port }
+  const weights = { [await tell(master.port, 'CLUSTER', 'MYID')]: SHARE }
+  return { work: { operation: 'add-node', nodes, weights }, target: master.port }
+}
+
+async function hasKeys(cluster: LocalCluster, port: number): Promise<boolean> {
+  const isMaster = (await mastersOf(cluster)).some((master) => master.port === port)
+  return isMaster && Number(await tell(port, 'DBSIZE')) > 0
 }
 
 /** Those that are nodes. The master among them first: its replica goes with it. */

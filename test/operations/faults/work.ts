@@ -22,7 +22,11 @@ export type Work =
     }
   | { readonly operation: 'fix' }
   | { readonly operation: 'rebalance'; readonly weights: Readonly<Record<string, number>> }
-  | { readonly operation: 'add-node'; readonly nodes: readonly NodeToAdd[] }
+  | {
+      readonly operation: 'add-node'
+      readonly nodes: readonly NodeToAdd[]
+      readonly weights: Readonly<Record<string, number>>
+    }
   | { readonly operation: 'remove-node'; readonly node: Address }
   | { readonly operation: 'restore'; readonly folder: string; readonly redisPath?: string }
   | { readonly operation: 'rolling-restart'; readonly dataDir: string }
@@ -50,7 +54,7 @@ export async function carryOut(work: Work, seeds: readonly Address[]): Promise<v
       return mustBeEmpty((await plan.run({ evenIfChanged: true })).left)
     }
     case 'add-node': {
-      const { rebalance } = await addNodes(seeds, work.nodes, { rebalance: true })
+      const { rebalance } = await addNodes(seeds, work.nodes, { rebalance: { weights: work.weights } })
       return mustBeEmpty(rebalance?.left ?? [])
     }
     case 'remove-node': {
