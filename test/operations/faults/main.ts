@@ -1,6 +1,6 @@
 /**
- * `npm run operations:faults -- [--operation NAME,NAME] [--kinds tool,source,target,link,pause] [--at N] [--step K] [--at-once M]
- * [--redis-path PATH]`: an operation on a cluster of its own is broken off before its calls in turn. Then `cluster fix` runs, every key and
+ * `npm run operations:faults -- [--operation NAME,NAME] [--kinds tool,source,target,link,pause] [--at N | --from N] [--step K]
+ * [--at-once M] [--redis-path PATH]`: an operation on a cluster of its own is broken off before its calls in turn. Then `cluster fix` runs, every key and
  * every task must be where it belongs, as it was; and the operation, done once more, must come to its end, and the same hold.
  */
 import { parseArgs } from 'node:util'
@@ -22,6 +22,7 @@ const { values: flags } = parseArgs({
     operation: { type: 'string', default: NAMES.join() },
     kinds: { type: 'string', default: 'tool,source,target,link' },
     at: { type: 'string' },
+    from: { type: 'string', default: '1' },
     step: { type: 'string', default: '1' },
     'at-once': { type: 'string', default: '1' },
     'redis-path': { type: 'string' },
@@ -50,7 +51,7 @@ class Faults {
     const calls = await callsOf(first.work, this.servers.cluster.seeds)
     const found = [...(await first.done()), ...(await this.scene.faults())]
     if (found.length > 0) throw new Error(`${operation}, without any fault: ${found.join('; ')}`)
-    const all = pointsOf(calls, kind === 'tool' || kind === 'pause')
+    const all = pointsOf(calls, kind === 'tool' || kind === 'pause').filter((at) => at >= Number(flags.from))
     const points =
       flags.at === undefined ? all.filter((_, i) => i % Number(flags.step) === 0) : [Number(flags.at)]
     say(`${operation} ${kind}: ${points.length} points, which stand for ${calls.length} calls`)
