@@ -6,9 +6,6 @@ import { BUS_OFFSET } from './ports.js'
 import { type ReadyOptions, waitUntilAgreed, waitUntilReady } from './ready.js'
 import { settingOf } from './settings-read.js'
 
-/** While it forms, gossip carries roles and slots as often as this time-out demands. */
-const FORMING_TIMEOUT_MS = 1000
-
 export interface Shape {
   readonly masters: number
   readonly replicasPerMaster: number
@@ -20,8 +17,9 @@ export interface FormOptions extends ReadyOptions {
   /** One for each link. Default: where we reach them, and the bus at the port + 10000. */
   readonly meetAt?: readonly MeetingPoint[]
   /**
-   * cluster-node-timeout while it forms, in ms; the old value is put back in the end. Default 1000. A node that has been running
-   * for a while serves so long after it has met the others, so less is faster; and takes a pause of that length for a death.
+   * cluster-node-timeout while it forms, in ms; the old value is put back in the end. A node that is not just starting serves so long
+   * after it has got its slots (0.5 to 5 s), so less is faster. For nodes alone that are removed when we are killed meanwhile: on any
+   * other it would stay, and be taken for what was there before. Default: as it is.
    */
   readonly formingTimeoutMs?: number
   /** Told of each node from the moment on when it is no longer as it was. */
@@ -58,7 +56,8 @@ export async function formCluster(
   const points =
     options.meetAt ?? links.map(({ address }) => ({ ...address, busPort: address.port + BUS_OFFSET }))
   await claim(links, options)
-  const timeouts = await lowerNodeTimeout(links, options.formingTimeoutMs ?? FORMING_TIMEOUT_MS)
+  const { formingTimeoutMs } = options
+  const timeouts = formingTimeoutMs === undefined ? null : await lowerNodeTimeout(links, formingTimeoutMs)
 
   await Promise.all(
     masters.map((link, index) => link.text('CLUSTER', 'ADDSLOTSRANGE', ...(ranges[index] ?? []))),
@@ -74,7 +73,7 @@ export async function formCluster(
   )
   await meetAll(links, points)
   await waitUntilAgreed(links, options)
-  await restoreNodeTimeout(links, timeouts)
+  if (timeouts) await restoreNodeTimeout(links, timeouts)
   return waitUntilReady(links, options)
 }
 
@@ -108,10 +107,7 @@ async function lowerNodeTimeout(links: readonly NodeLink[], toMs: number): Promi
 }
 
 /** Sets cluster-node-timeout on every node and reads it back. @throws ClusterNotReadyError */
-export async function restoreNodeTimeout(
-  links: readonly NodeLink[],
-  timeouts: readonly number[],
-): Promise<void> {
+async function restoreNodeTimeout(links: readonly NodeLink[], timeouts: readonly number[]): Promise<void> {
   await Promise.all(
     links.map(async (link, index) => {
       const timeout = timeouts[index] ?? 0

@@ -30,6 +30,9 @@ import { startNodeAnyhow } from './shard-ids.js'
 import { stopCluster } from './stop.js'
 import { checkSameCluster, newManifest, type UpOptions } from './up-options.js'
 
+/** Of nodes that the next `up` removes when this one is killed. */
+const FORMING_TIMEOUT_MS = 1000
+
 /**
  * Brings up the local cluster of a data folder, whatever state it is in, and returns when it is ready in the
  * full sense (`waitUntilReady`):
@@ -120,7 +123,8 @@ async function create(
     slotRanges(wanted.masters).forEach(([first, last], index) => {
       options.onStep?.({ step: 'slots', port: wanted.ports[index] ?? 0, first, last })
     })
-    const whenReady = await withLinks(places, (links) => formCluster(links, wanted, readyOptions(options)))
+    const forming = { ...readyOptions(options), formingTimeoutMs: FORMING_TIMEOUT_MS }
+    const whenReady = await withLinks(places, (links) => formCluster(links, wanted, forming))
     await writeManifest(dataDir, wanted)
     const readyMs = since(started)
     const common = { dataDir, manifest: wanted, processes: running, server }

@@ -47,7 +47,9 @@ export class NetnsCluster {
     })
     try {
       const shape = { masters: MASTERS, replicasPerMaster }
-      await cluster.#withLinks((links) => formCluster(links, shape, { timeoutMs: FORM_MS }))
+      await cluster.#withLinks((links) =>
+        formCluster(links, shape, { timeoutMs: FORM_MS, formingTimeoutMs: 1_000 }),
+      )
       return cluster
     } catch (error) {
       await cluster.dispose()

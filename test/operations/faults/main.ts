@@ -13,7 +13,7 @@ import { interrupt, unlessInterrupted } from './interrupt.js'
 import { type Scene, setScene } from './scene.js'
 import { Servers } from './servers.js'
 import { type Attempt, TRIALS, type Trial } from './trials.js'
-import { carryOut, type OperationName } from './work.js'
+import { carryOut, type OperationName, type Work } from './work.js'
 
 const NAMES = Object.keys(TRIALS) as OperationName[]
 
@@ -130,7 +130,7 @@ class Faults {
 }
 
 /** A removal that is done finds no node to remove. */
-const isOver = (operation: OperationName, { message }: Error) =>
+const isOver = (operation: Work['operation'], { message }: Error) =>
   operation === 'remove-node' && /the cluster has no node/.test(message)
 
 async function faultsOf(operation: OperationName, kind: Kind): Promise<void> {

@@ -1,6 +1,7 @@
 import {
   type Address,
   addNodes,
+  createCluster,
   type NodeToAdd,
   nameOf,
   planFix,
@@ -30,8 +31,11 @@ export type Work =
   | { readonly operation: 'remove-node'; readonly node: Address }
   | { readonly operation: 'restore'; readonly folder: string; readonly redisPath?: string }
   | { readonly operation: 'rolling-restart'; readonly dataDir: string }
+  /** Of masters alone. */
+  | { readonly operation: 'create' }
 
-export type OperationName = Work['operation']
+/** Those that have a cluster to be broken off in. */
+export type OperationName = Exclude<Work['operation'], 'create'>
 
 /** Nodes that have been killed are started again only when the operation has given up. */
 const COME_BACK_MS = 10_000
@@ -76,7 +80,10 @@ export async function carryOut(work: Work, seeds: readonly Address[]): Promise<v
       })
       const { left } = await plan.run()
       if (left.length > 0) throw new Error(`left: ${left.join()}`)
+      return
     }
+    case 'create':
+      await createCluster({ nodes: seeds, replicasPerMaster: 0, reset: true })
   }
 }
 
