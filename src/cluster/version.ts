@@ -27,3 +27,6 @@ export const tooOld = (server: ServerVersion) =>
   isNewEnough(server)
     ? null
     : `runs ${server.flavour} ${server.version}; it takes Redis >= 7.0 or Valkey >= 8.0`
+
+export const isSameVersion = (a: ServerVersion | null, b: ServerVersion) =>
+  a?.flavour === b.flavour && a.version === b.version

@@ -57,7 +57,10 @@ export const MENDING = {
   },
 } satisfies Use
 
-/** What an operation writes into the cluster of itself: the lock `shardq:operation`, `shardq:rolling-restart`, `shardq:restore`. */
+/**
+ * What an operation writes into the cluster of itself: the lock `shardq:operation`, `shardq:owed`, `shardq:rolling-restart`,
+ * `shardq:restore`.
+ */
 export const OPERATING = {
   commands: {
     eval: 'every operation: hold the lock, and let go of it',
@@ -65,9 +68,9 @@ export const OPERATING = {
     set: 'hold it; where a rolling restart is',
     del: 'let go of it; a rolling restart, or a restore, that is at its end',
     wait: 'whether a replica has it, before anything is done',
-    hgetall: 'a restore that was broken off',
-    hset: 'where a restore is',
-    hdel: 'a key that was copied in pieces is whole',
+    hgetall: 'a restore that was broken off; what an operation owes to nodes that was',
+    hset: 'where a restore is; what is owed to a node',
+    hdel: 'a key that was copied in pieces is whole; a node has got back what it was owed',
   },
 } satisfies Use
 

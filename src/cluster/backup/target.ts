@@ -4,13 +4,14 @@ import { RestoreIncompleteError, RestoreRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, NodeLink } from '../link.js'
 import { observe } from '../observer.js'
 import { OPERATION_KEY } from '../operation/index.js'
+import { OWED_KEY } from '../owed/notes.js'
 import { parseFields } from '../replies.js'
 import { slotsIn } from '../slots.js'
 import { RESTORE_KEY } from './marker.js'
 import { judge, type Owner } from './standing.js'
 
 /** Keys of our own in the cluster that is filled; they are not restored either. */
-const OURS = new Set([OPERATION_KEY, RESTORE_KEY])
+const OURS = new Set([OPERATION_KEY, OWED_KEY, RESTORE_KEY])
 
 export const isOurs = (name: Buffer) => OURS.has(name.toString('latin1'))
 

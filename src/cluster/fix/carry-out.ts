@@ -7,6 +7,8 @@ import { clearWay, type Move, moveKeys } from '../move/move-keys.js'
 import { type MoveSlotOptions, moveSlot } from '../move/move-slot.js'
 import type { Nodes } from '../move/nodes.js'
 import { keys, others } from '../move/party.js'
+import { OwedNotes } from '../owed/notes.js'
+import { giveBack } from '../owed/settle.js'
 import { keyCounts } from '../slot-keys.js'
 import { introduce } from './lost-sight.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
@@ -39,6 +41,8 @@ export async function carryOut(
       return assign(nodes, step, masters)
     case 'introduce':
       return introduce(nodes, step)
+    case 'give-back':
+      return giveItBack(nodes, step, masters)
     case 'forget':
       return forget(nodes, step)
   }
@@ -127,6 +131,26 @@ async function expectNobodys(
     const [kept] = await keyCounts(await nodes.link(node), slots)
     if (kept) throw new StepRefused(`${node.name} has ${keys(kept[1])} of slot ${kept[0]}`)
   }
+}
+
+/** The secrets in it are taken from the masters. */
+async function giveItBack(
+  { access }: Nodes,
+  { node, owed }: Step<'give-back'>,
+  masters: readonly Party[],
+): Promise<'done'> {
+  const { unknown } = await giveBack(node, owed, masters, access)
+  const notes = new OwedNotes(masters, access)
+  try {
+    await notes.clear(owed)
+  } finally {
+    notes.close()
+  }
+  if (unknown.length === 0) return 'done'
+  throw new StepRefused(
+    `${unknown.join(', ')}: not told, since it has a secret that no other node has, or the node was told other things since its restart`,
+    'look at it, and set what is to be otherwise: CONFIG SET, ACL SETUSER, or for users of shardq: shardq cluster users apply',
+  )
 }
 
 /** On every node within the minute for which it lasts: one that still knows it tells the others again. */

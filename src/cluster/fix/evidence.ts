@@ -3,6 +3,7 @@ import type { Address } from '../link.js'
 import { type LinkOptions, type NodeLink, withLink } from '../link.js'
 import { isCopiesKey } from '../move/queue-keys.js'
 import { type Observation, Observer } from '../observer.js'
+import { owedIn, type Settled } from '../owed/settle.js'
 import { keyCounts } from '../slot-keys.js'
 import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../slots.js'
 import { campsOf, selfOf, type Witness, witnessesOf } from '../views.js'
@@ -20,6 +21,8 @@ export interface Evidence {
    * them left them. Whoever was promoted in place of that node is one of them.
    */
   readonly noted: ReadonlyMap<number, readonly string[]>
+  /** What nodes are still to get back, where that was looked for. */
+  readonly owed?: readonly Settled[]
 }
 
 export interface LookOptions extends LinkOptions {
@@ -49,6 +52,12 @@ export async function look(seeds: readonly Address[], options: LookOptions): Pro
 async function lookInto(observation: Observation, options: LinkOptions): Promise<Evidence> {
   const keys = await countKeys(observation, options)
   return { observation, keys, noted: await findNotes(observation, keys, options) }
+}
+
+/** As `look`, and at what operations that were cut off owe to nodes. */
+export async function lookAtAll(seeds: readonly Address[], options: LookOptions): Promise<Evidence> {
+  const evidence = await look(seeds, options)
+  return { ...evidence, owed: await owedIn(evidence.observation, options) }
 }
 
 /** Replicas have what their masters have; and what lies on one that is cut off is its master's to give out. */

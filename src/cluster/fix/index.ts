@@ -11,7 +11,7 @@ import { mustPermit } from '../permitted.js'
 import { parseOpenSlots } from '../slots.js'
 import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
 import { carryOut } from './carry-out.js'
-import { type Evidence, look, mastersOf } from './evidence.js'
+import { type Evidence, lookAtAll, mastersOf } from './evidence.js'
 import { planFrom } from './plan.js'
 import { deedsOf, describe, type FixPlan, type FixStep, type Left, type Party, StepRefused } from './steps.js'
 
@@ -85,13 +85,13 @@ export interface PlannedFix extends FixPlan {
  */
 export async function planFix(seeds: readonly Address[], options: FixOptions = {}): Promise<PlannedFix> {
   await mustPermit(seeds, options, 'cluster fix', ['CLUSTER COUNTKEYSINSLOT', 'CLUSTER SETSLOT', 'MIGRATE'])
-  const evidence = await look(seeds, options)
+  const evidence = await lookAtAll(seeds, options)
   mustBeCluster(evidence)
   const plan = planFrom(evidence, options)
-  const operation = evenUnlocked('fix', options.onUnlocked)
+  const operation = { ...evenUnlocked('fix', options.onUnlocked), settles: false }
   const run = ({ evenIfChanged = false }: RunOptions = {}) =>
     withOperation(seedsOf(evidence), options, operation, options.signal, async (held) => {
-      const now = await look(seeds, { ...options, ...held })
+      const now = await lookAtAll(seeds, { ...options, ...held })
       mustBeCluster(now)
       const { steps } = planFrom(now, options)
       if (!evenIfChanged) mustBeAgreed('fix', plan.steps.flatMap(deedsOf), steps.flatMap(deedsOf))
@@ -135,7 +135,7 @@ async function carryOutAll(
   } finally {
     await nodes.close()
   }
-  return judge(await look(seeds, { ...options, signal }), {
+  return judge(await lookAtAll(seeds, { ...options, signal }), {
     done,
     refused,
     interrupted: signal?.aborted === true,

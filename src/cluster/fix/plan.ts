@@ -1,5 +1,7 @@
 import { InvalidOptionError } from '../../errors.js'
 import { nameOf } from '../link.js'
+import { namesIn } from '../owed/due.js'
+import type { Settled } from '../owed/settle.js'
 import type { NodeView } from '../replies.js'
 import { calledBy, campsOf, differencesOf, selfOf, witnessesOf } from '../views.js'
 import type { Evidence } from './evidence.js'
@@ -27,6 +29,7 @@ export function planFrom(evidence: Evidence, options: PlanOptions = {}): FixPlan
     steps: [
       ...introductions(evidence.observation),
       ...plan.steps(),
+      ...(evidence.owed ?? []).map((each) => backTo(each, known)),
       ...forgotten.map((node) => forget(node, known)),
     ],
     left: [
@@ -273,6 +276,13 @@ function nodesToForget(name: string, known: Known): NodeView[] {
   }
   return nodes
 }
+
+const backTo = ({ owed, due }: Settled, known: Known): FixStep => ({
+  kind: 'give-back',
+  node: known.party(owed.id),
+  owed,
+  names: namesIn(due),
+})
 
 function forget(node: NodeView, known: Known): FixStep {
   const at = witnessesOf(known.evidence.observation)

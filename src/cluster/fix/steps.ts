@@ -1,6 +1,7 @@
 import { nameOf } from '../link.js'
 import { keys, type Party } from '../move/party.js'
 import type { Deed } from '../operation/agreed.js'
+import type { Owed } from '../owed/notes.js'
 import { type OpenSlot, rangesOf, rangeText } from '../slots.js'
 
 export { type Party, StepRefused } from '../move/party.js'
@@ -30,6 +31,13 @@ export type FixStep =
   | { readonly kind: 'assign'; readonly slots: readonly number[]; readonly to: Party; readonly keys: number }
   /** A node that answers, and that the others look for at an address where nobody is: one of them is told, and tells the rest. */
   | { readonly kind: 'introduce'; readonly node: Party; readonly busPort: number; readonly to: Party }
+  /** Settings and users of a node that an operation which was cut off has not given back. */
+  | {
+      readonly kind: 'give-back'
+      readonly node: Party
+      readonly owed: Owed
+      readonly names: readonly string[]
+    }
   /** A node that was named, and of which no more is wanted. */
   | { readonly kind: 'forget'; readonly node: Party; readonly at: readonly Party[] }
 
@@ -80,6 +88,8 @@ export function describe(step: FixStep): string {
     }
     case 'introduce':
       return `${step.node.name} answers, and the others look for it at another address: ${step.to.name} is told, and tells the rest`
+    case 'give-back':
+      return `${step.node.name} has not got back ${step.names.join(', ')} from a ${step.owed.operation} that was cut off: as it was before`
     case 'forget':
       return `${step.node.name} (${step.node.id}) is gone, and was named: all others forget it`
   }
@@ -101,6 +111,8 @@ export function deedsOf(step: FixStep): Deed[] {
       return step.slots.map((slot) => deed(slot, step.to.id, step.keys > 0 ? 'with keys' : 'without'))
     case 'introduce':
       return [deed(step.node.id, nameOf(step.node), step.to.id)]
+    case 'give-back':
+      return [deed(step.owed.kind, step.node.id)]
     case 'forget':
       return [deed(step.node.id)]
   }
@@ -136,6 +148,12 @@ export function commandsOf(step: FixStep): string[] {
       ]
     case 'introduce':
       return [`${step.to.name}> CLUSTER MEET ${step.node.host} ${step.node.port} ${step.busPort}`]
+    case 'give-back':
+      return step.names.map((name) =>
+        name.startsWith('user ')
+          ? `${step.node.name}> ACL SETUSER ${name.slice('user '.length)} ...`
+          : `${step.node.name}> CONFIG SET ${name} ...`,
+      )
     case 'forget':
       return step.at.map(({ name }) => `${name}> CLUSTER FORGET ${step.node.id}`)
   }

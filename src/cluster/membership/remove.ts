@@ -2,14 +2,15 @@ import {
   type BalancePlan,
   type PlannedRebalance,
   type RebalanceOptions,
+  type RebalanceReport,
   rebalance,
 } from '../balance/index.js'
 import { ClusterNotReadyError, InterruptedError } from '../errors.js'
 import type { Left } from '../fix/index.js'
-import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
+import { type Address, type LinkOptions, nameOf } from '../link.js'
 import type { RunOptions } from '../operation/agreed.js'
+import { withLent } from '../owed/lend.js'
 import type { NodeView } from '../replies.js'
-import { settingOf } from '../settings-read.js'
 import { forgetEverywhere, resetNode } from './forget.js'
 import { neediestMaster } from './homes.js'
 import { follow } from './join.js'
@@ -73,8 +74,7 @@ export async function remove(
   const staying = everywhere.filter((address) => !names.has(nameOf(address)))
   const now = findNode(await rosterOf(everywhere, options), node.id)
   if (now && now.slots.length > 0) {
-    await keepReplicas(everywhere, node, options)
-    const { left, interrupted } = await rebalance(everywhere, { ...options, weights: { [node.id]: 0 } })
+    const { left, interrupted } = await emptied(everywhere, node, options)
     if (interrupted) throw new InterruptedError(`removing ${nameOf(node)}`)
     if (left.length > 0) return { removed: [], left }
     options.onStep?.({ step: 'emptied', node: nameOf(node) })
@@ -104,21 +104,20 @@ const isLater = (going: readonly NodeView[], id: string, than: string) =>
 
 /**
  * A server makes a master that has lost its last slot a replica of whoever got it, and its replicas too, and each of them then
- * copies all of that node's data for nothing. Where CONFIG is not allowed, so be it.
+ * copies all of that node's data for nothing. So they are not to, until all have heard that it has none.
  */
-async function keepReplicas(
+async function emptied(
   seeds: readonly Address[],
   node: NodeView,
   options: RemoveOptions,
-): Promise<void> {
-  const roster = await rosterOf(seeds, options)
-  for (const each of [node, ...replicasOf(roster, node.id)]) await setMigration(each, 'no', options)
-}
-
-async function setMigration(node: Address, value: string, options: LinkOptions): Promise<void> {
-  await withLink(node, options, (link) =>
-    link.text('CONFIG', 'SET', 'cluster-allow-replica-migration', value),
-  ).catch(() => {})
+): Promise<RebalanceReport> {
+  const nodes = [node, ...replicasOf(await rosterOf(seeds, options), node.id)]
+  const loan = { operation: 'remove-node', nodes, setting: 'cluster-allow-replica-migration', value: 'no' }
+  return withLent(seeds, loan, options, async () => {
+    const report = await rebalance(seeds, { ...options, weights: { [node.id]: 0 } })
+    await rosterOf(seeds, { ...options, signal: undefined })
+    return report
+  })
 }
 
 async function rehome(
@@ -134,13 +133,6 @@ async function rehome(
     const master = replica && neediestMaster(roster.nodes, replica, gone)
     if (!master || options.signal?.aborted) return
     await follow(seeds, replica, master, options)
-    await setMigration(replica, await migrationOf(master, options), options)
     options.onStep?.({ step: 'follows', node: nameOf(replica), master: nameOf(master) })
   }
-}
-
-/** As the others have it: what the replica itself had may have been set by a removal that was cut off. */
-async function migrationOf(master: Address, options: LinkOptions): Promise<string> {
-  const own = withLink(master, options, (link) => settingOf(link, 'cluster-allow-replica-migration'))
-  return (await own.catch(() => '')) || 'yes'
 }

@@ -14,6 +14,7 @@
  * - It cannot be written, since its slot is not served: `cluster fix` goes on without, everything else refuses.
  */
 import type { Address, LinkOptions } from '../link.js'
+import { type Settled, settleOwed } from '../owed/settle.js'
 import { OperationLock } from './lock.js'
 
 export type { Holder } from './holder.js'
@@ -31,6 +32,11 @@ export interface OperationOptions {
   readonly patienceMs?: number
   /** Given, the operation goes on without a lock where none can be had, after this was told why. */
   readonly onUnlocked?: (why: Error) => void
+  /**
+   * What operations that were cut off owe to nodes (`src/cluster/owed`) is given back first, so that what this one finds is what
+   * somebody wanted. Default true; false of `fix`, which shows it and asks.
+   */
+  readonly settles?: boolean
 }
 
 /** A cluster that is to be mended is not waited for long to take a lock. */
@@ -52,6 +58,8 @@ export interface Held {
   readonly signal: AbortSignal
   /** The fence: a command is only sent while the lock is ours. See `LinkOptions`. */
   readonly mayCall: () => void
+  /** What was given back first. */
+  readonly settled: readonly Settled[]
 }
 
 /**
@@ -70,7 +78,9 @@ export async function withOperation<Result>(
   const ending = signal ? AbortSignal.any([signal, lock.lost]) : lock.lost
   try {
     await lock.acquire(signal)
-    const result = await run({ signal: ending, mayCall: () => lock.mustHold() })
+    const mayCall = () => lock.mustHold()
+    const settled = options.settles === false ? [] : await settleOwed(seeds, { ...access, mayCall })
+    const result = await run({ signal: ending, mayCall, settled })
     lock.throwIfLost()
     return result
   } catch (error) {

@@ -2,9 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthenticationError } from '../../errors.js'
 import { NodeUnreachableError, OperationLostError } from '../errors.js'
 import { type Address, type LinkOptions, NodeLink, nameOf, withLink } from '../link.js'
-import { parseClusterNodes } from '../replies.js'
+import { parseClusterNodes, parseFields } from '../replies.js'
 
 const RETRY_MS = 100
+/** Of the wait for a replica. */
+const CONFIRM_MS = 500
 /** Redirects in a row without a pause; more of them are nodes that do not agree yet. */
 const MOST_HOPS = 4
 /** Replies that pass with a failover, a start, or the move of a slot. */
@@ -60,6 +62,22 @@ export class KeyLink {
         if (signal?.aborted || performance.now() > deadline) throw error
         await sleep(RETRY_MS)
       }
+    }
+  }
+
+  /**
+   * Asks a replica whether it has what was written, which it does not need to have: where none answers in time, so be it. Without any
+   * replica, WAIT would wait in vain for all of its time.
+   */
+  async confirm(signal?: AbortSignal): Promise<void> {
+    try {
+      const replication = parseFields(
+        String(await this.call({ timeoutMs: 0, signal }, 'INFO', 'replication')),
+      )
+      if (replication.get('connected_slaves') !== '0')
+        await this.call({ timeoutMs: 0, signal }, 'WAIT', 1, CONFIRM_MS)
+    } catch (error) {
+      if (error instanceof OperationLostError) throw error
     }
   }
 

@@ -7,7 +7,6 @@ import {
   OperationLostError,
 } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
-import { parseFields } from '../replies.js'
 import { isLeftBehind, makeNote, readNote } from './holder.js'
 import type { OperationOptions } from './index.js'
 import { KeyLink } from './key-link.js'
@@ -28,9 +27,8 @@ return false`
 const LET_GO = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`
 
 const DEFAULTS = { leaseMs: 20_000, patienceMs: 10_000 } as const
-/** Tries before the lease is over; and the wait for a replica, without which it is held all the same. */
+/** Tries before the lease is over. */
 const RENEWALS = 4
-const CONFIRM_MS = 500
 const RELEASE_MS = 1_000
 /** How long a node that fails over may keep the lock from being asked for. */
 const FAILOVER_MS = 10_000
@@ -95,7 +93,7 @@ export class OperationLock {
       let held = await this.#hold('', { timeoutMs, signal })
       if (held !== null && (await isLeftBehind(held))) held = await this.#hold(held, { timeoutMs, signal })
       if (held !== null) throw new OperationInProgressError(this.options.name, readNote(held), this.#leaseMs)
-      await this.#confirm(signal).catch(() => {})
+      await this.#link.confirm(signal)
     } catch (error) {
       if (error instanceof OperationInProgressError || error instanceof AuthenticationError) throw error
       if (signal?.aborted) throw new InterruptedError(this.options.name, { cause: error })
@@ -108,15 +106,6 @@ export class OperationLock {
   async #isHeldSomewhere(): Promise<boolean> {
     const names = await this.#link.everywhere('CLUSTER', 'GETKEYSINSLOT', slotOf(OPERATION_KEY), MOST_KEYS)
     return names.some((each) => Array.isArray(each) && each.includes(OPERATION_KEY))
-  }
-
-  /** Without any replica, WAIT would wait in vain for all of its time. */
-  async #confirm(signal: AbortSignal | undefined): Promise<void> {
-    const replication = parseFields(
-      String(await this.#link.call({ timeoutMs: 0, signal }, 'INFO', 'replication')),
-    )
-    if (replication.get('connected_slaves') !== '0')
-      await this.#link.call({ timeoutMs: 0, signal }, 'WAIT', 1, CONFIRM_MS)
   }
 
   /**

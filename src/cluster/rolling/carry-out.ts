@@ -1,21 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InterruptedError, NodeUnreachableError } from '../errors.js'
 import { type LinkOptions, withLink } from '../link.js'
+import { type Due, noteOf } from '../owed/due.js'
+import type { OwedNotes } from '../owed/notes.js'
+import { giveBack } from '../owed/settle.js'
+import { lostBy, type Told, tellAgain, toldTo } from '../owed/told.js'
 import { parseClusterNodes, parseFields } from '../replies.js'
 import { settingOf } from '../settings-read.js'
 import { takeOver, windowMs } from '../take-over.js'
-import { versionOf } from '../version.js'
+import { isSameVersion, type ServerVersion, versionOf } from '../version.js'
 import { waitUntilWhole } from '../whole.js'
 import { hastenLink, prepareAbsence } from './absence.js'
 import type { RestartHands } from './hands.js'
-import { type Lost, lostBy, tellAgain, toldTo } from './settings.js'
 import type { RollNode, Standing } from './standing.js'
 import type { RollStep } from './steps.js'
-import { cannotFollow, isSameVersion } from './upgrade.js'
+import { cannotFollow } from './upgrade.js'
 
 export interface CarryOutOptions {
   readonly access: LinkOptions
   readonly hands: RestartHands
+  readonly notes: OwedNotes
   /** Longest wait for a node to be back, and for the cluster to be whole again, in ms. */
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
@@ -41,7 +45,7 @@ export async function carryOut(
   step: RollStep,
   standing: Standing,
   options: CarryOutOptions,
-): Promise<Lost | null> {
+): Promise<Due | null> {
   if (step.kind === 'restart') return restart(step.node, standing, options)
   await handOver(step.to, standing, options)
   await whole(standing, options)
@@ -51,31 +55,56 @@ export async function carryOut(
 const whole = ({ nodes }: Standing, { access, timeoutMs, signal }: CarryOutOptions) =>
   waitUntilWhole(nodes, access, { timeoutMs, signal, writes: true })
 
-async function restart(node: RollNode, standing: Standing, options: CarryOutOptions): Promise<Lost | null> {
-  const { access, hands, signal } = options
+async function restart(node: RollNode, standing: Standing, options: CarryOutOptions): Promise<Due | null> {
+  const { access, hands, notes, signal } = options
   const patient = { ...access, timeoutMs: ASK_MS }
   const told = node.up ? await withLink(node, patient, toldTo) : null
   const defaults = node.up ? await hands.defaults(node) : null
   const master = standing.shards.find(({ replicas }) => replicas.some(({ id }) => id === node.id))?.master
   if (master && node.up) await prepareAbsence(node, master, access, signal)
   await options.onDown(node)
+  if (told) await notes.write(noteOf(node, told, defaults, 'rolling-restart'))
   if (node.up) await expectReplaceable(node, options)
   // What restarts it is no command of ours to a node, and passes no other fence.
   access.mayCall?.()
   await hands.restart(node, signal)
   const server = await comeBack(node, options)
+  // Before the cluster is whole: without what it was told, it may never be.
+  const due = await (told
+    ? tellWhatIsLost(node, server, told, defaults, access)
+    : payNote(node, standing, options))
+  await notes.clear({ kind: 'restarted', id: node.id })
   // It is only to be quick: whether the link is good is looked at in any case.
   if (master) await hastenLink(node, master, access).catch(() => {})
   const problem = node.server && cannotFollow(node.server, server)
   if (problem) throw new Error(`${node.name} came back as another server: ${problem}`)
   await whole(standing, options)
-  if (!told) return null
-  return withLink(node, patient, async (link) => {
+  return due
+}
+
+async function tellWhatIsLost(
+  node: RollNode,
+  server: ServerVersion,
+  told: Told,
+  defaults: ReadonlyMap<string, string> | null,
+  access: LinkOptions,
+): Promise<Due> {
+  return withLink(node, { ...access, timeoutMs: ASK_MS }, async (link) => {
     const upgrade = node.server && isSameVersion(node.server, server) ? null : { defaults }
     const lost = lostBy(told, await toldTo(link), upgrade)
     await tellAgain(link, lost)
-    return lost
+    return { ...lost, unknown: [] }
   })
+}
+
+/** Of a node that was down: what it knew is known to whoever stopped it, who has written it down. */
+async function payNote(
+  node: RollNode,
+  { nodes }: Standing,
+  { access, notes }: CarryOutOptions,
+): Promise<Due | null> {
+  const owed = (await notes.read()).find(({ kind, id }) => kind === 'restarted' && id === node.id)
+  return owed ? giveBack(node, owed, nodes, access) : null
 }
 
 /**
@@ -97,7 +126,6 @@ async function comeBack(node: RollNode, { access, timeoutMs, signal }: CarryOutO
   const deadline = performance.now() + timeoutMs
   let seen = 'it does not answer'
   while (performance.now() < deadline) {
-    if (signal?.aborted) throw new InterruptedError('waiting for a node')
     try {
       const info = parseFields(await withLink(node, access, (link) => link.text('INFO', 'everything')))
       if (info.get('run_id') === node.runId) seen = 'it has not ended yet'
@@ -107,6 +135,8 @@ async function comeBack(node: RollNode, { access, timeoutMs, signal }: CarryOutO
     } catch (error) {
       seen = (error as Error).message
     }
+    // Not before it was asked: one that is back is told again what it has lost.
+    if (signal?.aborted) throw new InterruptedError('waiting for a node')
     await sleep(POLL_MS)
   }
   throw new Error(`${node.name} did not come back within ${timeoutMs / 1000} s: ${seen}`)

@@ -10,17 +10,21 @@ import { type Address, withLink } from '../link.js'
 import { Observer } from '../observer.js'
 import { type Deed, mustBeAgreed } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
+import { namesIn } from '../owed/due.js'
+import { OwedNotes } from '../owed/notes.js'
+import type { Settled } from '../owed/settle.js'
+import { writeDown } from '../owed/told.js'
 import { mustPermit } from '../permitted.js'
+import { isSameVersion } from '../version.js'
 import { carryOut } from './carry-out.js'
 import { handsFor, serverFor } from './choose.js'
 import type { RestartHands } from './hands.js'
 import { LocalRestartHands } from './local-hands.js'
 import { DEFAULTS, type PlannedRoll, type RollingOptions, type RollReport } from './options.js'
 import { newRecord, type Record, RecordKeeper } from './record.js'
-import { namesOf, writeDown } from './settings.js'
 import { obstacles, type RollNode, type Standing, standingOf } from './standing.js'
 import { nextStep, positionOf, type RollStep, wholeWay } from './steps.js'
-import { cannotFollow, isSameVersion } from './upgrade.js'
+import { cannotFollow } from './upgrade.js'
 
 export type { PlannedRoll, RollingOptions, RollProgress, RollReport } from './options.js'
 export { describeRoll, type RollStep } from './steps.js'
@@ -49,6 +53,7 @@ export async function planRolling(
 class Roll {
   readonly #observer: Observer
   readonly #keeper: RecordKeeper
+  readonly #notes: OwedNotes
 
   constructor(
     private readonly seeds: readonly Address[],
@@ -58,11 +63,13 @@ class Roll {
   ) {
     this.#observer = new Observer(seeds, options)
     this.#keeper = new RecordKeeper(seeds, options)
+    this.#notes = new OwedNotes(seeds, options)
   }
 
   close(): void {
     this.#observer.close()
     this.#keeper.close()
+    this.#notes.close()
   }
 
   async plan(): Promise<PlannedRoll> {
@@ -79,6 +86,7 @@ class Roll {
         withOperation(seeds, options, { name: 'rolling-restart' }, options.signal, async (held) => {
           const roll = new Roll(seeds, { ...options, ...held }, server, hands)
           try {
+            for (const each of held.settled) options.onProgress?.({ state: 'note', text: settledText(each) })
             return await roll.#run(held.signal, evenIfChanged ? null : standing)
           } finally {
             roll.close()
@@ -156,13 +164,14 @@ class Roll {
       const lost = await carryOut(step, standing, {
         access: options,
         hands,
+        notes: this.#notes,
         timeoutMs: options.comeBackMs ?? DEFAULTS.comeBackMs,
         signal,
         onNote: (text) => options.onProgress?.({ state: 'note', text }),
         onDown: ({ id }) => keep({ ...record, at: id }),
       })
       if (step.kind === 'restart') await keep({ ...record, at: null })
-      return lost ? namesOf(lost) : []
+      return lost ? namesIn(lost) : []
     } catch (error) {
       if (error instanceof InterruptedError) throw error
       throw this.#stopped([(error as Error).message], standing, record, error)
@@ -237,8 +246,13 @@ const deedOf = ({ id, name }: RollNode): Deed => ({ id, what: `${name} would be 
 
 function forgotten(step: RollStep, lost: readonly string[]): string[] {
   const name = step.kind === 'restart' ? step.node.name : ''
-  return [
-    `${name} had forgotten ${lost.join(', ')}, told to it by CONFIG SET or ACL SETUSER and never written down; it was told again, ` +
-      'and would forget again: go on with --rewrite, which has every node write it down first',
-  ]
+  return [`${hadForgotten(name, lost)}: go on with --rewrite, which has every node write it down first`]
 }
+
+const hadForgotten = (name: string, lost: readonly string[]) =>
+  `${name} had forgotten ${lost.join(', ')}, told to it by CONFIG SET or ACL SETUSER and never written down; it was told again, and would forget again`
+
+const settledText = ({ owed, node, due }: Settled) =>
+  owed.kind === 'restarted'
+    ? hadForgotten(node, namesIn(due))
+    : `${node} got back ${namesIn(due).join(', ')} from a ${owed.operation} that was cut off`

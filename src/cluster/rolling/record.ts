@@ -8,7 +8,6 @@ const ROLLING_KEY = 'shardq:rolling-restart'
 /** One that nobody has taken up again for a week is not the one that is meant by the next. */
 const KEPT_MS = 7 * 24 * 3600 * 1000
 const CALL_MS = 10_000
-const CONFIRM_MS = 500
 
 /**
  * What a rolling restart that was broken off has to be told to go on. It lies in the cluster itself, so that it can be gone on with
@@ -67,7 +66,7 @@ export class RecordKeeper {
   /** A replica is asked to confirm it: the master that has it will be handed over soon. */
   async write(record: Record): Promise<void> {
     await this.#link.call({ timeoutMs: CALL_MS }, 'SET', ROLLING_KEY, JSON.stringify(record), 'PX', KEPT_MS)
-    await this.#link.call({ timeoutMs: 0 }, 'WAIT', 1, CONFIRM_MS).catch(() => {})
+    await this.#link.confirm()
   }
 
   async clear(): Promise<void> {

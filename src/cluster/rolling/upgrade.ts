@@ -21,6 +21,3 @@ export const byAge = (a: ServerVersion, b: ServerVersion) =>
   a.flavour === b.flavour ? compare(a.version, b.version) : a.flavour === 'Redis' ? -1 : 1
 
 const compare = (a: string, b: string) => a.localeCompare(b, 'en', { numeric: true })
-
-export const isSameVersion = (a: ServerVersion | null, b: ServerVersion) =>
-  a?.flavour === b.flavour && a.version === b.version

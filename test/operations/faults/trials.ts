@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { backupCluster, type LocalCluster, nameOf, planRebalance } from '../../../src/cluster/index.js'
+import { OWED_KEY } from '../../../src/cluster/owed/notes.js'
 import { parseFields } from '../../../src/cluster/replies.js'
 import { tell } from '../../helpers/nodes.js'
 import { killAt } from './break-off.js'
@@ -102,6 +103,7 @@ export const TRIALS: Readonly<
 
   'remove-node': async ({ cluster, spares }) => ({
     isWholeAfterFix: true,
+    notes: [OWED_KEY],
     async prepare() {
       const { work: add, target: added } = await adding(spares)
       await carryOut(add, cluster.seeds)
@@ -143,7 +145,7 @@ export const TRIALS: Readonly<
 
   'rolling-restart': async ({ cluster }) => ({
     isWholeAfterFix: true,
-    notes: ['shardq:rolling-restart'],
+    notes: ['shardq:rolling-restart', OWED_KEY],
     async prepare() {
       const before = await runIds(cluster.seeds)
       const [source] = await mastersOf(cluster)

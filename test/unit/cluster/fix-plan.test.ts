@@ -38,6 +38,8 @@ function briefOf(step: FixStep): string {
       return `assign ${step.slots.length} from ${step.slots[0]} to ${step.to.id}`
     case 'introduce':
       return `introduce ${step.node.port} to ${step.to.port}`
+    case 'give-back':
+      return `${step.node.id} gets back ${step.names}`
     case 'forget':
       return `forget ${step.node.id} on ${step.at.map(({ id }) => id)}`
   }

@@ -1,6 +1,7 @@
 import { describe, expect, it, test } from 'vitest'
+import { noteOf } from '../../../src/cluster/owed/due.js'
+import { lostBy, namesOf } from '../../../src/cluster/owed/told.js'
 import { newRecord, type Record } from '../../../src/cluster/rolling/record.js'
-import { lostBy, namesOf } from '../../../src/cluster/rolling/settings.js'
 import type { RollNode, Standing } from '../../../src/cluster/rolling/standing.js'
 import { describeRoll, nextStep, type Position, wholeWay } from '../../../src/cluster/rolling/steps.js'
 import { cannotFollow } from '../../../src/cluster/rolling/upgrade.js'
@@ -116,4 +117,24 @@ test('nodes.conf without ids of shards is otherwise the same', () => {
   const line =
     'a1 10.0.0.1:7000@17000,host,tls-port=0,shard-id=07fb master - 0 1 1 connected 0-5460\nvars currentEpoch 6'
   expect(withoutShardIds(line)).toBe(line.replace(',shard-id=07fb', ''))
+})
+
+test('what is written down of a node that is to be restarted has no secret in it', () => {
+  const config = new Map([
+    ['requirepass', 'wonderland'],
+    ['masterauth', 'wonderland'],
+    ['primaryauth', 'wonderland'],
+    ['tls-key-file-pass', 'wonderland'],
+    ['oss-cluster-password', 'wonderland'],
+    ['tls-client-key-file-pass', ''],
+    ['maxmemory', '100'],
+  ])
+  const users = ['user x on #a94a8fe5 #0b14d501 ~* +get (~y #1)', 'user y on nopass ~#z +get']
+  const note = noteOf(a, { config, users, categories: new Map() }, null, 'rolling-restart')
+  expect(note).toMatchObject({
+    settings: { maxmemory: '100' },
+    secrets: ['requirepass', 'masterauth', 'primaryauth', 'tls-key-file-pass', 'oss-cluster-password'],
+    users: ['user x on # # ~* +get (~y #1)', 'user y on nopass ~#z +get'],
+  })
+  expect(JSON.stringify(note)).not.toMatch(/wonderland|a94a8fe5|0b14d501/)
 })

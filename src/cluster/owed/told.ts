@@ -1,5 +1,6 @@
 import type { NodeLink } from '../link.js'
 import { settingOf } from '../settings-read.js'
+import { isRefusal } from '../shutdown.js'
 import { categoriesOf } from '../users/nodes.js'
 import { type Categories, parseUsers, textOf, wordsOf } from '../users/stored.js'
 
@@ -73,13 +74,27 @@ export const namesOf = ({ settings, users }: Lost) => [
   ...users.map((line) => `user ${nameOfUser(line)}`),
 ]
 
-/** Told again, so that the node is as it was; until its next restart. What the server refuses stays lost. */
+/**
+ * Told again, so that the node is as it was; until its next restart. What the server refuses stays lost.
+ * @throws NodeUnreachableError, OperationLostError: then it is to be told once more
+ */
 export async function tellAgain(link: NodeLink, { settings, users }: Lost): Promise<void> {
-  for (const [name, value] of settings) await link.text('CONFIG', 'SET', name, value).catch(() => {})
-  for (const line of users) {
-    const [, name = '', ...rules] = wordsOf(line)
-    await link.text('ACL', 'SETUSER', name, 'reset', ...rules).catch(() => {})
-  }
+  // All in one, so that it is told all or nothing when we are killed; one by one where one of them is refused.
+  if (settings.size > 0)
+    await link.text('CONFIG', 'SET', ...[...settings].flat()).catch(async (error: Error) => {
+      unlessRefused(error)
+      for (const [name, value] of settings) await link.text('CONFIG', 'SET', name, value).catch(unlessRefused)
+    })
+  await Promise.all(
+    users.map((line) => {
+      const [, name = '', ...rules] = wordsOf(line)
+      return link.text('ACL', 'SETUSER', name, 'reset', ...rules).catch(unlessRefused)
+    }),
+  )
+}
+
+function unlessRefused(error: Error): void {
+  if (!isRefusal(error)) throw error
 }
 
 /** Written down, as far as the server has a file to write it to. @throws what the server says, where it has not */

@@ -1,0 +1,146 @@
+import { type Address, type LinkOptions, type NodeLink, withLink } from '../link.js'
+import { parseFields } from '../replies.js'
+import { settingOf } from '../settings-read.js'
+import { categoriesOf } from '../users/nodes.js'
+import { parseUsers, textOf, wordsOf } from '../users/stored.js'
+import { isSameVersion, versionOf } from '../version.js'
+import type { Lent, Owed, Restarted } from './notes.js'
+import { type Lost, lostBy, namesOf, type Told, toldTo } from './told.js'
+
+/** What a node is to be told, so that it is as it was. */
+export interface Due extends Lost {
+  /**
+   * Names of what is not as it was and cannot be told: it has a secret in it that no other node has, or somebody has told this process other
+   * things since.
+   */
+  readonly unknown: readonly string[]
+}
+
+export const isNothing = ({ settings, users, unknown }: Due) =>
+  settings.size + users.length + unknown.length === 0
+
+/** `slowlog-max-len`, `user reporter`: never a value, since some are secret. */
+export const namesIn = (due: Due) => [...namesOf(due), ...due.unknown]
+
+/** Names of settings that hold secrets, by whatever name a module or a later server calls its own. */
+const SECRET = /pass|auth$|secret|token/i
+
+const withoutHashes = (line: string) =>
+  wordsOf(line)
+    .map((word) => (word.startsWith('#') ? '#' : word))
+    .join(' ')
+
+/** @param defaults of its server; null: not known */
+export function noteOf(
+  node: { readonly id: string; readonly runId: string | null; readonly server: Restarted['server'] },
+  { config, users }: Told,
+  defaults: ReadonlyMap<string, string> | null,
+  operation: string,
+): Restarted {
+  const all = [...(config ?? [])]
+  return {
+    kind: 'restarted',
+    operation,
+    id: node.id,
+    run: node.runId ?? '',
+    server: node.server,
+    settings: Object.fromEntries(all.filter(([name]) => !SECRET.test(name))),
+    byDefault: defaults && all.flatMap(([name, value]) => (defaults.get(name) === value ? [name] : [])),
+    secrets: all.flatMap(([name, value]) => (SECRET.test(name) && value !== '' ? [name] : [])),
+    users: (users ?? []).map(withoutHashes),
+  }
+}
+
+/**
+ * What of a note is still to be given back to its node.
+ * @param others nodes that may have the secrets which are not written down
+ */
+export function dueOf(
+  owed: Owed,
+  link: NodeLink,
+  others: readonly Address[],
+  access: LinkOptions,
+): Promise<Due> {
+  return owed.kind === 'lent' ? dueOfLent(owed, link) : dueOfRestarted(owed, link, others, access)
+}
+
+async function dueOfLent({ settings }: Lent, link: NodeLink): Promise<Due> {
+  const due = new Map<string, string>()
+  for (const [name, { was, lent }] of Object.entries(settings))
+    if ((await settingOf(link, name)) === lent) due.set(name, was)
+  return { settings: due, users: [], unknown: [] }
+}
+
+async function dueOfRestarted(
+  owed: Restarted,
+  link: NodeLink,
+  others: readonly Address[],
+  access: LinkOptions,
+): Promise<Due> {
+  const info = parseFields(await link.text('INFO', 'everything'))
+  if (info.get('run_id') === owed.run) return { settings: new Map(), users: [], unknown: [] }
+  const now = await toldTo(link)
+  const lost = lostBy(await toldIn(owed, link), hidden(now), upgradeOf(owed, info))
+  const secrets = owed.secrets.filter((name) => now.config?.get(name) === '')
+  const settings = new Map<string, string>()
+  const users: string[] = []
+  const unknown: string[] = []
+  // Whoever has told the process something since it was started knows how it is to be: what we know is older.
+  if (wasCalled(info, ['config|set'])) unknown.push(...lost.settings.keys(), ...secrets)
+  else {
+    for (const [name, value] of lost.settings) settings.set(name, value)
+    for (const name of secrets) {
+      const value = await firstOf(others, access, (other) => settingOf(other, name))
+      if (value) settings.set(name, value)
+      else unknown.push(name)
+    }
+  }
+  const isOld = wasCalled(info, ['acl|setuser', 'acl|deluser', 'acl|load'])
+  for (const line of lost.users) {
+    const whole = line.includes(' #') ? await firstOf(others, access, (other) => sameUser(line, other)) : line
+    if (whole && !isOld) users.push(whole)
+    else unknown.push(`user ${wordsOf(line)[1]}`)
+  }
+  return { settings, users, unknown }
+}
+
+/** `cmdstat_config|set:calls=1,...`, since the process was started. */
+const wasCalled = (info: ReadonlyMap<string, string>, commands: readonly string[]) =>
+  commands.some((command) => info.has(`cmdstat_${command}`))
+
+/** The same rules may be told in another order by each process, and with categories in place of commands. */
+const toldIn = async ({ settings, users }: Restarted, link: NodeLink): Promise<Told> => ({
+  config: new Map(Object.entries(settings)),
+  users,
+  categories: await categoriesOf(link, users),
+})
+
+const hidden = (told: Told): Told => ({ ...told, users: told.users?.map(withoutHashes) ?? null })
+
+function upgradeOf(owed: Restarted, info: ReadonlyMap<string, string>) {
+  if (owed.server === null || isSameVersion(owed.server, versionOf(info))) return null
+  const { byDefault, settings } = owed
+  return { defaults: byDefault && new Map(byDefault.map((name) => [name, settings[name] ?? ''])) }
+}
+
+/** The line of a user that has the same rules there, with what it is let in by. */
+async function sameUser(line: string, other: NodeLink): Promise<string> {
+  const lines = (await other.reply('ACL', 'LIST')) as string[]
+  const categories = await categoriesOf(other, [...lines, line])
+  const keyOf = (each: string) =>
+    [...parseUsers([withoutHashes(each)], categories)].map(([name, user]) => name + textOf(user)).join()
+  return lines.find((each) => keyOf(each) === keyOf(line)) ?? ''
+}
+
+/** Of the nodes that answer, and permit it. */
+async function firstOf(
+  nodes: readonly Address[],
+  access: LinkOptions,
+  ask: (link: NodeLink) => Promise<string>,
+): Promise<string | undefined> {
+  for (const node of nodes) {
+    const answer = await withLink(node, access, ask).catch(() => '')
+    if (answer !== '') return answer
+  }
+  return undefined
+}
