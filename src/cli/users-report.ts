@@ -3,11 +3,20 @@ import type { UserChange, UsersComparison, UsersPlan, UsersReport } from '../clu
 import { wrapped } from './check-report.js'
 import { plainTable } from './plain-table.js'
 
-const WORDS: Readonly<Record<UserChange['change'], string>> = {
-  new: 'is made',
-  rules: 'gets other rights',
-  password: 'gets another password, or is switched on',
-  none: 'stays as it is',
+const PASSWORD_WORDS: Readonly<Record<UserChange['password'], readonly string[]>> = {
+  same: [],
+  changes: ['gets another password'],
+  'earlier-ends': ['loses its earlier password'],
+}
+
+function wordsOf({ change, password, switchedOn }: UserChange): string {
+  if (change === 'new') return 'is made'
+  const words = [
+    ...(change === 'rules' ? ['gets other rights'] : []),
+    ...PASSWORD_WORDS[password],
+    ...(switchedOn ? ['is switched on'] : []),
+  ]
+  return words.join(', ') || 'stays as it is'
 }
 
 /** A line for each user and what is done to it, with the nodes where it is done. */
@@ -15,20 +24,20 @@ export function renderPlan({ changes, silent }: UsersPlan, colors: Colors): stri
   const table = plainTable(['user', 'what is done', 'on', 'rights added and taken away'], { right: [] })
   const groups = new Map<string, UserChange[]>()
   for (const change of changes) {
-    const { user, change: what, missing, beyond } = change
-    const key = [user, what, missing.join(), beyond.join()].join(' ')
+    const { user, missing, beyond } = change
+    const key = [user, wordsOf(change), missing.join(), beyond.join()].join(' ')
     groups.set(key, [...(groups.get(key) ?? []), change])
   }
   for (const group of groups.values()) {
     const [first] = group
     if (!first) continue
     const rights = first.change === 'rules' ? differenceText(first.missing, first.beyond) : ''
-    table.push([first.user, WORDS[first.change], nodesText(group.map(({ node }) => node)), rights])
+    table.push([first.user, wordsOf(first), nodesText(group.map(({ node }) => node)), rights])
   }
   return [table.toString(), ...silent.map(silentText(colors))].join('\n')
 }
 
-export function renderApplied({ ok, nodes, defaultUser }: UsersReport, colors: Colors): string {
+export function renderApplied({ ok, nodes, defaultUser, earlier }: UsersReport, colors: Colors): string {
   const table = plainTable(['node', 'made or changed', 'kept in', ''], { right: [] })
   for (const { node, changed, persisted, error } of nodes) {
     const kept = persisted === null ? 'nothing' : persisted === 'aclfile' ? 'its aclfile' : 'its redis.conf'
@@ -38,7 +47,9 @@ export function renderApplied({ ok, nodes, defaultUser }: UsersReport, colors: C
   const verdict = ok
     ? colors.green(`✅ the same users on ${nodes.length} nodes`)
     : colors.red('❌ not on every node; mend what is said there, and run it again')
-  return [table.toString(), ...(defaultUser === 'off' ? ['the default user is off'] : []), verdict].join('\n')
+  const valid = earlier.map((user) => colors.red(`! the earlier password of ${user} is valid still`))
+  const off = defaultUser === 'off' ? ['the default user is off'] : []
+  return [table.toString(), ...valid, ...off, verdict].join('\n')
 }
 
 export function renderComparison({ ok, nodes, silent, users }: UsersComparison, colors: Colors): string {

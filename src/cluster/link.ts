@@ -25,6 +25,8 @@ export interface LinkOptions {
   readonly timeoutMs?: number
   readonly username?: string
   readonly password?: string
+  /** Said where `password` is refused: while a password is being changed, a node may take one of the two only. */
+  readonly otherPassword?: string
   /** `true` for TLS with the system's certificates, or Node's own TLS options. Default: no TLS. */
   readonly tls?: boolean | TlsOptions
   /**
@@ -94,7 +96,7 @@ export class NodeLink {
   }
 
   static async #openAt(endpoint: Endpoint, address: Address, options: LinkOptions): Promise<NodeLink> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, username, password, mayCall = () => {} } = options
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, mayCall = () => {} } = options
     const tls = tlsFor(endpoint, tlsOf(options))
     const place = { host: endpoint.host, port: endpoint.port }
     const dialled = dial({
@@ -120,7 +122,7 @@ export class NodeLink {
       await tellingTls(link.party, async () => {
         try {
           await redis.connect()
-          await authenticate(redis, username, password)
+          await logIn(redis, options)
         } catch (error) {
           const because = link.#broke ?? withoutCommand(error as Error)
           throw connectTrouble(nameOf(address), because, dialled.firstWords())
@@ -211,6 +213,16 @@ export class NodeLink {
       broke.code === 'ECONNRESET' || broke.code === 'EPIPE' || broke.message === 'Connection is closed.'
     if (words !== '' || !isBreak || this.party.tls !== undefined) return words
     return wordsOnArrival(this.party.address, this.#asked.timeoutMs)
+  }
+}
+
+/** @throws the server's refusal */
+async function logIn(redis: Redis, { username, password, otherPassword }: LinkOptions): Promise<void> {
+  try {
+    await authenticate(redis, username, password)
+  } catch (error) {
+    if (otherPassword === undefined || !(error as Error).message.startsWith('WRONGPASS')) throw error
+    await authenticate(redis, username, otherPassword)
   }
 }
 

@@ -260,7 +260,7 @@ describe('users that are not the same on all nodes', () => {
     // Nodes come in the order of their ports, which is not that of the seeds.
     expect(plan.changes.filter(({ change }) => change !== 'none')).toHaveLength(2)
     expect(plan.changes).toContainEqual({
-      ...{ node: node(1), user: 'worker', change: 'rules' },
+      ...{ node: node(1), user: 'worker', change: 'rules', password: 'same', switchedOn: false },
       ...{ missing: [], beyond: ['+keys'] },
     })
     expect(plan.changes).toContainEqual(

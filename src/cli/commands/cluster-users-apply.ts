@@ -12,6 +12,7 @@ import {
   parseAccount,
   planUsers,
   readPasswords,
+  withEitherPassword,
 } from '../../cluster/index.js'
 import { InvalidOptionError } from '../../errors.js'
 import { agree } from '../agree.js'
@@ -51,7 +52,8 @@ export function registerUsersApply(users: Command): void {
       `${WHO_HELP}
 
 Passwords come from a file, from SHARDQ_PASSWORD_NAME, or from the folder; a user that the nodes know keeps its own. They are
-sent as hashes. A node that fails is named, and the others are done: run it again, also after a node has joined.
+sent as hashes. A node that fails is named, and the others are done: run it again, also after a node has joined. The password that
+a user had is valid until every node takes the new one. Who changes their own logs in with the old one, or the new one.
 Exit codes: 0 every node has all of it and keeps it; 1 one does not, and it says why; 2 wrong usage.
 
 Examples:
@@ -118,7 +120,9 @@ async function passwordsFor(
   const passwords = await readPasswords(accounts, { files, ...(folder === undefined ? {} : { folder }) })
   const invented = new Map<string, string>()
   if (folder !== undefined) {
-    const known = new Set((await compareUsers(seeds, access)).users.map(({ user }) => user))
+    const known = new Set(
+      (await compareUsers(seeds, withEitherPassword({ ...access, passwords }))).users.map(({ user }) => user),
+    )
     for (const { name } of accounts)
       if (!passwords.has(name) && !known.has(name)) invented.set(name, inventPassword())
   }

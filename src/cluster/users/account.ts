@@ -48,9 +48,17 @@ export function parseAccount(text: string, queues?: readonly string[]): Account 
   return account(name, named, queues)
 }
 
-/** What ACL SETUSER is sent: takes effect as a whole, and replaces all that the user had. */
-export function setuserArgs(account: Account, version: string, hash: string): string[] {
-  const reset = ['on', 'resetpass', `#${hash}`, 'resetkeys', 'resetchannels', 'clearselectors']
+/**
+ * What ACL SETUSER is sent: takes effect as a whole, and replaces all that the user had.
+ * @param login words for its passwords; by default, this one alone
+ */
+export function setuserArgs(
+  account: Account,
+  version: string,
+  hash: string,
+  login: readonly string[] = ['resetpass', `#${hash}`],
+): string[] {
+  const reset = ['on', ...login, 'resetkeys', 'resetchannels', 'clearselectors']
   return [account.name, ...reset, ...rulesOf(account.roles, { ...scopeOf(account), version })]
 }
 

@@ -1,21 +1,12 @@
-import type { Address, LinkOptions } from '../link.js'
-import { NodeLink } from '../link.js'
+import type { Address } from '../link.js'
 import { mustBeAgreed } from '../operation/agreed.js'
 import { evenUnlocked, withOperation } from '../operation/index.js'
-import { setuserArgs } from './account.js'
 import { disableDefault } from './default-user.js'
-import { type FoundNodes, type UserNode, usersOf, withNodes } from './nodes.js'
+import { Giving } from './giving.js'
+import { toldWhichPassword, withEitherPassword } from './login.js'
+import { withNodes } from './nodes.js'
 import { type Persisted, persist } from './persist.js'
-import {
-  changeOf,
-  changesOf,
-  deedsOf,
-  hashesOf,
-  storedOn,
-  type UserChange,
-  type UsersOptions,
-} from './plan.js'
-import { replicateAs, replicationOf } from './replication.js'
+import { changesOf, deedsOf, hashesOf, storedOn, type UserChange, type UsersOptions } from './plan.js'
 
 export interface ApplyOptions extends UsersOptions {
   /**
@@ -47,110 +38,52 @@ export interface UsersReport {
   readonly ok: boolean
   readonly nodes: readonly AppliedNode[]
   readonly defaultUser: 'as it was' | 'off'
+  /** Users whose earlier passwords are valid still, since not every node has the new one, and keeps it. */
+  readonly earlier: readonly string[]
 }
-
-type Working = { -readonly [Field in keyof AppliedNode]: AppliedNode[Field] }
 
 /**
  * Makes users the same on every node, for the servers do not: writes each to each node, reads it back, logs in as each whose
  * password is given, and has each node keep it. A node that fails is reported, and the others are done; what is done already
- * is not done again. A user with the role `replica` becomes the one that replicas log in as.
+ * is not done again. A user with the role `replica` becomes the one that replicas log in as. A password that a user had before is
+ * ended only when every node takes and keeps the new one, so that at every moment one of the two gets in everywhere.
  * @throws as planUsers; PlanChangedError, OperationInProgressError, before anything is done; OperationLostError; LockOutError, after
  *   users were made
  */
 export async function applyUsers(seeds: readonly Address[], options: ApplyOptions): Promise<UsersReport> {
   const operation = evenUnlocked('users apply', options.onUnlocked)
-  return withOperation(seeds, options, operation, options.signal, (held) =>
-    apply(seeds, { ...options, ...held }),
+  const login = withEitherPassword(options)
+  return toldWhichPassword(options, () =>
+    withOperation(seeds, login, operation, options.signal, (held) => apply(seeds, { ...login, ...held })),
   )
 }
 
 async function apply(seeds: readonly Address[], options: ApplyOptions): Promise<UsersReport> {
   const { accounts, passwords, disableDefault: disable = false, agreed, signal, onNode, ...access } = options
   return withNodes(seeds, access, async (found) => {
-    const work = new Map<string, Working>(
-      found.nodes.map(({ name }) => [name, { node: name, changed: [], persisted: null, error: null }]),
-    )
-    const replication = replicationOf(options)
     const stored = await storedOn(found.nodes)
     const hashes = hashesOf(accounts, passwords, stored)
     if (agreed)
       mustBeAgreed('users apply', deedsOf(agreed), deedsOf(changesOf(found, accounts, hashes, stored)))
-    const onEach = (step: (node: UserNode, done: Working) => Promise<void>) =>
-      eachNode(found, work, signal, step)
-
-    await onEach(async (node, done) => {
-      const before = stored.get(node.name)
-      for (const account of accounts) {
-        const hash = hashes.get(account.name) ?? ''
-        if (changeOf(node.name, account, found.version, hash, before).change === 'none') continue
-        await node.link.reply('ACL', 'SETUSER', ...setuserArgs(account, found.version, hash))
-        done.changed = [...done.changed, account.name]
-      }
-      const after = await usersOf(node)
-      const other = accounts.find(
-        (each) => changeOf(node.name, each, found.version, hashes.get(each.name), after).change !== 'none',
-      )
-      if (other) throw new Error(`it has user ${other.name} otherwise than it was told`)
-      await logInAsEach(node, access, passwords, accounts)
-      if (replication) await replicateAs(node, replication)
-    })
-
-    const silent = found.silent.map(({ name, error }) => failed(name, error.message))
-    await onEach(async (node, done) => {
-      done.persisted = await persist(node.link, replication !== undefined)
-    })
+    const giving = new Giving({ found, options, hashes, stored, access })
+    await giving.each((node) => giving.give(node))
+    if (!giving.hasFailed) await giving.each((node) => giving.replicate(node))
+    await giving.each((node) => giving.keep(node))
+    await giving.lookForOthers(seeds)
+    if (!giving.hasFailed) await giving.each((node) => giving.endEarlier(node))
+    const failed = giving.report().filter(({ error }) => error !== null)
     if (disable) {
-      const operator = await disableDefault(found, { ...options, failed: failuresOf(work, silent) })
-      await onEach(async (node) => void (await persist(operator.linkTo(node), false)))
+      const operator = await disableDefault(found, { ...options, failed })
+      await giving.each(async (node) => void (await persist(operator.linkTo(node), false)))
       operator.close()
     }
-
-    const nodes = [...work.values(), ...silent]
+    const nodes = giving.report()
     for (const node of nodes) onNode?.(node)
     return {
       ok: nodes.every(({ error }) => error === null),
       nodes,
       defaultUser: disable ? 'off' : 'as it was',
+      earlier: giving.earlier,
     }
   })
-}
-
-const failed = (node: string, error: string): AppliedNode => ({ node, changed: [], persisted: null, error })
-
-const failuresOf = (work: ReadonlyMap<string, Working>, silent: readonly AppliedNode[]) =>
-  [...work.values(), ...silent].filter(({ error }) => error !== null)
-
-/** One node after the other; a step that fails there ends the work there. */
-async function eachNode(
-  { nodes }: FoundNodes,
-  work: ReadonlyMap<string, Working>,
-  signal: AbortSignal | undefined,
-  step: (node: UserNode, done: Working) => Promise<void>,
-): Promise<void> {
-  for (const node of nodes) {
-    const done = work.get(node.name)
-    if (!done || done.error !== null) continue
-    try {
-      if (signal?.aborted) throw new Error('interrupted before this')
-      await step(node, done)
-    } catch (error) {
-      // Not the error itself: the client hangs the command on it, with the hash of a password.
-      done.error = (error as Error).message
-    }
-  }
-}
-
-async function logInAsEach(
-  { address }: UserNode,
-  access: LinkOptions,
-  passwords: UsersOptions['passwords'],
-  accounts: UsersOptions['accounts'],
-): Promise<void> {
-  for (const { name } of accounts) {
-    const password = passwords?.get(name)
-    if (password === undefined) continue
-    const link = await NodeLink.open(address, { ...access, username: name, password })
-    link.close()
-  }
 }

@@ -39,13 +39,13 @@ export async function disableDefault(
 
 /** Who is to get in afterwards: an operator of this run, or we ourselves if we are not the default user. */
 function operatorOf(options: ApplyOptions): LinkOptions | undefined {
-  const { accounts, passwords, username, password, ...common } = options
+  const { accounts, passwords, username, password, otherPassword, ...common } = options
   for (const { name, roles } of accounts) {
     const own = passwords?.get(name)
     if (roles.includes('operator') && own !== undefined) return { ...common, username: name, password: own }
   }
   if (username === undefined || username === 'default' || password === undefined) return undefined
-  return { ...common, username, password }
+  return { ...common, username, password, ...(otherPassword === undefined ? {} : { otherPassword }) }
 }
 
 async function obstaclesAt(

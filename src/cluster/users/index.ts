@@ -8,6 +8,7 @@ export {
 } from './account.js'
 export { type AppliedNode, type ApplyOptions, applyUsers, type UsersReport } from './apply.js'
 export { type ComparedUser, compareUsers, type UsersComparison } from './compare.js'
+export { withEitherPassword } from './login.js'
 export {
   inventPassword,
   keepPasswords,

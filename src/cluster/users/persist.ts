@@ -4,10 +4,13 @@ import { settingOf } from '../settings-read.js'
 /** `aclfile`: by ACL SAVE; `config`: in its redis.conf, by CONFIG REWRITE. */
 export type Persisted = 'aclfile' | 'config'
 
+/** A server that was started without a file of its configuration: it keeps no users at all, of whatever password. */
+export class NoConfigFile extends Error {}
+
 /**
  * Has a node keep its users over a restart.
  * @param settings whether settings were changed too, which an aclfile does not hold
- * @throws where it cannot: a server without a configuration file, a folder that may not be written
+ * @throws where it cannot: NoConfigFile; a folder that may not be written
  */
 export async function persist(link: NodeLink, settings: boolean): Promise<Persisted> {
   const file = await settingOf(link, 'aclfile')
@@ -16,7 +19,10 @@ export async function persist(link: NodeLink, settings: boolean): Promise<Persis
     if (file === '' || settings) await link.text('CONFIG', 'REWRITE')
   } catch (cause) {
     const problem = (cause as Error).message
-    throw new Error(`the users are there, and a restart would lose them: ${problem}`, { cause })
+    const text = `the users are there, and a restart would lose them: ${problem}`
+    throw /without a config file/.test(problem)
+      ? new NoConfigFile(text, { cause })
+      : new Error(text, { cause })
   }
   return file === '' ? 'config' : 'aclfile'
 }

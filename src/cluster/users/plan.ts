@@ -3,6 +3,7 @@ import { rulesOf } from '../../rights/rules.js'
 import type { Address, LinkOptions } from '../link.js'
 import type { Deed } from '../operation/agreed.js'
 import { type Account, hashOf, scopeOf } from './account.js'
+import { refusalToldBy, toldWhichPassword, withEitherPassword } from './login.js'
 import { type FoundNodes, type UserNode, usersOf, withNodes } from './nodes.js'
 import { differenceOf, normalRules, type StoredUser } from './stored.js'
 
@@ -16,7 +17,12 @@ export interface UsersOptions extends LinkOptions {
 export interface UserChange {
   readonly node: string
   readonly user: string
+  /** `rules`: also where more than they change; `password`: nothing but who may be it does. */
   readonly change: 'new' | 'rules' | 'password' | 'none'
+  /** `earlier-ends`: it has the one that is wanted already, and another one, as where a change was broken off. */
+  readonly password: 'same' | 'changes' | 'earlier-ends'
+  /** Whether it is there, and off. */
+  readonly switchedOn: boolean
   /** Rules that the user lacks there, and has beyond those of its roles. */
   readonly missing: readonly string[]
   readonly beyond: readonly string[]
@@ -33,15 +39,20 @@ export interface UsersPlan {
  * @throws NotPermittedError where we may not look at users; InvalidOptionError for a user without a password
  */
 export async function planUsers(seeds: readonly Address[], options: UsersOptions): Promise<UsersPlan> {
-  const { accounts, passwords, ...access } = options
-  return withNodes(seeds, access, async (found) => {
-    const stored = await storedOn(found.nodes)
-    const hashes = hashesOf(accounts, passwords, stored)
-    return {
-      changes: changesOf(found, accounts, hashes, stored),
-      silent: found.silent.map(({ name, error }) => ({ node: name, error: error.message })),
-    }
-  })
+  const { accounts, passwords, ...access } = withEitherPassword(options)
+  return toldWhichPassword(options, () =>
+    withNodes(seeds, access, async (found) => {
+      const stored = await storedOn(found.nodes)
+      const hashes = hashesOf(accounts, passwords, stored)
+      return {
+        changes: changesOf(found, accounts, hashes, stored),
+        silent: found.silent.map(({ name, error }) => ({
+          node: name,
+          error: refusalToldBy(options, error).message,
+        })),
+      }
+    }),
+  )
 }
 
 export const changesOf = (
@@ -56,12 +67,20 @@ export const changesOf = (
 
 /** Rights that a user has beyond those that were shown are lost too, and nobody has agreed to that. */
 export const deedsOf = (changes: readonly UserChange[]): Deed[] =>
-  changes
-    .filter(({ change }) => change !== 'none')
-    .map(({ node, user, change, missing, beyond }) => ({
-      id: [node, user, change, ...missing, '-', ...beyond].join(' '),
-      what: `user ${user} on ${node} is not as it was shown: ${change}${beyond.length > 0 ? `, loses ${beyond.join(' ')}` : ''}`,
+  changes.flatMap(({ node, user, change, password, switchedOn, missing, beyond }) => {
+    const deeds: [id: string, what: string][] = []
+    if (change === 'new') deeds.push(['new', 'it is new'])
+    if (change === 'rules') {
+      const loses = beyond.length > 0 ? `, and loses ${beyond.join(' ')}` : ''
+      deeds.push([['rules', ...missing, '-', ...beyond].join(' '), `it gets other rights${loses}`])
+    }
+    if (change !== 'new' && password !== 'same') deeds.push(['password', 'it gets another password'])
+    if (switchedOn) deeds.push(['on', 'it is switched on'])
+    return deeds.map(([id, what]) => ({
+      id: [node, user, id].join(' '),
+      what: `user ${user} on ${node} is not as it was shown: ${what}`,
     }))
+  })
 
 /** By the name of the node. */
 export type StoredByNode = ReadonlyMap<string, ReadonlyMap<string, StoredUser>>
@@ -87,7 +106,10 @@ export function hashesOf(
       const known = new Set([...stored.values()].flatMap((users) => users.get(name)?.hashes ?? []))
       const [hash] = known
       if (hash === undefined || known.size > 1) {
-        const problem = hash === undefined ? 'has no password yet' : 'has more than one password'
+        const problem =
+          hash === undefined
+            ? 'has no password yet'
+            : 'has more than one password (was a change of it broken off?)'
         throw new InvalidOptionError(
           'password',
           `user ${name} ${problem}; give it one, as --password-file ${name}=FILE or --passwords DIR`,
@@ -111,8 +133,15 @@ export function changeOf(
     missing: [],
     beyond: [],
   }
-  const asWanted = found?.on && !found.nopass && found.hashes.length === 1 && found.hashes[0] === hash
+  const password = passwordChange(found, hash)
+  const switchedOn = found !== undefined && !found.on
   const differs = missing.length + beyond.length > 0
-  const change = !found ? 'new' : differs ? 'rules' : asWanted ? 'none' : 'password'
-  return { node, user: account.name, change, missing, beyond }
+  const isOther = password !== 'same' || switchedOn
+  const change = !found ? 'new' : differs ? 'rules' : isOther ? 'password' : 'none'
+  return { node, user: account.name, change, password, switchedOn, missing, beyond }
+}
+
+function passwordChange(found: StoredUser | undefined, hash: string | undefined): UserChange['password'] {
+  if (!found || found.nopass || !found.hashes.some((each) => each === hash)) return 'changes'
+  return found.hashes.length === 1 ? 'same' : 'earlier-ends'
 }

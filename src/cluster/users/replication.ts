@@ -8,11 +8,19 @@ export interface Replication {
   readonly password: string
 }
 
-/** Undefined where no user with the role `replica` is to be made, or its password is not known here. */
-export function replicationOf({ accounts, passwords }: UsersOptions): Replication | undefined {
-  const username = accounts.find(({ roles }) => roles.includes('replica'))?.name
-  const password = username === undefined ? undefined : passwords?.get(username)
-  return username === undefined || password === undefined ? undefined : { username, password }
+/**
+ * Whom a node is to replicate as: the user with the role `replica`; without one, whom it replicates as already, if a password is given for
+ * that user. Undefined where the password is not known here.
+ */
+export async function replicationOf(
+  node: UserNode,
+  { accounts, passwords }: UsersOptions,
+): Promise<Replication | undefined> {
+  const wanted = accounts.find(({ roles }) => roles.includes('replica'))?.name
+  const username = wanted ?? (await settingOf(node.link, 'masteruser'))
+  const isOne = accounts.some(({ name }) => name === username)
+  const password = isOne ? passwords?.get(username) : undefined
+  return password === undefined ? undefined : { username, password }
 }
 
 /**
@@ -21,7 +29,9 @@ export function replicationOf({ accounts, passwords }: UsersOptions): Replicatio
  */
 export async function replicateAs({ link }: UserNode, { username, password }: Replication): Promise<void> {
   await link.text('CONFIG', 'SET', 'masteruser', username, 'masterauth', password)
-  if ((await replicatesAs({ link })) !== username) throw new Error('it did not take masteruser')
+  const isTaken =
+    (await replicatesAs({ link })) === username && (await settingOf(link, 'masterauth')) === password
+  if (!isTaken) throw new Error('it did not take masteruser and masterauth')
 }
 
 /** The user's name; '' for the default user. */

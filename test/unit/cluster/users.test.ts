@@ -11,7 +11,7 @@ import {
   variableOf,
 } from '../../../src/cluster/index.js'
 import { hashOf } from '../../../src/cluster/users/account.js'
-import { hashesOf } from '../../../src/cluster/users/plan.js'
+import { changeOf, deedsOf, hashesOf } from '../../../src/cluster/users/plan.js'
 import { differenceOf, isSameUser, parseUsers } from '../../../src/cluster/users/stored.js'
 import { InvalidOptionError } from '../../../src/errors.js'
 
@@ -115,6 +115,27 @@ describe('passwords', () => {
     ['empty', new Map([['p', '/dev/null']]), 'is empty'],
   ])('%s: refused', async (_, files, message) => {
     await expect(readPasswords(accounts, { files, env: {} })).rejects.toThrow(message)
+  })
+
+  it('change beside rights, and a change that was broken off shows; both have to be agreed to', () => {
+    const [p] = accounts
+    if (!p) throw new Error('no account')
+    const rules = setuserArgs(p, '7.2', 'b').slice(7)
+    const on = (words: string) =>
+      changeOf('n', p, '7.2', 'b', parseUsers([`user p ${words} ${rules.join(' ')}`]))
+    const stands = (words: string) => {
+      const { change, password, switchedOn } = on(words)
+      return [change, password, switchedOn]
+    }
+    expect(stands('on #b')).toEqual(['none', 'same', false])
+    expect(stands('on #a')).toEqual(['password', 'changes', false])
+    expect(stands('on #a #b')).toEqual(['password', 'earlier-ends', false])
+    expect(stands('on nopass')).toEqual(['password', 'changes', false])
+    expect(stands('off #b')).toEqual(['password', 'same', true])
+    expect(stands('on #a +keys')).toEqual(['rules', 'changes', false])
+    const ids = (words: string) => deedsOf([on(words)]).map(({ id }) => id)
+    expect(ids('on #b')).toEqual([])
+    expect(ids('off #a +keys')).toEqual(['n p rules - +keys', 'n p password', 'n p on'])
   })
 
   it('that are not given are what the nodes have, if it is one', () => {
