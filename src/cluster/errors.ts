@@ -254,6 +254,24 @@ export class NodeRefusedError extends ShardqError {
   }
 }
 
+/**
+ * A node that is to be removed has keys of slots that other nodes own, so that nobody finds them: its append-only file has brought back
+ * what had left, or somebody has written to it since. Decision: what the message says.
+ */
+export class NodeNotEmptyError extends ShardqError {
+  constructor(
+    /** `host:port` */
+    readonly node: string,
+    readonly keys: number,
+    problem: string,
+    remedy: string,
+  ) {
+    super(
+      `${node} is not removed: it has ${keys} ${keys === 1 ? 'key' : 'keys'} of slots that other nodes own, ${problem}; ${remedy}`,
+    )
+  }
+}
+
 /** These servers cannot become a cluster as they are. Nothing was changed. Decision: what each problem says. */
 export class CreateRefusedError extends ShardqError {
   constructor(

@@ -26,3 +26,8 @@ export async function tellAll(
     link.close()
   }
 }
+
+/** DELSLOTS of a slot that the node has lost sight of by itself. */
+export function unlessUnassigned(error: Error): void {
+  if (!/already unassigned/i.test(error.message)) throw error
+}

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { NodeRefusedError } from '../errors.js'
+import { NodeNotEmptyError, NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, type NodeLink, nameOf, withLink } from '../link.js'
 import { type NodeView, parseClusterNodes, parseFields } from '../replies.js'
 import { type RosterOptions, rosterOf } from './roster.js'
@@ -49,6 +49,31 @@ export async function expectId(link: NodeLink, node: Meant): Promise<void> {
     ])
 }
 
+/**
+ * Whatever a master has by now, nobody would find once it is forgotten, and it could not be reset: killed, a server may come back with keys
+ * that had left in its last second, as its append-only file lacks that.
+ * @throws NodeNotEmptyError
+ */
+export async function expectNoKeys(node: Meant, options: LinkOptions): Promise<void> {
+  await withLink(node, options, async (link) => {
+    const [role] = (await link.reply('ROLE')) as [string]
+    // Where it could not be kept from following whoever got its last slot, what it has is that one's.
+    const keys = role === 'master' ? Number(await link.text('DBSIZE')) : 0
+    if (keys > 0)
+      throw new NodeNotEmptyError(
+        nameOf(node),
+        keys,
+        await someOf(link),
+        'to bring home what their owners lack: shardq cluster fix',
+      )
+  })
+}
+
+async function someOf(link: NodeLink): Promise<string> {
+  const [, names] = (await link.reply('SCAN', 0, 'COUNT', 10)) as [string, string[]]
+  return names.length === 0 ? 'and does not say which' : `such as ${names[0]}`
+}
+
 /** What it says itself. Nothing where it does not answer, or something else has its port by now: then the word of the others counts. */
 async function viewOf(node: Address, options: LinkOptions): Promise<readonly NodeView[]> {
   const nodes = withLink(node, options, (link) => link.text('CLUSTER', 'NODES'))
@@ -66,14 +91,14 @@ function unlessUnknown(error: Error): void {
 /**
  * Makes a node that all others have forgotten forget them too, and who it is: again, until it stays alone, for a packet that was on
  * its way makes it acquainted once more. What has its address by now may be another node, with all that it has.
- * @throws NodeRefusedError when it is; what it fails with: a server refuses it where there are keys
+ * @throws NodeRefusedError when it is; NodeNotEmptyError, since a server refuses it where there are keys; what it fails with
  */
 export async function resetNode(node: Meant, options: LinkOptions): Promise<void> {
   await withLink(node, options, async (link) => {
     await expectId(link, node)
     const deadline = performance.now() + RESET_MS
     for (;;) {
-      await link.text('CLUSTER', 'RESET', 'HARD')
+      await link.text('CLUSTER', 'RESET', 'HARD').catch((error: Error) => unlessKeys(error, node, link))
       await sleep(RETRY_MS)
       const info = parseFields(await link.text('CLUSTER', 'INFO'))
       if (info.get('cluster_known_nodes') === '1') return
@@ -81,4 +106,15 @@ export async function resetNode(node: Meant, options: LinkOptions): Promise<void
         throw new Error(`${nameOf(node)} still knows ${info.get('cluster_known_nodes')} nodes`)
     }
   })
+}
+
+async function unlessKeys(error: Error, node: Meant, link: NodeLink): Promise<never> {
+  if (!/containing keys/i.test(error.message)) throw error
+  throw new NodeNotEmptyError(
+    nameOf(node),
+    Number(await link.text('DBSIZE')),
+    await someOf(link),
+    'all others have forgotten it; compare them, and if their owners have what is wanted: ' +
+      `redis-cli -h ${node.host} -p ${node.port} FLUSHALL ; then again: shardq cluster remove-node ${nameOf(node)}`,
+  )
 }

@@ -11,7 +11,7 @@ import { type Address, type LinkOptions, nameOf } from '../link.js'
 import type { RunOptions } from '../operation/agreed.js'
 import { withLent } from '../owed/lend.js'
 import type { NodeView } from '../replies.js'
-import { forgetEverywhere, resetNode } from './forget.js'
+import { expectNoKeys, forgetEverywhere, resetNode } from './forget.js'
 import { neediestMaster } from './homes.js'
 import { follow } from './join.js'
 import { findNode, replicasOf, rosterOf } from './roster.js'
@@ -83,6 +83,7 @@ export async function remove(
   if (options.signal?.aborted) throw new InterruptedError(`removing ${nameOf(node)}`)
   await options.onEmpty?.(going)
   for (const each of going) {
+    await expectNoKeys(each, options)
     await forgetEverywhere(
       staying.concat(going.filter(({ id }) => id !== each.id && isLater(going, id, each.id))),
       each,

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { backupCluster, type LocalCluster, nameOf, planRebalance } from '../../../src/cluster/index.js'
 import { OWED_KEY } from '../../../src/cluster/owed/notes.js'
 import { parseFields } from '../../../src/cluster/replies.js'
-import { tell } from '../../helpers/nodes.js'
+import { tell, unlessUnassigned } from '../../helpers/nodes.js'
 import { killAt } from './break-off.js'
 import { type Master, mastersOf, type Scene } from './scene.js'
 import type { Servers } from './servers.js'
@@ -198,9 +198,4 @@ async function runIds(seeds: Servers['spares']): Promise<ReadonlyMap<number, str
     return [port, info.get('run_id')] as const
   })
   return new Map(await Promise.all(ids))
-}
-
-/** A node that was killed here before may have lost sight of the slot by itself. */
-function unlessUnassigned(error: Error): void {
-  if (!/already unassigned/i.test(error.message)) throw error
 }
