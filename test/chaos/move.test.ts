@@ -10,6 +10,7 @@ import { TaskQueue, Worker } from '../../src/index.js'
 import { partitionSlots } from '../../src/keys/partitions.js'
 import { tagForSlot } from '../../src/keys/slots.js'
 import { eventually } from '../helpers/behaviour/harness.js'
+import { FaultyNodes } from '../helpers/faulty-nodes.js'
 import { tell, tellAll } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'
 import { slotContent } from '../helpers/slot-content.js'
@@ -194,6 +195,35 @@ it.each(['moveSlots', 'fix'] as const)('after kill -9 in the middle, %s goes on'
   const other = owner?.port === from.port ? to : from
   expect(await slotContent(owner?.port ?? 0, slot)).toEqual(before)
   expect(await tell(other.port, 'CLUSTER', 'COUNTKEYSINSLOT', slot)).toBe('0')
+  expect((await planFix(cluster.seeds)).steps).toEqual([])
+})
+
+it('a copy that was removed at the new owner before the claim: nothing is claimed, and the slot stays where it was', async () => {
+  const { queue, slot, masters, from, to } = await stage('removed')
+  await fill(queue, 500)
+  await queue.disconnect()
+  const before = await slotContent(from.port, slot)
+  const asTo = (...command: [string, ...string[]]) => tellAll(to.port, [['ASKING'], command])
+  let removed = 0
+  const nodes = new FaultyNodes(
+    {},
+    {
+      before: async () => {
+        const count = Number(await tell(to.port, 'CLUSTER', 'COUNTKEYSINSLOT', slot))
+        // All copies, and the note.
+        if (removed > 0 || count <= before.size) return
+        const [name = ''] = [...before.keys()].filter((each) => each.endsWith(':tasks'))
+        removed = Number((await asTo('UNLINK', name))[1])
+      },
+    },
+  )
+  await expect(moveSlots(nodes, { slots: [slot], from, to }, masters)).rejects.toThrow(
+    /1 are not there any more, such as shardq:removed:\S+:tasks/,
+  )
+  await nodes.close()
+  expect(removed).toBe(1)
+  expect(await slotContent(from.port, slot)).toEqual(before)
+  expect(await tell(to.port, 'CLUSTER', 'COUNTKEYSINSLOT', slot)).toBe('0')
   expect((await planFix(cluster.seeds)).steps).toEqual([])
 })
 

@@ -54,7 +54,9 @@ export async function lookAt(address: Address, options: LinkOptions): Promise<Ca
  */
 export function judge(candidate: Candidate, roster: Roster, options: LinkOptions): 'new' | 'joined' {
   const { name, self, view, keys, server } = candidate
-  const others = view.length - 1
+  const others = view.filter(({ myself, flags }) => !myself && !flags.includes('handshake'))
+  // It was told of one of ours, and died before that one knew it.
+  const isHalfMet = self.role === 'master' && others.every(({ id }) => findNode(roster, id))
   const known = findNode(roster, self.id)
   const problems: string[] = []
   const cli = redisCli(candidate.address, options)
@@ -66,9 +68,9 @@ export function judge(candidate: Candidate, roster: Roster, options: LinkOptions
       `it has the id of ${nameOf(known)}, as a server that was started on a copy of its nodes.conf; two nodes of one id tear a ` +
         `cluster apart. Empty it, and give it an id of its own: ${reset}`,
     )
-  } else if (others > 0) {
+  } else if (others.length > 0 && !isHalfMet) {
     problems.push(
-      `it belongs to another cluster, and knows ${others} nodes there; if that is of no use any more: ${reset}`,
+      `it belongs to another cluster, and knows ${others.length} nodes there; if that is of no use any more: ${reset}`,
     )
   } else if (self.slots.length > 0) {
     problems.push(`it says that it owns slots; if they are of no use: ${reset}`)

@@ -3,7 +3,7 @@ import { type NodeView, parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
 import { announceClaim } from './copies.js'
 import { takeLead } from './epoch.js'
-import { expectClosed, expectOwner } from './expect.js'
+import { expectAllCopied, expectClosed, expectOwner } from './expect.js'
 import { forgetKeys } from './leave.js'
 import type { Nodes } from './nodes.js'
 import { others, type Party, StepRefused } from './party.js'
@@ -40,6 +40,7 @@ export async function claimCopies(
   const before = big ? await dropLazily(nodes, from) : undefined
   try {
     await takeLead(nodes, to, masters)
+    await expectAllCopied(nodes, claimed, copies)
     const notes = [...new Set(copies.map(({ name }) => copiesKey(partitionTag(name) ?? '')))]
     await announceClaim(nodes, to, notes)
     await expectUnchanged(nodes, claimed, masters)

@@ -1,6 +1,8 @@
+import { type Reader, read } from '../read.js'
 import { poll } from '../ready.js'
 import { parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
+import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { type Party, StepRefused } from './party.js'
 
@@ -48,4 +50,29 @@ export async function expectServing(
     return missing.length === 0 ? { done: undefined } : { missing }
   })
   nodes.patienceMs = timeoutMs
+}
+
+/**
+ * The account of a slot before it is given away: every key that was copied is at the new owner, unless the old one does not have it any
+ * more either, as its time has run out. Whatever is not would be gone with the claim.
+ * @throws StepRefused naming the keys; the old owner still has all of them
+ */
+export async function expectAllCopied(
+  nodes: Nodes,
+  { slot, from, to }: { readonly slot: number; readonly from: Party; readonly to: Party },
+  copies: readonly { readonly name: Buffer }[],
+): Promise<void> {
+  const source: Reader = { link: await nodes.link(from), asking: false }
+  const target: Reader = { link: await nodes.link(to), asking: true }
+  const isOn = async (reader: Reader, name: Buffer) => Number(await read(reader, 'EXISTS', name)) === 1
+  const found = await inFlights(copies, ({ name }) => isOn(target, name))
+  const absent = copies.filter((_, i) => !found[i])
+  const kept = await inFlights(absent, ({ name }) => isOn(source, name))
+  const lost = absent.filter((_, i) => kept[i])
+  if (lost.length === 0) return
+  const names = lost.slice(0, 3).map(({ name }) => String(name))
+  throw new StepRefused(
+    `of ${copies.length} keys of slot ${slot} that were copied to ${to.name}, ${lost.length} are not there any more, such as ${names.join(', ')}`,
+    `see what removes keys there (maxmemory-policy, FLUSHALL), then again; ${from.name} still has all of them`,
+  )
 }
