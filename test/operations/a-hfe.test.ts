@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import { ensureRedis8 } from '../../scripts/find-redis8.js'
 import { backupCluster, restoreCluster } from '../../src/cluster/index.js'
 import { NodeLink } from '../../src/cluster/link.js'
+import { isSame } from '../../src/cluster/move/content.js'
 import { tagForSlot } from '../../src/keys/slots.js'
 import { ownCluster } from '../helpers/own-cluster.js'
 import { tempDir } from '../helpers/temp-dir.js'
@@ -73,4 +74,28 @@ it('a big hash keeps the times of its fields', async () => {
   ])
   from.close()
   to.close()
+}, 60_000)
+
+it('a copy whose fields run out at other times is not the same', async () => {
+  const [one, other] = [await openMaster(SLOT), await openMaster(SLOT)]
+  const name = key('session')
+  const atMs = Date.now() + 86_400_000
+  const fill = async ({ link }: typeof one, fields: readonly string[]) => {
+    await link.text('DEL', name)
+    // Each lays them out in its own order.
+    for (const field of fields) await link.text('HSET', name, field, 'v')
+    await link.reply('HPEXPIREAT', name, atMs, FIELDS, 1, 'a')
+  }
+  const reader = ({ link }: typeof one) => ({ link, asking: false })
+  const isSameNow = () => isSame(reader(one), reader(other), Buffer.from(name))
+  await fill(one, ['a', 'b', 'c'])
+  await fill(other, ['c', 'b', 'a'])
+  expect(await isSameNow()).toBe(true)
+  await other.link.reply('HPEXPIREAT', name, atMs + 1_000, FIELDS, 1, 'a')
+  expect(await isSameNow()).toBe(false)
+  await fill(other, ['c', 'b', 'a'])
+  await other.link.reply('HPERSIST', name, FIELDS, 1, 'a')
+  expect(await isSameNow()).toBe(false)
+  one.close()
+  other.close()
 }, 60_000)

@@ -1,3 +1,4 @@
+import { fieldTimes } from '../field-times.js'
 import { type Reader, read } from '../read.js'
 import { isSameStream } from '../stream-content.js'
 
@@ -33,12 +34,22 @@ async function contentOf(reader: Reader, type: string, key: Buffer): Promise<str
     case 'set':
       return ((await read(reader, 'SMEMBERS', key)) as Buffer[]).map(hex).sort().join()
     case 'hash':
-      return pairs((await read(reader, 'HGETALL', key)) as Buffer[])
+      return hashContent(reader, key, (await read(reader, 'HGETALL', key)) as Buffer[])
     case 'zset':
       return pairs((await read(reader, 'ZRANGE', key, 0, -1, 'WITHSCORES')) as Buffer[])
     default:
       return null
   }
+}
+
+/** With the times at which fields run out. */
+async function hashContent(reader: Reader, key: Buffer, flat: readonly Buffer[]): Promise<string> {
+  const fields = flat.filter((_, i) => i % 2 === 0)
+  const times = fields.length === 0 ? null : await fieldTimes(reader, key, fields)
+  return fields
+    .map((field, i) => `${hex(field)}=${hex(flat[2 * i + 1])}@${times?.[i] ?? -1}`)
+    .sort()
+    .join()
 }
 
 const hex = (value: unknown) => (Buffer.isBuffer(value) ? value.toString('hex') : String(value))
