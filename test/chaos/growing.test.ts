@@ -9,11 +9,13 @@ import {
   type LocalCluster,
   planLocalRemoval,
   planRebalance,
+  planRemoval,
   startCluster,
   startSingle,
 } from '../../src/cluster/index.js'
 import { countIn } from '../../src/cluster/slots.js'
 import { slotOf } from '../../src/keys/slots.js'
+import { bareServers } from '../helpers/bare-servers.js'
 import { shardq } from '../helpers/cli.js'
 import { tell } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'
@@ -92,6 +94,18 @@ it('a server that is no cluster node does not join; nor does anybody leave who i
     await single.stop()
   }
   await expect(planLocalRemoval('127.0.0.1:1', { dataDir: cluster.dataDir })).rejects.toThrow('no node')
+})
+
+it('whoever names a node that is not there is told how to see which are', async () => {
+  const [node] = await bareServers(1)
+  if (!node) throw new Error('no server')
+  const nobody = '127.0.0.1:1'
+  for (const refused of [
+    () => planRemoval(cluster.seeds, nobody),
+    () => planRebalance(cluster.seeds, { weights: { [nobody]: 2 } }),
+    () => addNodes(cluster.seeds, [{ ...node, replicaOf: nobody }]),
+  ])
+    await expect(refused()).rejects.toThrow(`${nobody}; see which it has with: shardq cluster status`)
 })
 
 it('half-open slots are finished, and a plan can be for any weight', async () => {

@@ -3,6 +3,7 @@ import { InvalidOptionError } from '../../errors.js'
 import { ClusterNotReadyError } from '../errors.js'
 import { type Evidence, type FixStep, type Left, look, type Party, planFrom } from '../fix/index.js'
 import { type Address, type LinkOptions, nameOf } from '../link.js'
+import { noSuchNode } from '../no-such-node.js'
 import { poll } from '../ready.js'
 import type { NodeView } from '../replies.js'
 import { slotsIn } from '../slots.js'
@@ -126,7 +127,7 @@ export function weightsFor(
   const all = [...nodes.values()]
   for (const [name, weight] of Object.entries(given)) {
     const found = all.find((node) => nameOf(node) === name || node.id === name)
-    if (!found) throw new InvalidOptionError('weight', `the cluster has no node ${name}`)
+    if (!found) throw noSuchNode('weight', name)
     if (!Number.isFinite(weight) || weight < 0)
       throw new InvalidOptionError('weight', `expected 0, 0.5, 1, 2, ... for ${name} and not ${weight}`)
     if (found.role === 'master') {

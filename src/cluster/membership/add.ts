@@ -2,6 +2,7 @@ import { InvalidOptionError } from '../../errors.js'
 import { type RebalanceOptions, type RebalanceReport, rebalance } from '../balance/index.js'
 import { ClusterNotReadyError, NodeRefusedError } from '../errors.js'
 import { type Address, nameOf } from '../link.js'
+import { noSuchNode } from '../no-such-node.js'
 import { withOperation } from '../operation/index.js'
 import type { NodeView } from '../replies.js'
 import { giveFunctions } from './functions.js'
@@ -160,8 +161,7 @@ async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: Ad
       judge(candidate, roster, options)
       if (node.replicaOf !== undefined && node.replicaOf !== 'auto' && !names.includes(node.replicaOf)) {
         const master = findNode(roster, node.replicaOf)
-        if (master?.role !== 'master')
-          throw new InvalidOptionError('replicaOf', `the cluster has no master ${node.replicaOf}`)
+        if (master?.role !== 'master') throw noSuchNode('replicaOf', node.replicaOf, 'master')
       }
       const member = roster.witnesses.find(({ address }) => nameOf(address) !== nameOf(node))?.address ?? node
       return { node, self: candidate.self, member, ...(await compareSettings(candidate, member, options)) }

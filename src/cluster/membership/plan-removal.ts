@@ -1,8 +1,8 @@
-import { InvalidOptionError } from '../../errors.js'
 import { planRebalance } from '../balance/index.js'
 import { NodeRefusedError } from '../errors.js'
 import { deedsOf as deedsOfStep } from '../fix/index.js'
 import { type Address, nameOf, withLink } from '../link.js'
+import { noSuchNode } from '../no-such-node.js'
 import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
@@ -79,7 +79,7 @@ const deedsOf = (going: readonly NodeView[], moves: PlannedRemoval['moves']): De
  * @throws InvalidOptionError when it is not that
  */
 async function finishing(roster: Roster, name: string, options: RemoveOptions): Promise<PlannedRemoval> {
-  const unknown = new InvalidOptionError('node', `the cluster has no node ${name}`)
+  const unknown = noSuchNode('node', name)
   const [, host, port] = /^(.+):(\d+)$/.exec(name) ?? []
   if (host === undefined) throw unknown
   const address = { host, port: Number(port) }
