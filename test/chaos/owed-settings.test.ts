@@ -41,7 +41,7 @@ it('what a node was told that is being restarted is told again, whoever comes ne
     await tell(port, 'CONFIG', 'SET', 'slowlog-max-len', 77)
     await tell(port, 'ACL', 'SETUSER', 'reporter', 'on', '>wonderland', '+info', '+get')
   }
-  const work = { operation: 'rolling-restart', dataDir: cluster.dataDir } as const
+  const work = { operation: 'rolling-restart', how: { dataDir: cluster.dataDir } } as const
   const users = async () =>
     (await Promise.all(cluster.seeds.map(({ port }) => tell(port, 'ACL', 'LIST')))).filter((each) =>
       /user reporter on .*#[0-9a-f]{64} /.test(each),
@@ -91,7 +91,7 @@ it('what a node was told that is being restarted is told again, whoever comes ne
 it('a removal that was killed leaves no setting behind, whoever comes next', async () => {
   const node = (await cluster.status()).nodes.find(({ role }) => role === 'master')
   if (!node) throw new Error('no master')
-  const work = { operation: 'remove-node', node } as const
+  const work = { operation: 'remove-node', node, withReplicas: true } as const
   const move = `CLUSTER SETSLOT ${node.slots[0]?.[0]} `
   expect(await settings(cluster.seeds, MIGRATION)).toEqual(everywhere('yes'))
 

@@ -116,7 +116,7 @@ it('killed before any kind of call, it leaves the settings of servers as they we
   const settings = () =>
     Promise.all(nodes.map((node) => withLink(node, {}, (link) => link.text('CONFIG', 'GET', 'cluster-*'))))
   const before = await settings()
-  const create = { operation: 'create' } as const
+  const create = { operation: 'create', options: { nodes, replicasPerMaster: 0, reset: true } } as const
   const kinds = (await callsOf(create, nodes)).filter(changesSomething).map((kind) => kind.replace('* ', ''))
   expect(kinds).toContain('CLUSTER MEET')
   for (const kind of new Set(kinds)) {

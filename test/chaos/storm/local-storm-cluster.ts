@@ -1,3 +1,4 @@
+import type { LocalCluster } from '../../../src/cluster/index.js'
 import { openCluster } from '../../helpers/own-cluster.js'
 import { addressOf, type StormCluster } from './cluster.js'
 
@@ -7,6 +8,11 @@ export async function localStormCluster(nodeTimeoutMs: number, replicas = 1): Pr
     replicasPerMaster: replicas,
     settings: { 'cluster-node-timeout': String(nodeTimeoutMs) },
   })
+  return stormClusterOf(cluster, dispose)
+}
+
+/** @param dispose what ends it */
+export function stormClusterOf(cluster: LocalCluster, dispose: () => Promise<void>): StormCluster {
   const port = (node: string) => addressOf(node).port
   return {
     seeds: cluster.seeds,

@@ -7,6 +7,7 @@ import { TaskQueue } from '../../../src/index.js'
 import {
   check,
   type Entry,
+  type Fact,
   type FaultFindings,
   type FileBook,
   type Findings,
@@ -197,6 +198,23 @@ export class Storm {
     const times = await late
     await this.options.cluster.whole(WHOLE_MS)
     return times
+  }
+
+  /**
+   * Clients are at work for as long as something else is done to the cluster; then all is accounted for.
+   * @param work given what writes down in the ledger what it does
+   */
+  async during(work: (note: (fact: Fact) => void) => Promise<void>): Promise<Round> {
+    const startedMs = performance.now()
+    for (const producer of this.#producers) producer.go()
+    await work((fact) => this.#book.write(fact))
+    const account = await this.#account()
+    return { results: [], ...account, tookMs: performance.now() - startedMs }
+  }
+
+  /** What the structural checker has against the queue while it is at work; what is wrong is told once. */
+  async structure(): Promise<readonly Violation[]> {
+    return this.#structure()
   }
 
   async #keepLate(signal: AbortSignal): Promise<number> {

@@ -1,14 +1,13 @@
+import { writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Address, findServer, type LocalCluster, type RedisServer } from '../../../src/cluster/index.js'
 import { discardProcess, type NodePlace, probeNode } from '../../../src/cluster/node.js'
 import { processStamp } from '../../../src/cluster/processes.js'
 import { parseFields } from '../../../src/cluster/replies.js'
 import { startNodeAnyhow } from '../../../src/cluster/shard-ids.js'
-import { type BareServers, openBareServers } from '../../helpers/bare-servers.js'
+import { type BareServers, openBareServers, RESTART } from '../../helpers/bare-servers.js'
 import { tell } from '../../helpers/nodes.js'
 import { openCluster } from '../../helpers/own-cluster.js'
-
-const SETTINGS = { 'cluster-node-timeout': '1000' } as const
 
 /** The cluster that operations are done to, and servers that are not in it yet: killed, and started again. */
 export class Servers {
@@ -20,17 +19,18 @@ export class Servers {
     readonly end: () => Promise<void>,
   ) {}
 
-  static async open(spares: number, redisPath: string | undefined): Promise<Servers> {
-    const options = redisPath === undefined ? {} : { redisPath }
+  static async open(spares: number, redisPath: string | undefined, nodeTimeoutMs = 1_000): Promise<Servers> {
+    const settings = { 'cluster-node-timeout': String(nodeTimeoutMs) }
+    const options = { settings, ...(redisPath === undefined ? {} : { redisPath }) }
     const server = await findServer(options)
-    const { cluster, dispose } = await openCluster({ settings: SETTINGS, ...options })
+    const { cluster, dispose } = await openCluster(options)
     let bare: BareServers | undefined
     const end = async () => {
       await bare?.dispose()
       await dispose()
     }
     try {
-      bare = spares === 0 ? undefined : await openBareServers(spares, { settings: SETTINGS, ...options })
+      bare = spares === 0 ? undefined : await openBareServers(spares, options)
       const folder = bare?.folder ?? ''
       const places = [
         ...cluster.nodes.map(({ port, dir }) => ({ port, dir, access: {} })),
@@ -43,6 +43,10 @@ export class Servers {
     }
   }
 
+  get folders(): readonly string[] {
+    return this.places.map(({ dir }) => dir)
+  }
+
   has(port: number): boolean {
     return this.places.some((place) => place.port === port)
   }
@@ -53,6 +57,13 @@ export class Servers {
     const stamp = pid === null ? null : await processStamp(pid)
     if (pid === null || stamp === null) return
     await discardProcess({ pid, stamp })
+  }
+
+  /** What restarts a node of these, written into `script`: for `rolling-restart` of those that the folder of the cluster has not. */
+  async restartCommand(script: string): Promise<string> {
+    const dirs = this.places.map(({ port, dir }) => `${port}) set -- '${this.server.path}' '${dir}' ;;\n`)
+    await writeFile(script, `case "$1" in\n${dirs.join('')}esac\n${RESTART}`)
+    return `sh '${script}' {port}`
   }
 
   /** Starts whatever does not run, and waits until all answer. */

@@ -1,16 +1,22 @@
 import {
+  type Account,
   type Address,
   addNodes,
-  createCluster,
+  backupCluster,
+  type CreateOptions,
   type NodeToAdd,
   nameOf,
+  planCreate,
   planFix,
   planRebalance,
   planRemoval,
   planRolling,
+  planUsers,
+  type RollingOptions,
   restoreCluster,
 } from '../../../src/cluster/index.js'
 import { moveSlots, Nodes, type Party } from '../../../src/cluster/move/index.js'
+import { applyUsers } from '../../../src/cluster/users/index.js'
 
 /** One operation, in a form that another process can be told. */
 export type Work =
@@ -26,67 +32,132 @@ export type Work =
   | {
       readonly operation: 'add-node'
       readonly nodes: readonly NodeToAdd[]
-      readonly weights: Readonly<Record<string, number>>
+      /** Absent: each master gets its share. */
+      readonly weights?: Readonly<Record<string, number>>
     }
-  | { readonly operation: 'remove-node'; readonly node: Address }
+  | { readonly operation: 'remove-node'; readonly node: Address; readonly withReplicas: boolean }
+  | { readonly operation: 'backup'; readonly folder: string }
   | { readonly operation: 'restore'; readonly folder: string; readonly redisPath?: string }
-  | { readonly operation: 'rolling-restart'; readonly dataDir: string }
-  /** Of masters alone. */
-  | { readonly operation: 'create' }
+  | {
+      readonly operation: 'rolling-restart'
+      readonly how: Pick<RollingOptions, 'dataDir' | 'restartCommand' | 'rewrite'>
+    }
+  | {
+      readonly operation: 'users apply'
+      readonly accounts: readonly Account[]
+      readonly passwords: Readonly<Record<string, string>>
+    }
+  | {
+      readonly operation: 'create'
+      readonly options: Pick<CreateOptions, 'nodes' | 'replicasPerMaster' | 'reset'>
+    }
 
-/** Those that have a cluster to be broken off in. */
-export type OperationName = Exclude<Work['operation'], 'create'>
+export type OperationName = Work['operation']
+
+/** An operation has come to its end and has left something, as it says. */
+export class SomethingLeft extends Error {
+  override readonly name = 'SomethingLeft'
+
+  constructor(readonly left: readonly { readonly what: string; readonly why: string }[]) {
+    super(left.map(({ what, why }) => `${what}: ${why}`).join('; '))
+  }
+}
+
+/** @param evenIfChanged as with `--yes`: not only what was in the plan */
+export type Run = (evenIfChanged: boolean) => Promise<void>
 
 /** Nodes that have been killed are started again only when the operation has given up. */
 const COME_BACK_MS = 10_000
 
 /** As its command does it with `--yes`. @throws whatever makes the command fail */
 export async function carryOut(work: Work, seeds: readonly Address[]): Promise<void> {
+  const run = await plan(work, seeds)
+  await run(true)
+}
+
+/**
+ * What a command does until it asks. Where there is nothing to ask, that is nothing.
+ * @param onStep told of what is about to be done to nodes
+ * @returns what it does after a yes; it throws whatever makes the command fail
+ */
+export async function plan(
+  work: Work,
+  seeds: readonly Address[],
+  onStep: (step: string) => void = () => {},
+): Promise<Run> {
   switch (work.operation) {
-    case 'move': {
-      const nodes = new Nodes({})
-      try {
-        return await moveSlots(nodes, work, work.masters).then(() => undefined)
-      } finally {
-        await nodes.close()
+    case 'move':
+      return async () => {
+        const nodes = new Nodes({})
+        try {
+          await moveSlots(nodes, work, work.masters)
+        } finally {
+          await nodes.close()
+        }
       }
+    case 'fix': {
+      const fix = await planFix(seeds)
+      return async (evenIfChanged) => mustBeEmpty((await fix.run({ evenIfChanged })).left)
     }
-    case 'fix':
-      return mustBeEmpty((await (await planFix(seeds)).run({ evenIfChanged: true })).left)
     case 'rebalance': {
-      const plan = await planRebalance(seeds, { weights: work.weights })
-      return mustBeEmpty((await plan.run({ evenIfChanged: true })).left)
+      const rebalance = await planRebalance(seeds, { weights: work.weights })
+      return async (evenIfChanged) => mustBeEmpty((await rebalance.run({ evenIfChanged })).left)
     }
-    case 'add-node': {
-      const { rebalance } = await addNodes(seeds, work.nodes, { rebalance: { weights: work.weights } })
-      return mustBeEmpty(rebalance?.left ?? [])
-    }
+    case 'add-node':
+      return async () => {
+        const { rebalance } = await addNodes(seeds, work.nodes, {
+          rebalance: work.weights === undefined ? true : { weights: work.weights },
+        })
+        mustBeEmpty(rebalance?.left ?? [])
+      }
     case 'remove-node': {
-      const plan = await planRemoval(seeds, nameOf(work.node), { withReplicas: true })
-      return mustBeEmpty((await plan.run()).left)
+      const removal = await planRemoval(seeds, nameOf(work.node), { withReplicas: work.withReplicas })
+      return async (evenIfChanged) => mustBeEmpty((await removal.run({ evenIfChanged })).left)
     }
+    case 'backup':
+      return async () => {
+        await backupCluster(seeds, work.folder)
+      }
     case 'restore':
-      await restoreCluster(
-        work.folder,
-        seeds,
-        work.redisPath === undefined ? {} : { redisPath: work.redisPath },
-      )
-      return
+      return async () => {
+        const which = work.redisPath === undefined ? {} : { redisPath: work.redisPath }
+        await restoreCluster(work.folder, seeds, which)
+      }
     case 'rolling-restart': {
-      const plan = await planRolling(seeds, {
-        dataDir: work.dataDir,
+      const roll = await planRolling(seeds, {
+        ...work.how,
         comeBackMs: COME_BACK_MS,
         settleMs: COME_BACK_MS,
+        onProgress: (progress) => {
+          if (progress.state === 'begun') onStep(progress.words)
+        },
       })
-      const { left } = await plan.run()
-      if (left.length > 0) throw new Error(`left: ${left.join()}`)
-      return
+      return async (evenIfChanged) => {
+        const { left } = await roll.run({ evenIfChanged })
+        mustBeEmpty(left.map((node) => ({ what: node, why: 'was not restarted' })))
+      }
     }
-    case 'create':
-      await createCluster({ nodes: seeds, replicasPerMaster: 0, reset: true })
+    case 'users apply': {
+      const { accounts } = work
+      const passwords = new Map(Object.entries(work.passwords))
+      const { changes } = await planUsers(seeds, { accounts, passwords })
+      return async (evenIfChanged) => {
+        const { nodes } = await applyUsers(seeds, {
+          ...{ accounts, passwords },
+          ...(evenIfChanged ? {} : { agreed: changes }),
+        })
+        mustBeEmpty(nodes.flatMap(({ node, error }) => (error === null ? [] : [{ what: node, why: error }])))
+      }
+    }
+    case 'create': {
+      const create = await planCreate(work.options)
+      return async () => {
+        await create.run()
+      }
+    }
   }
 }
 
-function mustBeEmpty(left: readonly { readonly what: string; readonly why: string }[]): void {
-  if (left.length > 0) throw new Error(left.map(({ what, why }) => `${what}: ${why}`).join('; '))
+function mustBeEmpty(left: SomethingLeft['left']): void {
+  if (left.length > 0) throw new SomethingLeft(left)
 }

@@ -4,12 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Address, planFix } from '../../../src/cluster/index.js'
 import { tell } from '../../helpers/nodes.js'
+import type { Servers } from '../common/servers.js'
+import type { Work } from '../common/work.js'
 import { interrupt } from './interrupt.js'
 import type { Scene } from './scene.js'
-import type { Servers } from './servers.js'
 import type { Attempt } from './trials.js'
 import type { Task, Told } from './victim.js'
-import type { Work } from './work.js'
 
 /**
  * What happens before a call: the tool is killed; a node that slots come from or go to is killed; all connections of the node that

@@ -1,21 +1,23 @@
 /**
  * `npm run operations:faults -- [--operation NAME,NAME] [--kinds tool,source,target,link,pause] [--at N | --from N] [--step K]
- * [--at-once M] [--redis-path PATH]`: an operation on a cluster of its own is broken off before its calls in turn. Then `cluster fix` runs, every key and
- * every task must be where it belongs, as it was; and the operation, done once more, must come to its end, and the same hold.
+ * [--parts P] [--at-once M] [--redis-path PATH]`: an operation on a cluster of its own is broken off before its calls in turn. Then
+ * `cluster fix` runs, every key and every task must be where it belongs, as it was; and the operation, done once more, must come to
+ * its end, and the same hold. With `--parts`, so many clusters share the points of an operation and a fault; `--at-once` of all run
+ * at the same time.
  */
 import { parseArgs } from 'node:util'
 import { nameOf, planFix } from '../../../src/cluster/index.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
 import { tell } from '../../helpers/nodes.js'
+import { Servers } from '../common/servers.js'
+import { carryOut, type Work } from '../common/work.js'
 import { breakOff, callsOf, KINDS, type Kind } from './break-off.js'
 import { pointsOf } from './calls.js'
 import { interrupt, unlessInterrupted } from './interrupt.js'
 import { type Scene, setScene } from './scene.js'
-import { Servers } from './servers.js'
-import { type Attempt, TRIALS, type Trial } from './trials.js'
-import { carryOut, type OperationName, type Work } from './work.js'
+import { type Attempt, TRIALS, type Trial, type TriedName } from './trials.js'
 
-const NAMES = Object.keys(TRIALS) as OperationName[]
+const NAMES = Object.keys(TRIALS) as TriedName[]
 
 const { values: flags } = parseArgs({
   options: {
@@ -24,36 +26,49 @@ const { values: flags } = parseArgs({
     at: { type: 'string' },
     from: { type: 'string', default: '1' },
     step: { type: 'string', default: '1' },
+    parts: { type: 'string', default: '1' },
     'at-once': { type: 'string', default: '1' },
     'redis-path': { type: 'string' },
   },
 })
 const say = (text: string) => void process.stdout.write(`${text}\n`)
 const redisPath = flags['redis-path']
+/** Of one job, until it is given up. */
+const MOST_CLUSTERS = 5
+const parts = Number(flags.parts)
 const totals = { points: 0, notReached: 0, bad: 0 }
 
-/** Every point of one operation and one kind of fault. */
+/** What one cluster is used for: of one operation and one kind of fault every point, or every so many. */
+interface Job {
+  readonly operation: TriedName
+  readonly kind: Kind
+  readonly part: number
+}
+
+/** Every point of a job. */
 class Faults {
   constructor(
-    private readonly operation: OperationName,
-    private readonly kind: Kind,
+    private readonly job: Job,
     private readonly servers: Servers,
     private readonly scene: Scene,
     private readonly trial: Trial,
   ) {}
 
-  async run(): Promise<void> {
-    const { kind, operation } = this
+  /** @returns the point at which something was found: what followed would be told of a cluster that is broken already. 0: none */
+  async run(from: number): Promise<number> {
+    const { kind, operation, part } = this.job
     const first = await this.trial.prepare()
     // A bare move has no lock.
-    if (kind === 'pause' && operation === 'move') return
-    if (kind === 'source' && first.source === undefined) return
+    if (kind === 'pause' && operation === 'move') return 0
+    if (kind === 'source' && first.source === undefined) return 0
     const calls = await callsOf(first.work, this.servers.cluster.seeds)
     const found = [...(await first.done()), ...(await this.scene.faults())]
     if (found.length > 0) throw new Error(`${operation}, without any fault: ${found.join('; ')}`)
-    const all = pointsOf(calls, kind === 'tool' || kind === 'pause').filter((at) => at >= Number(flags.from))
+    const all = pointsOf(calls, kind === 'tool' || kind === 'pause').filter((_, i) => i % parts === part)
     const points =
-      flags.at === undefined ? all.filter((_, i) => i % Number(flags.step) === 0) : [Number(flags.at)]
+      flags.at === undefined
+        ? all.filter((at, i) => at >= from && i % Number(flags.step) === 0)
+        : [Number(flags.at)].filter((at) => at >= from)
     say(`${operation} ${kind}: ${points.length} points, which stand for ${calls.length} calls`)
     for (const at of points) {
       const beganMs = performance.now()
@@ -70,9 +85,9 @@ class Faults {
       for (const each of faults) say(`    ${each}`)
       say(`    the operation: ${broken.end}`)
       totals.bad++
-      // What follows would be told of a cluster that is broken already.
-      return
+      return at
     }
+    return 0
   }
 
   /** @returns what `fix` did, and what is wrong after it, or after the operation was done once more */
@@ -133,14 +148,28 @@ class Faults {
 const isOver = (operation: Work['operation'], { message }: Error) =>
   operation === 'remove-node' && /the cluster has no node/.test(message)
 
-async function faultsOf(operation: OperationName, kind: Kind): Promise<void> {
+/** A cluster in which something was found is not used on. */
+async function faultsOf(job: Job): Promise<void> {
+  let from = Number(flags.from)
+  for (let clusters = 0; clusters < MOST_CLUSTERS; clusters++) {
+    const found = await faultsFrom(job, from)
+    if (found === 0) return
+    from = found + 1
+  }
+  throw new Error(
+    `${job.operation} ${job.kind}: found something in ${MOST_CLUSTERS} clusters, and ended at ${from}`,
+  )
+}
+
+async function faultsFrom(job: Job, from: number): Promise<number> {
+  const { operation } = job
   const needsSpares = operation === 'add-node' || operation === 'remove-node'
   const servers = await Servers.open(needsSpares ? 2 : 0, redisPath)
   let trial: Trial | undefined
   try {
     const scene = await setScene(servers.cluster)
     trial = await TRIALS[operation](servers, scene, redisPath)
-    await unlessInterrupted(new Faults(operation, kind, servers, scene, trial).run())
+    return await unlessInterrupted(new Faults(job, servers, scene, trial).run(from))
   } finally {
     await trial?.end?.()
     await servers.end()
@@ -149,20 +178,30 @@ async function faultsOf(operation: OperationName, kind: Kind): Promise<void> {
 
 const startedMs = performance.now()
 const waiting = NAMES.filter((each) => flags.operation.split(',').includes(each)).flatMap((operation) =>
-  KINDS.filter((each) => flags.kinds.split(',').includes(each)).map((kind) => ({ operation, kind })),
+  KINDS.filter((each) => flags.kinds.split(',').includes(each)).flatMap((kind) =>
+    Array.from({ length: parts }, (_, part): Job => ({ operation, kind, part })),
+  ),
 )
-const runs = await Promise.allSettled(
+let failed = 0
+await Promise.all(
   Array.from({ length: Number(flags['at-once']) }, async () => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) await faultsOf(next.operation, next.kind)
+    for (let job = waiting.shift(); job && !interrupt.signal.aborted; job = waiting.shift()) {
+      try {
+        await faultsOf(job)
+      } catch (error) {
+        if (interrupt.signal.aborted) return
+        failed++
+        say(`✗ ${job.operation} ${job.kind}: ${(error as Error).stack}`)
+      }
+    }
   }),
 )
-const failed = runs.flatMap((run) => (run.status === 'rejected' ? [run.reason as Error] : []))
-if (!interrupt.signal.aborted) for (const { stack } of failed) say(`✗ ${stack}`)
 say(
   `${totals.points} points in ${Math.round((performance.now() - startedMs) / 1000)} s, ${totals.bad} bad, ` +
     `${totals.notReached} not reached, as the operation made fewer calls that time`,
 )
 // Where many are not reached, it had nothing to do.
-const isClean = failed.length === 0 && totals.bad === 0 && totals.notReached * 5 <= totals.points
+const isClean =
+  failed === 0 && !interrupt.signal.aborted && totals.bad === 0 && totals.notReached * 5 <= totals.points
 // What was under way when it was interrupted still waits for servers that are gone.
 process.exit(isClean ? 0 : 1)

@@ -1,20 +1,16 @@
-import { type LocalCluster, nameOf } from '../../../src/cluster/index.js'
-import type { Party } from '../../../src/cluster/move/index.js'
+import type { LocalCluster } from '../../../src/cluster/index.js'
 import { TaskQueue } from '../../../src/index.js'
 import { makePartitions } from '../../../src/keys/partitions.js'
-import { slotOf, tagForSlot } from '../../../src/keys/slots.js'
+import { tagForSlot } from '../../../src/keys/slots.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
 import { owns, tell } from '../../helpers/nodes.js'
 import { nodeContent } from '../../helpers/slot-content.js'
+import { isPassing, type Master, mastersOf, straysOf } from '../common/strays.js'
 
 const TASKS = 240
 const PARTITIONS = 12
 /** Slots with keys of somebody else, on each master. */
 const FOREIGN = 4
-
-export interface Master extends Party {
-  readonly slots: readonly (readonly [number, number])[]
-}
 
 /** What is in a cluster: partitions with tasks in every state, slots with keys of every type of somebody else, and slots without keys. */
 export interface Scene {
@@ -29,11 +25,6 @@ export interface Scene {
   faults(notes?: readonly string[]): Promise<string[]>
   /** Somebody goes on writing: one more key in every slot of somebody else. */
   write(): Promise<void>
-}
-
-export async function mastersOf(cluster: LocalCluster): Promise<Master[]> {
-  const { nodes } = await cluster.status()
-  return nodes.filter(({ role }) => role === 'master').map((node) => ({ ...node, name: nameOf(node) }))
 }
 
 export async function setScene(cluster: LocalCluster): Promise<Scene> {
@@ -163,9 +154,6 @@ async function fillAll({ port }: Master, slot: number): Promise<void> {
   for (const [command, ...args] of commands) await tell(port, command, ...args)
 }
 
-/** What operations and connected queues write by themselves: the lock, and what a queue writes to see what a replica confirms. */
-const isPassing = (name: string) => name === 'shardq:operation' || name.endsWith(':probe')
-
 /** Of all masters: what each key is, once for each that has it. Notes of a move that is under way are told. */
 async function contentsOf(cluster: LocalCluster): Promise<ReadonlyMap<string, readonly string[]>> {
   const found = new Map<string, string[]>()
@@ -182,16 +170,6 @@ async function countAll(queue: TaskQueue<{ job: number }>): Promise<number> {
     count = ready.high + ready.medium + ready.low + scheduled + dead + active
   }, 15_000)
   return count
-}
-
-/** Keys on a master that does not own their slot; nobody could read them. */
-async function straysOf(cluster: LocalCluster): Promise<string[]> {
-  const found: string[] = []
-  for (const master of await mastersOf(cluster))
-    for (const name of (await nodeContent(master.port)).keys())
-      if (!owns(master, slotOf(name)) && !isPassing(name))
-        found.push(`${name} of slot ${slotOf(name)} on ${master.name}, which does not own it`)
-  return found
 }
 
 /** MIGRATE tells what is left of a time to live, and so moves its end by some ms. */

@@ -3,8 +3,8 @@
  * counted where all of them go through, at the links to nodes, so every await of an operation on a server is one of them.
  */
 import { type Address, NodeLink, nameOf } from '../../../src/cluster/link.js'
+import { carryOut, type Work } from '../common/work.js'
 import { kindOf } from './calls.js'
-import { carryOut, type Work } from './work.js'
 
 export interface Task {
   readonly work: Work

@@ -1,0 +1,31 @@
+import { type LocalCluster, nameOf } from '../../../src/cluster/index.js'
+import { withLink } from '../../../src/cluster/link.js'
+import type { Party } from '../../../src/cluster/move/index.js'
+import { slotOf } from '../../../src/keys/slots.js'
+import { owns } from '../../helpers/nodes.js'
+
+export interface Master extends Party {
+  readonly slots: readonly (readonly [number, number])[]
+}
+
+export async function mastersOf(cluster: LocalCluster): Promise<Master[]> {
+  const { nodes } = await cluster.status()
+  return nodes.filter(({ role }) => role === 'master').map((node) => ({ ...node, name: nameOf(node) }))
+}
+
+/** What operations and connected queues write by themselves: the lock, and what a queue writes to see what a replica confirms. */
+export const isPassing = (name: string) => name === 'shardq:operation' || name.endsWith(':probe')
+
+/** Keys on a master that does not own their slot; nobody could read them. */
+export async function straysOf(cluster: LocalCluster): Promise<string[]> {
+  const masters = await mastersOf(cluster)
+  const found = await Promise.all(
+    masters.map(async (master) => {
+      const names = await withLink(master, { timeoutMs: 60_000 }, (link) => link.bytes('KEYS', '*'))
+      return (names as Buffer[])
+        .filter((name) => !owns(master, slotOf(name.toString())) && !isPassing(name.toString()))
+        .map((name) => `${name} of slot ${slotOf(name.toString())} on ${master.name}, which does not own it`)
+    }),
+  )
+  return found.flat()
+}

@@ -1,0 +1,70 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { Address } from '../../../src/cluster/index.js'
+import type { Work } from '../common/work.js'
+import type { Choice } from './choose.js'
+import type { Failure, FromOperator, OperatorTask } from './operator.js'
+
+const SCRIPT = fileURLToPath(new URL('operator.ts', import.meta.url))
+/** Until one that neither ends nor fails is ended; pauses come on top. */
+const PATIENCE_MS = 180_000
+const MOST_WORDS = 2_000
+
+export type Ending =
+  | { readonly end: 'done' }
+  | ({ readonly end: 'failed' } & Failure)
+  /** It ended without a word. */
+  | { readonly end: 'crashed'; readonly message: string }
+
+/** @param onStep told of what happens, as it happens */
+export async function operate(
+  { beginsMs, pauses, thinksMs, insists }: Choice,
+  work: Work,
+  seeds: readonly Address[],
+  onStep: (step: string, nodes?: boolean) => void,
+): Promise<Ending> {
+  await sleep(beginsMs)
+  const task: OperatorTask = { work, seeds, thinksMs, insists }
+  const child = fork(SCRIPT, [JSON.stringify(task)], {
+    execArgv: ['--import', 'tsx'],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  })
+  let words = ''
+  child.stderr?.on('data', (chunk) => {
+    words = `${words}${chunk}`.slice(-MOST_WORDS)
+  })
+  let ending: Ending | undefined
+  child.on('message', (told: FromOperator) => {
+    if (told.what === 'step') onStep(told.step, told.nodes)
+    else if (told.what === 'done') ending = { end: 'done' }
+    else ending = { ...told, end: 'failed' }
+  })
+  const over = new AbortController()
+  const exit = once(child, 'exit').finally(() => over.abort())
+  // Until then it only reads its own program.
+  const begun = once(child, 'message', { signal: over.signal })
+  const pausing = Promise.all(
+    pauses.map(async ({ atMs, forMs }) => {
+      await begun
+      await sleep(atMs, undefined, { signal: over.signal })
+      child.kill('SIGSTOP')
+      onStep(`stands still for ${forMs} ms`)
+      await sleep(forMs, undefined, { signal: over.signal })
+      child.kill('SIGCONT')
+      onStep('runs on')
+    }),
+  ).catch(unlessOver)
+  begun.catch(unlessOver)
+  const pausedMs = pauses.reduce((sum, { forMs }) => sum + forMs, 0)
+  const late = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS + pausedMs)
+  const [code, signal] = await exit
+  clearTimeout(late)
+  await pausing
+  return ending ?? { end: 'crashed', message: `ended with ${code ?? signal}: ${words}` }
+}
+
+function unlessOver(error: Error): void {
+  if (error.name !== 'AbortError') throw error
+}
