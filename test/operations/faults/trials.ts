@@ -1,7 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { backupCluster, type LocalCluster, nameOf, planRebalance } from '../../../src/cluster/index.js'
+import {
+  type Address,
+  backupCluster,
+  type LocalCluster,
+  nameOf,
+  planRebalance,
+} from '../../../src/cluster/index.js'
 import { OWED_KEY } from '../../../src/cluster/owed/notes.js'
 import { parseFields } from '../../../src/cluster/replies.js'
 import { tell, unlessUnassigned } from '../../helpers/nodes.js'
@@ -120,14 +126,23 @@ export const TRIALS: Readonly<
         const left = (await cluster.status()).nodes.filter(isSpare)
         return left.map((each) => `${nameOf(each)} is a node still`)
       }
-      // Its replica may be the master by now.
-      const again = async (): Promise<Work> => ({
+      const removing = (each: Address, withReplicas: boolean): Work => ({
         operation: 'remove-node',
-        node: (await mastersOf(cluster)).find(isSpare) ?? node,
-        withReplicas: true,
+        node: each,
+        withReplicas,
       })
+      const again = async () => {
+        const left = (await cluster.status()).nodes.filter(isSpare)
+        // Its replica may be the master by now.
+        const master = left.find(({ role }) => role === 'master')
+        if (master) return removing(master, true)
+        // Emptied by `fix`, both may have become replicas of whoever got its last slot.
+        const [last = node, ...others] = left
+        for (const each of others) await carryOut(removing(each, false), cluster.seeds)
+        return removing(last, false)
+      }
       return {
-        work: { operation: 'remove-node', node, withReplicas: true },
+        work: removing(node, true),
         source: node.port,
         target: other.port,
         again,
