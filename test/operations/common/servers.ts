@@ -1,4 +1,6 @@
-import { writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Address, findServer, type LocalCluster, type RedisServer } from '../../../src/cluster/index.js'
 import { discardProcess, type NodePlace, probeNode } from '../../../src/cluster/node.js'
@@ -45,6 +47,13 @@ export class Servers {
 
   get folders(): readonly string[] {
     return this.places.map(({ dir }) => dir)
+  }
+
+  /** Logs, tables of nodes and append-only files of all, as they are now. @returns the folder */
+  async keep(): Promise<string> {
+    const kept = await mkdtemp(join(tmpdir(), 'shardq-kept-'))
+    for (const { dir } of this.places) await cp(dir, join(kept, basename(dir)), { recursive: true })
+    return kept
   }
 
   has(port: number): boolean {

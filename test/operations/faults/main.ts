@@ -84,6 +84,7 @@ class Faults {
       if (faults.length === 0) continue
       for (const each of faults) say(`    ${each}`)
       say(`    the operation: ${broken.end}`)
+      say(`    files of the nodes: ${await this.servers.keep()}`)
       totals.bad++
       return at
     }
