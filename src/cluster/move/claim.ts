@@ -51,6 +51,9 @@ export async function claimCopies(
       nodes.setSlot(to, slot, 'NODE', to.id),
       ...notes.map((note) => nodes.text(to, 'UNLINK', note)),
     ])
+    // Before anything is removed. A replica of the old owner that has not heard of the claim would take the slot back, were it promoted; those
+    // who know of the later epoch do not vote for it.
+    await tellOthers(nodes, claimed, masters)
     await forgetKeys(nodes, claimed, copies)
     await settle(nodes, claimed, masters)
   } finally {
@@ -65,16 +68,17 @@ export async function claim(nodes: Nodes, claimed: Slot, masters: readonly Party
 }
 
 /** The slot has its new owner, by its own word; now all others come to know it. */
-export async function settle(
-  nodes: Nodes,
-  { slot, from, to }: Slot,
-  masters: readonly Party[],
-): Promise<void> {
-  await Promise.all(others(masters, [to, from]).map((node) => tell(nodes, node, slot, to)))
+export async function settle(nodes: Nodes, claimed: Slot, masters: readonly Party[]): Promise<void> {
+  const { slot, from, to } = claimed
+  await tellOthers(nodes, claimed, masters)
   await untilHeard(nodes, from, slot)
   await tell(nodes, from, slot, to)
   await expectOwner(nodes, to, [slot])
   await expectClosed(nodes, from, slot)
+}
+
+async function tellOthers(nodes: Nodes, { slot, from, to }: Slot, masters: readonly Party[]): Promise<void> {
+  await Promise.all(others(masters, [to, from]).map((node) => tell(nodes, node, slot, to)))
 }
 
 /** A server that drops the keys of a slot frees them at once or behind its clients' backs, as this setting says. */

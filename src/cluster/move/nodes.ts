@@ -1,4 +1,4 @@
-import { type LinkOptions, NodeLink, withLink } from '../link.js'
+import { type Address, type LinkOptions, NodeLink, withLink } from '../link.js'
 import { type NodeView, parseClusterNodes } from '../replies.js'
 import { type OpenSlot, parseOpenSlots, type SlotRange } from '../slots.js'
 import { type Party, StepRefused } from './party.js'
@@ -65,6 +65,12 @@ export class Nodes {
   /** All nodes as one of them sees them. */
   async view(party: Party): Promise<NodeView[]> {
     return parseClusterNodes(await this.text(party, 'CLUSTER', 'NODES'), party.host)
+  }
+
+  /** As `view`, over a link of its own: one that is kept would stay broken after the node came back. */
+  async viewAnew(address: Address): Promise<NodeView[]> {
+    const text = await withLink(address, this.access, (link) => link.text('CLUSTER', 'NODES'))
+    return parseClusterNodes(text, address.host)
   }
 
   /** What a node says of itself. */
