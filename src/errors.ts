@@ -3,6 +3,20 @@
  * the fields carry the same facts for programs, and `cause` the original error where there is one.
  */
 export abstract class ShardqError extends Error {
+  readonly #lines: readonly string[]
+
+  /** @param text several where it has lines of its own; a line end within one is part of a name */
+  constructor(text: string | readonly string[] = '', options?: ErrorOptions) {
+    const lines = typeof text === 'string' ? [text] : text
+    super(lines.join('\n'), options)
+    this.#lines = lines
+  }
+
+  /** The lines of the message, so that whoever shows it can tell those from line ends in a name. */
+  get lines(): readonly string[] {
+    return this.#lines
+  }
+
   /** Stable, machine-readable name of the decision; equal to the class name. */
   override get name(): string {
     return this.constructor.name

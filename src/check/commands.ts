@@ -1,3 +1,4 @@
+import { shellWord } from '../shell.js'
 import type { Place } from './check.js'
 
 /** The commands that mend things, in one place, so that all of them are written alike. */
@@ -5,7 +6,7 @@ import type { Place } from './check.js'
 export const FIX = 'shardq cluster fix'
 
 export const cli = ({ host, port, tls }: Place, command: string) =>
-  `redis-cli -h ${host} -p ${port} ${tls ? '--tls ' : ''}${command}`
+  `redis-cli -h ${shellWord(host)} -p ${port} ${tls ? '--tls ' : ''}${command}`
 
 const first = (nodes: readonly Place[], of: (node: Place) => readonly string[]) =>
   nodes.slice(0, 1).flatMap(of)
@@ -53,7 +54,7 @@ const LOOPBACK = /^(127\.|localhost$|::1$)/
 
 /** The command, typed on the node's own machine. */
 export const onHost = (host: string, command: string) =>
-  LOOPBACK.test(host) ? command : `ssh ${host} ${command.includes(' ') ? `'${command}'` : command}`
+  LOOPBACK.test(host) ? command : `ssh ${shellWord(host)} ${shellWord(command)}`
 
 export const onEachHost = (command: string) => (nodes: readonly Place[]) => [
   ...new Set(nodes.map(({ host }) => onHost(host, command))),

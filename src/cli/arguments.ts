@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 import type { Address, NewNode } from '../cluster/index.js'
+import { hostProblem } from '../connection/host.js'
 
 /** Parses a whole number of at least `least`, for commander. */
 export function wholeNumber(least: number): (text: string) => number {
@@ -17,7 +18,7 @@ export function hostPort(text: string): Address {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text)
   const host = match?.[1] ?? match?.[2]
   const port = Number(match?.[3])
-  if (host === undefined || port < 1 || port > 65_535) {
+  if (host === undefined || port < 1 || port > 65_535 || hostProblem(host) !== undefined) {
     throw new InvalidArgumentError('expected HOST:PORT, such as 127.0.0.1:7000')
   }
   return { host, port }

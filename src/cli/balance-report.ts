@@ -7,10 +7,10 @@ import {
   type Share,
 } from '../cluster/index.js'
 import { rangeText } from '../cluster/slots.js'
+import { PlainTable } from '../plain-table.js'
 import { bytes, seconds } from './figures.js'
 import { printLeft } from './left-report.js'
 import type { Output } from './output.js'
-import { plainTable } from './plain-table.js'
 
 /** More queues than that are told of as a sum. */
 const MOST_QUEUES = 3
@@ -22,20 +22,20 @@ export function printPlan(
 ): void {
   const { flows, mends, slots, unprotected } = plan
   for (const mend of mends) output.line(`first: ${describeStep(mend)}`)
-  output.line(shareTable(plan.shares))
+  output.lines(shareTable(plan.shares))
   if (flows.length === 0) return
-  const table = plainTable(['from', 'to', 'slots', 'with keys', 'keys', 'bytes', 'which'], {
+  const table = new PlainTable(['from', 'to', 'slots', 'with keys', 'keys', 'bytes', 'which'], {
     right: [2, 3, 4, 5],
   })
   for (const { from, to, slotCount, occupied, keys, bytes: size, slots } of flows)
     table.push([from.name, to.name, slotCount, occupied.length, keys, bytes(size), rangeText(slots, 3)])
-  output.line(table.toString())
+  output.lines(table.lines())
   output.line(`${slots} slots to move, with ${plan.keys} keys, about ${bytes(plan.bytes)}`)
   for (const each of unprotected) output.line(output.colors.red(`✗ ${each}`))
 }
 
 /** Each master's slots and partitions, now and then; with one column, when there is nothing to move. */
-function shareTable(shares: readonly Share[]): string {
+function shareTable(shares: readonly Share[]): string[] {
   const groups = [...new Set(shares.flatMap(({ groups }) => Object.keys(groups)))].sort()
   const columns =
     groups.length <= MOST_QUEUES
@@ -43,7 +43,7 @@ function shareTable(shares: readonly Share[]): string {
       : [{ title: `partitions of ${groups.length} queues`, of: groups }]
   const sum = (counts: Readonly<Record<string, number>>, of: readonly string[]) =>
     of.reduce((total, name) => total + (counts[name] ?? 0), 0)
-  const table = plainTable(['master', 'weight', 'slots', ...columns.map(({ title }) => title)], {
+  const table = new PlainTable(['master', 'weight', 'slots', ...columns.map(({ title }) => title)], {
     right: [1, ...columns.map((_, i) => i + 3), 2],
   })
   const change = (now: number, then: number) => (now === then ? `${now}` : `${now} → ${then}`)
@@ -54,7 +54,7 @@ function shareTable(shares: readonly Share[]): string {
       change(slots, slotsAfter),
       ...columns.map(({ of }) => change(sum(groups, of), sum(groupsAfter, of))),
     ])
-  return table.toString()
+  return table.lines()
 }
 
 export function progressLine(progress: RebalanceProgress): string {
@@ -72,7 +72,7 @@ export function progressLine(progress: RebalanceProgress): string {
 export function printRebalanced(report: RebalanceReport, output: Output): void {
   const { slots, keys, ms, interrupted, left, shares } = report
   output.line()
-  output.line(shareTable(shares))
+  output.lines(shareTable(shares))
   output.line(`moved ${slots} slots, ${keys} keys, about ${bytes(report.bytes)}, in ${seconds(ms)}`)
   printLeft(left, output)
   if (interrupted)

@@ -1,42 +1,46 @@
-import Table from 'cli-table3'
 import type { Colors } from 'picocolors/types.js'
 import { type CheckReport, type Finding, THEMES } from '../check/index.js'
+import { PlainTable } from '../plain-table.js'
 
 /** Prose is broken here; commands never are, for they are copied. */
 const WIDTH = 92
 
 /** What was found, worst first, each with why it matters and what to type; nothing where nothing was found. */
-export function renderFindings(findings: readonly Finding[], colors: Colors): string {
-  if (findings.length === 0) return ''
-  const table = plainTable(['', 'check', 'what was seen, why it matters, and what mends it'], {
+export function renderFindings(findings: readonly Finding[], colors: Colors): string[] {
+  if (findings.length === 0) return []
+  const table = new PlainTable(['', 'check', 'what was seen, why it matters, and what mends it'], {
     compact: false,
   })
   for (const { check, severity, seen, why, mend } of findings) {
     const mark = severity === 'error' ? colors.red('✗ error') : colors.yellow('! warning')
     const commands = mend.map((command) => colors.cyan(`$ ${command}`))
-    table.push([mark, check, [colors.bold(wrapped(seen)), colors.dim(wrapped(why)), ...commands].join('\n')])
+    table.push([
+      mark,
+      check,
+      [...wrapped(seen).map(colors.bold), ...wrapped(why).map(colors.dim), ...commands],
+    ])
   }
-  return table.toString()
+  return table.lines()
 }
 
 /** What was looked at, by theme, and in how much of it something was found. */
-export function renderLookedAt({ checks, findings, nodes }: CheckReport, colors: Colors): string {
+export function renderLookedAt({ checks, findings, nodes }: CheckReport, colors: Colors): string[] {
   const answering = nodes.filter((node) => node.answers).length
-  const table = plainTable([`looked at on ${answering} of ${nodes.length} nodes`, 'checks', 'found'])
+  const table = new PlainTable([`looked at on ${answering} of ${nodes.length} nodes`, 'checks', 'found'])
   for (const [theme, of] of Object.entries(THEMES)) {
     const names = Object.keys(of).filter((name) => checks.includes(name))
     const found = findings.filter(({ check }) => names.includes(check)).length
     const nothing = names.length === 0 ? colors.dim('no node to look at') : colors.green('nothing')
     table.push([theme, names.length, found === 0 ? nothing : colors.red(String(found))])
   }
-  return table.toString()
+  return table.lines()
 }
 
 export function renderVerdict(
   { findings, notes }: CheckReport,
   colors: Colors,
   { strict = false }: { strict?: boolean } = {},
-): string {
+): string[] {
   const errors = findings.filter(({ severity }) => severity === 'error').length
   const warnings = findings.length - errors
   const counts = [
@@ -62,7 +66,7 @@ export function renderVerdict(
         ]
       : []),
     verdict,
-  ].join('\n')
+  ]
 }
 
 /** 1 where an error was found, or with `strict` anything. */
@@ -70,17 +74,12 @@ export const exitCodeOf = ({ ok, findings }: CheckReport, strict: boolean): numb
   ok && !(strict && findings.length > 0) ? 0 : 1
 
 /** Breaks at spaces. */
-export function wrapped(text: string, width = WIDTH): string {
+export function wrapped(text: string, width = WIDTH): string[] {
   const lines: string[] = []
   for (const word of text.split(' ')) {
     const last = lines.at(-1)
     if (last === undefined || last.length + 1 + word.length > width) lines.push(word)
     else lines[lines.length - 1] = `${last} ${word}`
   }
-  return lines.join('\n')
-}
-
-/** cli-table3 colours headings and borders by itself, into files too, unless told not to. */
-export function plainTable(head: string[], { compact = true }: { compact?: boolean } = {}) {
-  return new Table({ head, style: { head: [], border: [], compact } })
+  return lines
 }

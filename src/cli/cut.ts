@@ -16,8 +16,8 @@ export function cutLine(line: string, columns: number): string {
 }
 
 /** Cut to the size of a terminal, so that it can be drawn over itself: a line that wraps, or the first that scrolls away, cannot. */
-export function fitToScreen(text: string, columns: number, rows: number): string {
-  const lines = text.split('\n').map((line) => cutLine(line, columns))
+export function fitToScreen(texts: readonly string[], columns: number, rows: number): string {
+  const lines = texts.map((line) => cutLine(line, columns))
   if (lines.length < rows) return lines.join('\n')
   const left = lines.length - rows + 2
   return [...lines.slice(0, Math.max(0, rows - 2)), `... ${left} more lines; make the window taller`].join(

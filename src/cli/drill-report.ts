@@ -1,6 +1,6 @@
 import type { Colors } from 'picocolors/types.js'
 import type { DrillReport, DrillStep } from '../drill/index.js'
-import { plainTable } from './plain-table.js'
+import { PlainTable } from '../plain-table.js'
 
 /** `+7.402 s` since the strike; before it, nothing. */
 export function renderStep({ text, sinceStrikeMs }: DrillStep): string {
@@ -8,7 +8,7 @@ export function renderStep({ text, sinceStrikeMs }: DrillStep): string {
   return `  ${time.padStart(10)}  ${text}`
 }
 
-export function renderDrill(report: DrillReport, colors: Colors): string {
+export function renderDrill(report: DrillReport, colors: Colors): string[] {
   const { struck, cluster, complaints, notes } = report
   const { masterAfter } = struck
   const where = masterAfter === null ? 'the shard has no master' : `its master is now ${masterAfter}`
@@ -21,19 +21,19 @@ export function renderDrill(report: DrillReport, colors: Colors): string {
       `${cluster.nodes} nodes, ${cluster.masters} masters, cluster-node-timeout ${cluster.nodeTimeoutMs} ms; ` +
         `${report.load.rate} tasks per second`,
     ),
-    times(report),
-    enqueues(report),
-    shards(report, colors),
-    accounts(report),
-    verdict(report, colors),
+    ...times(report),
+    ...enqueues(report),
+    ...shards(report, colors),
+    ...accounts(report),
+    ...verdict(report, colors),
     ...notesOrNone('Notes', notes),
     ...notesOrNone('Heard in the background from queue and worker', complaints),
     '',
     report.passed ? colors.green(`✅ PASS: ${report.kind}`) : colors.red(`❌ FAIL: ${report.kind}`),
-  ].join('\n')
+  ]
 }
 
-function times({ failover, byServerLogs, client }: DrillReport): string {
+function times({ failover, byServerLogs, client }: DrillReport): string[] {
   const logs = byServerLogs !== null
   const table = rightTable(['from the strike', 'measured', ...(logs ? ["servers' logs"] : [])])
   const row = (name: string, seen: number | null, logged?: number | null) =>
@@ -46,10 +46,10 @@ function times({ failover, byServerLogs, client }: DrillReport): string {
   row('  of it after the promotion', client.afterPromotionMs)
   row('until a task with a key is acknowledged there', client.keyedAcknowledgedMs)
   row('until the cluster is whole again', client.wholeMs)
-  return table.toString()
+  return table.lines()
 }
 
-function enqueues({ stall, errorsOnOtherShards }: DrillReport): string {
+function enqueues({ stall, errorsOnOtherShards }: DrillReport): string[] {
   const table = rightTable(['enqueues until it is whole again', 'without a key', 'with a key'])
   table.push(
     ['longest', ms(stall.longestMs), ms(stall.longestWithKeyMs)],
@@ -59,20 +59,20 @@ function enqueues({ stall, errorsOnOtherShards }: DrillReport): string {
     ['longest time with none acknowledged', ms(stall.noneAcknowledgedMs), ''],
     ['errors that concern other shards', String(errorsOnOtherShards), ''],
   )
-  return table.toString()
+  return table.lines()
 }
 
-function shards({ shards: rates }: DrillReport, colors: Colors): string {
+function shards({ shards: rates }: DrillReport, colors: Colors): string[] {
   const table = rightTable(['acknowledged per second', 'before', 'during', ''])
   for (const { master, struck, beforePerS, duringPerS } of rates) {
     const share = beforePerS === 0 ? '' : `${Math.round((100 * duringPerS) / beforePerS)} %`
     const name = struck ? colors.yellow(`${master} (struck)`) : master
     table.push([name, String(beforePerS), String(duringPerS), share])
   }
-  return table.toString()
+  return table.lines()
 }
 
-function accounts({ load, ledger, structure }: DrillReport): string {
+function accounts({ load, ledger, structure }: DrillReport): string[] {
   const table = rightTable(['the account of every task', ''])
   const reasons = Object.entries(ledger.deliveredTwiceBy).map(([reason, count]) => `${reason}: ${count}`)
   table.push(
@@ -85,19 +85,19 @@ function accounts({ load, ledger, structure }: DrillReport): string {
       ? []
       : [['structure', structure.length === 0 ? 'clean' : `${structure.length} faults`]]),
   )
-  return table.toString()
+  return table.lines()
 }
 
-function verdict({ checks }: DrillReport, colors: Colors): string {
+function verdict({ checks }: DrillReport, colors: Colors): string[] {
   const table = rightTable(['what has to hold', 'found', ''])
   for (const { check, passed, found } of checks) {
     table.push([check, found, passed ? colors.green('✓') : colors.red('✗')])
   }
-  return table.toString()
+  return table.lines()
 }
 
 /** All columns but the first hold figures. */
-const rightTable = (head: string[]) => plainTable(head, { right: head.map((_, index) => index).slice(1) })
+const rightTable = (head: string[]) => new PlainTable(head, { right: head.map((_, index) => index).slice(1) })
 
 const ms = (value: number) => `${value} ms`
 const seconds = (value: number | null) =>

@@ -6,6 +6,7 @@ import { registerDemo } from './commands/demo.js'
 import { registerDoctor } from './commands/doctor.js'
 import { registerMetrics } from './commands/metrics.js'
 import { registerQueue } from './commands/queue.js'
+import { shownUsage } from './output.js'
 
 /** The whole of `shardq`; a new command is one file in `commands/` and one line here. */
 export function createProgram(): Command {
@@ -15,6 +16,7 @@ export function createProgram(): Command {
     )
     .version(readVersion())
     .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(shownUsage(text)) })
     .showSuggestionAfterError()
     .addHelpText(
       'after',

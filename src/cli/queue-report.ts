@@ -1,10 +1,10 @@
 import type { Colors } from 'picocolors/types.js'
+import { PlainTable } from '../plain-table.js'
 import type { DeadLetter } from '../queue/dead-letters.js'
 import type { Depths, QueueDepth } from '../queue/depths.js'
 import type { Depth } from '../queue/inspection.js'
 import type { Task } from '../queue/task-view.js'
 import { age, count } from './figures.js'
-import { plainTable } from './plain-table.js'
 
 const DEPTH = ['ready', 'active', 'scheduled', 'dead']
 
@@ -13,22 +13,22 @@ export function renderDepths(
   depths: Depths,
   colors: Colors,
   { most = Number.POSITIVE_INFINITY }: { readonly most?: number } = {},
-): string {
+): string[] {
   const { shards, error } = depths
   const queues = depths.queues.length > most ? foremost(depths.queues, most) : depths.queues
   const more = depths.queues.length - queues.length
   const lines = error === null ? [] : incomplete({ ...depths, error }).map(colors.red)
-  if (queues.length === 0) return [...lines, ...(error === null ? ['no queues'] : [])].join('\n')
-  const table = plainTable(['all queues on', ...DEPTH], { right: [1, 2, 3, 4] })
+  if (queues.length === 0) return [...lines, ...(error === null ? ['no queues'] : [])]
+  const table = new PlainTable(['all queues on', ...DEPTH], { right: [1, 2, 3, 4] })
   for (const each of shards) table.push([each.shard, ...depthCells(each, colors)])
   return [
-    ...(shards.length === 0 ? [] : [table.toString()]),
-    renderQueues(queues, colors),
+    ...(shards.length === 0 ? [] : table.lines()),
+    ...renderQueues(queues, colors),
     ...(more > 0
       ? [colors.dim(`and ${more} queues more, with less to do; all of them: shardq queue list`)]
       : []),
     ...lines,
-  ].join('\n')
+  ]
 }
 
 /** Why the figures are not all, whose are missing, and how to see what is wrong there. */
@@ -61,8 +61,8 @@ export function foremost(queues: readonly QueueDepth[], most: number): QueueDept
   return queues.filter((queue) => kept.has(queue))
 }
 
-export function renderQueues(queues: readonly QueueDepth[], colors: Colors): string {
-  const table = plainTable(
+export function renderQueues(queues: readonly QueueDepth[], colors: Colors): string[] {
+  const table = new PlainTable(
     ['queue', 'ready', 'high', 'medium', 'low', 'active', 'scheduled', 'dead', 'oldest', 'consumers', ''],
     { right: [1, 2, 3, 4, 5, 6, 7, 8, 9] },
   )
@@ -82,7 +82,7 @@ export function renderQueues(queues: readonly QueueDepth[], colors: Colors): str
       ].join(', '),
     ])
   }
-  return table.toString()
+  return table.lines()
 }
 
 function depthCells(
@@ -98,23 +98,23 @@ function depthCells(
 }
 
 /** Counters since each queue was made. */
-export function renderCounters(queues: readonly QueueDepth[]): string {
+export function renderCounters(queues: readonly QueueDepth[]): string[] {
   const names = ['enqueued', 'delivered', 'completed', 'failed', 'retried', 'dead', 'recovered']
-  const table = plainTable(['since it was made', ...names], { right: names.map((_, i) => i + 1) })
+  const table = new PlainTable(['since it was made', ...names], { right: names.map((_, i) => i + 1) })
   for (const { name, counters } of queues)
     table.push([name, ...names.map((counter) => count(counters[counter] ?? 0))])
-  return table.toString()
+  return table.lines()
 }
 
-export function renderTasks(tasks: readonly Task[], nowMs: number): string {
-  const table = plainTable(['id', 'type', 'priority', 'age', 'attempts', 'data'], { right: [3, 4] })
+export function renderTasks(tasks: readonly Task[], nowMs: number): string[] {
+  const table = new PlainTable(['id', 'type', 'priority', 'age', 'attempts', 'data'], { right: [3, 4] })
   for (const { id, type, priority, enqueuedAt, attempt, maxAttempts, data } of tasks)
     table.push([id, type, priority, age(nowMs - enqueuedAt), `${attempt} of ${maxAttempts}`, oneLine(data)])
-  return table.toString()
+  return table.lines()
 }
 
-export function renderDead(items: readonly DeadLetter[], nowMs: number): string {
-  const table = plainTable(['id', 'type', 'died', 'attempts', 'error'], { right: [3] })
+export function renderDead(items: readonly DeadLetter[], nowMs: number): string[] {
+  const table = new PlainTable(['id', 'type', 'died', 'attempts', 'error'], { right: [3] })
   for (const { id, type, diedAt, attempt, error } of items)
     table.push([
       id,
@@ -123,11 +123,11 @@ export function renderDead(items: readonly DeadLetter[], nowMs: number): string 
       String(attempt),
       oneLine(`${error.name}: ${error.message}`),
     ])
-  return table.toString()
+  return table.lines()
 }
 
-/** Never what could move the cursor: task data is anybody's. */
+/** A line is cut to the terminal, so that no more is of use. */
 function oneLine(value: unknown): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
-  return text.slice(0, 1_000).replaceAll(/\p{Cc}+/gu, ' ')
+  return text.slice(0, 1_000)
 }

@@ -1,12 +1,12 @@
 import type { Colors } from 'picocolors/types.js'
 import { type ClusterPicture, type NodePicture, nameOf, shardsOf } from '../cluster/index.js'
 import { countIn, rangesOf, rangeText } from '../cluster/slots.js'
+import { PlainTable } from '../plain-table.js'
 import { bytes } from './figures.js'
-import { plainTable } from './plain-table.js'
 
 /** The picture of `shardq cluster status`, for people. */
-export function renderStatus(picture: ClusterPicture, colors: Colors): string {
-  return [summary(picture, colors), nodeTable(picture, colors), ...remarks(picture, colors)].join('\n')
+export function renderStatus(picture: ClusterPicture, colors: Colors): string[] {
+  return [summary(picture, colors), ...nodeTable(picture, colors), ...remarks(picture, colors)]
 }
 
 function summary(picture: ClusterPicture, colors: Colors): string {
@@ -26,17 +26,20 @@ function summary(picture: ClusterPicture, colors: Colors): string {
 }
 
 /** A narrow terminal cuts lines at their end: what tells of a fault stands before what tells of load. */
-function nodeTable(picture: ClusterPicture, colors: Colors): string {
-  const table = plainTable(['node', 'role', 'slots', 'link', 'flags', 'lag', 'memory', 'ops/s', 'clients'], {
-    right: [5, 6, 7, 8],
-  })
+function nodeTable(picture: ClusterPicture, colors: Colors): string[] {
+  const table = new PlainTable(
+    ['node', 'role', 'slots', 'link', 'flags', 'lag', 'memory', 'ops/s', 'clients'],
+    {
+      right: [5, 6, 7, 8],
+    },
+  )
   for (const { master, replicas } of shardsOf(picture)) {
     table.push(
       master ? row(master, nameOf(master), colors) : [colors.red('replicas of nobody'), ...Array(8).fill('')],
     )
     for (const replica of replicas) table.push(row(replica, `└ ${nameOf(replica)}`, colors))
   }
-  return table.toString()
+  return table.lines()
 }
 
 function row(node: NodePicture, name: string, colors: Colors): string[] {

@@ -1,7 +1,7 @@
 import type { Colors } from 'picocolors/types.js'
 import type { UserChange, UsersComparison, UsersPlan, UsersReport } from '../cluster/index.js'
+import { PlainTable } from '../plain-table.js'
 import { wrapped } from './check-report.js'
-import { plainTable } from './plain-table.js'
 
 const PASSWORD_WORDS: Readonly<Record<UserChange['password'], readonly string[]>> = {
   same: [],
@@ -20,8 +20,8 @@ function wordsOf({ change, password, switchedOn }: UserChange): string {
 }
 
 /** A line for each user and what is done to it, with the nodes where it is done. */
-export function renderPlan({ changes, silent }: UsersPlan, colors: Colors): string {
-  const table = plainTable(['user', 'what is done', 'on', 'rights added and taken away'], { right: [] })
+export function renderPlan({ changes, silent }: UsersPlan, colors: Colors): string[] {
+  const table = new PlainTable(['user', 'what is done', 'on', 'rights added and taken away'])
   const groups = new Map<string, UserChange[]>()
   for (const change of changes) {
     const { user, missing, beyond } = change
@@ -31,17 +31,17 @@ export function renderPlan({ changes, silent }: UsersPlan, colors: Colors): stri
   for (const group of groups.values()) {
     const [first] = group
     if (!first) continue
-    const rights = first.change === 'rules' ? differenceText(first.missing, first.beyond) : ''
+    const rights = first.change === 'rules' ? differenceOf(first.missing, first.beyond) : []
     table.push([first.user, wordsOf(first), nodesText(group.map(({ node }) => node)), rights])
   }
-  return [table.toString(), ...silent.map(silentText(colors))].join('\n')
+  return [...table.lines(), ...silent.map(silentText(colors))]
 }
 
-export function renderApplied({ ok, nodes, defaultUser, earlier }: UsersReport, colors: Colors): string {
-  const table = plainTable(['node', 'made or changed', 'kept in', ''], { right: [] })
+export function renderApplied({ ok, nodes, defaultUser, earlier }: UsersReport, colors: Colors): string[] {
+  const table = new PlainTable(['node', 'made or changed', 'kept in', ''])
   for (const { node, changed, persisted, error } of nodes) {
     const kept = persisted === null ? 'nothing' : persisted === 'aclfile' ? 'its aclfile' : 'its redis.conf'
-    const outcome = error === null ? colors.green('✓') : colors.red(`✗ ${wrapped(error, 60)}`)
+    const outcome = error === null ? colors.green('✓') : wrapped(`✗ ${error}`, 60).map(colors.red)
     table.push([node, changed.join(', ') || 'nothing', kept, outcome])
   }
   const verdict = ok
@@ -49,32 +49,32 @@ export function renderApplied({ ok, nodes, defaultUser, earlier }: UsersReport, 
     : colors.red('❌ not on every node; mend what is said there, and run it again')
   const valid = earlier.map((user) => colors.red(`! the earlier password of ${user} is valid still`))
   const off = defaultUser === 'off' ? ['the default user is off'] : []
-  return [table.toString(), ...valid, ...off, verdict].join('\n')
+  return [...table.lines(), ...valid, ...off, verdict]
 }
 
-export function renderComparison({ ok, nodes, silent, users }: UsersComparison, colors: Colors): string {
-  const table = plainTable(['user', '', 'between nodes', 'rights of its roles'], { right: [] })
+export function renderComparison({ ok, nodes, silent, users }: UsersComparison, colors: Colors): string[] {
+  const table = new PlainTable(['user', '', 'between nodes', 'rights of its roles'])
   for (const { user, on, differs, missing, beyond } of users) {
     const between =
       differs.length === 0
-        ? 'the same'
-        : differs.map(({ node, how }) => wrapped(`${node}: ${how}`, 60)).join('\n')
-    const rights =
-      missing === null || beyond === null ? '' : differenceText(missing, beyond) || 'all, and no others'
-    table.push([user, on ? 'on' : 'off', differs.length === 0 ? between : colors.red(between), rights])
+        ? ['the same']
+        : differs.flatMap(({ node, how }) => wrapped(`${node}: ${how}`, 60)).map(colors.red)
+    const rights = missing === null || beyond === null ? [] : differenceOf(missing, beyond)
+    const same = missing !== null && rights.length === 0
+    table.push([user, on ? 'on' : 'off', between, same ? 'all, and no others' : rights])
   }
   const verdict = ok
     ? colors.green(`✅ the same on ${nodes.length} nodes`)
     : colors.red('❌ mend it with: shardq cluster users apply')
-  return [table.toString(), ...silent.map(silentText(colors)), verdict].join('\n')
+  return [...table.lines(), ...silent.map(silentText(colors)), verdict]
 }
 
-function differenceText(missing: readonly string[], beyond: readonly string[]): string {
+function differenceOf(missing: readonly string[], beyond: readonly string[]): string[] {
   const lines = [
     ...(missing.length === 0 ? [] : [`lacks ${missing.join(' ')}`]),
     ...(beyond.length === 0 ? [] : [`has beyond them ${beyond.join(' ')}`]),
   ]
-  return lines.map((line) => wrapped(line, 60)).join('\n')
+  return lines.flatMap((line) => wrapped(line, 60))
 }
 
 const nodesText = (nodes: readonly string[]) =>

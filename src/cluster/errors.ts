@@ -30,7 +30,7 @@ export class ServerInstallError extends ShardqError {
     readonly output: string,
     { what = 'a Redis server', ...options }: ErrorOptions & { readonly what?: string } = {},
   ) {
-    super(`could not install ${what}; try it by hand: ${command}\n${output}`, options)
+    super([`could not install ${what}; try it by hand: ${command}`, ...output.split('\n')], options)
   }
 }
 
@@ -60,7 +60,7 @@ export class NodeStartError extends ShardqError {
     readonly log: string,
     options?: ErrorOptions,
   ) {
-    super(`node ${port} did not start: ${problem}${log === '' ? '' : `\n${log}`}`, options)
+    super([`node ${port} did not start: ${problem}`, ...(log === '' ? [] : log.split('\n'))], options)
   }
 }
 
@@ -248,9 +248,7 @@ export class NodeRefusedError extends ShardqError {
     /** Each with the way out. */
     readonly problems: readonly string[],
   ) {
-    super(
-      `${node} is not ${what}, and nothing was changed:\n${problems.map((each) => `  - ${each}`).join('\n')}`,
-    )
+    super([`${node} is not ${what}, and nothing was changed:`, ...problems.map((each) => `  - ${each}`)])
   }
 }
 
@@ -280,7 +278,7 @@ export class CreateRefusedError extends ShardqError {
     options?: ErrorOptions,
   ) {
     super(
-      `no cluster was created, and nothing was changed:\n${problems.map((each) => `  - ${each}`).join('\n')}`,
+      ['no cluster was created, and nothing was changed:', ...problems.map((each) => `  - ${each}`)],
       options,
     )
   }

@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises'
 import { basename, dirname, join, relative } from 'node:path'
+import { shellWord } from '../shell.js'
 import { DEFAULT_DATA_DIR, MANIFEST } from './data-dir.js'
 import type { PortHolder } from './node.js'
 
@@ -35,5 +36,5 @@ async function dataDirOf(dir: string): Promise<string | null> {
 /** As it is typed here. */
 export function stopCommand(dataDir: string): string {
   const isDefault = relative(DEFAULT_DATA_DIR, dataDir) === ''
-  return `shardq cluster stop${isDefault ? '' : ` --data-dir ${JSON.stringify(dataDir)}`}`
+  return `shardq cluster stop${isDefault ? '' : ` --data-dir ${shellWord(dataDir)}`}`
 }

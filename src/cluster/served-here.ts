@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import { shellWord } from '../shell.js'
 import { DEFAULT_DATA_DIR, nodePlaces, readManifest } from './data-dir.js'
 import { DataDirError } from './errors.js'
 import { nameHolderOf } from './holder-text.js'
@@ -25,7 +26,7 @@ export async function checkServedHere(folder: string = DEFAULT_DATA_DIR): Promis
       throw new DataDirError(
         dataDir,
         `its cluster does not run; its port ${place.port} is held by ${other.text}, of which this folder may be a copy; ` +
-          `for that cluster use: --data-dir ${JSON.stringify(other.dataDir)} - to run this one, first: ${other.stop}`,
+          `for that cluster use: --data-dir ${shellWord(other.dataDir)} - to run this one, first: ${other.stop}`,
       )
     }),
   )

@@ -10,10 +10,12 @@ export function hostProblem(host: string): string | undefined {
   const [, name, port] = /^(?:\[?([^\s/@]+?)\]?):(\d+)$/.exec(host) ?? []
   if (name !== undefined)
     return `expected a host name or address without the port; write { host: '${name}', port: ${port} }`
-  return /[\s/@:[\]]/.test(host)
-    ? 'expected a host name or address, without a port and without spaces'
-    : undefined
+  if (/[\s/@:[\]]/.test(host)) return 'expected a host name or address, without a port and without spaces'
+  return NAME.test(host) ? undefined : 'expected a host name or address: letters, digits, dots and hyphens'
 }
+
+/** Letters of any language, since names are looked up in ASCII; nothing that a shell or ssh would take for something else. */
+const NAME = /^(?!-)[\p{L}\p{M}\p{N}._%-]*$/u
 
 /** As Node wants it: an IPv6 address without the brackets that it has in urls. */
 export function plainHost(host: string): string {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePorts, InterruptedError, type LocalCluster, startCluster } from '../cluster/index.js'
+import { visibleJson } from '../visible.js'
 import { removeOnExit } from './last-resort.js'
 import { checkDemoOptions, type DemoOptions } from './options.js'
 import { type DemoReport, renderReport } from './report.js'
@@ -26,8 +27,8 @@ export async function runDemo(options: DemoOptions = {}): Promise<number> {
   const report = await withCluster(options, screen, (cluster) =>
     searchGrid(cluster, options, screen),
   ).finally(() => screen.end())
-  if (options.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
-  else process.stdout.write(`${renderReport(report, screen.colors)}\n`)
+  if (options.json) process.stdout.write(`${visibleJson(JSON.stringify(report, null, 2))}\n`)
+  else screen.lines(renderReport(report, screen.colors))
   return report.ledger.balanced && report.structure.length === 0 ? 0 : 1
 }
 

@@ -1,5 +1,5 @@
-import Table from 'cli-table3'
 import type { Colors } from 'picocolors/types.js'
+import { PlainTable } from '../plain-table.js'
 import type { Killing } from './kill.js'
 import type { LedgerSummary } from './ledger.js'
 import type { Run } from './messages.js'
@@ -47,29 +47,34 @@ export class Leaderboard {
   }
 }
 
-export function renderReport(report: DemoReport, colors: Colors): string {
+export function renderReport(report: DemoReport, colors: Colors): string[] {
   const { period, ledger } = report
   return [
     '',
     colors.bold('Best five by Sharpe ratio'),
-    strategyTable(report),
+    ...strategyTable(report),
     colors.dim(
       `S&P 500, ${period.from} to ${period.to}, ${(period.costPerSide * 10_000).toFixed(0)} basis points a side, ` +
-        'no interest on cash.\nPicked afterwards from all that were tried: a search, not a forecast.',
+        'no interest on cash.',
     ),
+    colors.dim('Picked afterwards from all that were tried: a search, not a forecast.'),
     '',
     colors.bold('The ledger'),
-    ledgerTable(report, colors),
+    ...ledgerTable(report, colors),
     ledger.balanced
       ? colors.green(`✓ The ledger balances: every acknowledged task was run (${seconds(report.elapsedMs)}).`)
       : colors.red(`✗ The ledger does not balance.${lostIds(ledger)}`),
     ...report.structure.map((each) => colors.red(`✗ ${each}`)),
     ...(ledger.balanced ? [] : report.complaints.map((each) => colors.dim(`  ${each}`))),
-  ].join('\n')
+  ]
 }
 
-function strategyTable({ best, buyAndHold }: DemoReport): string {
-  const table = plainTable(['strategy', 'Sharpe', 'return a year', 'in all', 'worst fall', 'trades'])
+const FIGURES = [1, 2, 3, 4, 5]
+
+function strategyTable({ best, buyAndHold }: DemoReport): string[] {
+  const table = new PlainTable(['strategy', 'Sharpe', 'return a year', 'in all', 'worst fall', 'trades'], {
+    right: FIGURES,
+  })
   const row = (name: string, metrics: Metrics) => [
     name,
     metrics.sharpe.toFixed(2),
@@ -80,11 +85,11 @@ function strategyTable({ best, buyAndHold }: DemoReport): string {
   ]
   for (const each of best) table.push(row(`${each.fast} over ${each.slow} days`, each))
   table.push(row('buy and hold', buyAndHold))
-  return table.toString()
+  return table.lines()
 }
 
-function ledgerTable({ ledger, killed, leftInQueue, structure }: DemoReport, colors: Colors): string {
-  const table = plainTable()
+function ledgerTable({ ledger, killed, leftInQueue, structure }: DemoReport, colors: Colors): string[] {
+  const table = new PlainTable([], { right: FIGURES })
   const must = (value: number, wanted: number) =>
     value === wanted ? colors.green(count(value)) : colors.red(count(value))
   table.push(
@@ -105,18 +110,12 @@ function ledgerTable({ ledger, killed, leftInQueue, structure }: DemoReport, col
     const after = killed.servedAgainAfterMs
     table.push([`shard of ${killed.master} served again after`, after === null ? 'never' : seconds(after)])
   }
-  return table.toString()
+  return table.lines()
 }
 
 function lostIds({ lost }: LedgerSummary): string {
   if (lost.length === 0) return ''
   return ` Lost: ${lost.slice(0, 10).join(', ')}${lost.length > 10 ? `, and ${lost.length - 10} more` : ''}`
-}
-
-/** cli-table3 colours headings and borders by itself, into files too, unless told not to. */
-function plainTable(head: string[] = []) {
-  const colAligns = ['left' as const, ...Array.from({ length: 5 }, () => 'right' as const)]
-  return new Table({ head, colAligns, style: { head: [], border: [], compact: true } })
 }
 
 const percent = (fraction: number) => `${(fraction * 100).toFixed(1)}%`

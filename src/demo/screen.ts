@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createLogUpdate } from 'log-update'
 import pc from 'picocolors'
 import type { Colors } from 'picocolors/types.js'
+import { markedColours, shownLine } from '../colours.js'
 import { type Progress, renderLine, renderLive } from './view.js'
 
 /** Where the demo shows what happens. */
@@ -11,6 +12,8 @@ export interface Screen {
   readonly intervalMs: number
   /** Something worth a line of its own, which stays. */
   note(text: string): void
+  /** What was found out, in the end. */
+  lines(texts: readonly string[]): void
   progress(progress: Progress): void
   /** Ends the live view: what follows is printed below it. Safe to call twice. */
   end(): void
@@ -18,28 +21,38 @@ export interface Screen {
 
 export function createScreen(kind: 'live' | 'lines' | 'silent', stream: NodeJS.WriteStream): Screen {
   if (kind === 'silent') {
-    return { colors: pc.createColors(false), intervalMs: 1_000, note() {}, progress() {}, end() {} }
+    return { colors: markedColours(false), intervalMs: 1_000, note() {}, lines() {}, progress() {}, end() {} }
   }
   if (kind === 'lines') {
-    const note = (text: string) => void stream.write(`${text}\n`)
+    const note = (text: string) => void stream.write(`${shownLine(text, false)}\n`)
     return {
-      colors: pc.createColors(false),
+      colors: markedColours(false),
       intervalMs: 1_000,
       note,
+      lines: (texts) => texts.forEach(note),
       progress: (progress) => note(renderLine(progress)),
       end() {},
     }
   }
   const live = createLogUpdate(stream)
-  const colors = pc.createColors(pc.isColorSupported)
+  const coloured = pc.isColorSupported
+  const colors = markedColours(coloured)
   return {
     colors,
     intervalMs: 100,
     note(text) {
       live.clear()
-      stream.write(`${text}\n`)
+      stream.write(`${shownLine(text, coloured)}\n`)
     },
-    progress: (progress) => live(renderLive(progress, colors)),
+    progress: (progress) =>
+      live(
+        renderLive(progress, colors)
+          .map((line) => shownLine(line, coloured))
+          .join('\n'),
+      ),
+    lines(texts) {
+      for (const text of texts) stream.write(`${shownLine(text, coloured)}\n`)
+    },
     end: () => live.done(),
   }
 }

@@ -25,7 +25,7 @@ export interface Progress {
 const BAR_CELLS = 30
 
 /** The live view of a terminal. */
-export function renderLive(progress: Progress, colors: Colors): string {
+export function renderLive(progress: Progress, colors: Colors): string[] {
   const { tasks, acknowledged, completed } = progress
   const filled = Math.floor((completed / tasks) * BAR_CELLS)
   const bar = colors.cyan('█'.repeat(filled)) + colors.dim('░'.repeat(BAR_CELLS - filled))
@@ -39,7 +39,7 @@ export function renderLive(progress: Progress, colors: Colors): string {
     ...progress.shards.map(
       ({ master, state, remark }) => `  ${paint[state]('●')} ${master.padEnd(16)} ${paint[state](remark)}`,
     ),
-  ].join('\n')
+  ]
 }
 
 /** The same on one line, for a log. */

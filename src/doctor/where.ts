@@ -12,6 +12,7 @@ import { loadConfig } from '../config/index.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { accessOf, resolveTarget } from '../connection/target.js'
 import { ConfigError, InvalidOptionError } from '../errors.js'
+import { shellWord } from '../shell.js'
 
 /** What a user may have named. */
 export interface WhereOptions {
@@ -110,7 +111,7 @@ async function localCluster(dataDir: string | undefined) {
     const identity = await processFromPidFile(dir)
     if (identity) pids.set(port, identity.pid)
   }
-  const flag = dataDir === undefined ? '' : ` --data-dir ${JSON.stringify(dataDir)}`
+  const flag = dataDir === undefined ? '' : ` --data-dir ${shellWord(dataDir)}`
   return {
     source: `the cluster in ${folder}`,
     seeds: places.map(({ port }) => ({ host: HOST, port })),

@@ -1,4 +1,5 @@
 import { type LocalCluster, type NodeView, nameOf } from '../cluster/index.js'
+import { shellWord } from '../shell.js'
 import type { Hands } from './hands.js'
 import type { Repairs } from './repairs.js'
 
@@ -55,7 +56,7 @@ export class LocalHands implements Hands {
   }
 
   #oweStart({ id, port }: NodeView): void {
-    const what = `start node ${port} again: shardq cluster up --data-dir ${JSON.stringify(this.cluster.dataDir)}`
+    const what = `start node ${port} again: shardq cluster up --data-dir ${shellWord(this.cluster.dataDir)}`
     this.#mend.set(
       id,
       this.repairs.owe(what, () => this.cluster.restartNode(port)),

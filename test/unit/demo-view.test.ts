@@ -23,7 +23,7 @@ const progress: Progress = {
 
 describe('the view', () => {
   it('is a block on a terminal', () => {
-    expect(renderLive(progress, plain)).toBe(`
+    expect(renderLive(progress, plain).join('\n')).toBe(`
   ███████████████░░░░░░░░░░░░░░░ 10,000 of 20,000 back-tests   812/s
   acknowledged 10,250   longest enqueue 3.1 ms   12.3 s
   producer ██ ▂██ 800/s
@@ -78,7 +78,7 @@ describe('the report', () => {
     ledger.want(0)
     ledger.acknowledge('a', { calledMs: 0, atMs: 5 })
     ledger.complete('a')
-    const text = renderReport(report(ledger), plain)
+    const text = renderReport(report(ledger), plain).join('\n')
     expect(text).toMatch(/50 over 200 days\s+│\s+0\.70 │\s+5\.0% │\s+150\.0% │\s+-20\.0% │\s+12 │/)
     expect(text).toMatch(/buy and hold\s+│\s+0\.30/)
     expect(text).toMatch(/lost\s+│\s+0 │/)
@@ -92,7 +92,7 @@ describe('the report', () => {
     const ledger = new Ledger()
     ledger.want(0)
     ledger.acknowledge('gone', { calledMs: 0, atMs: 5 })
-    const text = renderReport(report(ledger, 3), plain)
+    const text = renderReport(report(ledger, 3), plain).join('\n')
     expect(text).toContain('The ledger does not balance. Lost: gone')
     expect(text).toMatch(/left in the queue\s+│\s+3 │/)
     expect(text).toContain('connection lost')

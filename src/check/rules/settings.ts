@@ -1,4 +1,5 @@
 import { isNewEnough, versionOf } from '../../cluster/version.js'
+import { shellWord } from '../../shell.js'
 import { alike, type Check, each, groupBy, listed, type Place, type Sighting } from '../check.js'
 import { cli, onEachHost, secretSetting, setting } from '../commands.js'
 import { isReplica, type Live, placeOf, type Scene } from '../scene.js'
@@ -97,7 +98,7 @@ function settingsDiffer(scene: Scene): Sighting[] {
     if (!most) return []
     // A secret is compared, and never shown.
     const shown = (value: string, index: number) => {
-      if (name !== SECRET) return quoted(value)
+      if (name !== SECRET) return shellWord(value)
       return value === '' ? 'none' : index === 0 ? 'one' : 'another'
     }
     const told = groups.map(({ value, names }, index) => `${shown(value, index)} on ${listed(names)}`)
@@ -108,11 +109,9 @@ function settingsDiffer(scene: Scene): Sighting[] {
   })
 }
 
-const quoted = (value: string) => (/^[\w.:/-]+$/.test(value) ? value : JSON.stringify(value))
-
 /** Each by itself, for the others have it already. */
 const asMost = (name: string, value: string, places: readonly Place[]) =>
-  places.flatMap((place) => setting(name, quoted(value))([place]))
+  places.flatMap((place) => setting(name, shellWord(value))([place]))
 
 function usersDiffer(scene: Scene): Sighting[] {
   return differFromMost([...scene.probed.users], scene, copyUsers)

@@ -64,6 +64,6 @@ async function runBench(flags: BenchFlags, output: Output, signal: AbortSignal):
     ...(rounds === undefined ? {} : { rounds }),
   })
   output.line()
-  output.line(renderBench(rows, output.colors.isColorSupported))
+  output.lines(renderBench(rows, false).split('\n'))
   output.document({ rows })
 }

@@ -9,13 +9,14 @@ import {
 } from '../../cluster/index.js'
 import { countIn } from '../../cluster/slots.js'
 import { InvalidOptionError } from '../../errors.js'
+import { PlainTable } from '../../plain-table.js'
+import { shellWord } from '../../shell.js'
 import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { bytes, count } from '../figures.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import { dataDirOption, nodeOption, redisPathOption } from '../node-options.js'
 import type { Output } from '../output.js'
-import { plainTable } from '../plain-table.js'
 import { ProgressLine } from '../progress-line.js'
 
 interface BackupFlags extends CommonOptions {
@@ -116,19 +117,21 @@ function printer(line: ProgressLine): (progress: BackupProgress) => void {
 }
 
 function printBackup({ folder, manifest, ms }: BackupReport, output: Output): void {
-  const table = plainTable(['master', 'slots', 'keys', 'with TTL', 'bytes', 'file'], { right: [1, 2, 3, 4] })
+  const table = new PlainTable(['master', 'slots', 'keys', 'with TTL', 'bytes', 'file'], {
+    right: [1, 2, 3, 4],
+  })
   const { shards, warnings, server, epoch } = manifest
   for (const { node, slots, keys, expiring, bytes: size, file } of shards) {
     table.push([`${node.host}:${node.port}`, countIn(slots), count(keys), count(expiring), bytes(size), file])
   }
-  output.line(table.toString())
+  output.lines(table.lines())
   for (const warning of warnings) output.line(output.colors.yellow(`⚠ ${warning}`))
   const total = shards.reduce((sum, { keys }) => sum + keys, 0)
   output.line(
     output.colors.green(`✅ ${count(total)} keys of ${server.flavour} ${server.version}, `) +
       `epoch ${epoch.before} before and after, in ${(ms / 1000).toFixed(2)} s: ${folder}`,
   )
-  output.line(`Verify it with: shardq cluster backup verify ${JSON.stringify(folder)}`)
+  output.line(`Verify it with: shardq cluster backup verify ${shellWord(folder)}`)
 }
 
 async function verify(dir: string, flags: VerifyFlags, output: Output, signal: AbortSignal): Promise<void> {

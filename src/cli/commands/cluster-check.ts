@@ -55,7 +55,9 @@ Examples:
 
 function namesOf(severity: 'error' | 'warning'): string {
   const names = Object.entries(CHECKS).filter(([, check]) => check.severity === severity)
-  return wrapped(names.map(([name]) => name).join(', '), 100).replaceAll(/^/gm, '  ')
+  return wrapped(names.map(([name]) => name).join(', '), 100)
+    .map((line) => `  ${line}`)
+    .join('\n')
 }
 
 async function clusterCheck(flags: CheckFlags, output: Output): Promise<void> {
@@ -68,9 +70,8 @@ async function clusterCheck(flags: CheckFlags, output: Output): Promise<void> {
   })
   const { colors } = output
   output.document(report)
-  output.line(renderLookedAt(report, colors))
-  const findings = renderFindings(report.findings, colors)
-  if (findings !== '') output.line(findings)
-  output.line(renderVerdict(report, colors, { strict: flags.strict ?? false }))
+  output.lines(renderLookedAt(report, colors))
+  output.lines(renderFindings(report.findings, colors))
+  output.lines(renderVerdict(report, colors, { strict: flags.strict ?? false }))
   process.exitCode = exitCodeOf(report, flags.strict ?? false)
 }

@@ -9,12 +9,12 @@ import {
 } from '../../cluster/index.js'
 import { loadConfig } from '../../config/index.js'
 import { accessOf } from '../../connection/target.js'
+import { PlainTable } from '../../plain-table.js'
 import { agree } from '../agree.js'
 import { nodeList, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { seconds } from '../figures.js'
 import type { Output } from '../output.js'
-import { plainTable } from '../plain-table.js'
 
 interface CreateFlags extends CommonOptions {
   readonly nodes: readonly NewNode[]
@@ -115,7 +115,9 @@ function printPlan({ nodes, shortcomings, warnings, resets }: CreatePlan, output
   const masters = nodes.filter(({ role }) => role === 'master')
   const replicas = nodes.length - masters.length
   output.title(`A cluster of ${masters.length} masters and ${replicas} replicas`)
-  const table = plainTable(['master', 'host', 'bus', 'slots', 'replicas, with their hosts'], { right: [2] })
+  const table = new PlainTable(['master', 'host', 'bus', 'slots', 'replicas, with their hosts'], {
+    right: [2],
+  })
   for (const { name, host, busPort, slots } of masters) {
     const followers = nodes.filter(({ follows }) => follows === name)
     const told = followers.map((each) =>
@@ -123,7 +125,7 @@ function printPlan({ nodes, shortcomings, warnings, resets }: CreatePlan, output
     )
     table.push([name, host, busPort, slots?.join('-') ?? '', told.join(', ') || '-'])
   }
-  output.line(table.toString())
+  output.lines(table.lines())
   for (const name of resets) output.line(`${colors.yellow('reset first:')} ${name}`)
   for (const warning of warnings) output.line(`${colors.yellow('⚠ ')} ${warning}`)
   if (shortcomings.length === 0) output.line(`${colors.green('✓')} any one host may be lost`)

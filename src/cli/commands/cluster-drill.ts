@@ -99,7 +99,7 @@ async function clusterDrill(flags: DrillFlags, output: Output, signal: AbortSign
     output.line()
     const report = await plan.run()
     reports.push(report)
-    output.line(renderDrill(report, output.colors))
+    output.lines(renderDrill(report, output.colors))
   }
   const passed = reports.every((report) => report.passed)
   output.document(flags.kind === 'all' ? { passed, reports } : reports[0])

@@ -72,7 +72,7 @@ async function clusterFirewall(flags: FirewallFlags, output: Output): Promise<vo
   for (const { host, nodes: own, text } of hosts) {
     const ports = own.map(({ port, busPort }) => `${port} (bus ${busPort})`).join(', ')
     output.line(`${remark} on ${host}, where ${own.length === 1 ? 'a node has' : 'nodes have'} ${ports}`)
-    output.line(text)
+    output.lines(text.split('\n'))
     output.line()
   }
 }

@@ -76,7 +76,7 @@ async function clusterStatus(flags: StatusFlags, output: Output, signal: AbortSi
     }
     const shown = await look()
     output.document(shown)
-    output.line(render(shown, output.colors))
+    output.lines(render(shown, output.colors))
   }
   try {
     if (!flags.queues) return await run(look)
@@ -91,12 +91,12 @@ async function clusterStatus(flags: StatusFlags, output: Output, signal: AbortSi
   }
 }
 
-function render(shown: Shown, colors: Colors): string {
+function render(shown: Shown, colors: Colors): string[] {
   const { queues } = shown
   return [
-    renderStatus(shown, colors),
-    ...(queues ? [renderDepths(queues, colors, { most: MOST_IN_PICTURE })] : []),
-  ].join('\n')
+    ...renderStatus(shown, colors),
+    ...(queues ? renderDepths(queues, colors, { most: MOST_IN_PICTURE }) : []),
+  ]
 }
 
 interface Watch {
@@ -131,13 +131,19 @@ function show(
 ): void {
   const failed = found instanceof Error
   output.record(failed ? { atMs: Date.now(), error: { name: found.name, message: found.message } } : found)
-  const text = failed ? output.colors.red(`✗ ${found.message}`) : render(found, output.colors)
+  const lines = failed ? [output.colors.red(`✗ ${found.message}`)] : render(found, output.colors)
   if (!screen) {
-    output.line(`${text}\n`)
+    output.lines([...lines, ''])
     return
   }
   const { columns = 80, rows = 24 } = process.stdout
   const time = new Date().toLocaleTimeString('en-GB')
   const foot = output.colors.dim(`${time}, every ${seconds} s; Ctrl-C ends it`)
-  screen(fitToScreen(output.shown(`${text}\n${foot}`), columns, rows))
+  screen(
+    fitToScreen(
+      [...lines, foot].map((line) => output.shown(line)),
+      columns,
+      rows,
+    ),
+  )
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { type StoppedNode, type StopReport, stopCluster } from '../../cluster/index.js'
 import { loadConfig } from '../../config/index.js'
+import { shellWord } from '../../shell.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { dataDirOption } from '../node-options.js'
 import type { Output } from '../output.js'
@@ -45,9 +46,10 @@ async function clusterStop(flags: StopFlags, output: Output): Promise<void> {
     reportForeign(report, output)
     process.exitCode = 1
   } else {
-    const again = flags.dataDir ? ` --data-dir ${JSON.stringify(flags.dataDir)}` : ''
+    const again = flags.dataDir ? ` --data-dir ${shellWord(flags.dataDir)}` : ''
+    output.line()
     output.line(
-      `\n✅ Stopped. The data stays in ${report.dataDir}; bring it back with: shardq cluster up${again}`,
+      `✅ Stopped. The data stays in ${report.dataDir}; bring it back with: shardq cluster up${again}`,
     )
   }
 }
@@ -56,8 +58,9 @@ async function clusterStop(flags: StopFlags, output: Output): Promise<void> {
 function reportForeign({ dataDir, nodes }: StopReport, output: Output): void {
   const foreign = nodes.filter(({ outcome }) => outcome === 'foreign')
   const all = foreign.length === nodes.length
+  output.line()
   output.line(
-    `\n${output.colors.red('✗')} ${all ? 'Nothing was stopped' : 'Not all ports are free'}: ${foreign.length} of ` +
+    `${output.colors.red('✗')} ${all ? 'Nothing was stopped' : 'Not all ports are free'}: ${foreign.length} of ` +
       `${nodes.length} ports are held by something that does not run in ${dataDir}`,
   )
   const remedies = new Set(

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import { LOOPBACK_HOSTS, PROFILES, type Profile, startCluster, type UpStep } from '../../cluster/index.js'
 import { loadConfig } from '../../config/index.js'
 import { InvalidOptionError } from '../../errors.js'
+import { shellWord } from '../../shell.js'
 import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { seconds } from '../figures.js'
@@ -113,7 +114,7 @@ async function clusterUp(flags: UpFlags, output: Output, signal: AbortSignal): P
   if (tlsDir) output.line(`TLS alone, with the certificates in ${tlsDir}`)
   if (passwordFile || tlsDir) output.line('Other shardq commands find both by the data folder.')
   output.line(
-    `Stop it with: shardq cluster stop${flags.dataDir ? ` --data-dir ${JSON.stringify(flags.dataDir)}` : ''}`,
+    `Stop it with: shardq cluster stop${flags.dataDir ? ` --data-dir ${shellWord(flags.dataDir)}` : ''}`,
   )
 }
 
@@ -136,27 +137,28 @@ async function describedBy(config: string): Promise<{ basePort: number; password
 function stepPrinter(output: Output): (step: UpStep) => void {
   let last: UpStep['step'] | null = null
   const master = new Map<number, number>()
+  const apart = (text: string) => output.lines(['', text])
   const heading = (text: string, step: UpStep) => {
-    if (step.step !== last) output.line(`\n${text}`)
+    if (step.step !== last) apart(text)
   }
   return (step) => {
     if (last === null) output.title('Redis Cluster')
     switch (step.step) {
       case 'install':
-        output.line(`\n📦 No Redis server here; installing one, as by: ${step.command}`)
+        apart(`📦 No Redis server here; installing one, as by: ${step.command}`)
         break
       case 'server':
-        output.line(`\n✅ ${step.flavour} ${step.version} found at: ${step.path}`)
+        apart(`✅ ${step.flavour} ${step.version} found at: ${step.path}`)
         break
       case 'folder':
         heading('📁 Creating data directories...', step)
         output.line(`  ✅ Created: ${step.path}`)
         break
       case 'password':
-        output.line(`\n🔑 Password: the first line of ${step.file}`)
+        apart(`🔑 Password: the first line of ${step.file}`)
         break
       case 'certificates':
-        output.line(`\n🔒 Certificates: ${step.path}`)
+        apart(`🔒 Certificates: ${step.path}`)
         break
       case 'config':
         heading('⚙️  Creating configuration files...', step)
@@ -172,14 +174,14 @@ function stepPrinter(output: Output): (step: UpStep) => void {
         output.line(`  Master[${master.get(step.port)}] -> Slots ${step.first} - ${step.last}`)
         break
       case 'moved':
-        output.line(
+        apart(
           step.isCopy
-            ? `\n📁 This is a copy of ${step.from}: it runs on its own data here, on the same ports, so never beside that one`
-            : `\n📁 It was ${step.from} before; its configuration now names this folder`,
+            ? `📁 This is a copy of ${step.from}: it runs on its own data here, on the same ports, so never beside that one`
+            : `📁 It was ${step.from} before; its configuration now names this folder`,
         )
         break
       case 'running':
-        output.line(`\n✅ Every node runs already: ${step.ports.join(', ')}`)
+        apart(`✅ Every node runs already: ${step.ports.join(', ')}`)
         break
       case 'ready':
         if (last !== 'running')

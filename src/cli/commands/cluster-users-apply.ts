@@ -70,7 +70,7 @@ async function usersApply(flags: ApplyFlags, output: Output, signal: AbortSignal
   const accounts = [...accountsOf(flags), ...(flags.replication ? [parseAccount('replica')] : [])]
   const { passwords, invented } = await passwordsFor(flags, accounts, seeds, access)
   const plan = await planUsers(seeds, { ...access, accounts, passwords })
-  output.line(renderPlan(plan, output.colors))
+  output.lines(renderPlan(plan, output.colors))
   const nothing = plan.changes.every(({ change }) => change === 'none')
   if (!nothing || flags.disableDefault) {
     const why = 'it replaces the rights of users that programs may be using'
@@ -88,7 +88,7 @@ async function usersApply(flags: ApplyFlags, output: Output, signal: AbortSignal
     disableDefault: flags.disableDefault ?? false,
   })
   output.document(report)
-  output.line(renderApplied(report, output.colors))
+  output.lines(renderApplied(report, output.colors))
   process.exitCode = report.ok ? 0 : 1
 }
 

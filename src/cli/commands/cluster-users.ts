@@ -83,6 +83,6 @@ async function usersCompare(flags: UsersFlags, output: Output): Promise<void> {
   const accounts = flags.user ? accountsOf(flags) : []
   const comparison = await compareUsers(seeds, { ...access, accounts })
   output.document(comparison)
-  output.line(renderComparison(comparison, output.colors))
+  output.lines(renderComparison(comparison, output.colors))
   process.exitCode = comparison.ok ? 0 : 1
 }

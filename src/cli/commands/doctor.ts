@@ -3,15 +3,9 @@ import type { Colors } from 'picocolors/types.js'
 import type { Address } from '../../cluster/index.js'
 import { type DoctorReport, diagnose, type Explanation } from '../../doctor/index.js'
 import { InvalidOptionError } from '../../errors.js'
+import { PlainTable } from '../../plain-table.js'
 import { wholeNumber } from '../arguments.js'
-import {
-  exitCodeOf,
-  plainTable,
-  renderFindings,
-  renderLookedAt,
-  renderVerdict,
-  wrapped,
-} from '../check-report.js'
+import { exitCodeOf, renderFindings, renderLookedAt, renderVerdict, wrapped } from '../check-report.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
@@ -79,12 +73,12 @@ async function doctor(flags: DoctorFlags, output: Output): Promise<void> {
 function print(report: DoctorReport, asked: boolean, output: Output): void {
   const { colors } = output
   const { explanations, findings, steps } = report
-  for (const explanation of explanations) output.line(renderExplanation(explanation, colors))
+  for (const explanation of explanations) output.lines(renderExplanation(explanation, colors))
   if (asked && explanations.length === 0) output.line('This is not an error that I know.')
-  const table = plainTable(['', 'looked at', 'seen'])
+  const table = new PlainTable(['', 'looked at', 'seen'])
   for (const { step, ok, seen } of steps) table.push([ok ? colors.green('✓') : colors.red('✗'), step, seen])
-  output.line(table.toString())
-  output.line(renderLookedAt(report, colors))
+  output.lines(table.lines())
+  output.lines(renderLookedAt(report, colors))
 
   const causes = new Set(explanations.flatMap(({ checks }) => checks))
   const behind = findings.filter(({ check }) => causes.has(check))
@@ -93,16 +87,16 @@ function print(report: DoctorReport, asked: boolean, output: Output): void {
     const none = 'Nothing of what mostly causes it is to be seen at the moment.'
     output.line(colors.bold(behind.length === 0 ? none : 'What is probably behind it:'))
   }
-  if (behind.length > 0) output.line(renderFindings(behind, colors))
+  if (behind.length > 0) output.lines(renderFindings(behind, colors))
   if (behind.length > 0 && besides.length > 0) output.line(colors.bold('Besides:'))
-  if (besides.length > 0) output.line(renderFindings(besides, colors))
-  output.line(renderVerdict(report, colors))
+  if (besides.length > 0) output.lines(renderFindings(besides, colors))
+  output.lines(renderVerdict(report, colors))
 }
 
-function renderExplanation({ symptom, guide, means, why, mend }: Explanation, colors: Colors): string {
+function renderExplanation({ symptom, guide, means, why, mend }: Explanation, colors: Colors): string[] {
   const title = guide === null ? symptom : `${symptom} (the guide’s ${guide})`
-  const table = plainTable([title])
+  const table = new PlainTable([title])
   const commands = mend.map((command) => colors.cyan(`$ ${command}`))
-  table.push([[colors.bold(wrapped(means)), colors.dim(wrapped(why)), ...commands].join('\n')])
-  return table.toString()
+  table.push([[...wrapped(means).map(colors.bold), ...wrapped(why).map(colors.dim), ...commands]])
+  return table.lines()
 }

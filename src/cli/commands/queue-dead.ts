@@ -1,12 +1,12 @@
 import type { Command } from 'commander'
 import { InvalidOptionError } from '../../errors.js'
+import { lastArgument, shellWord } from '../../shell.js'
 import { agree } from '../agree.js'
 import { wholeNumber } from '../arguments.js'
 import { runAction } from '../command.js'
 import { type QueueFlags, withQueue, withQueueOptions } from '../open-queue.js'
 import type { Output } from '../output.js'
 import { renderDead } from '../queue-report.js'
-import { printCut } from './queue-peek.js'
 
 interface ListFlags extends QueueFlags {
   readonly limit?: number
@@ -60,9 +60,11 @@ async function deadList(name: string, flags: ListFlags, output: Output): Promise
   )
   output.document({ queue: name, ...page })
   if (page.items.length === 0) output.line('no dead tasks')
-  else printCut(renderDead(page.items, Date.now()), output)
+  else output.cutLines(renderDead(page.items, Date.now()))
   if (page.cursor !== null)
-    output.line(`there are more: shardq queue dead list ${name} --cursor ${page.cursor}`)
+    output.line(
+      `there are more: shardq queue dead list --cursor ${shellWord(page.cursor)} ${lastArgument(name)}`,
+    )
 }
 
 function registerRetry(dead: Command): void {

@@ -29,7 +29,7 @@ Examples:
 async function queueList(flags: QueueFlags, output: Output): Promise<void> {
   const { queues, error, silent, unread } = await surveyQueues(flags)
   output.document({ queues: queues.map(({ counters: _, ...rest }) => rest), error, silent, unread })
-  if (queues.length > 0) output.line(renderQueues(queues, output.colors))
+  if (queues.length > 0) output.lines(renderQueues(queues, output.colors))
   else if (error === null) output.line('no queues')
   if (error === null) return
   for (const line of incomplete({ error, silent, unread })) output.line(output.colors.red(line))

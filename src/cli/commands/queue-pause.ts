@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { QueueUnavailableError } from '../../errors.js'
+import { lastArgument } from '../../shell.js'
 import { runAction } from '../command.js'
 import { type QueueFlags, withQueue, withQueueOptions } from '../open-queue.js'
 import type { Output } from '../output.js'
@@ -49,7 +50,7 @@ async function setPaused(name: string, paused: boolean, flags: QueueFlags, outpu
   output.document({ queue: name, paused })
   output.line(
     paused
-      ? `${name} is paused; hand its tasks out again with: shardq queue resume ${name}`
+      ? `${name} is paused; hand its tasks out again with: shardq queue resume ${lastArgument(name)}`
       : `${name} hands out tasks`,
   )
 }

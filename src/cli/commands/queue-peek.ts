@@ -2,7 +2,6 @@ import { type Command, Option } from 'commander'
 import type { Priority } from '../../queue/enqueue-options.js'
 import { wholeNumber } from '../arguments.js'
 import { runAction } from '../command.js'
-import { cutLine } from '../cut.js'
 import { type QueueFlags, withQueue, withQueueOptions } from '../open-queue.js'
 import type { Output } from '../output.js'
 import { renderTasks } from '../queue-report.js'
@@ -49,10 +48,5 @@ async function queuePeek(name: string, flags: PeekFlags, output: Output): Promis
   )
   output.document({ queue: name, tasks })
   if (tasks.length === 0) output.line('nothing is ready')
-  else printCut(renderTasks(tasks, Date.now()), output)
-}
-
-/** On a pipe, too: a task may have a megabyte of data. */
-export function printCut(table: string, output: Output): void {
-  for (const line of table.split('\n')) output.line(cutLine(line, process.stdout.columns ?? 160))
+  else output.cutLines(renderTasks(tasks, Date.now()))
 }

@@ -38,7 +38,7 @@ async function queueStats(name: string | undefined, flags: QueueFlags, output: O
   // Shards are of all queues together, so of one alone they would be somebody else's figures.
   const shown = { ...found, queues, shards: name === undefined ? found.shards : [] }
   output.document(shown)
-  output.line(renderDepths(shown, output.colors))
-  if (queues.length > 0) output.line(renderCounters(queues))
+  output.lines(renderDepths(shown, output.colors))
+  if (queues.length > 0) output.lines(renderCounters(queues))
   if (found.error !== null) process.exitCode = 1
 }

@@ -2,6 +2,7 @@ import { InvalidOptionError } from '../../errors.js'
 import { nameOf } from '../link.js'
 import { namesIn } from '../owed/due.js'
 import type { Settled } from '../owed/settle.js'
+import { redisCli } from '../redis-cli.js'
 import type { NodeView } from '../replies.js'
 import { calledBy, campsOf, differencesOf, selfOf, witnessesOf } from '../views.js'
 import type { Evidence } from './evidence.js'
@@ -146,7 +147,7 @@ class Drafts {
     const master = peer?.role === 'replica' ? known.view(peer.masterId ?? '') : peer
     if (master && known.isUp(master.id)) return master.id
     if (master && this.forgotten.has(master.id)) return this.#inPlaceOfPeer(slot, leaving)
-    const command = `redis-cli -h ${leaving.node.host} -p ${leaving.node.port} CLUSTER SETSLOT <slot> STABLE`
+    const command = redisCli(leaving.node, {}, 'CLUSTER SETSLOT <slot> STABLE')
     this.#leave(`peer ${leaving.node.id} ${leaving.peer}`, slot, (slots) => ({
       what: `${slots} of ${leaving.node.name} on the way to ${master ? nameOf(master) : leaving.peer}`,
       why: `that node ${master ? 'does not answer' : 'is not known any more'}, and may have keys that were moved already`,
@@ -193,7 +194,7 @@ class Drafts {
           what: `keys of ${slots} on ${from.name}, where nobody finds them, while ${to.name}, the owner, has others`,
           why: 'they may be lost ones, or old ones that were deleted at the owner since; nobody can know',
           remedy:
-            `look at them: redis-cli -h ${from.host} -p ${from.port} CLUSTER GETKEYSINSLOT SLOT 100; ` +
+            `look at them: ${redisCli(from, {}, 'CLUSTER GETKEYSINSLOT SLOT 100')}; ` +
             'to move those to the owner that it does not have: shardq cluster fix --bring-home',
         }))
         continue
@@ -217,7 +218,7 @@ class Drafts {
     const owner = known.party(id)
     const replica = known.views().find((node) => node.masterId === id && known.isUp(node.id))
     const takeover = replica
-      ? `; or let its replica take over: redis-cli -h ${replica.host} -p ${replica.port} CLUSTER FAILOVER FORCE`
+      ? `; or let its replica take over: ${redisCli(replica, {}, 'CLUSTER FAILOVER FORCE')}`
       : ''
     const gone =
       `; or, if it and its data are gone for good: shardq cluster fix --forget ${id}, which gives its slots to those that have keys of ` +
@@ -227,7 +228,7 @@ class Drafts {
         what: `${slots} of ${owner.name}, whose address nobody knows any more`,
         why: 'it was reset, or lost its nodes.conf; what runs at its old address is another node now',
         remedy: replica
-          ? `let its replica take over, which has the keys: redis-cli -h ${replica.host} -p ${replica.port} CLUSTER FAILOVER FORCE`
+          ? `let its replica take over, which has the keys: ${redisCli(replica, {}, 'CLUSTER FAILOVER FORCE')}`
           : 'start it again with the nodes.conf that it had',
       }))
       return
@@ -271,7 +272,7 @@ function nodesToForget(name: string, known: Known): NodeView[] {
     if (replica && listed.some(({ id, slots }) => id === node.id && slots.length > 0))
       throw new InvalidOptionError(
         'forget',
-        `${name} owns slots, and ${nameOf(replica)} has its data; start it again, or let that one take over: redis-cli -h ${replica.host} -p ${replica.port} CLUSTER FAILOVER TAKEOVER`,
+        `${name} owns slots, and ${nameOf(replica)} has its data; start it again, or let that one take over: ${redisCli(replica, {}, 'CLUSTER FAILOVER TAKEOVER')}`,
       )
   }
   return nodes

@@ -1,3 +1,4 @@
+import { shellWord } from '../../shell.js'
 import { NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, withLink } from '../link.js'
 import { redisCli } from '../redis-cli.js'
@@ -48,9 +49,9 @@ export async function compareSettings(
   const warnings = SHARED.flatMap((setting) => {
     const [own, other] = [config.get(setting), theirs.get(setting)]
     if (own === undefined || other === undefined || own === other) return []
-    const command = redisCli(address, options, `CONFIG SET ${setting} ${quoted(other)}`)
+    const command = redisCli(address, options, `CONFIG SET ${setting} ${shellWord(other)}`)
     return [
-      `${name} has ${setting} ${quoted(own)}, the others ${quoted(other)}; to make it the same: ${command}`,
+      `${name} has ${setting} ${shellWord(own)}, the others ${shellWord(other)}; to make it the same: ${command}`,
     ]
   })
   return { warnings, toSet }
@@ -71,4 +72,3 @@ export async function applySettings(
 }
 
 /** A value as a shell and a reader take it. */
-const quoted = (value: string) => (/^[\w.:/-]+$/.test(value) ? value : JSON.stringify(value))

@@ -1,5 +1,6 @@
 import type { NodeLink } from '../link.js'
 import { type Reader, read } from '../read.js'
+import { redisCli, typedKey } from '../redis-cli.js'
 import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
@@ -95,8 +96,8 @@ async function expectKept(copies: readonly Buffer[], { nodes, party, keeper, slo
     throw new StepRefused(
       `${copy} on ${party.name} may be the only one there is: ${party.name} was about to get slot ${slot}, or its master had it; ` +
         `${keeper.name} has something else there`,
-      `look at both; if that on ${keeper.name} is right: redis-cli -h ${party.host} -p ${party.port} after ` +
-        `CLUSTER SETSLOT ${slot} IMPORTING ${keeper.id} and ASKING: UNLINK ${copy}`,
+      `look at both; if that on ${keeper.name} is right: ${redisCli(party, {})} after ` +
+        `CLUSTER SETSLOT ${slot} IMPORTING ${keeper.id} and ASKING: UNLINK ${typedKey(copy)}`,
     )
   }
 }

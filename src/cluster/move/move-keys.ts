@@ -1,4 +1,5 @@
 import { type Reader, read } from '../read.js'
+import { redisCli } from '../redis-cli.js'
 import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import { type Batch, migrate } from './migrate.js'
@@ -121,8 +122,7 @@ function refuseBigKeys(
 
 function refuseDifferent(names: readonly Buffer[], { slot, from, to, serves }: Move): StepRefused {
   const [used, unused] = serves === 'from' ? [from, to] : [to, from]
-  const remove = (party: Party, first: string) =>
-    `printf '${first}DEL %s\\n' KEY | redis-cli -h ${party.host} -p ${party.port}`
+  const remove = (party: Party, first: string) => `printf '${first}DEL %s\\n' KEY | ${redisCli(party, {})}`
   return new StepRefused(
     `${some(names.map(String))} is on ${from.name} and on ${to.name}, and not the same; clients have been using that on ${used.name}`,
     `decide for each; to keep that on ${used.name}: ` +

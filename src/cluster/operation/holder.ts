@@ -36,13 +36,8 @@ export async function makeNote(operation: string): Promise<string> {
 
 /** A note that cannot be read is somebody's all the same. */
 export function readNote(text: string): Holder {
-  const { operation, host, pid, since } = parse(text)
-  return {
-    operation: operation ?? 'an operation',
-    host: host ?? '?',
-    pid: pid ?? 0,
-    since: since ?? new Date().toISOString(),
-  }
+  const { operation = 'an operation', host = '?', pid = 0, since = new Date().toISOString() } = parse(text)
+  return { operation, host, pid, since }
 }
 
 /** Whether it was written on this host, by a process that is no more. What happens on other hosts cannot be seen from here. */
@@ -52,10 +47,15 @@ export async function isLeftBehind(text: string): Promise<boolean> {
   return !(await isAlive({ pid, stamp }))
 }
 
+/** What of a note has the type that it should: whoever can write the key could else have a command put in place of the process id. */
 function parse(text: string): Partial<Note> {
   try {
     const note: unknown = JSON.parse(text)
-    return typeof note === 'object' && note !== null ? note : {}
+    if (typeof note !== 'object' || note === null) return {}
+    const sound = Object.entries(note).filter(([name, value]) =>
+      name === 'pid' ? Number.isSafeInteger(value) && value > 0 : typeof value === 'string',
+    )
+    return Object.fromEntries(sound)
   } catch {
     return {}
   }

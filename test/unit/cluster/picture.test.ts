@@ -7,7 +7,7 @@ import { pictureOf, shardsOf } from '../../../src/cluster/index.js'
 import { observationOf, WHOLE, withNode } from '../../helpers/observations.js'
 
 const plain = pc.createColors(false)
-const linesOf = (text: string) => text.split('\n').map((line) => line.replaceAll(/\s+/g, ' '))
+const linesOf = (lines: readonly string[]) => lines.map((line) => line.replaceAll(/\s+/g, ' '))
 
 describe('the picture of a whole cluster', () => {
   const picture = pictureOf(observationOf(WHOLE))
@@ -67,7 +67,7 @@ test('a dead node is shown as down, with the reason, and its replica’s lag is 
     clients: null,
   })
   expect(picture.nodes[3]).toMatchObject({ lagBytes: null, lagSeconds: null })
-  const text = renderStatus(picture, plain)
+  const text = renderStatus(picture, plain).join('\n')
   expect(text).toContain('nodes 6, 5 answer')
   expect(text).toContain('127.0.0.1:7000 does not answer: connect ECONNREFUSED')
 })
@@ -83,7 +83,7 @@ test('the view of the largest number counts, and where others differ is said', (
     '127.0.0.1:7003 sees 127.0.0.1:7000 as replica of 127.0.0.1:7003; 127.0.0.1:7000 and 4 more: master of 0-5460',
     '127.0.0.1:7003 sees 127.0.0.1:7003 as master of 0-5460; 127.0.0.1:7000 and 4 more: replica of 127.0.0.1:7000',
   ])
-  expect(renderStatus(picture, plain)).toContain('views differ')
+  expect(renderStatus(picture, plain).join('\n')).toContain('views differ')
   // The one that was named is believed, whoever else sees it otherwise.
   expect(pictureOf(observationOf(WHOLE, { ra: split }), 'ra').nodes[0]?.role).toBe('replica')
 })
@@ -98,7 +98,7 @@ test('open slots are said with the node that has them open, and what to type', (
     { slot: 93, direction: 'importing', peer: 'a', node: '127.0.0.1:7001' },
   ])
   expect(picture.differences).toEqual([])
-  expect(renderStatus(picture, plain)).toContain('open slots: 93;')
+  expect(renderStatus(picture, plain).join('\n')).toContain('open slots: 93;')
 })
 
 test('replicas of a node that nobody lists are shown all the same', () => {
@@ -120,11 +120,11 @@ describe('on a screen', () => {
   })
 
   test('what is too long ends with how much is missing, and is one line less than the screen', () => {
-    const text = Array.from({ length: 30 }, (_, i) => `line ${i}`).join('\n')
+    const text = Array.from({ length: 30 }, (_, i) => `line ${i}`)
     const lines = fitToScreen(text, 80, 10).split('\n')
     expect(lines).toHaveLength(9)
     expect(lines.at(-1)).toBe('... 22 more lines; make the window taller')
-    expect(fitToScreen('a\nb', 80, 10)).toBe('a\nb')
+    expect(fitToScreen(['a', 'b'], 80, 10)).toBe('a\nb')
   })
 
   test.each([
