@@ -36,5 +36,10 @@ export class PlainTable {
   }
 }
 
+/** No name of ours is so long; one of somebody else's would make every row as wide. All of it is in the JSON. */
+const MOST_CHARS = 500
+
 const textOf = (cell: Cell) =>
-  typeof cell === 'object' ? cell.map(escapedLine).join('\n') : escapedLine(String(cell))
+  typeof cell === 'object' ? cell.map(escapedLine).join('\n') : escapedLine(cut(String(cell)))
+
+const cut = (text: string) => (text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS)}…` : text)

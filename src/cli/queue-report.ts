@@ -109,25 +109,15 @@ export function renderCounters(queues: readonly QueueDepth[]): string[] {
 export function renderTasks(tasks: readonly Task[], nowMs: number): string[] {
   const table = new PlainTable(['id', 'type', 'priority', 'age', 'attempts', 'data'], { right: [3, 4] })
   for (const { id, type, priority, enqueuedAt, attempt, maxAttempts, data } of tasks)
-    table.push([id, type, priority, age(nowMs - enqueuedAt), `${attempt} of ${maxAttempts}`, oneLine(data)])
+    table.push([id, type, priority, age(nowMs - enqueuedAt), `${attempt} of ${maxAttempts}`, dataText(data)])
   return table.lines()
 }
 
 export function renderDead(items: readonly DeadLetter[], nowMs: number): string[] {
   const table = new PlainTable(['id', 'type', 'died', 'attempts', 'error'], { right: [3] })
   for (const { id, type, diedAt, attempt, error } of items)
-    table.push([
-      id,
-      type,
-      `${age(nowMs - diedAt)} ago`,
-      String(attempt),
-      oneLine(`${error.name}: ${error.message}`),
-    ])
+    table.push([id, type, `${age(nowMs - diedAt)} ago`, String(attempt), `${error.name}: ${error.message}`])
   return table.lines()
 }
 
-/** A line is cut to the terminal, so that no more is of use. */
-function oneLine(value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
-  return text.slice(0, 1_000)
-}
+const dataText = (value: unknown) => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''))

@@ -50,12 +50,15 @@ export const keysIn = (info: ReadonlyMap<string, string>) =>
 const ID = /^[0-9A-Za-z]{1,64}$/
 /** A name, or an address of numbers; nothing that a shell, a terminal or `ssh` would take for something else. */
 const HOST = /^(?!-)[A-Za-z0-9._:%-]*$/
+const FLAG = /^[a-z?-]*$/
+const SLOTS = /^\d{1,5}(?:-\d{1,5})?$/
+const OPEN_SLOT = /^\[\d{1,5}-[<>]-[0-9A-Za-z]{1,64}\]$/
 
 /**
  * Parses CLUSTER NODES. What it tells of other nodes has come over the cluster bus, whose password is none: it goes into commands to be
  * typed, and into those of `--restart-command`.
  * @param askedHost fills in the host of a node that does not yet know its own (it writes `:7000`).
- * @throws NodeViewError when an id, a host or a port is not what a server could have
+ * @throws NodeViewError when an id, a host, a port, a flag or a slot is not what a server could have
  */
 export function parseClusterNodes(text: string, askedHost: string): NodeView[] {
   return text
@@ -77,6 +80,10 @@ function parseNodeLine(line: string, askedHost: string): NodeView {
   if (wrong !== undefined) throw new NodeViewError(askedHost, wrong)
   if (!(port >= 0 && port <= 65_535)) throw new NodeViewError(askedHost, hostPort)
   const flags = flagText.split(',')
+  const odd =
+    flags.find((flag) => !FLAG.test(flag)) ??
+    slotTexts.find((text) => !SLOTS.test(text) && !OPEN_SLOT.test(text))
+  if (odd !== undefined) throw new NodeViewError(askedHost, odd)
   const role = flags.includes('slave') ? 'replica' : 'master'
   return {
     id,

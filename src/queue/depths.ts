@@ -1,3 +1,4 @@
+import { named } from '../named.js'
 import type { Depth } from './inspection.js'
 import type { PartitionAnswer, QueueSurvey, Survey } from './surveyor.js'
 
@@ -54,7 +55,7 @@ export function depthsOf({
 export function depthOf({ name, partitions }: QueueSurvey): QueueDepth {
   const answers = answered(partitions)
   const ages = answers.flatMap(({ agesMs }) => agesMs).filter((age) => age !== undefined)
-  const counters: Record<string, number> = {}
+  const counters = named<number>()
   for (const each of answers)
     for (const [counter, value] of each.counters) counters[counter] = (counters[counter] ?? 0) + value
   return {

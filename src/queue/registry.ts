@@ -5,6 +5,7 @@ import { PartitionConflictError, QueueUnavailableError } from '../errors.js'
 import { QUEUES_KEY, queueKey } from '../keys/keys.js'
 import { slotOf } from '../keys/slots.js'
 import { PartitionCount } from './partition-count.js'
+import { isName } from './validate.js'
 
 /** Names of queues, and into how many partitions each is divided, which never changes. */
 export type QueueList = ReadonlyMap<string, number>
@@ -73,7 +74,9 @@ export async function readQueues(
     const [reply] = await readAnywhere(connection, slot, command, timeoutMs)
     return reply
   }
-  const names = ((await ask(SLOT, 'SMEMBERS', QUEUES_KEY)) as string[]).sort().slice(0, MOST_NAMES)
+  // Whoever has a queue of their own may write here: what no queue can be called has its keys in other slots than we would ask.
+  const listed = ((await ask(SLOT, 'SMEMBERS', QUEUES_KEY)) as string[]).filter(isName)
+  const names = listed.sort().slice(0, MOST_NAMES)
   const counts = await Promise.all(
     names.map(async (name) => {
       const count = known?.get(name)

@@ -64,11 +64,17 @@ function isWellFormed(text: string): boolean {
   return (text as string & { isWellFormed(): boolean }).isWellFormed()
 }
 
+const MOST_NAME = 200
 /** Braces would change the hash slot of a key; control characters make names that nobody can type. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const UNNAMEABLE = /[{}\u0000-\u001f\u007f]/
+
+export const isName = (text: string): boolean =>
+  text !== '' && text.length <= MOST_NAME && !UNNAMEABLE.test(text)
+
 export function checkName(option: string, value: unknown): string {
-  const name = checkText(option, value, 200)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (/[{}\u0000-\u001f\u007f]/.test(name)) {
+  const name = checkText(option, value, MOST_NAME)
+  if (UNNAMEABLE.test(name)) {
     throw new InvalidOptionError(
       option,
       `${JSON.stringify(name)} has braces or control characters; leave them out`,

@@ -9,7 +9,7 @@ export class Exposition {
       const type = /^# TYPE (\S+) (\S+)$/.exec(line)
       if (type?.[1] && type[2]) this.types.set(type[1], type[2])
       if (line === '' || line.startsWith('#')) continue
-      const sample = /^(\w+)(?:\{(.*)\})? (\S+)$/.exec(line)
+      const sample = /^(\w+)(?:\{(.*)\})? (\S+)$/s.exec(line)
       if (!sample) throw new Error(`not a line of a metric: ${line}`)
       const [, name = '', labels = '', value] = sample
       const pairs = [...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, key, text]) => [key, text])

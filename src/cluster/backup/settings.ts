@@ -1,3 +1,4 @@
+import { named } from '../../named.js'
 import type { LinkOptions } from '../link.js'
 import { withLink } from '../link.js'
 import type { NodeObservation, Observation } from '../observer.js'
@@ -19,8 +20,8 @@ export function settingsOf({ nodes }: Observation): SavedSettings {
   const known = nodes.flatMap((node) => (hasSettings(node) ? [{ name: node.name, config: node.config }] : []))
   const [first] = known
   if (!first) return { settings: null, settingsThatDiffer: {} }
-  const settings: Record<string, string> = {}
-  const settingsThatDiffer: Record<string, Record<string, string>> = {}
+  const settings = named<string>()
+  const settingsThatDiffer = named<Record<string, string>>()
   for (const [name, value] of first.config) {
     if (SECRET.test(name) || OF_ONE_NODE.test(name)) continue
     if (known.every(({ config }) => config.get(name) === value)) settings[name] = value

@@ -1,3 +1,4 @@
+import { named } from '../../named.js'
 import type { Party } from '../fix/index.js'
 import { rangesOf, type SlotRange } from '../slots.js'
 import { planMoves, type SlotMove } from './plan.js'
@@ -98,7 +99,7 @@ function sharesBefore(
   for (const { node, slots } of masters)
     for (const slot of slots) after.get(heirs.get(slot) ?? node.id)?.push(slot)
   const groupsIn = (slots: readonly number[]) => {
-    const counts: Record<string, number> = {}
+    const counts = named<number>()
     for (const slot of slots)
       for (const group of contents.get(slot)?.groups ?? []) counts[group] = (counts[group] ?? 0) + 1
     return counts

@@ -1,0 +1,103 @@
+/** What every hostile text begins with, so that it is found again where it was put in. */
+export const MARK = 'hx'
+/** Stands behind what would make it look like a line or a colour of ours. */
+export const FORGED = '✓ FORGED'
+
+const x = (text: string) => `${MARK}${text}`
+
+/** What a name can do to whoever reads it: on a terminal, in a shell, in a file of some format, in a program. */
+export const HOSTILE = {
+  'a title of the window': x('\u001b]0;OWNED\u001b\\'),
+  'a title that ends with BEL': x('\u001b]2;OWNED\u0007'),
+  'the clipboard (OSC 52)': x('\u001b]52;c;cm0gLXJmIH4K\u0007'),
+  'a link (OSC 8)': x('\u001b]8;;http://evil.example\u001b\\click\u001b]8;;\u001b\\'),
+  'the cursor, and what stands there': x(`\u001b[2J\u001b[1;1H\u001b[1A\u001b[2K${FORGED}`),
+  'a colour of ours': x(`\u001b[32m${FORGED}\u001b[39m`),
+  'a colour that hides': x('\u001b[8m\u001b[30;40m'),
+  DCS: x('\u001bP$q"p\u001b\\'),
+  'DCS, one byte': x('\u0090$q"p\u009c'),
+  'APC and PM': x('\u001b_G\u001b\\\u001b^x\u001b\\'),
+  'a reset': x('\u001bc'),
+  'another set of letters': x('\u001b(0\u000e'),
+  'a question to the terminal': x('\u001b[6n\u001b[c\u0005'),
+  'a lone ESC': x('\u001b'),
+  'CSI, one byte': x('\u009b31m\u009b2J'),
+  'OSC, one byte': x('\u009d0;OWNED\u009c'),
+  'the line erased': x(`\r${FORGED}`),
+  backspaces: x(`\b\b\b\b\b${FORGED}`),
+  'a line more': x(`\n${FORGED}`),
+  'a line more, of Windows': x(`\r\n${FORGED}`),
+  'vertical tab, form feed, tab': x('\v\f\t'),
+  NEL: x(`\u0085${FORGED}`),
+  'line and paragraph separator': x(`\u2028${FORGED}\u2029`),
+  NUL: x('\u0000end'),
+  DEL: x('\u007f\u007f'),
+  'all of C0': x(String.fromCharCode(...Array(32).keys())),
+  'all of C1': x(String.fromCharCode(...Array.from({ length: 32 }, (_, i) => 0x80 + i))),
+  'letters turned round': x('\u202egpj.exe\u202c'),
+  bidi: x('\u202a\u202b\u202d\u2066\u2067\u2068\u2069\u200e\u200f\u061c'),
+  'nothing to be seen': x('\u200b\u200c\u200d\u2060\u2063\u00ad\u180e\u3164\ufe0f'),
+  'a mark at the beginning': `\ufeff${MARK}`,
+  tags: x('\u{e0001}\u{e0041}\u{e007f}'),
+  'a pile of marks': x(`e${'\u0301\u0323'.repeat(50)}`),
+  'words for annotations': x('\ufff9a\ufffab\ufffb'),
+  'very long': x('l'.repeat(100_000)),
+  long: x('l'.repeat(190)),
+  'a command in a shell': x('$(touch PWNED)`touch PWNED`'),
+  'a command after ours': x(';touch PWNED|touch PWNED&&touch PWNED&'),
+  quotes: x(`'"'\\''";touch PWNED;'`),
+  'a redirection': x('>PWNED<PWNED'),
+  globs: x('*?[a-z]{a,b}!'),
+  'an option': `-oProxyCommand=${MARK}`,
+  'an option of ours': `--force-${MARK}`,
+  'a home folder': `~${MARK}`,
+  'a comment': `#${MARK}`,
+  'a folder above': `../../../../${MARK}`,
+  printf: x('%s%n%x%%'),
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: others would fill it in
+  templates: x('{{7*7}}${7*7}<%=7%>#{7}'),
+  YAML: `${MARK}: # - &a *a !!js/function >-`,
+  'a YAML that begins': `- ${MARK}: [`,
+  JSON: x('","evil":"'),
+  'a formula': `=cmd|'/c calc'!A1${MARK}`,
+  HTML: x('<script>alert(1)</script>&amp;"><img src=x>'),
+  'a label of Prometheus': x('"} 1\nevil{a="b'),
+  'a label with backslashes': x('\\n\\"\\'),
+  'patterns of Lua': x('%a+.-[%w]*()%1$'),
+  'a glob of Redis': x('*?[^a]\\*'),
+  braces: x('{0}{}{{}}'),
+  RESP: x('\r\n+OK\r\n$3\r\nabc\r\n'),
+  INFO: x('\r\nrole:master\r\nredis_version:99'),
+  'replacements of JavaScript': x("$&$`$'$1$$"),
+  __proto__: '__proto__',
+  constructor: 'constructor',
+  toString: 'toString',
+  hasOwnProperty: 'hasOwnProperty',
+  'a number': '0x10',
+  nothing: ' ',
+  null: 'null',
+} as const satisfies Record<string, string>
+
+export type HostileName = keyof typeof HOSTILE
+export const HOSTILE_NAMES = Object.keys(HOSTILE) as HostileName[]
+
+/** What is no text at all; keys may be so. */
+export const HOSTILE_BYTES = {
+  'C1, not as UTF-8': Buffer.from([
+    ...Buffer.from(MARK),
+    0x9b,
+    0x32,
+    0x4a,
+    0x9d,
+    0x30,
+    0x3b,
+    0x9c,
+    0x85,
+    0x90,
+  ]),
+  'half of a letter': Buffer.from([...Buffer.from(MARK), 0xc3]),
+  'longer than it has to be': Buffer.from([...Buffer.from(MARK), 0xc0, 0x9b, 0xe0, 0x80, 0x9b]),
+  'half of a surrogate pair': Buffer.from([...Buffer.from(MARK), 0xed, 0xa0, 0x80]),
+  'bytes that are never': Buffer.from([...Buffer.from(MARK), 0xff, 0xfe]),
+  'every byte': Buffer.from([...Buffer.from(MARK), ...Array(256).keys()]),
+} as const satisfies Record<string, Buffer>
