@@ -109,15 +109,17 @@ export function renderCounters(queues: readonly QueueDepth[]): string[] {
 export function renderTasks(tasks: readonly Task[], nowMs: number): string[] {
   const table = new PlainTable(['id', 'type', 'priority', 'age', 'attempts', 'data'], { right: [3, 4] })
   for (const { id, type, priority, enqueuedAt, attempt, maxAttempts, data } of tasks)
-    table.push([id, type, priority, age(nowMs - enqueuedAt), `${attempt} of ${maxAttempts}`, dataText(data)])
+    table.push([id, type, priority, age(nowMs - enqueuedAt), `${attempt} of ${maxAttempts}`, onOneLine(data)])
   return table.lines()
 }
 
 export function renderDead(items: readonly DeadLetter[], nowMs: number): string[] {
   const table = new PlainTable(['id', 'type', 'died', 'attempts', 'error'], { right: [3] })
   for (const { id, type, diedAt, attempt, error } of items)
-    table.push([id, type, `${age(nowMs - diedAt)} ago`, String(attempt), `${error.name}: ${error.message}`])
+    table.push([id, type, `${age(nowMs - diedAt)} ago`, String(attempt), onOneLine(`${error.name}: ${error.message}`)])
   return table.lines()
 }
 
-const dataText = (value: unknown) => (typeof value === 'string' ? value : (JSON.stringify(value) ?? ''))
+/** Texts of several lines are common in errors and data; here they are read on one. */
+const onOneLine = (value: unknown) =>
+  (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).replaceAll(/[\r\n\t]+/g, ' ')
