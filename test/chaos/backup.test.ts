@@ -17,8 +17,11 @@ import {
   restoreCluster,
   startSingle,
   verifyBackup,
+  withOperation,
 } from '../../src/cluster/index.js'
 import { type NodeLink, withLink } from '../../src/cluster/link.js'
+import { makeNote } from '../../src/cluster/operation/holder.js'
+import { OPERATION_KEY } from '../../src/cluster/operation/index.js'
 import { slotOf, tagForSlot } from '../../src/keys/slots.js'
 import { shardq } from '../helpers/cli.js'
 import { contentsOf } from '../helpers/contents.js'
@@ -238,34 +241,100 @@ describe('no backup of a cluster that is not sound', () => {
     await four.waitUntilReady()
   })
 
-  it('slots that move meanwhile: refused, or begun anew', async () => {
-    const [a, b] = await mastersOf(four)
-    if (!a || !b) throw new Error('no masters')
-    const slot = a.slots[0]?.[0] ?? 0
-    const move = async (from: NodeView, to: NodeView) => {
+  it('another operation, told by name; not one that was left behind', async () => {
+    const to = join(await tempDir(), 'to')
+    await withOperation(four.seeds, {}, { name: 'rebalance' }, undefined, () =>
+      refused(four, new RegExp(`rebalance has been running since .* \\(process ${process.pid} on `)),
+    )
+    const keeper = await ownerOf(four, OPERATION_KEY)
+    const note = JSON.parse(await makeNote('rebalance'))
+    await tell(
+      keeper.port,
+      'SET',
+      OPERATION_KEY,
+      JSON.stringify({ ...note, stamp: 'of another time' }),
+      'PX',
+      20_000,
+    )
+    expect((await backupCluster(four.seeds, to)).tries).toBe(1)
+    await tell(keeper.port, 'DEL', OPERATION_KEY)
+  })
+
+  describe('while slots move', () => {
+    type Masters = readonly [from: NodeView, to: NodeView]
+    const slotIn = ([{ slots }]: Masters) => slots[0]?.[0] ?? 0
+    const moveTo = async (slot: number, from: NodeView, to: NodeView) => {
       // First: by a ping of the other, with a higher epoch, the slot would go back before the other has heard.
       await tell(to.port, 'CLUSTER', 'BUMPEPOCH')
       for (const { port } of [to, from]) await tell(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
     }
-    /** The last snapshot begins a second after the others, so that there is time to do something meanwhile. */
-    await tell(b.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', 1)
-    const during = async (options: { tries?: number }, act: () => Promise<void>) => {
-      let acting: Promise<void> | undefined
-      const to = join(await tempDir(), 'to')
-      const report = backupCluster(four.seeds, to, {
-        ...options,
-        onProgress: ({ state }) => {
-          if (state === 'begun') acting ??= act()
-        },
-      })
-      return report.finally(() => acting)
+    /** A key of it is on the other node for a moment, in the midst of the snapshots. */
+    const copyAndTakeBack = async ([from, to]: Masters, whileThere: Promise<unknown>) => {
+      const slot = slotIn([from, to])
+      const key = `{${tagForSlot(slot)}}copied`
+      await tell(to.port, 'CLUSTER', 'SETSLOT', slot, 'IMPORTING', from.id)
+      await tell(from.port, 'CLUSTER', 'SETSLOT', slot, 'MIGRATING', to.id)
+      await tellAll(to.port, [['ASKING'], ['SET', key, 1]])
+      await whileThere
+      await tellAll(to.port, [['ASKING'], ['DEL', key]])
+      for (const { port } of [to, from]) await tell(port, 'CLUSTER', 'SETSLOT', slot, 'STABLE')
     }
-    await expect(during({ tries: 1 }, () => move(a, b))).rejects.toThrow(BackupRefusedError)
-    const { tries, manifest } = await during({}, () => move(b, a))
-    expect(tries).toBe(2)
-    expect(manifest.shards).toHaveLength(4)
-    await tell(b.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', 0)
-    await four.waitUntilReady()
+    const KINDS: readonly (readonly [
+      what: string,
+      act: (masters: Masters, whileThere: Promise<unknown>) => Promise<unknown>,
+      undo: (masters: Masters) => Promise<unknown>,
+    ])[] = [
+      [
+        'for good',
+        (masters) => moveTo(slotIn(masters), ...masters),
+        ([from, to]) => moveTo(slotIn([from, to]), to, from),
+      ],
+      ['and are taken back', copyAndTakeBack, async () => {}],
+    ]
+    it.each(KINDS)(
+      '%s: refused, or begun anew',
+      async (_, act, undo) => {
+        const [a, b, c] = await mastersOf(four)
+        if (!a || !b || !c) throw new Error('no masters')
+        /** One snapshot begins a second after the others, the last one two, so that there is time to do something meanwhile. */
+        const delays = (seconds: number) =>
+          Promise.all([
+            tell(b.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', seconds),
+            tell(c.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', seconds * 2),
+          ])
+        await delays(1)
+        for (const tries of [1, 3]) {
+          const to = join(await tempDir(), 'to')
+          let acting: Promise<unknown> | undefined
+          let onLast = () => {}
+          const last = new Promise<void>((resolve) => {
+            onLast = resolve
+          })
+          const backup = backupCluster(four.seeds, to, {
+            tries,
+            onProgress: (progress) => {
+              if (progress.state !== 'begun') return
+              if (progress.node === `${b.host}:${b.port}`) onLast()
+              else acting ??= act([a, b], last)
+            },
+          })
+          const made = await backup.then(
+            (report) => report,
+            (error) => error,
+          )
+          await acting
+          if (tries === 1) expect(made).toBeInstanceOf(BackupRefusedError)
+          else {
+            expect(made).toMatchObject({ tries: 2, manifest: { shards: { length: 4 } } })
+            expect((await verifyBackup(to)).faults).toEqual([])
+          }
+          await undo([a, b])
+          await four.waitUntilReady()
+        }
+        await delays(0)
+      },
+      60_000,
+    )
   })
 })
 
@@ -293,6 +362,7 @@ describe('a backup that is damaged is found out, and not restored', () => {
     return bytes
   }
   const FIRST = 'shard-0.rdb'
+  const LAST = 'shard-10923.rdb'
   const DAMAGES: readonly (readonly [
     what: string,
     damage: (dir: string) => Promise<unknown>,
@@ -319,14 +389,15 @@ describe('a backup that is damaged is found out, and not restored', () => {
         }),
       /which is not one of its slots/,
     ],
+    // Of the last one: nothing of the first is written before it is known.
     [
       'an RDB of a later format',
       async (dir) => {
-        const bytes = await readFile(join(dir, FIRST))
+        const bytes = await readFile(join(dir, LAST))
         bytes.write('0099', 5)
-        await writeFile(join(dir, FIRST), await rewrite(dir, 0, bytes))
+        await writeFile(join(dir, LAST), await rewrite(dir, 2, bytes))
       },
-      /cannot read it: Can't handle RDB format version 99/,
+      /shard-10923.rdb: .* cannot read it: Can't handle RDB format version 99/,
     ],
     [
       'another number of keys',
@@ -395,7 +466,6 @@ describe('a backup that is damaged is found out, and not restored', () => {
       (error: Error) => error.message,
     )
     expect(faults).toMatch(found)
-    if (found.source.includes('not one of its slots')) return // Put by slot, such keys come home all the same.
     await expect(restoreCluster(dir, three.seeds)).rejects.toThrow(found)
     for (const { port } of await mastersOf(three))
       expect(await tell(port, 'SCAN', 0, 'COUNT', 1000)).toBe('0,')
@@ -453,13 +523,85 @@ describe('a restore', () => {
     await tell(port, 'RPUSH', changed, 'by a worker')
     const failure = await restoreCluster(backup, four.seeds, SMALL).catch((error) => error)
     expect(failure).toBeInstanceOf(RestoreIncompleteError)
-    expect(failure.message).toContain(`${changed} on 127.0.0.1:${port} differs from the backup`)
+    expect(failure.message).toContain(`${changed} on 127.0.0.1:${port} is there otherwise than in the backup`)
     await tell(port, 'RPOP', changed)
 
     const report = await restoreCluster(backup, four.seeds, SMALL)
     expect(report.resumed).toBe(true)
     expect(report.files[0]?.found).toBeGreaterThan(100)
     expect(await contentsOf(four.seeds)).toEqual(written)
+  }, 60_000)
+
+  describe('into a node with too little memory', () => {
+    const limit = async (port: number, bytes: number, policy = 'noeviction') => {
+      await tell(port, 'CONFIG', 'SET', 'maxmemory', bytes, 'maxmemory-policy', policy)
+    }
+    const used = async (port: number) =>
+      Number(/used_memory:(\d+)/.exec(await tell(port, 'INFO', 'memory'))?.[1])
+    /** Of two files in one restore, the second finds the cluster so. */
+    const afterTheFirst = async (act: () => Promise<void>) => {
+      let acting: Promise<void> | undefined
+      const restored = restoreCluster(backup, three.seeds, {
+        ...SMALL,
+        onProgress: ({ state }) => {
+          if (state === 'restored') acting ??= act()
+        },
+      })
+      const failure = await restored.catch((error) => error)
+      await acting
+      return failure
+    }
+
+    it('names it, loses and writes over nothing, and goes on when it has more', async () => {
+      await empty(three)
+      const isFull = (failure: Error, { host, port }: NodeView) => {
+        expect(failure.message).toContain(`${host}:${port} has no memory left for it (maxmemory)`)
+        expect(failure.message).toContain('CONFIG SET maxmemory BYTES')
+        return failure
+      }
+      // Not even a note that it was begun.
+      const keeper = await ownerOf(three, RESTORE_KEY)
+      onTestFinished(() => limit(keeper.port, 0))
+      await limit(keeper.port, 1)
+      const refused = await restoreCluster(backup, three.seeds, SMALL).catch((error) => error)
+      expect(isFull(refused, keeper)).toBeInstanceOf(RestoreRefusedError)
+      expect((await contentsOf(three.seeds)).size).toBe(0)
+      await limit(keeper.port, 0)
+
+      const last = (await mastersOf(three)).find(({ slots }) => slots.some(([, end]) => end === 16_383))
+      if (!last) throw new Error('nobody owns the last slot')
+      onTestFinished(() => limit(last.port, 0))
+      const halfWay = await afterTheFirst(() => limit(last.port, 1))
+      const again = await restoreCluster(backup, three.seeds, SMALL).catch((error) => error)
+      for (const failure of [halfWay, again])
+        expect(isFull(failure, last)).toBeInstanceOf(RestoreIncompleteError)
+      const found = await contentsOf(three.seeds)
+      expect(found.delete(RESTORE_KEY)).toBe(true)
+      expect(found.size).toBeGreaterThan(500)
+      expect(new Map([...found].map(([key]) => [key, written.get(key)]))).toEqual(found)
+
+      await limit(last.port, 0)
+      const report = await restoreCluster(backup, three.seeds, SMALL)
+      expect(report).toMatchObject({ resumed: true, keys: written.size })
+      expect(await contentsOf(three.seeds)).toEqual(written)
+    }, 60_000)
+
+    it('says so where that throws keys away instead, and brings them when it does not any more', async () => {
+      await empty(three)
+      const first = (await mastersOf(three)).find(({ slots }) => slots.some(([start]) => start === 0))
+      if (!first) throw new Error('nobody owns slot 0')
+      onTestFinished(() => limit(first.port, 0))
+      const failure = await afterTheFirst(async () =>
+        limit(first.port, (await used(first.port)) - 30_000, 'allkeys-random'),
+      )
+      expect(failure).toBeInstanceOf(RestoreIncompleteError)
+      expect(failure.message).toMatch(new RegExp(`${first.host}:${first.port} has thrown \\d+ keys away`))
+      expect(failure.message).not.toContain('FLUSHALL')
+      await limit(first.port, 0)
+      const report = await restoreCluster(backup, three.seeds, SMALL)
+      expect(report).toMatchObject({ resumed: true, keys: written.size })
+      expect(await contentsOf(three.seeds)).toEqual(written)
+    }, 60_000)
   })
 
   it('on the command line: backup, verify, restore into a cluster of its own making', async () => {
@@ -493,7 +635,7 @@ describe('a restore', () => {
     })
     expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining('it has 10 bytes') })
     expect(await readdir(cwd)).toEqual(['by hand'])
-  })
+  }, 60_000)
 })
 
 it('over TLS, as the user `operator`, who needs no right more than they have', async () => {

@@ -122,7 +122,7 @@ async function makeNew(
 
 function print(progress: RestoreProgress, line: ProgressLine, output: Output): void {
   const text = textOf(progress, output)
-  if (progress.state === 'copying' || progress.state === 'comparing') line.show(text)
+  if ('of' in progress) line.show(text)
   else line.done(text)
 }
 
@@ -135,6 +135,7 @@ function textOf(progress: RestoreProgress, { colors }: Output): string {
     }
     case 'resumed':
       return `a restore that was begun ${progress.begunAt} goes on`
+    case 'looking':
     case 'copying':
     case 'comparing': {
       const { state, file, keys, of } = progress

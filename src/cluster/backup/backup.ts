@@ -8,7 +8,7 @@ import { type BackupManifest, madeBy, type ShardFile, sha256, USERS_FILE, VERSIO
 import { RdbFault, RdbReader } from './rdb.js'
 import { settingsOf, usersOf } from './settings.js'
 import { openSnapshot, SnapshotFault } from './snapshot.js'
-import { changeBetween, type Owner, type Standing, standingOf } from './standing.js'
+import { changeBetween, type Owner, operationsOn, type Standing, standingOf } from './standing.js'
 
 export interface BackupOptions extends LinkOptions {
   /** Longest wait for a cluster in which something is not as it should be, in ms. Default 10,000. */
@@ -43,7 +43,8 @@ const LINK_MS = 5_000
 /**
  * Backs a cluster up into a new folder: of each master that serves slots one snapshot, received over the connection as by a
  * replica, so the bytes that are checked are the bytes that are kept. What counts is not what the nodes say of a save, but that
- * the RDB came whole, with its checksum, and that nobody else served its slots from before it was asked for until all were there.
+ * the RDB came whole, with its checksum, and that nobody else served its slots, and no slot was on its way, from before it was asked for
+ * until all were there.
  * Changes nothing in the cluster. How it thinks stands in docs/backup.md.
  * @throws BackupRefusedError, BackupFolderError, InterruptedError, NodeUnreachableError, AuthenticationError, WrongModeError
  */
@@ -157,7 +158,10 @@ async function lookAgain(
 ): Promise<string | { readonly after: Standing['observation'] }> {
   const addresses = before.nodes.map(({ host, port }) => ({ host, port }))
   const after = await observe(addresses, { ...options, config: true })
-  return changeBetween(before, after) ?? { after }
+  const change = changeBetween(before, after)
+  if (change !== null) return change
+  const [operation] = await operationsOn(addresses, options)
+  return operation ?? { after }
 }
 
 async function describe(

@@ -6,6 +6,7 @@ import type { NodeLink } from '../link.js'
 import { type DivisibleType, isDivisible, lengthOf, type Piece, piecesOf } from '../pieces.js'
 import { isSameStream } from '../stream-content.js'
 import type { Marker } from './marker.js'
+import { fullText, isOutOfMemory } from './memory.js'
 import { FOOTER_BYTES, type SourceKey, SUM } from './pages.js'
 import type { Target, TargetNode } from './target.js'
 
@@ -221,7 +222,12 @@ async function restore(node: TargetNode, keys: readonly SourceKey[]): Promise<So
   if (args.length === 0) return []
   const reply = (await node.link.bytes('EVAL', RESTORE, 0, ...args)) as Buffer[]
   const [refused, why, ...busy] = reply
-  if (why && why.length > 0) throw new RestoreIncompleteError(`${node.name} does not take ${refused}: ${why}`)
+  if (why && why.length > 0)
+    throw new RestoreIncompleteError(
+      isOutOfMemory(new Error(String(why)))
+        ? fullText(node.name)
+        : `${node.name} does not take ${refused}: ${why}`,
+    )
   await node.written(bytes)
   return busy.length === 0 ? [] : keys.filter(({ name }) => busy.some((each) => each.equals(name)))
 }

@@ -5,17 +5,18 @@ import {
   RestoreRefusedError,
 } from '../errors.js'
 import type { RedisServer } from '../find-server.js'
-import { librariesOf } from '../functions.js'
 import type { NodeLink } from '../link.js'
 import { comparePage, copyKeys } from './copy.js'
 import { mustTake } from './format.js'
+import { missingLibraries } from './libraries.js'
 import type { LoadServer } from './load-server.js'
+import { lookAtKeys, withLoaded } from './look.js'
 import type { BackupManifest } from './manifest.js'
 import type { Begun, Marker } from './marker.js'
+import { evictedOn, evictionText, fullText, isOutOfMemory } from './memory.js'
 import { pagesOf, type SourceKey } from './pages.js'
 import type { RestoredFile, RestoreOptions } from './restore-options.js'
 import { countKeys, isOurs, type Target, type TargetNode } from './target.js'
-import { withLoaded } from './verify.js'
 
 const BIG_KEY_BYTES = 1024 * 1024
 
@@ -34,8 +35,10 @@ export class Filling {
   #lasting = 0
   #withFieldTimes = 0
   #partial: string | undefined
-  /** Whether the cluster says that it is being filled. Not before a server has read the first file. */
+  /** Whether the cluster says that it is being filled. Not before a server has read every file. */
   #marked: boolean
+  /** Keys that each node had given up before we came. */
+  readonly #evicted = new Map<TargetNode, number>()
 
   constructor(private readonly parts: Parts) {
     this.#partial = parts.begun?.partial
@@ -46,6 +49,10 @@ export class Filling {
     const { folder, manifest, server, target, marker, options } = this.parts
     const files: RestoredFile[] = []
     try {
+      for (const node of target.nodes) this.#evicted.set(node, await evictedOn(node))
+      if (!this.#marked) await this.#lookAtAll()
+      if (!this.#marked) await marker.begin(manifest.id, folder)
+      this.#marked = true
       // One after the other, so that this machine needs memory for the largest, not for all.
       for (const shard of manifest.shards) {
         const file = await withLoaded(server, folder, shard, options.signal, (loaded) =>
@@ -62,19 +69,32 @@ export class Filling {
       if (this.#marked && options.signal?.aborted && !(error instanceof OperationLostError))
         throw new RestoreIncompleteError('it was interrupted', { cause: error })
       if (error instanceof RestoreIncompleteError) throw error
-      if (!this.#marked)
-        throw options.signal?.aborted ? new InterruptedError('the restore', { cause: error }) : error
-      throw new RestoreIncompleteError((error as Error).message, { cause: error })
+      if (!this.#marked && options.signal?.aborted)
+        throw new InterruptedError('the restore', { cause: error })
+      const known = error as Error
+      const full = isOutOfMemory(known) ? fullText(known.node ?? 'a node') : null
+      if (this.#marked) throw new RestoreIncompleteError(full ?? known.message, { cause: error })
+      throw full === null ? error : new RestoreRefusedError(full, { cause: error })
     }
+  }
+
+  /** Whatever is wrong with a file is found before anything of another one is written. The price: each is read by a server twice. */
+  async #lookAtAll(): Promise<void> {
+    const { folder, manifest, server, target, options } = this.parts
+    for (const shard of manifest.shards)
+      await withLoaded(server, folder, shard, options.signal, async ({ link, loaded }) => {
+        await mustTake(target.nodes, { server, link }, manifest)
+        await missingLibraries(target.nodes, link)
+        await lookAtKeys(folder, shard, link, {
+          signal: options.signal,
+          onKeys: (keys) => options.onProgress?.({ state: 'looking', file: shard.file, keys, of: loaded }),
+        })
+      })
   }
 
   async #restoreFile(file: string, loaded: LoadServer): Promise<RestoredFile> {
     const started = performance.now()
-    const { folder, manifest, marker, server, target } = this.parts
-    if (!this.#marked) await mustTake(target.nodes, { server, link: loaded.link }, manifest)
-    const functions = await this.#missingFunctions(loaded)
-    if (!this.#marked) await marker.begin(manifest.id, folder)
-    this.#marked = true
+    const functions = await missingLibraries(this.parts.target.nodes, loaded.link)
     for (const { node, code } of functions) await node.link.bytes('FUNCTION', 'LOAD', code)
     const found = await this.#copy(file, loaded)
     for (const node of this.parts.target.nodes) await node.confirm()
@@ -114,7 +134,7 @@ export class Filling {
     for (const [key, standing] of standings) {
       if (standing === 'missing') missing.push(key)
       if (standing !== 'different') continue
-      if (key.name.toString('hex') !== this.#partial) throw this.#changed(key, 'differs from the backup')
+      if (key.name.toString('hex') !== this.#partial) throw await this.#changed(key, 'is other')
       await target.nodeOf(key.name).link.bytes('UNLINK', key.name)
       await marker.endKey()
       this.#partial = undefined
@@ -129,8 +149,8 @@ export class Filling {
     await this.#eachPage('comparing', file, link, loaded, async (page) => {
       const standings = await comparePage(link, target, page)
       for (const [key, standing] of standings) {
-        if (standing === 'missing') throw this.#changed(key, 'was copied and is gone again')
-        if (standing === 'different') throw this.#changed(key, 'was copied and differs by now')
+        if (standing === 'missing') throw await this.#changed(key, 'is gone')
+        if (standing === 'different') throw await this.#changed(key, 'is other')
         if (standing === 'expired') expired++
         else keys++
       }
@@ -146,34 +166,16 @@ export class Filling {
     const all = counts.reduce((sum, each) => sum + each.all, 0) - 2
     const most = files.reduce((sum, { keys }) => sum + keys, 0)
     const isTooFew = lasting < this.#lasting
+    const [evicted] = (
+      await Promise.all(this.parts.target.nodes.map((node) => this.#evictedOn(node)))
+    ).filter((text) => text !== null)
+    // Perhaps one that expires, of which none would be missed.
+    if (evicted) throw new RestoreIncompleteError(evicted)
     if (isTooFew || lasting > this.#lasting + this.#withFieldTimes || all > most)
       throw new RestoreIncompleteError(
         `the cluster has ${lasting} keys that do not expire where the backup has ${this.#lasting}, ${all} in all where it has ` +
           `${most}; something else writes to it`,
       )
-  }
-
-  /**
-   * Libraries of functions that masters lack. What is there already under the same name stays, and must be the same.
-   * @throws RestoreRefusedError, before anything of this file is written
-   */
-  async #missingFunctions({ link }: LoadServer): Promise<{ node: TargetNode; code: Buffer }[]> {
-    const missing: { node: TargetNode; code: Buffer }[] = []
-    const wanted = await librariesOf(link)
-    if (wanted.size === 0) return missing
-    for (const node of this.parts.target.nodes) {
-      const has = await librariesOf(node.link)
-      for (const [name, code] of wanted) {
-        const there = has.get(name)
-        if (there === undefined) missing.push({ node, code })
-        else if (!there.equals(code))
-          throw new RestoreRefusedError(
-            `${node.name} has another library of functions named ${name} than the backup, and nothing is written over it; ` +
-              `if that of the backup is wanted: FUNCTION DELETE ${name} there, and restore again`,
-          )
-      }
-    }
-    return missing
   }
 
   async #eachPage(
@@ -199,11 +201,18 @@ export class Filling {
     await busy
   }
 
-  #changed(key: SourceKey, how: string): RestoreIncompleteError {
-    const { name } = this.parts.target.nodeOf(key.name)
-    return new RestoreIncompleteError(
-      `${key.name} on ${name} ${how}; something else writes to this cluster: end that, remove all keys (FLUSHALL on every ` +
-        'master), and restore again',
-    )
+  async #changed(key: SourceKey, how: 'is gone' | 'is other'): Promise<RestoreIncompleteError> {
+    const node = this.parts.target.nodeOf(key.name)
+    const evicted = await this.#evictedOn(node)
+    const what = how === 'is gone' ? 'was copied and is gone again' : 'is there otherwise than in the backup'
+    const why = `${key.name} on ${node.name} ${what}; ${evicted ?? 'something else writes to this cluster: end that'}`
+    // What is gone can be brought again.
+    const anew =
+      evicted && how === 'is gone' ? '' : ', remove all keys (FLUSHALL on every master), and restore again'
+    return new RestoreIncompleteError(why + anew)
+  }
+
+  #evictedOn(node: TargetNode): Promise<string | null> {
+    return evictionText(node, this.#evicted.get(node) ?? 0)
   }
 }

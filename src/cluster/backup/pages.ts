@@ -12,7 +12,7 @@ export interface SourceKey {
 }
 
 export interface PageOptions {
-  /** Above so many bytes, by MEMORY USAGE, a key is not dumped. 0: none is, where only the names are wanted. */
+  /** Above so many bytes, by MEMORY USAGE, a key is not dumped. */
   readonly bigKeyBytes: number
   /** Whether to sum values up, to compare them. Default false. */
   readonly sums?: boolean
@@ -64,7 +64,7 @@ local page = redis.call('SCAN', ARGV[1], 'COUNT', ARGV[2])
 local most, left = tonumber(ARGV[3]), tonumber(ARGV[4])
 local out = { page[1] }
 for _, key in ipairs(page[2]) do
-  local size = most > 0 and redis.call('MEMORY', 'USAGE', key)
+  local size = redis.call('MEMORY', 'USAGE', key)
   local dump = false
   if size and size <= most and left > 0 then
     dump = redis.call('DUMP', key)

@@ -16,7 +16,8 @@ export type RestoreProgress =
   /** An earlier restore of the same backup was broken off. */
   | { readonly state: 'resumed'; readonly begunAt: string }
   | {
-      readonly state: 'copying' | 'comparing'
+      /** `looking`: at the names of all keys, before anything is written. */
+      readonly state: 'looking' | 'copying' | 'comparing'
       readonly file: string
       readonly keys: number
       readonly of: number

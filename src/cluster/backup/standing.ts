@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { BackupRefusedError, InterruptedError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import { type Observation, Observer } from '../observer.js'
+import { isLeftBehind, readNote } from '../operation/holder.js'
+import { OPERATION_KEY } from '../operation/index.js'
 import { KeyLink } from '../operation/key-link.js'
 import type { NodeView } from '../replies.js'
 import { ALL_SLOTS, countIn, parseOpenSlots, rangeText, type SlotRange } from '../slots.js'
@@ -20,6 +22,8 @@ export interface Owner {
   readonly run: string
   /** How far its log of writes was when it was looked at. */
   readonly offset: number
+  /** How often it was told to do what moves slots. */
+  readonly moves: number
 }
 
 /** Who serves what, as all nodes that answer agree. */
@@ -38,11 +42,14 @@ export interface StandingOptions extends LinkOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+const addressesOf = ({ owners }: Standing) => owners.map(({ address }) => address)
+
 const POLL_MS = 200
 const COMMAND_MS = 5_000
 
 /**
- * Waits until every slot has an owner that answers, none is open, all views are one, and no key lies where its owner is not.
+ * Waits until every slot has an owner that answers, none is open, all views are one, no key lies where its owner is not, and nothing else
+ * changes the cluster.
  * @throws BackupRefusedError with all that is wrong; what no node answers with; AuthenticationError
  */
 export async function standingOf(seeds: readonly Address[], options: StandingOptions): Promise<Standing> {
@@ -52,12 +59,12 @@ export async function standingOf(seeds: readonly Address[], options: StandingOpt
     for (;;) {
       if (options.signal?.aborted) throw new InterruptedError('the backup')
       const found = judge(await observer.observe())
-      const faults = 'faults' in found ? found.faults : await strayKeys(found, options)
-      if (!('faults' in found) && faults.length === 0) {
-        await refuseHalfRestored(found, options)
-        return found
-      }
-      if (performance.now() > deadline) throw new BackupRefusedError(faults)
+      const faults =
+        'faults' in found
+          ? found.faults
+          : [...(await operationsOn(addressesOf(found), options)), ...(await strayKeys(found, options))]
+      if (!('faults' in found) && faults.length === 0) return found
+      if (performance.now() > deadline) throw new BackupRefusedError(await withCause(faults, seeds, options))
       await sleep(POLL_MS)
     }
   } finally {
@@ -107,7 +114,22 @@ const ownerOf = (view: NodeView, witness: Witness): Owner => ({
   epoch: selfOf(witness)?.configEpoch ?? view.configEpoch,
   run: witness.info.get('run_id') ?? '',
   offset: Number(witness.info.get('master_repl_offset') ?? 0),
+  moves: movesOf(witness.info),
 })
+
+/** Of INFO commandstats: also what other tools send, and what is taken back again, which leaves no other trace. */
+const MOVING = /^cmdstat_(migrate|restore-asking|cluster\|(setslot|.*migrat.*|syncslots))$/
+
+/** Without calls that failed: by such, tools find out what they may do. */
+function movesOf(info: ReadonlyMap<string, string>): number {
+  let moves = 0
+  for (const [name, value] of info) {
+    if (!MOVING.test(name)) continue
+    const count = (of: RegExp) => Number(of.exec(value)?.[1] ?? 0)
+    moves += count(/^calls=(\d+)/) - count(/failed_calls=(\d+)/)
+  }
+  return moves
+}
 
 /** A node started on a copy of another's nodes.conf takes its slots away, and clients read nothing there. */
 function doubles(witnesses: readonly Witness[]): string[] {
@@ -150,17 +172,41 @@ async function strayKeys({ owners }: Standing, access: LinkOptions): Promise<rea
   return faults.flat()
 }
 
-async function refuseHalfRestored({ owners }: Standing, options: StandingOptions): Promise<void> {
-  const link = new KeyLink(
-    owners.map(({ address }) => address),
-    options,
-  )
+/**
+ * What else changes this cluster, by its own word. Nothing else is kept from beginning meanwhile: see docs/decisions/0065.
+ * @throws BackupRefusedError where a restore was left half way, which no wait would end
+ */
+export async function operationsOn(
+  nodes: readonly Address[],
+  options: StandingOptions,
+): Promise<readonly string[]> {
+  const link = new KeyLink(nodes, options)
+  const ask = (command: string, key: string) =>
+    link.call({ timeoutMs: COMMAND_MS, signal: options.signal }, command, key)
   try {
-    const found = await link.call({ timeoutMs: COMMAND_MS, signal: options.signal }, 'EXISTS', RESTORE_KEY)
-    if (Number(found) > 0) throw new BackupRefusedError(['a restore into this cluster is not complete'])
+    const note = await ask('GET', OPERATION_KEY)
+    if (note !== null && !(await isLeftBehind(String(note)))) {
+      const { operation, since, pid, host } = readNote(String(note))
+      return [`${operation} has been running since ${since} (process ${pid} on ${host})`]
+    }
+    if (Number(await ask('EXISTS', RESTORE_KEY)) > 0)
+      throw new BackupRefusedError(['a restore into this cluster is not complete'])
+    return []
   } finally {
     link.close()
   }
+}
+
+/** Where something is wrong, an operation may be why. Of a cluster that cannot be asked, enough is known by what is wrong. */
+async function withCause(
+  faults: readonly string[],
+  nodes: readonly Address[],
+  options: StandingOptions,
+): Promise<readonly string[]> {
+  const operations = await operationsOn(nodes, options).catch((error: Error) =>
+    error instanceof BackupRefusedError ? error.reasons : [],
+  )
+  return [...new Set([...operations, ...faults])]
 }
 
 /** What has changed of who serves what; null: nothing. One that lost its slots and has them back counts, by its epoch. */
@@ -173,6 +219,7 @@ export function changeBetween(before: Standing, after: Observation): string | nu
     if (rangeText(now.slots) !== rangeText(owner.slots)) return `${owner.name} serves other slots`
     if (now.epoch !== owner.epoch) return `${owner.name} has won an election (epoch ${now.epoch})`
     if (now.run !== owner.run) return `${owner.name} was started again`
+    if (now.moves !== owner.moves) return `slots of ${owner.name} were being moved`
   }
   if (found.owners.length !== before.owners.length) return 'another node serves slots'
   return found.epoch === before.epoch ? null : `the epoch went from ${before.epoch} to ${found.epoch}`

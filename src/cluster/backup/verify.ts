@@ -1,12 +1,10 @@
-import { join, resolve } from 'node:path'
-import keySlot from 'cluster-key-slot'
+import { resolve } from 'node:path'
 import { BackupFolderError } from '../errors.js'
-import { findServer, type RedisServer } from '../find-server.js'
-import { slotsIn } from '../slots.js'
+import { findServer } from '../find-server.js'
 import { checkFiles } from './check-files.js'
-import { LoadFault, type LoadServer, loadRdb, sweepLeftovers } from './load-server.js'
-import { type BackupManifest, readBackup, type ShardFile } from './manifest.js'
-import { pagesOf } from './pages.js'
+import { sweepLeftovers } from './load-server.js'
+import { lookAtKeys, withLoaded } from './look.js'
+import { type BackupManifest, readBackup } from './manifest.js'
 
 export interface VerifyOptions {
   /** Have a server read each file, and look at each key. Default true; false needs no server on this machine. */
@@ -50,7 +48,10 @@ export async function verifyBackup(from: string, options: VerifyOptions = {}): P
     await sweepLeftovers()
     for (const shard of manifest.shards) {
       try {
-        const file = await withLoaded(server, folder, shard, options.signal, (loaded) => look(loaded, shard))
+        const file = await withLoaded(server, folder, shard, options.signal, async (loaded) => {
+          await lookAtKeys(folder, shard, loaded.link)
+          return { file: shard.file, keys: loaded.loaded, expired: loaded.expired }
+        })
         options.onFile?.(file)
         files.push(file)
       } catch (error) {
@@ -60,46 +61,4 @@ export async function verifyBackup(from: string, options: VerifyOptions = {}): P
     }
   }
   return { folder, manifest, faults, files }
-}
-
-/**
- * Runs `use` while a server has one file of a backup loaded, and all keys of it.
- * @throws BackupFolderError when no server takes it, or it finds another number of keys
- */
-export async function withLoaded<Result>(
-  server: RedisServer,
-  folder: string,
-  shard: ShardFile,
-  signal: AbortSignal | undefined,
-  use: (loaded: LoadServer) => Promise<Result>,
-): Promise<Result> {
-  const fail = (problem: string, cause?: unknown) =>
-    new BackupFolderError(folder, [`${shard.file}: ${problem}`], { cause })
-  let loaded: LoadServer
-  try {
-    loaded = await loadRdb(server, join(folder, shard.file), { signal })
-  } catch (error) {
-    if (!(error instanceof LoadFault)) throw error
-    throw fail(`${server.flavour} ${server.version} cannot read it: ${error.message}`, error)
-  }
-  try {
-    const found = loaded.loaded + loaded.expired
-    if (found !== shard.keys)
-      throw fail(`a server finds ${found} keys in it, where ${shard.keys} were backed up`)
-    return await use(loaded)
-  } finally {
-    await loaded.close()
-  }
-}
-
-async function look({ link, loaded, expired }: LoadServer, shard: ShardFile): Promise<VerifiedFile> {
-  const own = new Set(slotsIn(shard.slots))
-  for await (const keys of pagesOf(link, { bigKeyBytes: 0 })) {
-    const stray = keys.find(({ name }) => !own.has(keySlot(name)))
-    if (stray)
-      throw new BackupFolderError(shard.file, [
-        `${shard.file}: it has ${stray.name} of slot ${keySlot(stray.name)}, which is not one of its slots`,
-      ])
-  }
-  return { file: shard.file, keys: loaded, expired }
 }
