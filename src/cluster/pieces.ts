@@ -63,7 +63,7 @@ export async function* piecesOf(source: Reader, key: Divisible, size: PieceSize)
 
 async function* ofString(source: Reader, { name, length }: Divisible, bytes: number): AsyncGenerator<Piece> {
   for (let at = 0; at < length; at += bytes) {
-    const range = [name, at, at + bytes - 1] as const
+    const range = [name, at, Math.min(at + bytes, length) - 1] as const
     const part = (await read(source, 'GETRANGE', ...range)) as Buffer | null
     if (part === null) return
     yield {
@@ -76,7 +76,7 @@ async function* ofString(source: Reader, { name, length }: Divisible, bytes: num
 
 async function* ofList(source: Reader, { name, length }: Divisible, step: number): AsyncGenerator<Piece> {
   for (let at = 0; at < length; at += step) {
-    const range = [name, at, at + step - 1] as const
+    const range = [name, at, Math.min(at + step, length) - 1] as const
     const items = (await read(source, 'LRANGE', ...range)) as Buffer[] | null
     if (items === null) return
     yield {

@@ -126,6 +126,10 @@ export const RESTORING = {
     zscan: 'big sorted sets',
     zmscore: 'the same',
     pexpireat: 'the time to live of what was written in pieces',
+    watch: 'restore: a part of a key is removed only if nobody else has written to it',
+    multi: 'the same',
+    exec: 'the same',
+    unwatch: 'the same',
   },
 } satisfies Use
 

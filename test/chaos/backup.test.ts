@@ -19,7 +19,7 @@ import {
   verifyBackup,
   withOperation,
 } from '../../src/cluster/index.js'
-import { type NodeLink, withLink } from '../../src/cluster/link.js'
+import { NodeLink, withLink } from '../../src/cluster/link.js'
 import { makeNote } from '../../src/cluster/operation/holder.js'
 import { OPERATION_KEY } from '../../src/cluster/operation/index.js'
 import { slotOf, tagForSlot } from '../../src/keys/slots.js'
@@ -110,6 +110,9 @@ async function fill(): Promise<void> {
 
 const slotOfBytes = (key: Buffer) => slotOf(key as unknown as string)
 const LIBRARY = "#!lua name=lib\nredis.register_function('answer', function() return 42 end)"
+
+const send = (port: number, [command, ...args]: readonly (string | number)[]) =>
+  tell(port, String(command), ...args)
 
 async function empty(cluster: LocalCluster): Promise<void> {
   for (const { port } of await mastersOf(cluster)) await tellAll(port, [['FLUSHALL'], ['FUNCTION', 'FLUSH']])
@@ -531,6 +534,117 @@ describe('a restore', () => {
     expect(report.files[0]?.found).toBeGreaterThan(100)
     expect(await contentsOf(four.seeds)).toEqual(written)
   }, 60_000)
+
+  describe('broken off in the midst of a key that is copied in pieces', () => {
+    const big = (type: string) => `big:${type}`
+    const TYPES = ['string', 'list', 'set', 'hash', 'zset'] as const
+    /** A part of it, as we had written it. */
+    const PARTS: Readonly<Record<(typeof TYPES)[number], (string | number)[]>> = {
+      string: ['SET', big('string'), 'x'.repeat(20_000)],
+      list: ['RPUSH', big('list'), 'element number 0', 'element number 1'],
+      set: ['SADD', big('set'), 'element number 1'],
+      hash: ['HSET', big('hash'), 'element number 7', 7],
+      zset: ['ZADD', big('zset'), 1, 'element number 3'],
+    }
+    /** What a client has written there since. */
+    const OTHERS: Readonly<Record<(typeof TYPES)[number], (string | number)[]>> = {
+      string: ['APPEND', big('string'), 'y'],
+      list: ['RPUSH', big('list'), 'mine'],
+      set: ['SADD', big('set'), 'mine'],
+      hash: ['HSET', big('hash'), 'element number 7', 'mine'],
+      zset: ['ZADD', big('zset'), 5, 'element number 3'],
+    }
+    /** As it is in the cluster then: note and part. */
+    const breakOff = async (type: (typeof TYPES)[number]): Promise<number> => {
+      await empty(four)
+      const keeper = await ownerOf(four, RESTORE_KEY)
+      const { id } = JSON.parse(await readFile(join(backup, 'backup.json'), 'utf8')) as BackupManifest
+      const partial = Buffer.from(big(type)).toString('hex')
+      await tell(
+        keeper.port,
+        'HSET',
+        RESTORE_KEY,
+        'backup',
+        id,
+        'folder',
+        backup,
+        'begunAt',
+        'today',
+        'partial',
+        partial,
+      )
+      const { port } = await ownerOf(four, big(type))
+      await send(port, PARTS[type])
+      return port
+    }
+
+    it.each(TYPES)(
+      '%s: it is made anew, unless a client has written to it',
+      async (type) => {
+        const port = await breakOff(type)
+        await send(port, OTHERS[type])
+        const before = (await contentsOf(four.seeds)).get(big(type))
+        const failure = await restoreCluster(backup, four.seeds, SMALL).catch((error) => error)
+        expect(failure).toBeInstanceOf(RestoreIncompleteError)
+        expect(failure.message).toContain(
+          `${big(type)} on 127.0.0.1:${port} is there otherwise than in the backup`,
+        )
+        expect((await contentsOf(four.seeds)).get(big(type))).toBe(before)
+
+        await breakOff(type)
+        expect(await restoreCluster(backup, four.seeds, SMALL)).toMatchObject({ resumed: true })
+        expect(await contentsOf(four.seeds)).toEqual(written)
+      },
+      60_000,
+    )
+
+    it('nor is it removed where a client writes to it in that very moment', async () => {
+      const port = await breakOff('set')
+      const { bytes } = NodeLink.prototype
+      onTestFinished(() => {
+        NodeLink.prototype.bytes = bytes
+      })
+      NodeLink.prototype.bytes = async function (this: NodeLink, command, ...args) {
+        if (command === 'UNLINK') await send(port, OTHERS.set)
+        return bytes.call(this, command, ...args)
+      }
+      const failure = await restoreCluster(backup, four.seeds, SMALL).catch((error) => error)
+      expect(failure).toBeInstanceOf(RestoreIncompleteError)
+      expect(await tell(port, 'SISMEMBER', big('set'), 'mine')).toBe('1')
+    })
+  })
+
+  it('is refused, and so is a backup, by a note that is none, in words that say what to do', async () => {
+    await empty(four)
+    const keeper = await ownerOf(four, RESTORE_KEY)
+    await tell(keeper.port, 'RPUSH', RESTORE_KEY, 'hello')
+    const refused = await restoreCluster(backup, four.seeds).catch((error) => error)
+    expect(refused).toBeInstanceOf(RestoreRefusedError)
+    expect(refused.message).toMatch(/shardq:restore is no note of a restore.*DEL shardq:restore/)
+    await tell(keeper.port, 'DEL', RESTORE_KEY)
+    await tell(keeper.port, 'HSET', RESTORE_KEY, 'partial', 'not hex', 'folder', '\x1b[2J')
+    expect(await restoreCluster(backup, four.seeds).catch((error) => error)).toBeInstanceOf(
+      RestoreRefusedError,
+    )
+    await tell(keeper.port, 'DEL', RESTORE_KEY)
+
+    const lock = await ownerOf(four, OPERATION_KEY)
+    const to = join(await tempDir(), 'to')
+    for (const note of [
+      ['RPUSH', OPERATION_KEY, 'hello'],
+      ['SET', OPERATION_KEY, '{"operation":{"a":1},"pid":"1; rm","host":7}'],
+      ['SET', OPERATION_KEY, '[[['],
+    ]) {
+      await send(lock.port, note)
+      const failure = await backupCluster(four.seeds, to, { agreeMs: 0, tries: 1 }).catch((error) => error)
+      expect(failure).toBeInstanceOf(BackupRefusedError)
+      expect(failure.message).toContain(
+        note[0] === 'RPUSH' ? 'shardq:operation' : 'an operation has been running since',
+      )
+      expect(failure.message).not.toContain('rm')
+      await tell(lock.port, 'DEL', OPERATION_KEY)
+    }
+  })
 
   describe('into a node with too little memory', () => {
     const limit = async (port: number, bytes: number, policy = 'noeviction') => {

@@ -252,6 +252,41 @@ async function copyBig(source: NodeLink, node: TargetNode, marker: Marker, key: 
   await marker.endKey()
 }
 
+/**
+ * Removes a part of a key that was being copied in pieces. All that is in it is in the backup, and stands in no other form there; and the node
+ * removes it only if nobody has written to it since we began to look (WATCH).
+ * @returns false: it is not ours alone, and stays
+ */
+export async function removePart(source: NodeLink, { link }: TargetNode, key: SourceKey): Promise<boolean> {
+  await link.bytes('WATCH', key.name)
+  if (!(await isPart(source, link, key))) {
+    await link.bytes('UNWATCH')
+    return false
+  }
+  await link.bytes('MULTI')
+  await link.bytes('UNLINK', key.name)
+  return (await link.bytes('EXEC')) !== null
+}
+
+async function isPart(
+  source: NodeLink,
+  target: NodeLink,
+  { name, expiresAtMs }: SourceKey,
+): Promise<boolean> {
+  const [type, typeThere, expiry] = await Promise.all([
+    source.bytes('TYPE', name).then(String),
+    target.bytes('TYPE', name).then(String),
+    target.bytes('PEXPIRETIME', name).then(Number),
+  ])
+  // It gets its time to live last.
+  if (type !== typeThere || !isDivisible(type) || (expiry !== -1 && expiry !== expiresAtMs)) return false
+  for await (const { ask, isSame } of inPieces(target, type, name)) {
+    const [command, ...args] = ask
+    if (!isSame(await source.bytes(command, ...args))) return false
+  }
+  return true
+}
+
 /** One call for all fields that run out at the same time. */
 async function copyFieldTimes(
   source: NodeLink,

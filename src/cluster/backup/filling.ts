@@ -6,7 +6,7 @@ import {
 } from '../errors.js'
 import type { RedisServer } from '../find-server.js'
 import type { NodeLink } from '../link.js'
-import { comparePage, copyKeys } from './copy.js'
+import { comparePage, copyKeys, removePart } from './copy.js'
 import { mustTake } from './format.js'
 import { missingLibraries } from './libraries.js'
 import type { LoadServer } from './load-server.js'
@@ -124,8 +124,8 @@ export class Filling {
   }
 
   /**
-   * A key is there as a whole or not at all, except the one that was being copied in pieces. Any other that differs was written by
-   * somebody else since, and is not to be lost.
+   * A key is there as a whole or not at all, except the one that was being copied in pieces, of which there may be a part. Whatever else
+   * differs was written by somebody since, and is not to be lost.
    */
   async #missing(source: NodeLink, page: readonly SourceKey[]): Promise<SourceKey[]> {
     const { target, marker } = this.parts
@@ -134,8 +134,9 @@ export class Filling {
     for (const [key, standing] of standings) {
       if (standing === 'missing') missing.push(key)
       if (standing !== 'different') continue
-      if (key.name.toString('hex') !== this.#partial) throw await this.#changed(key, 'is other')
-      await target.nodeOf(key.name).link.bytes('UNLINK', key.name)
+      const isPart =
+        key.name.toString('hex') === this.#partial && (await removePart(source, target.nodeOf(key.name), key))
+      if (!isPart) throw await this.#changed(key, 'is other')
       await marker.endKey()
       this.#partial = undefined
       missing.push(key)

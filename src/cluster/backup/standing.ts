@@ -184,7 +184,13 @@ export async function operationsOn(
   const ask = (command: string, key: string) =>
     link.call({ timeoutMs: COMMAND_MS, signal: options.signal }, command, key)
   try {
-    const note = await ask('GET', OPERATION_KEY)
+    const note = await ask('GET', OPERATION_KEY).catch((error: Error) => {
+      if (!error.message.startsWith('WRONGTYPE')) throw error
+      const problem = `what the cluster has as ${OPERATION_KEY} is no note of an operation, and not from shardq`
+      throw new BackupRefusedError([`${problem} (if nobody needs it: redis-cli -c DEL ${OPERATION_KEY})`], {
+        cause: error,
+      })
+    })
     if (note !== null && !(await isLeftBehind(String(note)))) {
       const { operation, since, pid, host } = readNote(String(note))
       return [`${operation} has been running since ${since} (process ${pid} on ${host})`]

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { z } from 'zod'
 import { isAlive, type ProcessIdentity, processStamp } from '../processes.js'
 
 /** Who does something to a cluster: what, where, since when. */
@@ -47,15 +48,19 @@ export async function isLeftBehind(text: string): Promise<boolean> {
   return !(await isAlive({ pid, stamp }))
 }
 
-/** What of a note has the type that it should: whoever can write the key could else have a command put in place of the process id. */
-function parse(text: string): Partial<Note> {
+const note = z.object({
+  operation: z.string().optional().catch(undefined),
+  host: z.string().optional().catch(undefined),
+  pid: z.int().positive().optional().catch(undefined),
+  stamp: z.string().optional().catch(undefined),
+  since: z.string().optional().catch(undefined),
+  pids: z.string().optional().catch(undefined),
+})
+
+/** What can be used of it: anybody may have written it. */
+function parse(text: string): z.infer<typeof note> {
   try {
-    const note: unknown = JSON.parse(text)
-    if (typeof note !== 'object' || note === null) return {}
-    const sound = Object.entries(note).filter(([name, value]) =>
-      name === 'pid' ? Number.isSafeInteger(value) && value > 0 : typeof value === 'string',
-    )
-    return Object.fromEntries(sound)
+    return note.parse(JSON.parse(text))
   } catch {
     return {}
   }
