@@ -332,7 +332,7 @@ export class RollingStoppedError extends ShardqError {
     options?: ErrorOptions,
   ) {
     super(
-      `the rolling restart ${done.length === 0 ? 'did not begin' : `stopped with ${done.length} of ${done.length + left.length} nodes done`}: ` +
+      `the rolling restart ${done.length === 0 ? 'stopped before any node was done' : `stopped with ${done.length} of ${done.length + left.length} nodes done`}: ` +
         `${problems.join('; ')}; when that is mended, run it again: it goes on from there`,
       options,
     )

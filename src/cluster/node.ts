@@ -160,7 +160,8 @@ export async function startNode(
   return identity
 }
 
-async function logTail(dir: string): Promise<string> {
+/** The last lines that a node has written to its log. */
+export async function logTail(dir: string): Promise<string> {
   const text = await readFile(join(dir, LOG_FILE), 'utf8').catch(() => '')
   return text.trim().split('\n').slice(-5).join('\n')
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { copyFile, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { dataFaultIn } from '../data-fault.js'
 import type { RedisServer } from '../find-server.js'
 import { NodeLink } from '../link.js'
 import { discardProcess, linkOptions, type NodePlace, probeNode, startNode } from '../node.js'
@@ -94,14 +95,7 @@ async function untilLoaded(link: NodeLink, signal?: AbortSignal): Promise<Readon
 
 /** A server that cannot read its RDB says so in its log, and ends. */
 async function reasonOf(dir: string): Promise<string | undefined> {
-  const log = await readFile(join(dir, LOG_FILE), 'utf8').catch(() => '')
-  const line = log
-    .split('\n')
-    .find(
-      (each) =>
-        /RDB|short read|Internal error|loading the DB|load DB|format/i.test(each) && /^\S+ .* # /s.test(each),
-    )
-  return line?.replace(/^.* # /s, '').trim()
+  return dataFaultIn(await readFile(join(dir, LOG_FILE), 'utf8').catch(() => ''))
 }
 
 /** Ends servers, and removes folders, of processes that are no more: killed, they could not do it themselves. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { InterruptedError, NodeUnreachableError } from '../errors.js'
+import { InterruptedError, NodeStartError, NodeUnreachableError, OperationLostError } from '../errors.js'
 import { type LinkOptions, withLink } from '../link.js'
 import { type Due, noteOf } from '../owed/due.js'
 import type { OwedNotes } from '../owed/notes.js'
@@ -12,6 +12,7 @@ import { isSameVersion, type ServerVersion, versionOf } from '../version.js'
 import { waitUntilWhole } from '../whole.js'
 import { hastenLink, prepareAbsence } from './absence.js'
 import type { RestartHands } from './hands.js'
+import { explainNoReturn } from './no-return.js'
 import type { RollNode, Standing } from './standing.js'
 import type { RollStep } from './steps.js'
 import { cannotFollow } from './upgrade.js'
@@ -67,8 +68,20 @@ async function restart(node: RollNode, standing: Standing, options: CarryOutOpti
   if (node.up) await expectReplaceable(node, options)
   // What restarts it is no command of ours to a node, and passes no other fence.
   access.mayCall?.()
-  await hands.restart(node, signal)
-  const server = await comeBack(node, options)
+  const explained = async (error: Error) => {
+    if (error instanceof InterruptedError || error instanceof OperationLostError) return error
+    return explainNoReturn(error, {
+      node,
+      master,
+      config: told?.config ?? (await settingsNoted(node, notes)),
+    })
+  }
+  await hands.restart(node, signal).catch(async (error: Error) => {
+    throw error instanceof NodeStartError ? await explained(error) : error
+  })
+  const server = await comeBack(node, options).catch(async (error: Error) => {
+    throw await explained(error)
+  })
   // Before the cluster is whole: without what it was told, it may never be.
   const due = await (told
     ? tellWhatIsLost(node, server, told, defaults, access)
@@ -97,6 +110,13 @@ async function tellWhatIsLost(
   })
 }
 
+/** Where its data are, of a node that was down already. Not known is no reason to say nothing of why it does not come back. */
+async function settingsNoted(node: RollNode, notes: OwedNotes) {
+  const all = await notes.read().catch(() => [])
+  const owed = all.find(({ id }) => id === node.id)
+  return owed?.kind === 'restarted' ? new Map(Object.entries(owed.settings)) : undefined
+}
+
 /** Of a node that was down: what it knew is known to whoever stopped it, who has written it down. */
 async function payNote(
   node: RollNode,
@@ -122,7 +142,7 @@ async function expectReplaceable(node: RollNode, { access }: CarryOutOptions): P
 }
 
 /** Waits until another process answers in its place, and has loaded its data. */
-async function comeBack(node: RollNode, { access, timeoutMs, signal }: CarryOutOptions) {
+async function comeBack(node: RollNode, { access, hands, timeoutMs, signal }: CarryOutOptions) {
   const deadline = performance.now() + timeoutMs
   let seen = 'it does not answer'
   while (performance.now() < deadline) {
@@ -134,6 +154,8 @@ async function comeBack(node: RollNode, { access, timeoutMs, signal }: CarryOutO
       else return versionOf(info)
     } catch (error) {
       seen = (error as Error).message
+      const fault = await hands.ended(node)
+      if (fault) throw fault
     }
     // Not before it was asked: one that is back is told again what it has lost.
     if (signal?.aborted) throw new InterruptedError('waiting for a node')

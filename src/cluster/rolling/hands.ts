@@ -10,6 +10,8 @@ export interface RestartHands {
   words(node: RollNode): string
   /** @throws what stands in the way; the node may be down then */
   restart(node: RollNode, signal: AbortSignal | undefined): Promise<void>
+  /** Of a node that was started and does not answer: what it ended with. Null: it runs, or that cannot be seen from here. */
+  ended(node: RollNode): Promise<Error | null>
   /** The settings that the server of this node has where nothing is set; null where that cannot be found out. */
   defaults(node: RollNode): Promise<ReadonlyMap<string, string> | null>
 }
@@ -24,6 +26,10 @@ export class SupervisedHands implements RestartHands {
 
   async restart(node: RollNode): Promise<void> {
     if (node.up) await askToEnd(node, this.access)
+  }
+
+  async ended(): Promise<null> {
+    return null
   }
 
   async defaults(): Promise<null> {
@@ -61,6 +67,10 @@ export class CommandHands implements RestartHands {
     const { code, output } = await run(command, this.timeoutMs, signal)
     if (code !== 0)
       throw new Error(`${command} ended with ${code ?? 'a signal'}${output === '' ? '' : `: ${output}`}`)
+  }
+
+  async ended(): Promise<null> {
+    return null
   }
 
   async defaults(): Promise<null> {

@@ -1,10 +1,10 @@
 import { type Manifest, nodePlaces, readManifest, writeManifest } from '../data-dir.js'
-import { DataDirError } from '../errors.js'
+import { DataDirError, NodeStartError } from '../errors.js'
 import { ensureServer, findServer, type RedisServer } from '../find-server.js'
 import { type LinkOptions, withLink } from '../link.js'
-import { linkOptions, type NodePlace, probeNode, stopNode } from '../node.js'
+import { linkOptions, logTail, type NodePlace, probeNode, stopNode } from '../node.js'
 import { toldTo } from '../owed/told.js'
-import { type ProcessIdentity, waitUntilGone } from '../processes.js'
+import { isAlive, type ProcessIdentity, waitUntilGone } from '../processes.js'
 import { parseFields } from '../replies.js'
 import { startNodeAnyhow } from '../shard-ids.js'
 import { askToEnd, isRefusal } from '../shutdown.js'
@@ -14,6 +14,8 @@ import type { RollNode } from './standing.js'
 
 /** Nodes whose processes are ours: stopped, and started again, by us. */
 export class LocalRestartHands implements RestartHands {
+  private readonly started = new Map<number, ProcessIdentity>()
+
   private constructor(
     private readonly dataDir: string,
     private readonly manifest: Manifest,
@@ -52,7 +54,14 @@ export class LocalRestartHands implements RestartHands {
       throw new DataDirError(this.dataDir, `port ${node.port} is held by something that is not ours`)
     if (found.state === 'running') await endSoon(node, linkOptions(place), found.process)
     if ('process' in found) await stopNode(place, found, { keepData: true })
-    await startNodeAnyhow(server, place)
+    this.started.set(node.port, await startNodeAnyhow(server, place))
+  }
+
+  /** A server that cannot read its data answers at first, and ends when it comes to where they are damaged. */
+  async ended(node: RollNode): Promise<Error | null> {
+    const process = this.started.get(node.port)
+    if (!process || (await isAlive(process))) return null
+    return new NodeStartError(node.port, 'it has ended', await logTail(this.#placeOf(node).dir))
   }
 
   async defaults(node: RollNode): Promise<ReadonlyMap<string, string> | null> {

@@ -293,7 +293,7 @@ export const FROM_SHARDQ = {
     checks: ['maxmemory-reached', 'eviction-policy', 'node-failed', 'replica-link-down', 'cluster-down'],
   },
   'rolling-stopped': {
-    pattern: /RollingStoppedError|the rolling restart (?:did not begin|stopped with)/,
+    pattern: /RollingStoppedError|the rolling restart stopped (?:before|with)/,
     means: () => 'a rolling restart found something that is not in order, and ended between two steps',
     why: 'The next step would have left a shard without anybody to serve it, or without its settings. What is done stays done; the same command goes on from there.',
     mend: ['shardq cluster check', 'shardq cluster rolling-restart'],
