@@ -2,6 +2,7 @@ import { nameOf } from '../cluster/link.js'
 import type { NodeObservation, Observation } from '../cluster/observer.js'
 import type { NodeView } from '../cluster/replies.js'
 import { selfOf, witnessesOf } from '../cluster/views.js'
+import { addressFrom } from '../connection/host.js'
 import type { Place } from './check.js'
 import { onHost } from './commands.js'
 import type { Probed } from './probes.js'
@@ -124,8 +125,7 @@ export function numberOf(node: Live, field: string): number {
 export function placeOf(name: string, sight: Sight): Place {
   const node = [...sight.live, ...sight.silent].find((each) => each.name === name)
   const line = sight.members.find((each) => each.name === name)?.line
-  const [, host = '', port = ''] = /^(.*):(\d+)$/.exec(name) ?? []
-  const address = node?.address ?? { host, port: Number(port) }
+  const address = node?.address ?? addressFrom(name) ?? { host: '', port: 0 }
   const { startLocal, pids } = sight.ground
   const pid = pids?.get(address.port)
   return {

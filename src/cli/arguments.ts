@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from 'commander'
 import type { Address, NewNode } from '../cluster/index.js'
-import { hostProblem } from '../connection/host.js'
+import { addressFrom, hostProblem } from '../connection/host.js'
 
 /** Parses a whole number of at least `least`, for commander. */
 export function wholeNumber(least: number): (text: string) => number {
@@ -13,15 +13,18 @@ export function wholeNumber(least: number): (text: string) => number {
   }
 }
 
-/** Parses `HOST:PORT`; an IPv6 host may stand in brackets. */
+/** Parses `HOST:PORT`; an IPv6 host stands in brackets, or as servers write it. */
 export function hostPort(text: string): Address {
-  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d+)$/.exec(text)
-  const host = match?.[1] ?? match?.[2]
-  const port = Number(match?.[3])
-  if (host === undefined || port < 1 || port > 65_535 || hostProblem(host) !== undefined) {
+  const address = addressFrom(text)
+  if (
+    address === undefined ||
+    address.port < 1 ||
+    address.port > 65_535 ||
+    hostProblem(address.host) !== undefined
+  ) {
     throw new InvalidArgumentError('expected HOST:PORT, such as 127.0.0.1:7000')
   }
-  return { host, port }
+  return address
 }
 
 /** Parses `HOST:PORT,HOST:PORT@BUSPORT,...`, for an option that may be repeated. */

@@ -116,7 +116,13 @@ export function renderTasks(tasks: readonly Task[], nowMs: number): string[] {
 export function renderDead(items: readonly DeadLetter[], nowMs: number): string[] {
   const table = new PlainTable(['id', 'type', 'died', 'attempts', 'error'], { right: [3] })
   for (const { id, type, diedAt, attempt, error } of items)
-    table.push([id, type, `${age(nowMs - diedAt)} ago`, String(attempt), onOneLine(`${error.name}: ${error.message}`)])
+    table.push([
+      id,
+      type,
+      `${age(nowMs - diedAt)} ago`,
+      String(attempt),
+      onOneLine(`${error.name}: ${error.message}`),
+    ])
   return table.lines()
 }
 

@@ -1,6 +1,6 @@
 import { InvalidOptionError, WrongModeError } from '../errors.js'
 import { NodeUnreachableError } from './errors.js'
-import { type Address, type LinkOptions, type NodeLink, withLink } from './link.js'
+import { type Address, type LinkOptions, type NodeLink, nameOf, withLink } from './link.js'
 import { type NodeView, parseClusterNodes, parseFields } from './replies.js'
 
 /** A cluster as one of its nodes sees it. Views of different nodes may differ for a while after a change. */
@@ -64,7 +64,7 @@ export async function inspectOver(link: NodeLink): Promise<ClusterStatus> {
     }
   } catch (error) {
     if (error instanceof Error && error.message.includes('cluster support disabled')) {
-      throw new WrongModeError(`${host}:${port}`, 'cluster')
+      throw new WrongModeError(nameOf({ host, port }), 'cluster')
     }
     throw error
   }

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import { type Dialled, dial } from '../connection/dial.js'
 import { type Endpoint, endpointOf, isUnresolved, tlsFor } from '../connection/endpoint.js'
 import { authenticate } from '../connection/handshake.js'
+import { addressFrom, addressText, mappedIn } from '../connection/host.js'
 import { withoutCommand } from '../connection/replies.js'
 import { type Party, tellingTls, tlsBehind } from '../connection/tls-fault.js'
 import { connectTrouble, lostTrouble } from '../connection/trouble.js'
@@ -17,8 +18,14 @@ export interface Address {
   readonly port: number
 }
 
-/** `host:port`, by which a node is called. */
-export const nameOf = ({ host, port }: Address) => `${host}:${port}`
+/** `host:port`, by which a node is called; an IPv6 address in brackets. */
+export const nameOf: (address: Address) => string = addressText
+
+/** Whether somebody who has typed this means this node: by its id, or its address. */
+export function isMeant(node: Address & { readonly id: string }, typed: string): boolean {
+  const address = addressFrom(typed)
+  return node.id === typed || (address !== undefined && nameOf(address) === nameOf(node))
+}
 
 export interface LinkOptions {
   /** Longest wait for the connection and for each command, milliseconds. Default 1000. */
@@ -40,7 +47,7 @@ export interface LinkOptions {
 
 /** Where a node is reached from here. */
 export const reachedAt = (address: Address, { natMap }: LinkOptions): Address =>
-  natMap?.[nameOf(address)] ?? address
+  mappedIn(natMap ?? {}, address) ?? address
 
 /** For `tls: true`. One object, since host names are kept with the TLS options. */
 const SYSTEM_TLS: TlsOptions = {}

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { addressFrom } from '../connection/host.js'
 import type { Fault } from './faults.js'
 import { didYouMean } from './nearest.js'
 
@@ -174,6 +175,8 @@ function list(text: string): string[] {
 }
 
 function asAddress(text: string): unknown {
+  const address = addressFrom(text)
+  if (address) return address
   const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):([^:]*)$/.exec(text) ?? []
   return port === undefined ? text : { host: bracketed ?? plain, port: asNumber(port) }
 }

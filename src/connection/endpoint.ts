@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { checkServerIdentity, type PeerCertificate, type ConnectionOptions as TlsOptions } from 'node:tls'
+import { mappedIn } from './host.js'
 import type { NodeAddress } from './options.js'
 
 /** A node as its cluster announces it: by address and, where one is set, by host name (`cluster-announce-hostname`). */
@@ -29,7 +30,7 @@ export interface EndpointRule {
  */
 export function endpointOf({ host, port, hostname }: Announced, rule: EndpointRule): Endpoint {
   const { natMap, tls } = rule
-  const mapped = (hostname && natMap[`${hostname}:${port}`]) || natMap[`${host}:${port}`]
+  const mapped = (hostname && natMap[`${hostname}:${port}`]) || mappedIn(natMap, { host, port })
   const named = tls !== undefined && tls.servername === undefined
   if (!hostname || isIP(hostname)) return mapped ?? { host, port }
   if (mapped) return named ? { ...mapped, names: [hostname, host, mapped.host] } : mapped

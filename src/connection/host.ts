@@ -1,3 +1,31 @@
+import { isIPv6 } from 'node:net'
+import type { NodeAddress } from './options.js'
+
+/** A port may stand for itself in what is to be typed: `PORT`. */
+interface Written {
+  readonly host: string
+  readonly port: number | string
+}
+
+/** `host:port`, by which a node is called. An IPv6 address stands in brackets, so that what is printed can be typed. */
+export const addressText = ({ host, port }: Written) =>
+  host.includes(':') ? `[${host}]:${port}` : serverText({ host, port })
+
+/** As servers write it, and redis-cli wants it: `::1:7000`. */
+export const serverText = ({ host, port }: Written) => `${host}:${port}`
+
+/** Reads either of them back; undefined: it is none. */
+export function addressFrom(text: string): NodeAddress | undefined {
+  const [, bracketed, plain = '', port] = /^(?:\[([^\]]+)\]|(.+)):(\d+)$/.exec(text) ?? []
+  if (port === undefined || (bracketed === undefined && plain.includes(':') && !isIPv6(plain)))
+    return undefined
+  return { host: bracketed ?? plain, port: Number(port) }
+}
+
+/** What a natMap has for an address; its keys may be either of them. */
+export const mappedIn = (natMap: Readonly<Record<string, NodeAddress>>, address: NodeAddress) =>
+  natMap[addressText(address)] ?? natMap[serverText(address)]
+
 /**
  * What is wrong with a host that somebody has written; undefined: nothing. An IPv6 address may stand in brackets.
  * @returns `expected ...`, with the way out

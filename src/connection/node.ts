@@ -3,6 +3,7 @@ import type { Confirmation } from './confirmation.js'
 import { type ConfirmedReplies, Convoy } from './convoy.js'
 import type { Endpoint } from './endpoint.js'
 import type { Hearing } from './hearing.js'
+import { addressText } from './host.js'
 import type { Fault } from './replies.js'
 import { type Command, ConnectTimeout, NodeSocket, type Replies, type SocketOptions } from './socket.js'
 
@@ -54,7 +55,7 @@ export class Node {
     private readonly socketOptions: Omit<SocketOptions, 'address'>,
     private readonly onStateChange: (node: Node) => void,
   ) {
-    this.name = `${endpoint.host}:${endpoint.port}`
+    this.name = addressText(endpoint)
   }
 
   /** Where it is reached; under the same name it may have another address by now. */

@@ -5,6 +5,7 @@ import { type Dialled, dial } from './dial.js'
 import { type Endpoint, isUnresolved, tlsFor } from './endpoint.js'
 import { authCommand, isNotNeeded } from './handshake.js'
 import { type Hearing, hasMoved, isUnsent, unsentOf } from './hearing.js'
+import { addressText } from './host.js'
 import { type Fault, faultOfReply, withoutCommand } from './replies.js'
 import { tellingTls, tlsErrorOf } from './tls-fault.js'
 import { connectTrouble, lostTrouble } from './trouble.js'
@@ -134,7 +135,7 @@ export class NodeSocket {
   }
 
   get name(): string {
-    return `${this.options.address.host}:${this.options.address.port}`
+    return addressText(this.options.address)
   }
 
   /** The open connection; also for a subscriber. */

@@ -1,6 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls, type ConnectionOptions as TlsOptions } from 'node:tls'
 import { TlsError, type TlsFault } from '../errors.js'
+import { addressText } from './host.js'
 import type { NodeAddress } from './options.js'
 
 /** What the runtime and OpenSSL call it, in the order in which they are looked up. */
@@ -48,7 +49,7 @@ export interface Party {
 
 const placeOf = ({ host, port }: NodeAddress) => ({ host, port })
 
-const nameOf = ({ address: { host, port } }: Party) => `${host}:${port}`
+const nameOf = ({ address }: Party) => addressText(address)
 
 /**
  * Runs what opens a connection, and says what is the matter where TLS is. It takes no longer than `opening` does by

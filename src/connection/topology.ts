@@ -4,6 +4,7 @@ import { SLOT_COUNT } from '../keys/slots.js'
 import { isRefusal, refusalOf } from '../rights/refusal.js'
 import { assignedIn, type NodeView, parseClusterNodes } from './cluster-view.js'
 import { type Announced, endpointOf } from './endpoint.js'
+import { addressText, mappedIn } from './host.js'
 import { Membership } from './membership.js'
 import { Node } from './node.js'
 import type { NodeAddress } from './options.js'
@@ -140,10 +141,8 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
 
   /** The node that is known by this address; makes none. */
   nodeAt(announced: NodeAddress): Node | undefined {
-    const name = `${announced.host}:${announced.port}`
-    const address = this.options.natMap[name]
-    const called = address ? `${address.host}:${address.port}` : name
-    return this.#nodes.get(called) ?? this.#announced.get(name)
+    const address = mappedIn(this.options.natMap, announced) ?? announced
+    return this.#nodes.get(addressText(address)) ?? this.#announced.get(addressText(announced))
   }
 
   start(): void {
@@ -383,8 +382,6 @@ export class Topology extends EventEmitter<{ change: []; node: [Node] }> {
     return changed
   }
 }
-
-const addressText = ({ host, port }: NodeAddress) => `${host}:${port}`
 
 /** The first of what each node in CLUSTER SLOTS is called. */
 function endpointsIn(reply: unknown): string[] {

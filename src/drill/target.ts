@@ -10,6 +10,7 @@ import {
 } from '../cluster/index.js'
 import { withLink } from '../cluster/link.js'
 import { waitUntilWhole } from '../cluster/whole.js'
+import { mappedIn } from '../connection/host.js'
 import type { ClusterConnectionOptions } from '../connection/options.js'
 import { accessOf } from '../connection/target.js'
 import { InvalidOptionError } from '../errors.js'
@@ -51,7 +52,7 @@ export async function findTarget(
   const connection = cluster instanceof LocalCluster ? cluster.connection : cluster
   // `addressOf` translates, and what is translated must not be translated again.
   const { natMap: _, ...access } = accessOf(connection)
-  const addressOf = (node: Address) => connection.natMap?.[nameOf(node)] ?? node
+  const addressOf = (node: Address) => mappedIn(connection.natMap ?? {}, node) ?? node
   const seen = await inspectAny(connection.nodes, access)
   const before = await whole(seen.nodes.map(addressOf), access, signal)
   const shard = chooseShard(before, asked, addressOf)

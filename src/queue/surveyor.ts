@@ -1,5 +1,6 @@
 import { Connection } from '../connection/connection.js'
 import { gather } from '../connection/gather.js'
+import { addressText } from '../connection/host.js'
 import type { ConnectionOptions } from '../connection/options.js'
 import { accessOf, resolveTarget } from '../connection/target.js'
 import { WrongModeError } from '../errors.js'
@@ -202,5 +203,5 @@ function inOtherMode(options: ConnectionOptions): ConnectionOptions {
   }
   if (options.mode === 'single') return { ...common, mode: 'cluster', nodes: seeds }
   const { host = '', port = 0 } = seeds[0] ?? {}
-  return { ...common, mode: 'single', url: `redis://${host.includes(':') ? `[${host}]` : host}:${port}` }
+  return { ...common, mode: 'single', url: `redis://${addressText({ host, port })}` }
 }

@@ -1,6 +1,7 @@
 import { nameOf } from '../../cluster/link.js'
 import { ALL_SLOTS, countIn } from '../../cluster/slots.js'
 import { calledBy, campsOf, differencesOf } from '../../cluster/views.js'
+import { addressText } from '../../connection/host.js'
 import { alike, type Check, each, groupBy, listed, plural, type Sighting } from '../check.js'
 import { cli, FIX, fix, onHost, setting, start, type } from '../commands.js'
 import { type ClusterNode, placeOf, type Scene, type Sight, shardsOf } from '../scene.js'
@@ -39,8 +40,8 @@ export const MEMBERSHIP = {
     why: 'A client for one server gets MOVED from a cluster for most keys and does not follow; one for a cluster cannot start on a single server.',
     mend: ([node]) =>
       node?.cluster
-        ? [`export SHARDQ_REDIS_NODES=${node.host}:${node.port}`]
-        : [`export SHARDQ_REDIS_URL=redis://${node?.host}:${node?.port}`],
+        ? [`export SHARDQ_REDIS_NODES=${addressText(node)}`]
+        : [`export SHARDQ_REDIS_URL=redis://${node && addressText(node)}`],
     find: ({ live, ground }) =>
       each(live, ({ info }) => {
         const isCluster = info.get('cluster_enabled') === '1'

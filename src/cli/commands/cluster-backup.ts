@@ -4,6 +4,7 @@ import {
   type BackupProgress,
   type BackupReport,
   backupCluster,
+  nameOf,
   type VerifyReport,
   verifyBackup,
 } from '../../cluster/index.js'
@@ -122,7 +123,7 @@ function printBackup({ folder, manifest, ms }: BackupReport, output: Output): vo
   })
   const { shards, warnings, server, epoch } = manifest
   for (const { node, slots, keys, expiring, bytes: size, file } of shards) {
-    table.push([`${node.host}:${node.port}`, countIn(slots), count(keys), count(expiring), bytes(size), file])
+    table.push([nameOf(node), countIn(slots), count(keys), count(expiring), bytes(size), file])
   }
   output.lines(table.lines())
   for (const warning of warnings) output.line(output.colors.yellow(`⚠ ${warning}`))

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import type { Address, LocalCluster } from '../../cluster/index.js'
+import { nameOf } from '../../cluster/index.js'
 import type { ClusterConnectionOptions } from '../../connection/options.js'
 import type { DrillOptions, DrillPlan, DrillReport } from '../../drill/index.js'
 import { DRILL_KINDS, type DrillKind } from '../../drill/options.js'
@@ -126,7 +127,6 @@ function drillOptions(
 }
 
 function printPlan({ shard, deeds }: DrillPlan, kind: string, output: Output): void {
-  const { host, port } = shard.master
-  output.title(`Drill ${kind}: the shard of ${host}:${port}`)
+  output.title(`Drill ${kind}: the shard of ${nameOf(shard.master)}`)
   for (const [index, deed] of deeds.entries()) output.line(`  ${index + 1}. ${deed}`)
 }

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { BackupRefusedError, InterruptedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
+import { nameOf } from '../link.js'
 import { observe } from '../observer.js'
 import { versionOf } from '../version.js'
 import { BackupFolder } from './folder.js'
@@ -189,7 +190,7 @@ async function describe(
     shards: [...shards].sort((a, b) => (a.slots[0]?.[0] ?? 0) - (b.slots[0]?.[0] ?? 0)),
     nodes: before.nodes.map(({ id, host, port, role, masterId }) => ({
       ...{ id, host, port, role, masterId },
-      answered: !before.silent.includes(`${host}:${port}`),
+      answered: !before.silent.includes(nameOf({ host, port })),
     })),
     ...settingsOf(after),
     users: lines ? USERS_FILE : null,

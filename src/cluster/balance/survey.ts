@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { InvalidOptionError } from '../../errors.js'
 import { ClusterNotReadyError } from '../errors.js'
 import { type Evidence, type FixStep, type Left, look, type Party, planFrom } from '../fix/index.js'
-import { type Address, type LinkOptions, nameOf } from '../link.js'
+import { type Address, isMeant, type LinkOptions, nameOf } from '../link.js'
 import { noSuchNode } from '../no-such-node.js'
 import { poll } from '../ready.js'
 import type { NodeView } from '../replies.js'
@@ -126,7 +126,7 @@ export function weightsFor(
   const weights = new Map<string, number>()
   const all = [...nodes.values()]
   for (const [name, weight] of Object.entries(given)) {
-    const found = all.find((node) => nameOf(node) === name || node.id === name)
+    const found = all.find((node) => isMeant(node, name))
     if (!found) throw noSuchNode('weight', name)
     if (!Number.isFinite(weight) || weight < 0)
       throw new InvalidOptionError('weight', `expected 0, 0.5, 1, 2, ... for ${name} and not ${weight}`)

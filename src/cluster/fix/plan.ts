@@ -1,5 +1,5 @@
 import { InvalidOptionError } from '../../errors.js'
-import { nameOf } from '../link.js'
+import { isMeant, nameOf } from '../link.js'
 import { namesIn } from '../owed/due.js'
 import type { Settled } from '../owed/settle.js'
 import { redisCli } from '../redis-cli.js'
@@ -261,8 +261,8 @@ class Drafts {
 /** One that is only being introduced may be listed several times, each with an id that somebody made up. */
 function nodesToForget(name: string, known: Known): NodeView[] {
   const listed = witnessesOf(known.evidence.observation).flatMap(({ view }) => view)
-  const nodes = [...new Map(listed.map((node) => [node.id, node])).values()].filter(
-    (node) => node.id === name || nameOf(node) === name,
+  const nodes = [...new Map(listed.map((node) => [node.id, node])).values()].filter((node) =>
+    isMeant(node, name),
   )
   if (nodes.length === 0) throw new InvalidOptionError('forget', `no node that answers knows ${name}`)
   for (const node of nodes) {

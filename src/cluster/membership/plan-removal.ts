@@ -1,3 +1,4 @@
+import { addressFrom } from '../../connection/host.js'
 import { planRebalance } from '../balance/index.js'
 import { NodeRefusedError } from '../errors.js'
 import { deedsOf as deedsOfStep } from '../fix/index.js'
@@ -80,9 +81,8 @@ const deedsOf = (going: readonly NodeView[], moves: PlannedRemoval['moves']): De
  */
 async function finishing(roster: Roster, name: string, options: RemoveOptions): Promise<PlannedRemoval> {
   const unknown = noSuchNode('node', name)
-  const [, host, port] = /^(.+):(\d+)$/.exec(name) ?? []
-  if (host === undefined) throw unknown
-  const address = { host, port: Number(port) }
+  const address = addressFrom(name)
+  if (address === undefined) throw unknown
   const candidate = await lookAt(address, options).catch(() => {
     throw unknown
   })

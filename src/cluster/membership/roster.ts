@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Address, type LinkOptions, nameOf } from '../link.js'
+import { type Address, isMeant, type LinkOptions } from '../link.js'
 import { Observer } from '../observer.js'
 import { poll } from '../ready.js'
 import type { NodeView } from '../replies.js'
@@ -69,8 +69,7 @@ export const witnessFor = ({ witnesses }: Roster, id: string) =>
 export const silentIn = (roster: Roster) => roster.nodes.filter(({ id }) => !witnessFor(roster, id))
 
 /** By `host:port` or id. */
-export const findNode = ({ nodes }: Roster, name: string) =>
-  nodes.find((node) => nameOf(node) === name || node.id === name)
+export const findNode = ({ nodes }: Roster, name: string) => nodes.find((node) => isMeant(node, name))
 
 export const replicasOf = ({ nodes }: Pick<Roster, 'nodes'>, id: string) =>
   nodes.filter(({ masterId }) => masterId === id)

@@ -128,7 +128,8 @@ export class KeyLink {
   }
 }
 
-function redirectOf({ message }: Error, asked: Address): { to: Address; asking: boolean } | null {
+/** Where a server sends us that does not serve the key. */
+export function redirectOf({ message }: Error, asked: Address): { to: Address; asking: boolean } | null {
   // A node that does not know the other's host leaves it out, and means its own.
   const found = /^(MOVED|ASK) \d+ (\S*):(\d+)$/.exec(message)
   if (!found) return null
