@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { NodeUnreachableError } from '../../src/cluster/errors.js'
 import {
   type Held,
   type LocalCluster,
@@ -46,6 +47,27 @@ it('one at a time; the other is told who it is', async () => {
   expect(refused).toBeInstanceOf(OperationInProgressError)
   expect(refused).toMatchObject({ operation: 'backup', holder: { operation: 'rebalance', pid: process.pid } })
   expect(refused.message).toContain(`kill -INT ${process.pid}`)
+  expect(await hold('backup', async () => 'after it')).toBe('after it')
+})
+
+it('an answer that is lost: asked again, it is ours; and where none comes, it is let go of', async () => {
+  const reply = NodeLink.prototype.reply
+  const losing = async <T>(most: number, run: () => Promise<T>): Promise<T> => {
+    let left = most
+    NodeLink.prototype.reply = async function (command, ...args) {
+      const answer = await reply.call(this, command, ...args)
+      if (!String(args[0]).includes('allow-oom') || --left < 0) return answer
+      throw new NodeUnreachableError('the answer was lost')
+    }
+    try {
+      return await run()
+    } finally {
+      NodeLink.prototype.reply = reply
+    }
+  }
+  expect(await losing(1, () => hold('rebalance', async () => 'held'))).toBe('held')
+  const lost = losing(Number.POSITIVE_INFINITY, () => hold('rebalance', async () => 'held'))
+  await expect(lost).rejects.toThrow(LockUnavailableError)
   expect(await hold('backup', async () => 'after it')).toBe('after it')
 })
 

@@ -46,6 +46,8 @@ export class OperationLock {
   /** Of the last renewal's beginning, since the lease may have been set that early. */
   #heldSince = now()
   #timer: NodeJS.Timeout | undefined
+  /** From when it was first asked for: whoever gets no answer may have it all the same. */
+  #mayBeHeld = false
   #renewing: Promise<void> = Promise.resolve()
   #why: OperationLostError | undefined
 
@@ -123,11 +125,11 @@ export class OperationLock {
     if (this.#why) throw cause === undefined ? this.#why : this.#why.because(cause)
   }
 
-  /** Lets go of it, if it is ours; where that cannot be said to the cluster, it runs out by itself. */
+  /** Lets go of it, if it is ours, also where the answer that it is has been lost; where that cannot be said to the cluster, it runs out by itself. */
   async release(): Promise<void> {
     clearInterval(this.#timer)
     await this.#renewing
-    if (this.#timer)
+    if (this.#mayBeHeld)
       await this.#link
         .call({ timeoutMs: RELEASE_MS }, 'EVAL', LET_GO, 1, OPERATION_KEY, this.#note)
         .catch(() => {})
@@ -158,8 +160,10 @@ export class OperationLock {
     options: { timeoutMs: number; signal?: AbortSignal | undefined },
   ): Promise<string | null> {
     const began = now()
+    this.#mayBeHeld = true
     const args = [HOLD, 1, OPERATION_KEY, this.#note, instead, this.#leaseMs] as const
     const held = await this.#link.call(options, 'EVAL', ...args)
+    this.#mayBeHeld = held === null
     if (held !== null) return String(held)
     this.#heldSince = began
     return null
