@@ -1,5 +1,8 @@
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import {
   findServer,
@@ -9,6 +12,8 @@ import {
   RollingStoppedError,
 } from '../../src/cluster/index.js'
 import { withOperation } from '../../src/cluster/operation/index.js'
+import { isAlive, processFromPidFile } from '../../src/cluster/processes.js'
+import { LocalRestartHands } from '../../src/cluster/rolling/local-hands.js'
 import { TaskQueue, Worker } from '../../src/index.js'
 import { RESTART } from '../helpers/bare-servers.js'
 import { eventually } from '../helpers/behaviour/harness.js'
@@ -128,6 +133,22 @@ describe('a rolling restart', () => {
     await expect(planRolling(cluster.seeds)).rejects.toThrow(/--restart-command 'ssh/)
     await expect(planRolling(cluster.seeds, { restartCommand: 'reboot' })).rejects.toThrow(/names no node/)
     expect(await restarted(before)).toEqual([])
+  })
+
+  it('clears away the server of its own of one that was killed', async () => {
+    const script = fileURLToPath(new URL('../helpers/processes/hold-helper.ts', import.meta.url))
+    const child = fork(script, [], { execArgv: ['--import', 'tsx'] })
+    const [dir] = (await once(child, 'message')) as [string]
+    const server = await processFromPidFile(dir)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    if (!server) throw new Error(`no server in ${dir}`)
+    expect(await isAlive(server)).toBe(true)
+    const hands = await LocalRestartHands.open(cluster.dataDir, null)
+    const [node] = (await planRolling(cluster.seeds, local())).nodes
+    expect((node && (await hands.defaults(node)))?.get('slowlog-max-len')).toBe('128')
+    expect(await isAlive(server)).toBe(false)
+    expect(await readdir(dirname(dir))).not.toContain(basename(dir))
   })
 
   it('goes on where a node was down, and starts it', async () => {

@@ -1,14 +1,11 @@
-import { randomBytes } from 'node:crypto'
-import { copyFile, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { copyFile, readFile, symlink } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { dataFaultIn } from '../data-fault.js'
 import type { RedisServer } from '../find-server.js'
+import { startHelper } from '../helper-server.js'
 import { NodeLink } from '../link.js'
-import { discardProcess, linkOptions, type NodePlace, probeNode, startNode } from '../node.js'
-import { CONFIG_FILE, LOG_FILE, singleServerConfig } from '../node-config.js'
-import { freePorts, HOST } from '../ports.js'
-import { isAlive, type ProcessIdentity, processStamp } from '../processes.js'
+import { linkOptions } from '../node.js'
+import { LOG_FILE } from '../node-config.js'
 import { poll } from '../ready.js'
 import { parseFields } from '../replies.js'
 
@@ -25,21 +22,14 @@ export interface LoadServer {
   close(): Promise<void>
 }
 
-const PREFIX = 'shardq-load-'
-const OWNER = 'owner.json'
 const LINK_MS = 60_000
 const LOAD_MS = 3_600_000
 const SETTINGS = { appendonly: 'no', save: '', maxmemory: '0' }
 
-interface Owner extends ProcessIdentity {
-  readonly port: number
-  readonly password: string
-}
-
 /**
  * Has a server of its own read an RDB: nobody else knows what is really in it. In a folder of its own, where no AOF can lie
- * beside it (a server with `appendonly yes` would read that instead, and be empty without an error) and on the loopback address
- * behind a password. It never writes; the backup it only reads.
+ * beside it (a server with `appendonly yes` would read that instead, and be empty without an error). It never writes; the backup it
+ * only reads.
  * @throws LoadFault when it does not take the file
  */
 export async function loadRdb(
@@ -47,25 +37,23 @@ export async function loadRdb(
   rdb: string,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<LoadServer> {
-  const [port = 0] = await freePorts(1)
-  const dir = await mkdtemp(join(tmpdir(), PREFIX))
-  const password = randomBytes(24).toString('hex')
-  const place: NodePlace = { port, dir, access: { password } }
-  let identity: ProcessIdentity | undefined
+  const faultOf = async (error: Error, dir: string) => {
+    const reason = signal?.aborted ? undefined : await reasonOf(dir)
+    return reason === undefined ? error : new LoadFault(reason, { cause: error })
+  }
+  const helper = await startHelper(server, {
+    settings: SETTINGS,
+    prepare: (dir) => placeRdb(resolve(rdb), join(dir, 'dump.rdb')),
+    onFailed: faultOf,
+    signal,
+  })
   let link: NodeLink | undefined
   const close = async () => {
     link?.close()
-    if (identity) await discardProcess(identity)
-    await rm(dir, { recursive: true, force: true })
+    await helper.close()
   }
   try {
-    const owner: Owner = { pid: process.pid, stamp: (await processStamp(process.pid)) ?? '', port, password }
-    await writeFile(join(dir, OWNER), JSON.stringify(owner), { mode: 0o600 })
-    await placeRdb(resolve(rdb), join(dir, 'dump.rdb'))
-    const config = singleServerConfig({ port, dir, settings: SETTINGS, security: { password } })
-    await writeFile(join(dir, CONFIG_FILE), config, { mode: 0o600 })
-    identity = await startNode(server, place, { signal })
-    link = await NodeLink.open({ host: HOST, port }, { ...linkOptions(place), timeoutMs: LINK_MS })
+    link = await NodeLink.open(helper.address, { ...linkOptions(helper.place), timeoutMs: LINK_MS })
     const info = await untilLoaded(link, signal)
     const count = (name: string) => Number(info.get(name) ?? Number.NaN)
     return {
@@ -75,9 +63,9 @@ export async function loadRdb(
       close,
     }
   } catch (error) {
-    const reason = signal?.aborted ? undefined : await reasonOf(dir)
+    const fault = await faultOf(error as Error, helper.place.dir)
     await close()
-    throw reason === undefined ? error : new LoadFault(reason, { cause: error })
+    throw fault
   }
 }
 
@@ -96,25 +84,4 @@ async function untilLoaded(link: NodeLink, signal?: AbortSignal): Promise<Readon
 /** A server that cannot read its RDB says so in its log, and ends. */
 async function reasonOf(dir: string): Promise<string | undefined> {
   return dataFaultIn(await readFile(join(dir, LOG_FILE), 'utf8').catch(() => ''))
-}
-
-/** Ends servers, and removes folders, of processes that are no more: killed, they could not do it themselves. */
-export async function sweepLeftovers(): Promise<void> {
-  for (const name of (await readdir(tmpdir())).filter((each) => each.startsWith(PREFIX))) {
-    const dir = join(tmpdir(), name)
-    const owner = await ownerOf(dir)
-    // Just being made by somebody, or not ours to read.
-    if (!owner || (await isAlive(owner))) continue
-    const found = await probeNode({ dir, port: owner.port, access: { password: owner.password } })
-    if ('process' in found) await discardProcess(found.process)
-    await rm(dir, { recursive: true, force: true })
-  }
-}
-
-async function ownerOf(dir: string): Promise<Owner | null> {
-  try {
-    return JSON.parse(await readFile(join(dir, OWNER), 'utf8')) as Owner
-  } catch {
-    return null
-  }
 }

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path'
 import { BackupFolderError, RestoreRefusedError } from '../errors.js'
 import { findServer } from '../find-server.js'
+import { sweepHelpers } from '../helper-server.js'
 import type { Address } from '../link.js'
 import { withOperation } from '../operation/index.js'
 import { checkFiles } from './check-files.js'
 import { Filling } from './filling.js'
-import { sweepLeftovers } from './load-server.js'
 import { type BackupManifest, readBackup } from './manifest.js'
 import { type Begun, Marker } from './marker.js'
 import type { RestoredFile, RestoreOptions } from './restore-options.js'
@@ -45,7 +45,7 @@ export async function restoreCluster(
   if (faults.length > 0) throw new BackupFolderError(folder, faults)
   options.onProgress?.({ state: 'checked', manifest })
   const server = await findServer(options.redisPath === undefined ? {} : { redisPath: options.redisPath })
-  await sweepLeftovers()
+  await sweepHelpers()
   const access = { timeoutMs: LINK_MS, ...options }
   return withOperation(seeds, access, { name: 'restore' }, options.signal, async (held) => {
     const ours = { ...access, ...held }

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path'
 import { BackupFolderError } from '../errors.js'
 import { findServer } from '../find-server.js'
+import { sweepHelpers } from '../helper-server.js'
 import { checkFiles } from './check-files.js'
-import { sweepLeftovers } from './load-server.js'
 import { lookAtKeys, withLoaded } from './look.js'
 import { type BackupManifest, readBackup } from './manifest.js'
 
@@ -45,7 +45,7 @@ export async function verifyBackup(from: string, options: VerifyOptions = {}): P
   const files: VerifiedFile[] = []
   if (faults.length === 0 && options.load !== false) {
     const server = await findServer(options.redisPath === undefined ? {} : { redisPath: options.redisPath })
-    await sweepLeftovers()
+    await sweepHelpers()
     for (const shard of manifest.shards) {
       try {
         const file = await withLoaded(server, folder, shard, options.signal, async (loaded) => {

@@ -1,6 +1,7 @@
 import { type Manifest, nodePlaces, readManifest, writeManifest } from '../data-dir.js'
 import { DataDirError, NodeStartError } from '../errors.js'
 import { ensureServer, findServer, type RedisServer } from '../find-server.js'
+import { startHelper, sweepHelpers } from '../helper-server.js'
 import { type LinkOptions, withLink } from '../link.js'
 import { linkOptions, logTail, type NodePlace, probeNode, stopNode } from '../node.js'
 import { toldTo } from '../owed/told.js'
@@ -8,7 +9,6 @@ import { isAlive, type ProcessIdentity, waitUntilGone } from '../processes.js'
 import { parseFields } from '../replies.js'
 import { startNodeAnyhow } from '../shard-ids.js'
 import { askToEnd, isRefusal } from '../shutdown.js'
-import { startSingle } from '../single.js'
 import type { RestartHands } from './hands.js'
 import type { RollNode } from './standing.js'
 
@@ -67,11 +67,12 @@ export class LocalRestartHands implements RestartHands {
   async defaults(node: RollNode): Promise<ReadonlyMap<string, string> | null> {
     if (node.executable === null) return null
     try {
-      const single = await startSingle({ redisPath: node.executable })
+      await sweepHelpers()
+      const helper = await startHelper(await findServer({ redisPath: node.executable }))
       try {
-        return (await withLink(single, {}, toldTo)).config
+        return (await withLink(helper.address, linkOptions(helper.place), toldTo)).config
       } finally {
-        await single.stop()
+        await helper.close()
       }
     } catch {
       return null // the program was replaced since
