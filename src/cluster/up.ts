@@ -163,17 +163,22 @@ async function revive(
   }
 
   await settle(places, options)
-  if (down.length === 0) {
-    options.onStep?.({ step: 'running', ports: manifest.ports })
-    if (manifest.unsettled)
-      await startLeftovers(await locateServer({ ...remembered(manifest), ...options }), dataDir, manifest)
-    const settled = await clearUnsettledAlone(dataDir)
-    if (settled) return revive(dataDir, settled, options, started, outcome)
-    const status = await withLinks(places, (links) => waitUntilAgreed(links, readyOptions(options)))
-    return done(outcome, status, null)
-  }
   const ours = new Map<number, ProcessIdentity>()
   try {
+    if (down.length === 0) {
+      options.onStep?.({ step: 'running', ports: manifest.ports })
+      if (manifest.unsettled)
+        await startLeftovers(
+          await locateServer({ ...remembered(manifest), ...options }),
+          dataDir,
+          manifest,
+          ours,
+        )
+      const settled = await clearUnsettledAlone(dataDir)
+      if (settled) return await revive(dataDir, settled, options, started, outcome)
+      const status = await withLinks(places, (links) => waitUntilAgreed(links, readyOptions(options)))
+      return done(outcome, status, null)
+    }
     const server = await locateServer({ ...remembered(manifest), ...options })
     await checkPortsFree(
       down.map(({ port }) => port),
@@ -181,17 +186,13 @@ async function revive(
     )
     await startNodes(server, down, ours, options)
     for (const [port, identity] of ours) running.set(port, identity)
-    await startLeftovers(server, dataDir, manifest)
+    await startLeftovers(server, dataDir, manifest, ours)
     const settled = await clearUnsettledAlone(dataDir)
     if (settled) return await revive(dataDir, settled, options, started, 'restarted')
     const status = await withLinks(places, (links) => waitUntilReady(links, readyOptions(options)))
     return done('restarted', status, server)
   } catch (error) {
-    const stopping = down.flatMap((place) => {
-      const process = ours.get(place.port)
-      return process ? [stopNode(place, { state: 'running', process }, { keepData: true })] : []
-    })
-    await Promise.all(stopping)
+    await Promise.all(nodePlaces(dataDir, manifest, [...ours.keys()]).map((place) => stopAgain(place, ours)))
     throw interruptedOr(error, options)
   }
 }
@@ -200,11 +201,26 @@ async function revive(
  * Nodes that were on their way in or out when whoever was at it was killed: somebody may have given them slots since, and without these the
  * cluster takes nothing, not even the lock under which they are cleared away. One that cannot be started has never been a node.
  */
-async function startLeftovers(server: RedisServer, dataDir: string, manifest: Manifest): Promise<void> {
+async function startLeftovers(
+  server: RedisServer,
+  dataDir: string,
+  manifest: Manifest,
+  ours: Map<number, ProcessIdentity>,
+): Promise<void> {
   const { unsettled } = manifest
   if (!unsettled || (await isAlive(unsettled.by))) return
   for (const { place, found } of await probeAll(nodePlaces(dataDir, manifest, unsettled.ports)))
-    if (found.state === 'down') await startNodeAnyhow(server, place).catch(() => undefined)
+    if (found.state === 'down') {
+      const identity = await startNodeAnyhow(server, place).catch(() => undefined)
+      if (identity) ours.set(place.port, identity)
+    }
+}
+
+/** What we have started and is there still: a leftover may have been cleared away since. */
+async function stopAgain(place: NodePlace, ours: ReadonlyMap<number, ProcessIdentity>): Promise<void> {
+  const process = ours.get(place.port)
+  if (process && (await isAlive(process)))
+    await stopNode(place, { state: 'running', process }, { keepData: true })
 }
 
 /** What holds the port of a node of ours, and the way out: of two copies of one cluster only one can run. */
