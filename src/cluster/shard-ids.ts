@@ -5,7 +5,8 @@ import type { RedisServer } from './find-server.js'
 import { type NodePlace, startNode } from './node.js'
 import type { ProcessIdentity } from './processes.js'
 
-const NODES_FILE = 'nodes.conf'
+/** Where a server writes down who it is and whom it knows. */
+export const NODES_FILE = 'nodes.conf'
 
 /**
  * As `startNode`. A server that knows shards by ids (Redis 7.2, Valkey 8) and has lived beside one that does not (Redis 7.0) has made ids

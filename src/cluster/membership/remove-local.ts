@@ -2,10 +2,12 @@ import { resolve } from 'node:path'
 import { InvalidOptionError } from '../../errors.js'
 import { DEFAULT_DATA_DIR, readManifest } from '../data-dir.js'
 import { ClusterNotReadyError, NodeRefusedError } from '../errors.js'
-import type { Address } from '../link.js'
+import { type Address, nameOf } from '../link.js'
 import { openCluster } from '../open.js'
 import { withOperation } from '../operation/index.js'
 import { HOST } from '../ports.js'
+import type { NodeView } from '../replies.js'
+import { localPorts } from './local-nodes.js'
 import { planRemoval } from './plan-removal.js'
 import type { PlannedRemoval, RemoveOptions } from './remove.js'
 import { clearUnsettled, discard, markUnsettled } from './unsettled.js'
@@ -29,30 +31,36 @@ export async function planLocalRemoval(
   if (!cluster || !before) throw new InvalidOptionError('dataDir', `${dataDir} holds no cluster`)
   const how = { ...options, ...cluster.access }
   if (isAt(name, before.unsettled?.ports)) return finishing(dataDir, name, cluster.seeds, how)
-  const plan = await planRemoval(cluster.seeds, name, {
+  let ours: readonly string[] = []
+  return planRemoval(cluster.seeds, name, {
     ...how,
-    onEmpty: (nodes) => markLeaving(dataDir, nodes, plan.role === 'master'),
+    onEmpty: async (nodes) => {
+      ours = await markLeaving(dataDir, nodes)
+    },
     onRemoved: async (access) => {
       const manifest = await readManifest(dataDir)
       if (manifest?.unsettled) await discard(dataDir, manifest, { ...access, signal: undefined })
-      for (const node of plan.removes) options.onStep?.({ step: 'ended', node })
+      for (const node of ours) options.onStep?.({ step: 'ended', node })
     },
   })
-  return plan
 }
 
 const isAt = (name: string, ports: readonly number[] = []) => ports.some((port) => name === `${HOST}:${port}`)
 
-async function markLeaving(dataDir: string, nodes: readonly Address[], hasMaster: boolean): Promise<void> {
+/**
+ * Those of this folder: one of another host, a replica for instance, is only forgotten, whatever its port.
+ * @returns their names
+ */
+async function markLeaving(dataDir: string, nodes: readonly NodeView[]): Promise<string[]> {
   const manifest = await readManifest(dataDir)
   if (!manifest) throw new InvalidOptionError('dataDir', `${dataDir} holds no cluster any more`)
-  const masters = manifest.masters - (hasMaster ? 1 : 0)
-  await markUnsettled(
-    dataDir,
-    manifest,
-    nodes.map(({ port }) => port),
-    masters,
-  )
+  const isAt = await localPorts(dataDir, manifest.ports)
+  const ours = nodes.filter((node) => isAt(node) !== undefined)
+  if (ours.length === 0) return []
+  const masters = ours.filter(({ role }) => role === 'master').length
+  const ports = ours.flatMap((node) => isAt(node) ?? [])
+  await markUnsettled(dataDir, manifest, ports, manifest.masters - masters)
+  return ours.map(nameOf)
 }
 
 /** A removal was cut off when the node had nothing any more: what is left to do is what is done with any that is on its way. */

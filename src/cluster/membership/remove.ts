@@ -27,7 +27,7 @@ export interface RemoveOptions
   readonly leaveUnprotected?: boolean
   readonly onStep?: (step: RemoveStep) => void
   /** Told of the nodes that own nothing any more and have no replica, before they are forgotten. */
-  readonly onEmpty?: (nodes: readonly Address[]) => Promise<void>
+  readonly onEmpty?: (nodes: readonly NodeView[]) => Promise<void>
   /** Told when all are gone, while the lock is still held; `access` has its fence. */
   readonly onRemoved?: (access: LinkOptions) => Promise<void>
 }

@@ -8,8 +8,9 @@ import { withOperation } from '../operation/index.js'
 import { HOST } from '../ports.js'
 import { isAlive, processStamp } from '../processes.js'
 import type { NodeView } from '../replies.js'
-import { witnessesOf } from '../views.js'
+import { selfOf, witnessesOf } from '../views.js'
 import { forgetEverywhere } from './forget.js'
+import { type LocalPort, localPorts } from './local-nodes.js'
 import type { RosterOptions } from './roster.js'
 
 /**
@@ -84,11 +85,14 @@ export async function discard(
   const access = { ...options, ...linkOptions(place ?? {}) }
   const seeds = manifest.ports.map((port) => ({ host: HOST, port }))
   const adopted: number[] = []
-  const listed = await listedBy(seeds, access)
+  const isAt = await localPorts(dataDir, [...manifest.ports, ...leftovers])
+  const listed = await listedBy(seeds, access, isAt)
   if (listed === null) return unsettled ? { ...manifest, unsettled } : manifest
   for (const node of listed) {
-    if (!leftovers.includes(node.port)) continue
-    if (node.isUsed) adopted.push(node.port)
+    // One of another host may have the same port.
+    const port = isAt(node)
+    if (port === undefined || !leftovers.includes(port)) continue
+    if (node.isUsed) adopted.push(port)
     else await forgetEverywhere(seeds, node, access)
   }
   for (const port of leftovers.filter((each) => !adopted.includes(each))) {
@@ -106,11 +110,12 @@ const ANSWER_MS = 10_000
 const POLL_MS = 200
 
 /** Everybody whom some node lists, also such as only half of them know yet. Null while not all of the others answer. */
-async function listedBy(seeds: readonly Address[], access: LinkOptions) {
+async function listedBy(seeds: readonly Address[], access: LinkOptions, isAt: LocalPort) {
   const deadline = performance.now() + ANSWER_MS
   for (;;) {
     const witnesses = witnessesOf(await observe(seeds, access))
-    const silent = seeds.filter(({ port }) => !witnesses.some(({ address }) => address.port === port))
+    const answer = new Set(witnesses.map(selfOf).map((self) => self && isAt(self)))
+    const silent = seeds.filter(({ port }) => !answer.has(port))
     if (silent.length === 0) return usedIn(witnesses.flatMap(({ view }) => view))
     if (performance.now() > deadline) return null
     await sleep(POLL_MS)
