@@ -9,7 +9,9 @@ import {
   planUsers,
   withOperation,
 } from '../../src/cluster/index.js'
-import { withLink } from '../../src/cluster/link.js'
+import { nameOf, withLink } from '../../src/cluster/link.js'
+import { disableDefault } from '../../src/cluster/users/default-user.js'
+import { withNodes } from '../../src/cluster/users/nodes.js'
 import type { ConnectionOptions } from '../../src/connection/options.js'
 import { NotPermittedError, TaskQueue, Worker } from '../../src/index.js'
 import { QUEUES_KEY } from '../../src/keys/keys.js'
@@ -299,4 +301,23 @@ describe('users that are not the same on all nodes', () => {
   it('do not hide that a user with few rights cannot tell', async () => {
     await expect(compareUsers(cluster.seeds, accessAs('metrics'))).rejects.toThrow("run 'acl|list'")
   })
+})
+
+it('who switches the default user off goes by the fence and the addresses of the operation', async () => {
+  const options = { accounts: ACCOUNTS, passwords: PASSWORDS, disableDefault: true, failed: [] }
+  const [seed] = cluster.seeds
+  const elsewhere = Object.fromEntries(cluster.seeds.map((node) => [nameOf(node), { ...node, port: 1 }]))
+  const shut = () => {
+    throw new Error('the lock is lost')
+  }
+  await withNodes(cluster.seeds, {}, async (found) => {
+    await expect(disableDefault(found, { ...options, mayCall: shut })).rejects.toThrow(
+      /on still on \S+: the lock is lost/,
+    )
+    await expect(disableDefault(found, { ...options, natMap: elsewhere })).rejects.toThrow(
+      /does not get in at \S+: no answer/,
+    )
+  })
+  if (!seed) throw new Error('no node')
+  expect(await withLink(seed, {}, (link) => link.text('ACL', 'LIST'))).toContain('user default on')
 })
