@@ -40,8 +40,8 @@ export class SupervisedHands implements RestartHands {
 /** Longest that a restart command may take; what it starts may take longer. */
 const COMMAND_MS = 120_000
 const OUTPUT_CHARS = 2_000
-/** Hosts come from the cluster, and a shell is to make nothing of them. */
-const PLAIN_HOST = /^[A-Za-z0-9_.:-]+$/
+/** Hosts and ids come from the cluster, and a shell is to make nothing of them, nor is `ssh` to take one for an option. */
+const PLAIN = /^(?!-)[A-Za-z0-9_.:-]+$/
 const SECRET = /PASSWORD|REDISCLI_AUTH|SECRET|TOKEN/i
 
 /** A command of the operator's, such as `ssh {host} systemctl restart redis@{port}`. */
@@ -78,13 +78,18 @@ export class CommandHands implements RestartHands {
   }
 
   #commandFor({ id, host, port }: RollNode): string {
-    if (!PLAIN_HOST.test(host))
+    const values = new Map([
+      ['id', id],
+      ['host', host],
+      ['port', String(port)],
+    ])
+    const refused = [...values.values()].find((value) => !PLAIN.test(value))
+    if (refused !== undefined)
       throw new InvalidOptionError(
         '--restart-command',
-        `${JSON.stringify(host)} is no host to give to a shell`,
+        `${JSON.stringify(refused)} is nothing to give to a shell; look at what the node tells: CLUSTER NODES`,
       )
-    const values: { readonly [name: string]: string } = { id, host, port: String(port) }
-    return this.template.replaceAll(/\{(id|host|port)\}/g, (_, name: string) => values[name] ?? '')
+    return this.template.replaceAll(/\{(id|host|port)\}/g, (_, name: string) => values.get(name) ?? '')
   }
 }
 
