@@ -1,9 +1,7 @@
-import { createHash } from 'node:crypto'
 import { cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { checkCluster } from '../../src/check/index.js'
-import { Crc64 } from '../../src/cluster/backup/crc64.js'
 import { RESTORE_KEY } from '../../src/cluster/backup/marker.js'
 import { openSnapshot } from '../../src/cluster/backup/snapshot.js'
 import {
@@ -25,6 +23,7 @@ import { OPERATION_KEY } from '../../src/cluster/operation/index.js'
 import { slotOf, tagForSlot } from '../../src/keys/slots.js'
 import { shardq } from '../helpers/cli.js'
 import { contentsOf } from '../helpers/contents.js'
+import { editManifest, withChecksums } from '../helpers/damaged-backup.js'
 import { tell, tellAll } from '../helpers/nodes.js'
 import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 import { tempDir } from '../helpers/temp-dir.js'
@@ -342,28 +341,6 @@ describe('no backup of a cluster that is not sound', () => {
 })
 
 describe('a backup that is damaged is found out, and not restored', () => {
-  const edit = async (dir: string, change: (manifest: { shards: { [name: string]: unknown }[] }) => void) => {
-    const manifest = JSON.parse(await readFile(join(dir, 'backup.json'), 'utf8'))
-    change(manifest)
-    const text = JSON.stringify(manifest)
-    await writeFile(join(dir, 'backup.json'), text)
-    // As somebody would who has all checksums right.
-    const sum = createHash('sha256').update(text).digest('hex')
-    await writeFile(join(dir, 'backup.json.sha256'), `${sum}  backup.json\n`)
-  }
-  /** As somebody would who has all checksums right. */
-  const rewrite = async (dir: string, index: number, bytes: Buffer) => {
-    const crc = new Crc64()
-    crc.update(bytes.subarray(0, -8))
-    crc.digest().copy(bytes, bytes.length - 8)
-    await edit(dir, ({ shards }) => {
-      Object.assign(shards[index] ?? {}, {
-        bytes: bytes.length,
-        sha256: createHash('sha256').update(bytes).digest('hex'),
-      })
-    })
-    return bytes
-  }
   const FIRST = 'shard-0.rdb'
   const LAST = 'shard-10923.rdb'
   const DAMAGES: readonly (readonly [
@@ -385,7 +362,7 @@ describe('a backup that is damaged is found out, and not restored', () => {
     [
       'files that have changed places',
       (dir) =>
-        edit(dir, ({ shards: [a = {}, b = {}] }) => {
+        editManifest(dir, ({ shards: [a = {}, b = {}] }) => {
           const { slots } = a
           Object.assign(a, { slots: b.slots })
           Object.assign(b, { slots })
@@ -398,23 +375,23 @@ describe('a backup that is damaged is found out, and not restored', () => {
       async (dir) => {
         const bytes = await readFile(join(dir, LAST))
         bytes.write('0099', 5)
-        await writeFile(join(dir, LAST), await rewrite(dir, 2, bytes))
+        await writeFile(join(dir, LAST), await withChecksums(dir, 2, bytes))
       },
       /shard-10923.rdb: .* cannot read it: Can't handle RDB format version 99/,
     ],
     [
       'another number of keys',
-      (dir) => edit(dir, ({ shards: [shard = {}] }) => Object.assign(shard, { keys: 7 })),
+      (dir) => editManifest(dir, ({ shards: [shard = {}] }) => Object.assign(shard, { keys: 7 })),
       /and was backed up with 7/,
     ],
     [
       'slots that are in no file',
-      (dir) => edit(dir, ({ shards: [shard = {}] }) => Object.assign(shard, { slots: [[0, 100]] })),
+      (dir) => editManifest(dir, ({ shards: [shard = {}] }) => Object.assign(shard, { slots: [[0, 100]] })),
       /5360 slots are in none of its files/,
     ],
     [
       'a manifest of a later version',
-      (dir) => edit(dir, (manifest) => Object.assign(manifest, { version: 3 })),
+      (dir) => editManifest(dir, (manifest) => Object.assign(manifest, { version: 3 })),
       /a backup of format 3/,
     ],
     [
@@ -438,19 +415,19 @@ describe('a backup that is damaged is found out, and not restored', () => {
     [
       'a file of a node that was not there',
       (dir) =>
-        edit(dir, ({ shards: [shard = {}] }) =>
+        editManifest(dir, ({ shards: [shard = {}] }) =>
           Object.assign(shard, { node: { id: 'x', host: 'h', port: 1 } }),
         ),
       /not among the masters/,
     ],
     [
       'slots from the last to the first',
-      (dir) => edit(dir, ({ shards: [shard = {}] }) => Object.assign(shard, { slots: [[5_460, 0]] })),
+      (dir) => editManifest(dir, ({ shards: [shard = {}] }) => Object.assign(shard, { slots: [[5_460, 0]] })),
       /the first slot is after the last/,
     ],
     [
       'users in a file elsewhere',
-      (dir) => edit(dir, (manifest) => Object.assign(manifest, { users: '../../etc/shadow' })),
+      (dir) => editManifest(dir, (manifest) => Object.assign(manifest, { users: '../../etc/shadow' })),
       /users: Invalid input/,
     ],
     [

@@ -40,13 +40,16 @@ export class BackupFolder {
     }
     if (names.length > 0) throw fail(`it holds other things (${names[0]}); choose a new folder`)
     const maker: ProcessIdentity = { pid: process.pid, stamp: (await processStamp(process.pid)) ?? '' }
-    // Of two that begin at once, the second finds the file there.
-    await writeFile(join(path, UNDER_WAY), JSON.stringify(maker), { mode: 0o600, flag: 'wx' }).catch(
-      (error) => {
-        throw fail((error as Error).message, error)
-      },
-    )
-    return new BackupFolder(path, made)
+    const folder = new BackupFolder(path, made)
+    try {
+      // Of two that begin at once, the second finds the file there.
+      await writeFile(join(path, UNDER_WAY), JSON.stringify(maker), { mode: 0o600, flag: 'wx' })
+    } catch (error) {
+      // A disk that is full takes the name of a file, and nothing of what is in it.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') await folder.discard()
+      throw fail((error as Error).message, error)
+    }
+    return folder
   }
 
   /** @throws BackupFolderError when the disk is full, for one */

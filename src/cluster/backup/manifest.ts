@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { BackupFolderError } from '../errors.js'
 import { ALL_SLOTS, slotsIn } from '../slots.js'
+import { readRegular } from './regular.js'
 
 /** Written last: a folder without it holds no backup. */
 export const MANIFEST = 'backup.json'
@@ -86,7 +86,7 @@ export async function readBackup(folder: string): Promise<BackupManifest> {
   const fail = (problem: string, cause?: unknown) => new BackupFolderError(folder, [problem], { cause })
   let text: string
   try {
-    text = await readFile(join(folder, MANIFEST), 'utf8')
+    text = String(await readRegular(join(folder, MANIFEST)))
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     if (code !== 'ENOENT' && code !== 'ENOTDIR') throw fail(`cannot read ${MANIFEST}: ${message}`, error)
@@ -122,9 +122,9 @@ export const sumLine = (text: string) => `${sha256(text)}  ${MANIFEST}\n`
 export const sha256 = (text: string | Buffer) => createHash('sha256').update(text).digest('hex')
 
 async function sumFault(folder: string, text: string): Promise<string | null> {
-  const found = await readFile(join(folder, MANIFEST_SUM), 'utf8').catch(() => null)
+  const found = await readRegular(join(folder, MANIFEST_SUM)).catch(() => null)
   if (found === null) return `there is no ${MANIFEST_SUM}, which was written with ${MANIFEST}`
-  return found === sumLine(text) ? null : `${MANIFEST} was changed: ${MANIFEST_SUM} is of another one`
+  return String(found) === sumLine(text) ? null : `${MANIFEST} was changed: ${MANIFEST_SUM} is of another one`
 }
 
 /** Each file is of a master that was there. */
