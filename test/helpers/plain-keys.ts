@@ -1,14 +1,14 @@
 import { inspectAny, type LocalCluster } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
 import { slotOf } from '../../src/keys/slots.js'
-import { owns } from './nodes.js'
+import { owns, tellAll } from './nodes.js'
 
 /** Commands that are sent before the first of them is answered. */
 const FLIGHT = 1_000
 
 export const plainKeys = (count: number) => Array.from({ length: count }, (_, i) => `user:${i}`)
 
-/** Each at the node that owns its slot by now, and no redirect is followed. @returns what was replied, of all */
+/** Each at the node that owns its slot by now, or to which that one sends whoever asks. @returns what was replied, of all */
 async function eachAtItsOwner(
   cluster: LocalCluster,
   names: readonly string[],
@@ -21,10 +21,23 @@ async function eachAtItsOwner(
       const own = names.filter((name) => owns(node, slotOf(name)))
       for (let at = 0; at < own.length; at += FLIGHT)
         replies.push(
-          ...(await Promise.all(own.slice(at, at + FLIGHT).map((name) => link.text(...ask(name))))),
+          ...(await Promise.all(
+            own.slice(at, at + FLIGHT).map((name) => {
+              const command = ask(name)
+              return link.text(...command).catch((error: Error) => sentOn(error, command))
+            }),
+          )),
         )
     })
   return replies
+}
+
+/** To the other end of a slot that is on its way. */
+async function sentOn(error: Error, command: [string, ...string[]]): Promise<string> {
+  const port = /^ASK \d+ \S+:(\d+)$/.exec(error.message)?.[1]
+  if (port === undefined) throw error
+  const [, reply = ''] = await tellAll(Number(port), [['ASKING'], command])
+  return reply
 }
 
 export async function writeKeys(
@@ -35,7 +48,7 @@ export async function writeKeys(
   await eachAtItsOwner(cluster, names, (name) => ['SET', name, value()])
 }
 
-/** Those of them that whoever asks the owner of their slot gets. */
+/** How many of them whoever asks for them gets. */
 export async function readable(cluster: LocalCluster, names: readonly string[]): Promise<number> {
   const replies = await eachAtItsOwner(cluster, names, (name) => ['EXISTS', name])
   return replies.filter((reply) => reply === '1').length
