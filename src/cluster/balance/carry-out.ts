@@ -3,11 +3,14 @@ import { moveSlots, type Nodes, StepRefused } from '../move/index.js'
 import { slotsIn } from '../slots.js'
 import type { BalancePlan, Flow } from './flows.js'
 import type { Tally } from './progress.js'
+import { expectFollowed } from './unprotected.js'
 
 export interface MoveLimits {
   readonly bigKeyBytes: number
   readonly bigKeys: boolean
   readonly signal: AbortSignal | undefined
+  /** Give slots also to a master that no replica follows. */
+  readonly leaveUnprotected: boolean
 }
 
 /** Slots that could not be moved, with the reason, by slot. */
@@ -15,7 +18,7 @@ export type Refused = Map<number, Left>
 
 /**
  * Moves all slots of a plan. Those without keys first, since that is done within seconds; then the others. One that is refused
- * stays where it is, and keeps no other from being moved. @throws what a node fails with; slots may be open then
+ * stays where it is, and keeps no other from being moved. @throws UnfollowedError, and what a node fails with; slots may be open then
  */
 export async function moveAll(
   nodes: Nodes,
@@ -27,6 +30,7 @@ export async function moveAll(
 ): Promise<void> {
   const move = async (slots: readonly number[], { from, to }: Flow) => {
     if (slots.length === 0 || limits.signal?.aborted) return
+    if (!limits.leaveUnprotected) await expectFollowed(nodes, from, to)
     const done = tally.begin(`${from.name} to ${to.name}`)
     try {
       await moveSlots(nodes, { slots, from, to }, masters, { ...limits, onProgress: done })

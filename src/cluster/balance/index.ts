@@ -115,6 +115,7 @@ export async function rebalance(
 ): Promise<RebalanceReport> {
   const startedMs = performance.now()
   const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES, agreeMs = PATIENCE_MS } = options
+  const { leaveUnprotected = false } = options
   const tally = new Tally(options.onProgress)
   const refused: Refused = new Map()
   let weights: Weights | undefined
@@ -134,7 +135,7 @@ export async function rebalance(
       const left = [...refused.values()]
       return { ...tally.done, ms: performance.now() - startedMs, shares: plan.shares, left, interrupted }
     }
-    const bare = options.leaveUnprotected || found.mends.length > 0 ? [] : unprotected(plan, found)
+    const bare = leaveUnprotected || found.mends.length > 0 ? [] : unprotected(plan, found)
     if (bare.length > 0) {
       // A replica that has just been started follows in a moment.
       const waitedMs = performance.now() - protectedAtMs
@@ -148,10 +149,12 @@ export async function rebalance(
     const before = tally.done.slots
     const nodes = new Nodes(options)
     try {
-      await step(nodes, found, plan, { bigKeys, bigKeyBytes, signal }, tally, refused)
+      await step(nodes, found, plan, { bigKeys, bigKeyBytes, signal, leaveUnprotected }, tally, refused)
       failures = 0
       if (found.mends.length === 0) contents = found.contents
     } catch (error) {
+      // However long that took, a replica that died meanwhile is waited for from now on.
+      protectedAtMs = performance.now()
       failures = tally.done.slots > before ? 1 : failures + 1
       if (isFinal(error) || failures >= MOST_FAILURES) throw error
       tally.tell('waiting', (error as Error).message)

@@ -1,4 +1,6 @@
 import { nameOf } from '../link.js'
+import type { Nodes, Party } from '../move/index.js'
+import { parseFields } from '../replies.js'
 import type { BalancePlan } from './flows.js'
 import type { Survey } from './survey.js'
 
@@ -21,5 +23,25 @@ export function unprotected(plan: BalancePlan, { masters }: Pick<Survey, 'master
       ({ node, replicas }) =>
         `no replica follows ${nameOf(node)}, which would get ${slots.get(node.id)} slots from masters with one: ` +
         `${replicas.length > 0 ? `start ${replicas.join(', ')}` : 'give it one (shardq cluster add-node --help)'}, or if that is wanted: --leave-unprotected`,
+    )
+}
+
+/** Not the end: before the next move a replica is waited for, as before the first. */
+export class UnfollowedError extends Error {}
+
+/**
+ * What `unprotected` has seen may be so no more: the replica of a master may die while that one gets slots, and is then asked for no
+ * confirmation.
+ * @throws UnfollowedError
+ */
+export async function expectFollowed(nodes: Nodes, from: Party, to: Party): Promise<void> {
+  const [here, there] = await Promise.all(
+    [from, to].map(async (party) =>
+      Number(parseFields(await nodes.text(party, 'INFO', 'replication')).get('connected_slaves')),
+    ),
+  )
+  if (here !== 0 && there === 0)
+    throw new UnfollowedError(
+      `no replica follows ${to.name} any more, which gets slots from one with a replica`,
     )
 }
