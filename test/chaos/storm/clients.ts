@@ -7,6 +7,8 @@ import type { ClientSpec, FromClient, ToClient } from './messages.js'
 const SCRIPT = fileURLToPath(new URL('client.ts', import.meta.url))
 /** Longer than an enqueue may take. */
 const QUIET_MS = 30_000
+/** On a busy machine a process may take this long to read its program. */
+const START_MS = 120_000
 
 /** One client process: killed, frozen, and started again under the same name with a new ledger entry. */
 export class Client {
@@ -35,7 +37,7 @@ export class Client {
       execArgv: command === process.execPath ? execArgv : [...before, ...execArgv],
     })
     this.#child = child
-    await this.#tellAndWait({ type: 'start', spec: { ...this.spec, name: this.name } }, 'started')
+    await this.#tellAndWait({ type: 'start', spec: { ...this.spec, name: this.name } }, 'started', START_MS)
     if (this.#going) this.go()
   }
 
@@ -93,11 +95,11 @@ export class Client {
     this.#child?.kill('SIGCONT')
   }
 
-  async #tellAndWait(message: ToClient, wanted: FromClient['type']): Promise<void> {
+  async #tellAndWait(message: ToClient, wanted: FromClient['type'], timeoutMs = QUIET_MS): Promise<void> {
     const child = this.#child
     if (!child) throw new Error(`${this.name} does not run`)
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => done(new Error(`${this.name}: not ${wanted} in time`)), QUIET_MS)
+      const timer = setTimeout(() => done(new Error(`${this.name}: not ${wanted} in time`)), timeoutMs)
       const onMessage = (reply: FromClient) => {
         if (reply.type === wanted) done()
         else if (reply.type === 'failed') done(new Error(`${this.name}: ${reply.error}`))

@@ -1,4 +1,4 @@
-import { type LocalCluster, nameOf } from '../../../src/cluster/index.js'
+import { inspectAny, type LocalCluster, nameOf } from '../../../src/cluster/index.js'
 import { withLink } from '../../../src/cluster/link.js'
 import type { Party } from '../../../src/cluster/move/index.js'
 import { slotOf } from '../../../src/keys/slots.js'
@@ -8,8 +8,11 @@ export interface Master extends Party {
   readonly slots: readonly (readonly [number, number])[]
 }
 
+/** The machine may be busy, and who looks is not what is looked at. */
+const LOOK_MS = 60_000
+
 export async function mastersOf(cluster: LocalCluster): Promise<Master[]> {
-  const { nodes } = await cluster.status()
+  const { nodes } = await inspectAny(cluster.seeds, { timeoutMs: LOOK_MS })
   return nodes.filter(({ role }) => role === 'master').map((node) => ({ ...node, name: nameOf(node) }))
 }
 
@@ -21,7 +24,7 @@ export async function straysOf(cluster: LocalCluster): Promise<string[]> {
   const masters = await mastersOf(cluster)
   const found = await Promise.all(
     masters.map(async (master) => {
-      const names = await withLink(master, { timeoutMs: 60_000 }, (link) => link.bytes('KEYS', '*'))
+      const names = await withLink(master, { timeoutMs: LOOK_MS }, (link) => link.bytes('KEYS', '*'))
       return (names as Buffer[])
         .filter((name) => !owns(master, slotOf(name.toString())) && !isPassing(name.toString()))
         .map((name) => `${name} of slot ${slotOf(name.toString())} on ${master.name}, which does not own it`)

@@ -4,6 +4,7 @@ import {
   addNodes,
   backupCluster,
   type CreateOptions,
+  type LinkOptions,
   type NodeToAdd,
   nameOf,
   planCreate,
@@ -84,11 +85,12 @@ export async function plan(
   work: Work,
   seeds: readonly Address[],
   onStep: (step: string) => void = () => {},
+  access: LinkOptions = {},
 ): Promise<Run> {
   switch (work.operation) {
     case 'move':
       return async () => {
-        const nodes = new Nodes({})
+        const nodes = new Nodes(access)
         try {
           await moveSlots(nodes, work, work.masters)
         } finally {
@@ -96,35 +98,40 @@ export async function plan(
         }
       }
     case 'fix': {
-      const fix = await planFix(seeds)
+      const fix = await planFix(seeds, access)
       return async (evenIfChanged) => mustBeEmpty((await fix.run({ evenIfChanged })).left)
     }
     case 'rebalance': {
-      const rebalance = await planRebalance(seeds, { weights: work.weights })
+      const rebalance = await planRebalance(seeds, { ...access, weights: work.weights })
       return async (evenIfChanged) => mustBeEmpty((await rebalance.run({ evenIfChanged })).left)
     }
     case 'add-node':
       return async () => {
         const { rebalance } = await addNodes(seeds, work.nodes, {
+          ...access,
           rebalance: work.weights === undefined ? true : { weights: work.weights },
         })
         mustBeEmpty(rebalance?.left ?? [])
       }
     case 'remove-node': {
-      const removal = await planRemoval(seeds, nameOf(work.node), { withReplicas: work.withReplicas })
+      const removal = await planRemoval(seeds, nameOf(work.node), {
+        ...access,
+        withReplicas: work.withReplicas,
+      })
       return async (evenIfChanged) => mustBeEmpty((await removal.run({ evenIfChanged })).left)
     }
     case 'backup':
       return async () => {
-        await backupCluster(seeds, work.folder)
+        await backupCluster(seeds, work.folder, access)
       }
     case 'restore':
       return async () => {
         const which = work.redisPath === undefined ? {} : { redisPath: work.redisPath }
-        await restoreCluster(work.folder, seeds, which)
+        await restoreCluster(work.folder, seeds, { ...access, ...which })
       }
     case 'rolling-restart': {
       const roll = await planRolling(seeds, {
+        ...access,
         ...work.how,
         comeBackMs: COME_BACK_MS,
         settleMs: COME_BACK_MS,
@@ -140,17 +147,17 @@ export async function plan(
     case 'users apply': {
       const { accounts } = work
       const passwords = new Map(Object.entries(work.passwords))
-      const { changes } = await planUsers(seeds, { accounts, passwords })
+      const { changes } = await planUsers(seeds, { ...access, accounts, passwords })
       return async (evenIfChanged) => {
         const { nodes } = await applyUsers(seeds, {
-          ...{ accounts, passwords },
+          ...{ ...access, accounts, passwords },
           ...(evenIfChanged ? {} : { agreed: changes }),
         })
         mustBeEmpty(nodes.flatMap(({ node, error }) => (error === null ? [] : [{ what: node, why: error }])))
       }
     }
     case 'create': {
-      const create = await planCreate(work.options)
+      const create = await planCreate({ ...access, ...work.options })
       return async () => {
         await create.run()
       }

@@ -27,7 +27,7 @@ export interface Pair {
 }
 
 const BEGIN_MS = 3_000
-const THINK_MS = 20_000
+const THINK_MS = 12_000
 const PAUSE_AT_MS = 6_000
 /** Most are short, and the rest longer than the 20 s that a lock holds. */
 const SHORT_PAUSE_MS = 6_000

@@ -1,7 +1,7 @@
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { backupCluster } from '../../../src/cluster/index.js'
+import { backupCluster, inspectAny } from '../../../src/cluster/index.js'
 import type { Fact } from '../../../src/ledger/index.js'
 import { judgeFault } from '../../chaos/storm/judge.js'
 import { stormClusterOf } from '../../chaos/storm/local-storm-cluster.js'
@@ -10,7 +10,7 @@ import { Servers } from '../common/servers.js'
 import type { Work } from '../common/work.js'
 import type { Pair } from './choose.js'
 import { Foreign, type ForeignAccount } from './foreign/index.js'
-import { mend, structureOf, untrueEndings } from './mend.js'
+import { ACCESS, mend, structureOf, untrueEndings } from './mend.js'
 import { type Ending, operate } from './operate.js'
 import { faultsOf } from './refusals.js'
 import { workFor } from './work-for.js'
@@ -20,7 +20,7 @@ const SPARES = 2
 /** As servers have it by default, so that a busy machine makes no failover. */
 const NODE_TIMEOUT_MS = 5_000
 /** Tasks per second. */
-const RATE = 80
+const RATE = 40
 
 export interface HouseOptions {
   readonly seed: number
@@ -53,6 +53,8 @@ export interface RoundResult {
 
 /** A cluster under load, to which two operators at a time do something. */
 export class House {
+  readonly #ending = new AbortController()
+
   private constructor(
     private readonly options: HouseOptions,
     private readonly servers: Servers,
@@ -82,13 +84,18 @@ export class House {
       const house = new House(options, servers, storm, foreign, folder, restartCommand, ends)
       // One that has keys.
       await storm.during(async () => {
-        await backupCluster(cluster.seeds, house.#backup)
+        await backupCluster(cluster.seeds, house.#backup, ACCESS)
       })
       return house
     } catch (error) {
       for (const end of ends) await end()
       throw error
     }
+  }
+
+  /** The round that is under way fails, once its two operators are ended. */
+  interrupt(): void {
+    this.#ending.abort()
   }
 
   async end(): Promise<void> {
@@ -148,7 +155,7 @@ export class House {
     const fault = `pair #${pair.number}`
     const story: string[] = []
     const { servers } = this
-    const status = await servers.cluster.status()
+    const status = await inspectAny(servers.cluster.seeds, ACCESS)
     const place = {
       ...{ servers, status, folder: this.folder, backup: this.#backup },
       ...{ restartCommand: this.restartCommand, redisPath: this.options.redisPath },
@@ -162,12 +169,15 @@ export class House {
       pair.choices.map((choice, i) => {
         const who = `${'AB'[i]} ${choice.operation}`
         const onStep = (step: string, nodes = false) => tell(who, step, nodes)
-        return operate(choice, works[i] as Work, servers.cluster.seeds, onStep).then((ending) => {
-          onStep(ending.end === 'failed' ? `${ending.name}: ${ending.message}` : ending.end)
-          return ending
-        })
+        return operate(choice, works[i] as Work, servers.cluster.seeds, onStep, this.#ending.signal).then(
+          (ending) => {
+            onStep(ending.end === 'failed' ? `${ending.name}: ${ending.message}` : ending.end)
+            return ending
+          },
+        )
       }),
     )
+    this.#ending.signal.throwIfAborted()
     const mended: string[] = []
     const onMend = (step: string) => {
       mended.push(step)

@@ -3,7 +3,7 @@
  * after pair, on a cluster that a queue and an application of somebody else use. Nothing may be lost, and who is refused has to be told why.
  */
 import { parseArgs } from 'node:util'
-import { choosePair, type Pair } from './choose.js'
+import { choosePair } from './choose.js'
 import { House, type PairResult, type RoundResult } from './house.js'
 import { outcomeOf } from './refusals.js'
 import { Summary } from './summary.js'
@@ -33,16 +33,23 @@ function range(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i + 1)
 }
 
+let opening: Promise<unknown> = Promise.resolve()
+
+/** One at a time: each starts more than a dozen processes. */
+function openNext(): Promise<House> {
+  const number = waiting[0]?.number ?? 0
+  const next = opening.then(() => House.open({ seed: seed + number, redisPath: flags['redis-path'] }))
+  opening = next.catch(() => {})
+  return next
+}
+
 /** One cluster after the other, until no pair is left. */
 async function houses(): Promise<void> {
   while (waiting.length > 0 && !isEnding) {
-    const house = await House.open({
-      seed: seed + (waiting[0] as Pair).number,
-      redisPath: flags['redis-path'],
-    })
+    const house = await openNext()
     open.add(house)
     try {
-      await roundsIn(house)
+      if (!isEnding) await roundsIn(house)
     } finally {
       open.delete(house)
       await house.end()
@@ -96,15 +103,21 @@ function accountOf({ tasks, foreign, faults }: RoundResult): string {
 }
 
 // The clients end with us; the servers would not.
+/** The run itself failed, not what it looks at; the others go on. */
+function onBroken(error: Error): void {
+  say(`✗ ${error.stack}`)
+  summary.broke(error)
+}
+
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
-    void Promise.all([...open].map((house) => house.end())).finally(() => process.exit(130))
+    isEnding = true
+    for (const house of open) house.interrupt()
   })
 
 const startedMs = performance.now()
 say(`seed ${seed}, ${waiting.length} pairs`)
-const ended = await Promise.allSettled(Array.from({ length: Number(flags['at-once']) }, houses))
-for (const each of ended) if (each.status === 'rejected') summary.broke(each.reason as Error)
+await Promise.all(Array.from({ length: Number(flags['at-once']) }, () => houses().catch(onBroken)))
 say('')
 say(summary.text())
 say(`${summary.pairs} pairs in ${Math.round((performance.now() - startedMs) / 1_000)} s`)

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
+  type Address,
   compareUsers,
   describeStep,
   inspectAny,
@@ -19,7 +20,9 @@ import type { Work } from '../common/work.js'
 import type { Ending } from './operate.js'
 
 const MOST_FIXES = 3
-const SETTLE_MS = 30_000
+const SETTLE_MS = 60_000
+/** The machine is busy. */
+export const ACCESS = { timeoutMs: 10_000 }
 
 /**
  * Whoever is on call brings to an end what two operators have left: starts what does not run, `fix`, and `remove-node` of a server that is no node
@@ -30,23 +33,31 @@ const SETTLE_MS = 30_000
 export async function mend(servers: Servers, onStep: (step: string) => void): Promise<string[]> {
   await servers.startAll()
   const { seeds } = servers.cluster
-  let left: string[] = []
-  for (let tries = 0; tries < MOST_FIXES; tries++) {
-    const report = await (await planFix(seeds)).run({ evenIfChanged: true })
-    for (const step of report.done) onStep(`fix: ${describeStep(step)}`)
-    left = report.left.map(({ what, why, remedy }) => `fix leaves ${what}: ${why}; ${remedy}`)
-    if (left.length === 0 && report.agreed) break
-  }
+  const left = await fixed(seeds, onStep)
   for (const spare of await leftBehind(servers)) {
     onStep(`remove-node ${spare}: it was forgotten, and not reset`)
-    await (await planRemoval(seeds, spare)).run({ evenIfChanged: true })
+    await (await planRemoval(seeds, spare, ACCESS)).run({ evenIfChanged: true })
   }
   return left
 }
 
+/** @returns what is left in the end. Nothing: a last look has found nothing to do. */
+async function fixed(seeds: readonly Address[], onStep: (step: string) => void): Promise<string[]> {
+  for (let tries = 0; ; tries++) {
+    const fix = await planFix(seeds, ACCESS)
+    const found = [
+      ...fix.steps.map((step) => `fix would ${describeStep(step)}`),
+      ...fix.left.map(({ what, why, remedy }) => `fix leaves ${what}: ${why}; ${remedy}`),
+    ]
+    if (found.length === 0 || tries === MOST_FIXES) return found
+    const report = await fix.run({ evenIfChanged: true })
+    for (const step of report.done) onStep(`fix: ${describeStep(step)}`)
+  }
+}
+
 /** Servers outside of the cluster that know of others. */
 async function leftBehind({ cluster, spares }: Servers): Promise<string[]> {
-  const { nodes } = await inspectAny(cluster.seeds)
+  const { nodes } = await inspectAny(cluster.seeds, ACCESS)
   const names = nodes.map(nameOf)
   const found: string[] = []
   for (const spare of spares) {
@@ -57,7 +68,7 @@ async function leftBehind({ cluster, spares }: Servers): Promise<string[]> {
   return found
 }
 
-/** What is not as it has to be, as soon as it has had time to come to rest. Nothing: every node serves, all agree, no slot is open, no key is astray. */
+/** What is not as it has to be, as soon as it has had time to come to rest. Nothing: every node serves, all agree, no key is astray. */
 export async function structureOf(servers: Servers): Promise<string[]> {
   const deadlineMs = performance.now() + SETTLE_MS
   for (;;) {
@@ -68,8 +79,8 @@ export async function structureOf(servers: Servers): Promise<string[]> {
 }
 
 async function disagreements({ cluster }: Servers): Promise<string[]> {
-  const { nodes } = await cluster.status()
-  const observation = await observe(nodes)
+  const { nodes } = await inspectAny(cluster.seeds, ACCESS)
+  const observation = await observe(nodes, ACCESS)
   const camps = campsOf(observation)
   const silent = observation.nodes.flatMap(({ up, name }) => (up ? [] : [`${name} does not answer`]))
   const failing = observation.nodes.flatMap((node) =>
@@ -78,7 +89,6 @@ async function disagreements({ cluster }: Servers): Promise<string[]> {
   const flagged = nodes.flatMap((node) =>
     node.flags.length > 0 ? [`${nameOf(node)} is ${node.flags.join()}`] : [],
   )
-  const { steps, left } = await planFix(cluster.seeds)
   return [
     ...silent,
     ...failing,
@@ -86,8 +96,6 @@ async function disagreements({ cluster }: Servers): Promise<string[]> {
     ...(camps.length > 1
       ? [`nodes do not agree: ${camps.map(({ nodes }) => nodes.join(', ')).join(' | ')}`]
       : []),
-    ...steps.map((step) => `fix would ${describeStep(step)}`),
-    ...left.map(({ what, why }) => `fix would leave ${what}: ${why}`),
   ]
 }
 
@@ -102,20 +110,20 @@ export async function untrueEndings(
   const isDone = (_: Work, i: number) => endings[i]?.end === 'done'
   for (const work of works.filter(isDone)) {
     if (work.operation !== 'backup') continue
-    const { faults } = await verifyBackup(work.folder)
+    const { faults } = await verifyBackup(work.folder, { load: false })
     found.push(...faults.map((fault) => `the backup that was done: ${fault}`))
   }
   const applied = works.flatMap((work) => (work.operation === 'users apply' ? [work] : []))
   // After one that broke off nodes may differ.
   if (applied.length === 0 || !works.every((work, i) => work.operation !== 'users apply' || isDone(work, i)))
     return found
-  const { users } = await compareUsers(seeds)
+  const { users } = await compareUsers(seeds, ACCESS)
   for (const { user, differs } of users)
     for (const { node, how } of differs)
       found.push(`users apply was done, and ${node} has ${user} otherwise: ${how}`)
   const missing = await Promise.all(
     applied.map(async ({ accounts, passwords }) => {
-      const wanted = { accounts, passwords: new Map(Object.entries(passwords)) }
+      const wanted = { ...ACCESS, accounts, passwords: new Map(Object.entries(passwords)) }
       const { changes } = await planUsers(seeds, wanted)
       return changes.filter(({ change }) => change !== 'none')
     }),

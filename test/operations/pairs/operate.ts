@@ -18,28 +18,34 @@ export type Ending =
   /** It ended without a word. */
   | { readonly end: 'crashed'; readonly message: string }
 
-/** @param onStep told of what happens, as it happens */
+/**
+ * @param onStep told of what happens, as it happens
+ * @param ending when it fires, the process is killed
+ */
 export async function operate(
   { beginsMs, pauses, thinksMs, insists }: Choice,
   work: Work,
   seeds: readonly Address[],
   onStep: (step: string, nodes?: boolean) => void,
+  ending: AbortSignal,
 ): Promise<Ending> {
-  await sleep(beginsMs)
+  await sleep(beginsMs, undefined, { signal: ending })
   const task: OperatorTask = { work, seeds, thinksMs, insists }
   const child = fork(SCRIPT, [JSON.stringify(task)], {
     execArgv: ['--import', 'tsx'],
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   })
+  const kill = () => void child.kill('SIGKILL')
+  ending.addEventListener('abort', kill)
   let words = ''
   child.stderr?.on('data', (chunk) => {
     words = `${words}${chunk}`.slice(-MOST_WORDS)
   })
-  let ending: Ending | undefined
-  child.on('message', (told: FromOperator) => {
-    if (told.what === 'step') onStep(told.step, told.nodes)
-    else if (told.what === 'done') ending = { end: 'done' }
-    else ending = { ...told, end: 'failed' }
+  let told: Ending | undefined
+  child.on('message', (message: FromOperator) => {
+    if (message.what === 'step') onStep(message.step, message.nodes)
+    else if (message.what === 'done') told = { end: 'done' }
+    else told = { ...message, end: 'failed' }
   })
   const over = new AbortController()
   const exit = once(child, 'exit').finally(() => over.abort())
@@ -61,8 +67,9 @@ export async function operate(
   const late = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS + pausedMs)
   const [code, signal] = await exit
   clearTimeout(late)
+  ending.removeEventListener('abort', kill)
   await pausing
-  return ending ?? { end: 'crashed', message: `ended with ${code ?? signal}: ${words}` }
+  return told ?? { end: 'crashed', message: `ended with ${code ?? signal}: ${words}` }
 }
 
 function unlessOver(error: Error): void {

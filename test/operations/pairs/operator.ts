@@ -32,12 +32,15 @@ export interface Failure {
 /** How often and for how long somebody tries again who has to wait. */
 const AGAIN_MS = 4_000
 const INSIST_MS = 45_000
+/** For a command: the machine is busy with all of this, and so no node is taken for dead. */
+const ACCESS = { timeoutMs: 5_000 }
 
 const task = JSON.parse(process.argv[2] ?? '') as OperatorTask
 const { thinksMs } = task
 
 async function operate(): Promise<void> {
-  const run = await plan(task.work, task.seeds, (step) => void tell({ what: 'step', step, nodes: true }))
+  const onStep = (step: string) => void tell({ what: 'step', step, nodes: true })
+  const run = await plan(task.work, task.seeds, onStep, ACCESS)
   if (thinksMs !== null) {
     await tell({ what: 'step', step: 'has a plan', nodes: false })
     await sleep(thinksMs)

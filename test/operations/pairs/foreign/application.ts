@@ -32,7 +32,7 @@ export interface ForeignAccount {
 const TAGS = 40
 const WRITERS = 8
 /** Ms between two writes of a writer, about. */
-const REST_MS = 60
+const REST_MS = 120
 const READ_SHARE = 0.25
 /** Until a cluster that is said to be whole has shown a key. */
 const LOOK_MS = 15_000
