@@ -149,7 +149,9 @@ const isReplica = ({ node }: { node: NodeToAdd }) => node.replicaOf !== undefine
 
 async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: AddOptions) {
   const silent = silentIn(roster).map(
-    (node) => `${nameOf(node)} does not answer, and would not hear of a new node`,
+    (node) =>
+      `${nameOf(node)} does not answer, and would not hear of a new node; start it, or if it is gone for good: ` +
+      `shardq cluster fix --forget ${nameOf(node)}`,
   )
   if (silent.length > 0) throw new ClusterNotReadyError(0, silent)
   const names = nodes.map(nameOf)
@@ -159,9 +161,11 @@ async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: Ad
     nodes.map(async (node) => {
       const candidate = await lookAt(node, options)
       judge(candidate, roster, options)
-      if (node.replicaOf !== undefined && node.replicaOf !== 'auto' && !names.includes(node.replicaOf)) {
+      if (node.replicaOf !== undefined && node.replicaOf !== 'auto') {
         const master = findNode(roster, node.replicaOf)
-        if (master?.role !== 'master') throw noSuchNode('replicaOf', node.replicaOf, 'master')
+        // One of the list becomes a master, unless it is a node already.
+        const willBe = master === undefined && names.includes(node.replicaOf)
+        if (!willBe && master?.role !== 'master') throw noSuchNode('replicaOf', node.replicaOf, 'master')
       }
       const member = roster.witnesses.find(({ address }) => nameOf(address) !== nameOf(node))?.address ?? node
       return { node, self: candidate.self, member, ...(await compareSettings(candidate, member, options)) }
@@ -174,7 +178,10 @@ function masterFor(node: NodeToAdd, self: Pick<NodeView, 'id'>, roster: Roster):
   if (node.replicaOf === undefined) return undefined
   const current = findNode(roster, findNode(roster, self.id)?.masterId ?? '')
   if (node.replicaOf === 'auto') return current ?? neediestMaster(roster.nodes, node, new Set([self.id]))
-  return findNode(roster, node.replicaOf)
+  const master = findNode(roster, node.replicaOf)
+  // It may have lost a failover since it was looked at.
+  if (master?.role !== 'master') throw noSuchNode('replicaOf', node.replicaOf, 'master')
+  return master
 }
 
 async function unprotected(
