@@ -13,6 +13,7 @@ import {
   planRemoval,
   planRolling,
   planUsers,
+  type RebalanceOptions,
   type RollingOptions,
   restoreCluster,
 } from '../../../src/cluster/index.js'
@@ -87,6 +88,10 @@ export async function plan(
   onStep: (step: string) => void = () => {},
   access: LinkOptions = {},
 ): Promise<Run> {
+  // Slots, of which a move tells every hundred keys.
+  const moving: Pick<RebalanceOptions, 'onProgress'> = {
+    onProgress: ({ state, what }) => onStep(`${state} ${what}`),
+  }
   switch (work.operation) {
     case 'move':
       return async () => {
@@ -102,20 +107,21 @@ export async function plan(
       return async (evenIfChanged) => mustBeEmpty((await fix.run({ evenIfChanged })).left)
     }
     case 'rebalance': {
-      const rebalance = await planRebalance(seeds, { ...access, weights: work.weights })
+      const rebalance = await planRebalance(seeds, { ...access, ...moving, weights: work.weights })
       return async (evenIfChanged) => mustBeEmpty((await rebalance.run({ evenIfChanged })).left)
     }
     case 'add-node':
       return async () => {
         const { rebalance } = await addNodes(seeds, work.nodes, {
           ...access,
-          rebalance: work.weights === undefined ? true : { weights: work.weights },
+          rebalance: { ...moving, ...(work.weights === undefined ? {} : { weights: work.weights }) },
         })
         mustBeEmpty(rebalance?.left ?? [])
       }
     case 'remove-node': {
       const removal = await planRemoval(seeds, nameOf(work.node), {
         ...access,
+        ...moving,
         withReplicas: work.withReplicas,
       })
       return async (evenIfChanged) => mustBeEmpty((await removal.run({ evenIfChanged })).left)

@@ -106,7 +106,7 @@ export class House {
   async round(pairs: readonly Pair[], onPair: (result: PairResult) => void): Promise<RoundResult> {
     const results: PairResult[] = []
     this.foreign.go()
-    const { findings, violations } = await this.storm.during(async (note) => {
+    const { findings, violations, stories } = await this.storm.during(async (note) => {
       for (const pair of pairs) {
         const result = await this.#pair(pair, note)
         results.push(result)
@@ -127,6 +127,7 @@ export class House {
       foreign,
       faults: [
         ...violations.map(({ what, tokens }) => `tasks: ${what} ${tokens.slice(0, 3).join(' ')}`),
+        ...stories.flat().map((entry) => JSON.stringify(entry)),
         ...rejected,
         ...foreign.lost.map((lost) => `a key of others: ${JSON.stringify(lost)}`),
       ],
@@ -162,7 +163,9 @@ export class House {
     }
     const works = pair.choices.map((choice) => workFor(choice, place))
     const tell = (who: string, step: string, nodes: boolean) => {
-      story.push(`${((performance.now() - beganMs) / 1_000).toFixed(1)} s ${who}: ${step}`)
+      // Of each slot, and of every hundred keys: the ledger has them.
+      if (!step.startsWith('moving '))
+        story.push(`${((performance.now() - beganMs) / 1_000).toFixed(1)} s ${who}: ${step}`)
       note({ what: 'fault', fault, step: `${who}: ${step}`, nodes })
     }
     const endings = await Promise.all(

@@ -5,6 +5,7 @@ import {
   describeStep,
   inspectAny,
   nameOf,
+  OperationLostError,
   planFix,
   planRemoval,
   planUsers,
@@ -50,8 +51,14 @@ async function fixed(seeds: readonly Address[], onStep: (step: string) => void):
       ...fix.left.map(({ what, why, remedy }) => `fix leaves ${what}: ${why}; ${remedy}`),
     ]
     if (found.length === 0 || tries === MOST_FIXES) return found
-    const report = await fix.run({ evenIfChanged: true })
-    for (const step of report.done) onStep(`fix: ${describeStep(step)}`)
+    try {
+      const report = await fix.run({ evenIfChanged: true })
+      for (const step of report.done) onStep(`fix: ${describeStep(step)}`)
+    } catch (error) {
+      // It says that it goes on from there, and counts as a try.
+      if (!(error instanceof OperationLostError)) throw error
+      onStep(`fix: ${error.message}`)
+    }
   }
 }
 
