@@ -37,7 +37,7 @@ export const INVOCATIONS: Readonly<Record<string, (scene: Scene) => readonly Inv
   'cluster status': ({ node, dataDir }) => [
     run('--node', node),
     run('--data-dir', dataDir),
-    { args: ['--node', node, '--watch', '60'], until: /slots assigned|"size"|✗/ },
+    { args: ['--node', node, '--watch', '60'], until: /slots assigned|"size"|"atMs"|✗/ },
   ],
   'cluster check': ({ node, dataDir }) => [
     run('--node', node),
@@ -135,7 +135,7 @@ export const INVOCATIONS: Readonly<Record<string, (scene: Scene) => readonly Inv
     slowly('looks once more', '--node', node, 'MOVED 1 \u001b[2J:7000', 'CLUSTERDOWN \u009b2J'),
   ],
   bench: ({ folder }) => [run('--data-dir', folder), run('--node', '127.0.0.1:1')],
-  metrics: ({ node }) => [{ args: ['--node', node, '--port', '0'], until: /"metrics"|\/metrics/ }],
+  metrics: ({ node }) => [{ args: ['--node', node, '--port', '0'], until: /"metrics"|\/metrics|✗/ }],
 }
 
 /** What is quick enough for `npm test`. */

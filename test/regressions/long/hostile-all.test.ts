@@ -18,9 +18,14 @@ afterAll(() => {
   for (const runner of runners) runner.stop()
 })
 
-async function expectHarmless(scene: Scene, names: readonly string[], cwd: string): Promise<void> {
+async function expectHarmless(
+  scene: Scene,
+  names: readonly string[],
+  cwd: string,
+  most = Number.POSITIVE_INFINITY,
+): Promise<void> {
   for (const name of names)
-    for (const invocation of INVOCATIONS[name]?.(scene) ?? []) {
+    for (const invocation of (INVOCATIONS[name]?.(scene) ?? []).slice(0, most)) {
       const each = runners.map(async (runner) =>
         faultsIn(await runner.run(name, invocation, { cwd }), runner.form),
       )
@@ -55,7 +60,7 @@ describe.each(Object.keys(LIES))('a node whose %s is', (place) => {
 
   it.each(HOSTILE_NAMES)('%s', { timeout: 120_000 }, async (name) => {
     const cwd = await tempDir()
-    await expectHarmless(await sceneOf(HOSTILE[name], cwd), TELLING, cwd)
+    await expectHarmless(await sceneOf(HOSTILE[name], cwd), TELLING, cwd, 1)
   })
 
   it('a title, by all commands', { timeout: 600_000 }, async () => {
