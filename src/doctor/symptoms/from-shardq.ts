@@ -231,7 +231,7 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster status', 'shardq cluster check'],
     checks: ['duplicate-node-id', 'too-few-masters', 'master-without-replica', 'nothing-listens'],
   },
-  'node-not-empty': {
+  'removed-node-has-keys': {
     pattern: /NodeNotEmptyError|is not removed: it has \d+ keys? of slots that other nodes own/,
     means: () => 'a node that is to be removed has keys that nobody finds there',
     why: 'Its append-only file has brought back what had left it when it was killed, or somebody has written to it since. They may be old ones, or the only ones there are.',
