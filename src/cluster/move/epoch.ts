@@ -3,12 +3,13 @@ import { NodeUnreachableError } from '../errors.js'
 import { nameOf } from '../link.js'
 import { parseFields } from '../replies.js'
 import { slotsIn } from '../slots.js'
+import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { type Party, StepRefused } from './party.js'
 
 const PATIENCE_MS = 10_000
-/** Longest until a replica has heard which slots its master has given away: every node hears of every other within cluster-node-timeout / 2. */
-const REPLICAS_MS = 20_000
+/** Every node hears of every other within cluster-node-timeout / 2. */
+const GIVEN_AWAY_MS = 20_000
 const POLL_MS = 20
 /** A new epoch travels with what the nodes tell each other anyway, mostly within a second or two. */
 const HEARD_MS = 3_000
@@ -17,10 +18,10 @@ const HEARD_MS = 3_000
  * Gives a node the latest epoch of all masters, without which its claims are not believed. A node that has not heard of another's
  * newest epoch would take the same one; the two then settle it by themselves, and the one that claims may be the older.
  * @returns the epoch
- * @throws StepRefused when the node does not hear of the others, or its replicas not of it
+ * @throws StepRefused when the node does not hear of the others, or somebody not of it
  */
 export async function takeLead(nodes: Nodes, party: Party, masters: readonly Party[]): Promise<number> {
-  await untilReplicasHeard(nodes, party)
+  await untilGivenAway(nodes, party)
   const deadline = performance.now() + PATIENCE_MS
   for (;;) {
     await nodes.text(party, 'CLUSTER', 'BUMPEPOCH')
@@ -65,36 +66,36 @@ export async function untilHeard(
 }
 
 /**
- * Waits until no replica of a node counts a slot as that node's which the node has given away. With the node's newest epoch all others would
- * vote for such a replica, and it would take the slot back, without keys: whoever has it would drop them all. As long as the epoch is the one
- * from before the slot was claimed, they do not.
- * @throws StepRefused
+ * Waits until no node counts a slot as that node's which it has given away. With its newest epoch, such a node would be believed: a replica
+ * of it that is promoted takes the slot back, without keys; and one that comes back from a restart tells whoever has the slot that
+ * it is not theirs. Either way that one drops all keys of it. As long as the epoch is the one from before the slot was claimed, it is not believed.
+ * @throws StepRefused naming those that have not heard
  */
-async function untilReplicasHeard(nodes: Nodes, party: Party): Promise<void> {
-  const deadline = performance.now() + REPLICAS_MS
+async function untilGivenAway(nodes: Nodes, party: Party): Promise<void> {
+  if (nodes.heardOf.has(party.id)) return
+  const deadline = performance.now() + GIVEN_AWAY_MS
   for (;;) {
     const view = await nodes.view(party)
     const own = new Set(slotsIn(view.find(({ id }) => id === party.id)?.slots ?? []))
-    const replicas = view.filter(({ masterId, flags }) => masterId === party.id && !flags.some(isLost))
-    const late = await Promise.all(
-      replicas.map(async (replica) => {
-        const seen = await nodes.viewAnew(replica).catch(unlessUnreachable)
-        const slots = seen?.find(({ id }) => id === party.id)?.slots ?? []
-        return seen && slotsIn(slots).every((slot) => own.has(slot)) ? [] : [nameOf(replica)]
-      }),
-    )
-    if (late.flat().length === 0) return
+    const others = view.filter(({ myself, flags }) => !myself && !flags.some(isLost))
+    const late = await inFlights(others, async (node) => {
+      const seen = await nodes.viewAnew(node).catch(unlessUnreachable)
+      const slots = seen?.find(({ id }) => id === party.id)?.slots ?? []
+      return seen && slotsIn(slots).every((slot) => own.has(slot)) ? [] : [nameOf(node)]
+    })
+    if (late.flat().length === 0) break
     if (performance.now() > deadline)
       throw new StepRefused(
-        `${late.flat().join(', ')} has not heard which slots its master, ${party.name}, has given away`,
+        `${late.flat().join(', ')} has not heard which slots ${party.name} has given away`,
         'see that the nodes reach each other’s bus ports: shardq cluster check',
       )
     await sleep(POLL_MS)
   }
+  nodes.heardOf.add(party.id)
 }
 
-/** It is not promoted before it has heard of the others. */
-const isLost = (flag: string) => flag === 'fail' || flag === 'noaddr'
+/** What it remembers is older than the slot's new owner, and it hears of that before it is asked. */
+const isLost = (flag: string) => ['fail', 'noaddr', 'handshake'].includes(flag)
 
 /** One that is down counts as failed before long. */
 function unlessUnreachable(error: Error): undefined {

@@ -17,6 +17,9 @@ export class Nodes {
 
   constructor(readonly access: LinkOptions) {}
 
+  /** Ids of nodes of which all others know which slots they have given away; not by us since. */
+  readonly heardOf = new Set<string>()
+
   link(party: Party): Promise<NodeLink> {
     return this.#open(party.name, party, COMMAND_MS)
   }
@@ -48,6 +51,7 @@ export class Nodes {
   }
 
   setSlot(party: Party, slot: number, ...state: string[]): Promise<string> {
+    if (state[0] === 'NODE' && state[1] !== party.id) this.heardOf.delete(party.id)
     return this.text(party, 'CLUSTER', 'SETSLOT', slot, ...state)
   }
 

@@ -15,7 +15,7 @@ const viewOf = (myself: 'a' | 'ra', { slots = '0-99', replica = 'slave' } = {}) 
     '127.0.0.1',
   )
 
-/** A master that has given slot 100 away, and what its replica says each time that it is asked. */
+/** A master that has given slot 100 away, and what the other node says each time that it is asked. */
 class Told extends Nodes {
   readonly sent: string[] = []
 
@@ -41,14 +41,25 @@ class Told extends Nodes {
   }
 }
 
-test('a node gets no later epoch before its replicas have heard which slots it has given away', async () => {
+test('a node gets no later epoch before the others have heard which slots it has given away', async () => {
   const stale = viewOf('ra', { slots: '0-100' })
   const nodes = new Told([stale, new NodeUnreachableError('127.0.0.1:7003'), stale, viewOf('ra')])
   expect(await takeLead(nodes, MASTER, [MASTER])).toBe(6)
   expect(nodes.sent).toEqual(['asked', 'asked', 'asked', 'asked', 'CLUSTER BUMPEPOCH', 'CLUSTER INFO'])
 })
 
-test('a replica that counts as failed is not waited for', async () => {
+test('it is asked for once, and again when the node has given another slot away', async () => {
+  const nodes = new Told([])
+  for (let i = 0; i < 2; i++) await takeLead(nodes, MASTER, [MASTER])
+  await nodes.setSlot(MASTER, 7, 'NODE', 'a')
+  await takeLead(nodes, MASTER, [MASTER])
+  expect(nodes.sent.filter((each) => each === 'asked')).toHaveLength(1)
+  await nodes.setSlot(MASTER, 99, 'NODE', 'b')
+  await takeLead(nodes, MASTER, [MASTER])
+  expect(nodes.sent.filter((each) => each === 'asked')).toHaveLength(2)
+})
+
+test('a node that counts as failed is not waited for', async () => {
   const nodes = new Told([], viewOf('a', { replica: 'slave,fail' }))
   expect(await takeLead(nodes, MASTER, [MASTER])).toBe(6)
   expect(nodes.sent).toEqual(['CLUSTER BUMPEPOCH', 'CLUSTER INFO'])
