@@ -66,7 +66,7 @@ export async function untilHeard(
 }
 
 /**
- * Waits until no node counts a slot as that node's which it has given away. With its newest epoch, such a node would be believed: a replica
+ * Waits until no node counts a slot as that node's which it has given away and another owns. With its newest epoch, such a node would be believed: a replica
  * of it that is promoted takes the slot back, without keys; and one that comes back from a restart tells whoever has the slot that
  * it is not theirs. Either way that one drops all keys of it. As long as the epoch is the one from before the slot was claimed, it is not believed.
  * @throws StepRefused naming those that have not heard
@@ -75,18 +75,18 @@ async function untilGivenAway(nodes: Nodes, party: Party): Promise<void> {
   if (nodes.heardOf.has(party.id)) return
   const deadline = performance.now() + GIVEN_AWAY_MS
   for (;;) {
-    const view = await nodes.view(party)
-    const own = new Set(slotsIn(view.find(({ id }) => id === party.id)?.slots ?? []))
-    const others = view.filter(({ myself, flags }) => !myself && !flags.some(isLost))
-    const late = await inFlights(others, async (node) => {
-      const seen = await nodes.viewAnew(node).catch(unlessUnreachable)
-      const slots = seen?.find(({ id }) => id === party.id)?.slots ?? []
-      return seen && slotsIn(slots).every((slot) => own.has(slot)) ? [] : [nameOf(node)]
+    const others = (await nodes.view(party)).filter(({ myself, flags }) => !myself && !flags.some(isLost))
+    const views = await inFlights(others, (node) => nodes.viewAnew(node).catch(unlessUnreachable))
+    // What nobody else owns, nobody can lose: a move that was broken off leaves such slots.
+    const owned = new Set(views.flatMap((view) => slotsIn(view?.find(({ myself }) => myself)?.slots ?? [])))
+    const late = others.filter((_, i) => {
+      const counted = views[i]?.find(({ id }) => id === party.id)?.slots ?? []
+      return views[i] === undefined || slotsIn(counted).some((slot) => owned.has(slot))
     })
-    if (late.flat().length === 0) break
+    if (late.length === 0) break
     if (performance.now() > deadline)
       throw new StepRefused(
-        `${late.flat().join(', ')} has not heard which slots ${party.name} has given away`,
+        `${late.map(nameOf).join(', ')} does not answer, or has not heard which slots ${party.name} has given away`,
         'see that the nodes reach each other’s bus ports: shardq cluster check',
       )
     await sleep(POLL_MS)
