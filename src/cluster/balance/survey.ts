@@ -70,7 +70,9 @@ export async function survey(
       0,
       serious.map(({ what, remedy }) => `${what}: ${remedy}`),
     )
-  return { ...(await shared(evidence, options, known)), mends: steps }
+  // Copies of which it is not known whose they are stay where they are, and are no reason not to move.
+  const mends = steps.filter(({ kind }) => kind !== 'drop-same')
+  return { ...(await shared(evidence, options, known)), mends }
 }
 
 /** A replica that is down is no reason not to move slots away from its master; who gets slots is looked at apart (unprotected.ts). */
@@ -84,7 +86,8 @@ function missingIn(evidence: Evidence): string[] {
   if (down.length > 0) return down.map((node) => `master ${nameOf(node)} does not answer`)
   // Killed between two round trips, a move leaves slots that their old owner takes for the new one's, and all others for the old
   // one's. Nobody claims them, and a mend gives them to somebody; that makes views one.
-  return planFrom(evidence).steps.length > 0 ? [] : differencesOf(camps)
+  const mends = planFrom(evidence).steps.filter(({ kind }) => kind !== 'drop-same')
+  return mends.length > 0 ? [] : differencesOf(camps)
 }
 
 async function shared(

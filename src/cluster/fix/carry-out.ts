@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { dropCopies } from '../move/copies.js'
+import { dropCopies, dropDoubles } from '../move/copies.js'
 import { takeLead } from '../move/epoch.js'
 import { expectClosed, expectOwner, expectServing, restore } from '../move/expect.js'
 import { inFlights } from '../move/flights.js'
@@ -10,6 +10,7 @@ import { keys, others } from '../move/party.js'
 import { OwedNotes } from '../owed/notes.js'
 import { giveBack } from '../owed/settle.js'
 import { keyCounts } from '../slot-keys.js'
+import type { OpenSlot } from '../slots.js'
 import { introduce } from './lost-sight.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
 
@@ -37,6 +38,8 @@ export async function carryOut(
       return finish(nodes, step, masters, options)
     case 'bring-home':
       return bringHome(nodes, step, options)
+    case 'drop-same':
+      return dropSame(nodes, step, options)
     case 'assign':
       return assign(nodes, step, masters)
     case 'introduce':
@@ -80,14 +83,11 @@ async function finish(
 /** The owner serves the slot all the while and knows nothing of it; the other opens it only to be allowed to read. */
 async function bringHome(
   nodes: Nodes,
-  { slot, from, to }: Step<'bring-home'>,
+  step: Step<'bring-home'>,
   options: MoveSlotOptions,
 ): Promise<'done' | 'interrupted'> {
-  await expectServing(nodes, [from, to], options.signal)
-  if (await nodes.owns(from, slot)) throw new StepRefused(`slot ${slot} is ${from.name}'s by now`)
-  if (!(await nodes.owns(to, slot))) throw new StepRefused(`slot ${slot} is not ${to.name}'s any more`)
-  const before = await nodes.openSlot(from, slot)
-  await nodes.setSlot(from, slot, 'IMPORTING', to.id)
+  const { slot, from, to } = step
+  const before = await openToRead(nodes, step, options)
   const move: Move = { slot, from, to, serves: 'to' }
   let end: 'moved' | 'interrupted' | undefined
   try {
@@ -100,6 +100,35 @@ async function bringHome(
   if (end === 'interrupted') return end
   await expectClosed(nodes, from, slot)
   return 'done'
+}
+
+async function openToRead(
+  nodes: Nodes,
+  { slot, from, to }: Step<'bring-home' | 'drop-same'>,
+  { signal }: MoveSlotOptions,
+): Promise<OpenSlot | undefined> {
+  await expectServing(nodes, [from, to], signal)
+  if (await nodes.owns(from, slot)) throw new StepRefused(`slot ${slot} is ${from.name}'s by now`)
+  if (!(await nodes.owns(to, slot))) throw new StepRefused(`slot ${slot} is not ${to.name}'s any more`)
+  const before = await nodes.openSlot(from, slot)
+  await nodes.setSlot(from, slot, 'IMPORTING', to.id)
+  return before
+}
+
+/** What is not the same stays, and is told by the look that follows. */
+async function dropSame(
+  nodes: Nodes,
+  step: Step<'drop-same'>,
+  options: MoveSlotOptions,
+): Promise<'done' | 'interrupted'> {
+  const before = await openToRead(nodes, step, options)
+  let end: 'done' | 'interrupted' | undefined
+  try {
+    end = await dropDoubles(nodes, step, options.signal)
+  } finally {
+    await restore(nodes, step.from, step.slot, end === 'done' ? undefined : before)
+  }
+  return end
 }
 
 /**

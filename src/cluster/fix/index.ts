@@ -156,6 +156,8 @@ function judge(
   const after = planFrom(evidence)
   const told = new Set(refused.flatMap(({ step }) => subjectsOf(step)))
   const still = after.steps
+    // It is among what is left already.
+    .filter(({ kind }) => kind !== 'drop-same')
     .filter((step) => !subjectsOf(step).every((subject) => told.has(subject)))
     .map((step) => ({
       what: describe(step),

@@ -188,8 +188,10 @@ class Drafts {
     for (const holder of this.known.holders(slot, home)) {
       if (holder === leaving) continue
       const [from, to] = [this.known.party(holder), this.known.party(home)]
+      const keys = this.known.keysOn(holder, slot)
       // The owner has served the slot: what it has not may have been deleted there since they were cut off from each other.
       if (isDoubtful && this.known.keysOn(home, slot) > 0) {
+        this.#homes.push({ kind: 'drop-same', slot, from, to, keys })
         this.#leave(`orphans ${holder} ${home}`, slot, (slots) => ({
           what: `keys of ${slots} on ${from.name}, where nobody finds them, while ${to.name}, the owner, has others`,
           why: 'they may be lost ones, or old ones that were deleted at the owner since; nobody can know',
@@ -199,7 +201,7 @@ class Drafts {
         }))
         continue
       }
-      this.#homes.push({ kind: 'bring-home', slot, from, to, keys: this.known.keysOn(holder, slot) })
+      this.#homes.push({ kind: 'bring-home', slot, from, to, keys })
     }
   }
 

@@ -27,6 +27,14 @@ export type FixStep =
       readonly to: Party
       readonly keys: number
     }
+  /** The same, where the owner has others: it may have deleted what it lacks. Copies that it has just so are of no use. */
+  | {
+      readonly kind: 'drop-same'
+      readonly slot: number
+      readonly from: Party
+      readonly to: Party
+      readonly keys: number
+    }
   /** Slots that nobody owns. */
   | { readonly kind: 'assign'; readonly slots: readonly number[]; readonly to: Party; readonly keys: number }
   /** A node that answers, and that the others look for at an address where nobody is: one of them is told, and tells the rest. */
@@ -80,6 +88,11 @@ export function describe(step: FixStep): string {
         `${keys(step.keys)} of slot ${step.slot} on ${step.from.name}, where nobody finds them: move them to ` +
         `${step.to.name}, which owns the slot`
       )
+    case 'drop-same':
+      return (
+        `${keys(step.keys)} of slot ${step.slot} on ${step.from.name}, where nobody finds them: those that ${step.to.name}, ` +
+        'the owner, has just so are removed there'
+      )
     case 'assign': {
       const what = `nobody owns ${slotText(step.slots)}`
       return step.keys > 0
@@ -106,6 +119,7 @@ export function deedsOf(step: FixStep): Deed[] {
       return step.sides.map(({ node, direction, peer }) => deed(step.slot, node.id, direction, peer))
     case 'finish':
     case 'bring-home':
+    case 'drop-same':
       return [deed(step.slot, step.from.id, step.to.id)]
     case 'assign':
       return step.slots.map((slot) => deed(slot, step.to.id, step.keys > 0 ? 'with keys' : 'without'))
@@ -137,6 +151,14 @@ export function commandsOf(step: FixStep): string[] {
       return [
         `${from.name}> CLUSTER SETSLOT ${slot} IMPORTING ${to.id}`,
         ...migrate(from, to, step.keys),
+        `${from.name}> CLUSTER SETSLOT ${slot} STABLE`,
+      ]
+    }
+    case 'drop-same': {
+      const { slot, from, to } = step
+      return [
+        `${from.name}> CLUSTER SETSLOT ${slot} IMPORTING ${to.id}`,
+        `${from.name}> UNLINK <each that is the same>`,
         `${from.name}> CLUSTER SETSLOT ${slot} STABLE`,
       ]
     }

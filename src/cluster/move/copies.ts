@@ -58,6 +58,27 @@ export async function dropCopies(
   return removed
 }
 
+/**
+ * Removes keys of a slot from a node that does not own it, each only if its owner has the same. A note that is left alone goes too: what it
+ * named is gone.
+ */
+export async function dropDoubles(
+  nodes: Nodes,
+  { slot, from, to }: { readonly slot: number; readonly from: Party; readonly to: Party },
+  signal: AbortSignal | undefined,
+): Promise<'done' | 'interrupted'> {
+  const here: Reader = { link: await nodes.link(from), asking: true }
+  const there: Reader = { link: await nodes.link(to), asking: false }
+  const names = await nodes.keyNames(from, slot)
+  for (const name of names) {
+    if (signal?.aborted) return 'interrupted'
+    if (!isCopiesKey(name) && (await isSame(here, there, name))) await unlink(here.link, [name])
+  }
+  const left = await nodes.keyNames(from, slot)
+  if (left.every(isCopiesKey)) await unlink(here.link, left)
+  return 'done'
+}
+
 interface Doubt {
   readonly nodes: Nodes
   readonly party: Party

@@ -46,13 +46,15 @@ export async function callsOf(work: Work, seeds: readonly Address[]): Promise<re
 /** Kills the tool before the first call that begins so. */
 export async function killAt(call: string, work: Work, seeds: readonly Address[]): Promise<void> {
   const child = begin({ work, at: call, seeds })
-  let reached = false
-  child.on('message', ({ what }: Told) => {
-    reached ||= what === 'at'
-    if (what === 'at') child.kill('SIGKILL')
+  let last: Told | undefined
+  child.on('message', (told: Told) => {
+    last = told
+    if (told.what === 'at') child.kill('SIGKILL')
   })
   await once(child, 'exit')
-  if (!reached) throw new Error(`${work.operation} made no call ${call}`)
+  if (last?.what === 'at') return
+  const end = last?.what === 'failed' ? last.why : last?.what
+  throw new Error(`${work.operation} ended before a call ${call}: ${end}`)
 }
 
 export async function breakOff(

@@ -33,6 +33,7 @@ function briefOf(step: FixStep): string {
       return `close ${step.slot} on ${step.sides.map(({ node }) => node.id)}`
     case 'finish':
     case 'bring-home':
+    case 'drop-same':
       return `${step.kind} ${step.slot} ${step.from.id}>${step.to.id}`
     case 'assign':
       return `assign ${step.slots.length} from ${step.slots[0]} to ${step.to.id}`
@@ -108,7 +109,7 @@ describe('open slots', () => {
   test('keys on a third node go to where the slot ends up, and its end is not closed before they have', () => {
     const nodes = withNode(opened('[93->-b]', '[93-<-a]'), 'c', { slots: '10923-16383 [93-<-a]' })
     const found = plan(nodes, { a: { 93: 5 }, b: { 93: 2 }, c: { 93: 1 } })
-    expect(brief(found)).toEqual(['finish 93 a>b'])
+    expect(brief(found)).toEqual(['finish 93 a>b', 'drop-same 93 c>b'])
     expect(found.left).toMatchObject([{ remedy: expect.stringContaining('--bring-home') }])
     const wanted = planAll(nodes, { a: { 93: 5 }, b: { 93: 2 }, c: { 93: 1 } })
     expect(brief(wanted)).toEqual(['finish 93 a>b', 'bring-home 93 c>b'])
@@ -189,9 +190,9 @@ describe('open slots', () => {
 
 test('keys on the wrong node may have been deleted by an owner that has others: left, unless they are wanted', () => {
   const keys = { a: { 93: 1 }, c: { 93: 4 } }
-  const { steps, left } = plan(WHOLE, keys)
-  expect(steps).toEqual([])
-  expect(left).toMatchObject([
+  const found = plan(WHOLE, keys)
+  expect(brief(found)).toEqual(['drop-same 93 c>a'])
+  expect(found.left).toMatchObject([
     {
       what: 'keys of slot 93 on 127.0.0.1:7002, where nobody finds them, while 127.0.0.1:7000, the owner, has others',
       remedy: expect.stringContaining('shardq cluster fix --bring-home'),
