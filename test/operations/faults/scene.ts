@@ -1,7 +1,8 @@
 import type { LocalCluster } from '../../../src/cluster/index.js'
+import { slotsIn } from '../../../src/cluster/slots.js'
 import { TaskQueue } from '../../../src/index.js'
 import { makePartitions } from '../../../src/keys/partitions.js'
-import { tagForSlot } from '../../../src/keys/slots.js'
+import { slotOf, tagForSlot } from '../../../src/keys/slots.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
 import { owns, tell } from '../../helpers/nodes.js'
 import { nodeContent } from '../../helpers/slot-content.js'
@@ -14,10 +15,8 @@ const FOREIGN = 4
 
 /** What is in a cluster: partitions with tasks in every state, slots with keys of every type of somebody else, and slots without keys. */
 export interface Scene {
-  /** One slot of each kind, all of one master. */
-  readonly slots: readonly number[]
-  /** Whoever owns them; and another. */
-  ends(): Promise<{ from: Master; to: Master; masters: Master[] }>
+  /** The master that has a certain partition, with one slot of each kind that it has by now; and another. */
+  ends(): Promise<{ from: Master; to: Master; masters: Master[]; slots: number[] }>
   /**
    * What is wrong with what is there. Nothing: every key is on its owner and nowhere else, every task in one place.
    * @param notes keys that may be there besides
@@ -50,8 +49,6 @@ export async function setScene(cluster: LocalCluster): Promise<Scene> {
   }
   const [{ slot: partition } = { slot: 0 }] = makePartitions('jobs', PARTITIONS)
   const masters = await mastersOf(cluster)
-  const first = masters.find((master) => owns(master, partition))
-  if (!first) throw new Error(`nobody owns slot ${partition}`)
   const foreign = masters.flatMap((master) => {
     const [[from, to] = [0, 0]] = master.slots
     return Array.from(
@@ -61,21 +58,21 @@ export async function setScene(cluster: LocalCluster): Promise<Scene> {
   })
   for (const slot of foreign)
     for (const master of masters) if (owns(master, slot)) await fillAll(master, slot)
-  const full = foreign.find((slot) => owns(first, slot))
-  const empty = first.slots.flat().find((slot) => slot !== partition && !foreign.includes(slot))
-  if (full === undefined || empty === undefined) throw new Error('too few slots')
   const before = new Map(await contentsOf(cluster))
   const tasks = await withQueue(countAll)
+  const taken = new Set([...before.keys()].map(slotOf))
   let written = 0
 
   return {
-    slots: [partition, full, empty],
     async ends() {
       const now = await mastersOf(cluster)
       const from = now.find((master) => owns(master, partition))
       const to = now.find(({ id, slots }) => id !== from?.id && slots.length > 0)
-      if (!from || !to) throw new Error('no two masters')
-      return { from, to, masters: now }
+      const full = foreign.find((slot) => from && owns(from, slot))
+      const empty = from && slotsIn(from.slots).find((slot) => !taken.has(slot))
+      if (!from || !to || full === undefined || empty === undefined)
+        throw new Error('no two masters, or no slots')
+      return { from, to, masters: now, slots: [partition, full, empty] }
     },
     async write() {
       written++

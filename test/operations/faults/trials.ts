@@ -49,8 +49,8 @@ export const TRIALS: Readonly<
   move: async (_, scene) => ({
     isWholeAfterFix: true,
     async prepare() {
-      const { from, to, masters } = await scene.ends()
-      const work: Work = { operation: 'move', slots: scene.slots, from, to, masters }
+      const { from, to, masters, slots } = await scene.ends()
+      const work: Work = { operation: 'move', slots, from, to, masters }
       return { work, source: from.port, target: to.port, done: async () => [] }
     },
   }),
@@ -88,10 +88,10 @@ export const TRIALS: Readonly<
   fix: async ({ cluster }, scene) => ({
     isWholeAfterFix: true,
     async prepare() {
-      const { from, to, masters } = await scene.ends()
-      const work: Work = { operation: 'move', slots: scene.slots, from, to, masters }
+      const { from, to, masters, slots } = await scene.ends()
+      const work: Work = { operation: 'move', slots, from, to, masters }
       await killAt('MIGRATE', work, cluster.seeds)
-      const [free] = from.slots.map(([, last]) => last)
+      const free = from.slots.map(([, last]) => last).find((slot) => !slots.includes(slot))
       // Nobody tells another that a slot is nobody's.
       for (const { port } of cluster.seeds)
         if (free !== undefined) await tell(port, 'CLUSTER', 'DELSLOTS', free).catch(unlessUnassigned)
