@@ -14,6 +14,7 @@ import {
   inspect,
   type LocalCluster,
 } from '../../src/cluster.js'
+import { shellWord } from '../../src/shell.js'
 import { shardq } from '../helpers/cli.js'
 import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 import { until } from '../helpers/until.js'
@@ -178,7 +179,7 @@ describe('a check of a running cluster', () => {
     const advised = report.findings
       .filter(({ check }) => check === 'settings-differ')
       .map(({ mend }) => mend[0])
-    expect(advised).toContain(`redis-cli -h 127.0.0.1 -p ${port(0)} CONFIG SET save "${save}"`)
+    expect(advised).toContain(`redis-cli -h 127.0.0.1 -p ${port(0)} CONFIG SET save '${save}'`)
     await setting(0, 'maxmemory-policy', 'noeviction')
     await setting(0, 'maxmemory', limit ?? '')
     await setting(0, 'cluster-require-full-coverage', 'no')
@@ -318,7 +319,7 @@ describe('a check of a running cluster', () => {
     expect(report.findings[0]?.severity).toBe('error')
     const local = await diagnose({ dataDir: cluster.dataDir, ...QUICK })
     expect(findingOf(local, 'nothing-listens').mend).toEqual([
-      `shardq cluster up --data-dir ${JSON.stringify(cluster.dataDir)}`,
+      `shardq cluster up --data-dir ${shellWord(cluster.dataDir)}`,
     ])
     await cluster.restartNode(port(5))
     await relink(5)

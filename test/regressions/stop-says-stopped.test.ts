@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { freePorts, startCluster, stopCluster } from '../../src/cluster/index.js'
 import { processStamp } from '../../src/cluster/processes.js'
+import { shellWord } from '../../src/shell.js'
 import { shardq } from '../helpers/cli.js'
 import { tempDir } from '../helpers/temp-dir.js'
 
@@ -25,7 +26,7 @@ test('`cluster stop` says that it has stopped what it has stopped, and no more',
   expect(left.code).toBe(1)
   expect(left.stdout).not.toContain('Stopped')
   expect(left.stdout).toContain('Nothing was stopped: 3 of 3 ports are held by')
-  expect(left.stdout).toContain(`shardq cluster stop --data-dir ${JSON.stringify(original)}`)
+  expect(left.stdout).toContain(`shardq cluster stop --data-dir ${shellWord(original)}`)
   const json = await shardq(['cluster', 'stop', '--data-dir', copy, '--json'])
   expect(json.code).toBe(1)
   expect(JSON.parse(json.stdout).nodes[0]).toMatchObject({

@@ -11,6 +11,7 @@ import {
 } from '../../../src/cluster/index.js'
 import { withLink } from '../../../src/cluster/link.js'
 import { processStamp } from '../../../src/cluster/processes.js'
+import { shellWord } from '../../../src/shell.js'
 import { shardq } from '../../helpers/cli.js'
 import { tempDir } from '../../helpers/temp-dir.js'
 
@@ -58,7 +59,7 @@ test('a data folder that was copied or moved runs where it is, and never in the 
   const refused = await startCluster({ dataDir: copy }).catch((error: unknown) => error)
   expect(refused).toBeInstanceOf(PortInUseError)
   expect((refused as Error).message).toContain(`a node of the cluster in ${original}`)
-  expect((refused as Error).message).toContain(`shardq cluster stop --data-dir ${JSON.stringify(original)}`)
+  expect((refused as Error).message).toContain(`shardq cluster stop --data-dir ${shellWord(original)}`)
   const frozen = nodes[0]
   await cluster.freezeNode(frozen?.port ?? 0)
   const left = await stopCluster({ dataDir: copy })
