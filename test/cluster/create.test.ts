@@ -1,18 +1,9 @@
 import { expect, inject, it } from 'vitest'
-import {
-  type Address,
-  createCluster,
-  inspect,
-  isOneCluster,
-  nameOf,
-  planCreate,
-} from '../../src/cluster/index.js'
+import { type Address, createCluster, inspect, nameOf, planCreate } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
 import { bareServers } from '../helpers/bare-servers.js'
 import { shardq } from '../helpers/cli.js'
 import { until } from '../helpers/until.js'
-import { callsOf, killAt } from '../operations/faults/break-off.js'
-import { changesSomething } from '../operations/faults/calls.js'
 import { onOwnHosts } from '../operations/hosts/run.js'
 
 const listed = (nodes: readonly Address[]) => nodes.map(nameOf).join()
@@ -110,22 +101,6 @@ it('takes what a creation that was killed has left, if it is told to', async () 
   const { status } = await createCluster({ ...options, reset: true })
   expect(status).toMatchObject({ state: 'ok', knownNodes: 3, size: 3 })
 }, 30_000)
-
-it('killed before any kind of call, it leaves the settings of servers as they were', async () => {
-  const nodes = await bareServers(3, { settings: { 'cluster-node-timeout': '1400' } })
-  const settings = () =>
-    Promise.all(nodes.map((node) => withLink(node, {}, (link) => link.text('CONFIG', 'GET', 'cluster-*'))))
-  const before = await settings()
-  const create = { operation: 'create', options: { nodes, replicasPerMaster: 0, reset: true } } as const
-  const kinds = (await callsOf(create, nodes)).filter(changesSomething).map((kind) => kind.replace('* ', ''))
-  expect(kinds).toContain('CLUSTER MEET')
-  for (const kind of new Set(kinds)) {
-    await killAt(kind, create, nodes)
-    expect(await settings(), kind).toEqual(before)
-  }
-  // The last of them takes away what it has written to see whether it can.
-  expect(await isOneCluster(nodes)).toBe(true)
-}, 60_000)
 
 /** Six nodes with addresses of their own; what takes longer is in test/operations/hosts.test.ts. */
 it('on six hosts: made, one host cut off, its replica takes over, all whole again', async () => {

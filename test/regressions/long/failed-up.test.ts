@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { nodePlaces, readManifest, writeManifest } from '../../src/cluster/data-dir.js'
-import { ClusterNotReadyError, startCluster } from '../../src/cluster/index.js'
-import { probeNode } from '../../src/cluster/node.js'
-import { NODES_FILE } from '../../src/cluster/shard-ids.js'
-import { ownCluster } from '../helpers/own-cluster.js'
+import { nodePlaces, readManifest, writeManifest } from '../../../src/cluster/data-dir.js'
+import { ClusterNotReadyError, startCluster } from '../../../src/cluster/index.js'
+import { probeNode } from '../../../src/cluster/node.js'
+import { NODES_FILE } from '../../../src/cluster/shard-ids.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
 
 it('an `up` that fails ends what it has started, a node on its way out among it', async () => {
   const cluster = await ownCluster()

@@ -9,14 +9,14 @@ import {
   planFix,
   planRemoval,
   planRolling,
-} from '../../src/cluster/index.js'
-import { forgetEverywhere } from '../../src/cluster/membership/forget.js'
-import { tagForSlot } from '../../src/keys/slots.js'
-import { bareServers } from '../helpers/bare-servers.js'
-import { eventually } from '../helpers/behaviour/harness.js'
-import { tell, tellAll, unlessUnassigned } from '../helpers/nodes.js'
-import { ownCluster } from '../helpers/own-cluster.js'
-import { until } from '../helpers/until.js'
+} from '../../../src/cluster/index.js'
+import { forgetEverywhere } from '../../../src/cluster/membership/forget.js'
+import { tagForSlot } from '../../../src/keys/slots.js'
+import { bareServers } from '../../helpers/bare-servers.js'
+import { eventually } from '../../helpers/behaviour/harness.js'
+import { tell, tellAll, unlessUnassigned } from '../../helpers/nodes.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
+import { until } from '../../helpers/until.js'
 
 /** What every node counts: of a master that was forgotten, the others would miss the slots. */
 const assigned = (cluster: LocalCluster) =>

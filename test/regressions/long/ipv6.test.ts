@@ -1,10 +1,10 @@
 import { networkInterfaces } from 'node:os'
 import { expect, it } from 'vitest'
-import { withLink } from '../../src/cluster/link.js'
-import { TaskQueue, Worker } from '../../src/index.js'
-import { bareServers } from '../helpers/bare-servers.js'
-import { eventually } from '../helpers/behaviour/harness.js'
-import { shardq } from '../helpers/cli.js'
+import { withLink } from '../../../src/cluster/link.js'
+import { TaskQueue, Worker } from '../../../src/index.js'
+import { bareServers } from '../../helpers/bare-servers.js'
+import { eventually } from '../../helpers/behaviour/harness.js'
+import { shardq } from '../../helpers/cli.js'
 
 const HAS_IPV6 = Object.values(networkInterfaces()).some((all) =>
   all?.some(({ address }) => address === '::1'),

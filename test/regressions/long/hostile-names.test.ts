@@ -3,13 +3,20 @@ import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { MAIN } from '../helpers/cli.js'
-import { Exposition } from '../helpers/exposition.js'
-import { type HostileCluster, openHostileCluster, QUEUE } from '../helpers/hostile-cluster.js'
-import { commandNames, FORMS, INVOCATIONS, quickOf, Runner, type Scene } from '../helpers/hostile-commands.js'
-import { HOSTILE } from '../helpers/hostile-names.js'
-import { faultsIn } from '../helpers/hostile-output.js'
-import { tempDir } from '../helpers/temp-dir.js'
+import { MAIN } from '../../helpers/cli.js'
+import { Exposition } from '../../helpers/exposition.js'
+import { type HostileCluster, openHostileCluster, QUEUE } from '../../helpers/hostile-cluster.js'
+import {
+  commandNames,
+  FORMS,
+  INVOCATIONS,
+  quickOf,
+  Runner,
+  type Scene,
+} from '../../helpers/hostile-commands.js'
+import { HOSTILE } from '../../helpers/hostile-names.js'
+import { faultsIn } from '../../helpers/hostile-output.js'
+import { tempDir } from '../../helpers/temp-dir.js'
 
 it('knows every command, and no other', () => {
   expect(Object.keys(INVOCATIONS).sort()).toEqual(commandNames().sort())
