@@ -138,7 +138,7 @@ export function weightsFor(
         if (id === found.id || masterId === found.id) weights.set(id, weight)
     } else if (weight > 0) {
       const master = nodes.get(found.masterId ?? '')
-      const other = master ? `; name its master, ${nameOf(master)}` : ''
+      const other = master ? `; name its master: --weight ${nameOf(master)}=${weight}` : ''
       throw new InvalidOptionError('weight', `${name} is a replica and has no slots${other}`)
     }
   }
