@@ -16,3 +16,14 @@ it('a server is refused that is to follow one of the same list which is a replic
   )
   expect((await cluster.status()).nodes).toHaveLength(nodes.length)
 })
+
+it('a master that serves slots is refused as a replica', async () => {
+  const cluster = await ownCluster()
+  const masters = (await cluster.status()).nodes.filter(({ role }) => role === 'master')
+  const [one, other] = masters
+  if (!one || !other) throw new Error('no two masters')
+  for (const replicaOf of [nameOf(other), 'auto'])
+    await expect(addNodes(cluster.seeds, [{ ...one, replicaOf }])).rejects.toThrow(
+      `it is a master that owns slots, and no replica before it has given them away: shardq cluster rebalance --weight ${nameOf(one)}=0`,
+    )
+})

@@ -142,7 +142,18 @@ async function judgeAgain(
   const candidate = await lookAt(node, options)
   if (candidate.self.id !== id)
     throw new NodeRefusedError(nameOf(node), 'added', ['it is another node than a moment ago; try again'])
-  judge(candidate, await rosterOf(seeds, options), options)
+  const roster = await rosterOf(seeds, options)
+  judge(candidate, roster, options)
+  mustBeFree(node, findNode(roster, id))
+}
+
+/** A server that serves slots cannot become a replica: typed again after a failover, an add-node may ask for that. @throws NodeRefusedError */
+function mustBeFree(node: NodeToAdd, known: NodeView | undefined): void {
+  if (node.replicaOf === undefined || known?.role !== 'master' || known.slots.length === 0) return
+  const name = nameOf(node)
+  throw new NodeRefusedError(name, 'added', [
+    `it is a master that owns slots, and no replica before it has given them away: shardq cluster rebalance --weight ${name}=0`,
+  ])
 }
 
 const isReplica = ({ node }: { node: NodeToAdd }) => node.replicaOf !== undefined
@@ -161,6 +172,7 @@ async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: Ad
     nodes.map(async (node) => {
       const candidate = await lookAt(node, options)
       judge(candidate, roster, options)
+      mustBeFree(node, findNode(roster, candidate.self.id))
       if (node.replicaOf !== undefined && node.replicaOf !== 'auto') {
         const master = findNode(roster, node.replicaOf)
         // One of the list becomes a master, unless it is a node already.
