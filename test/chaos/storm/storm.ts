@@ -217,6 +217,12 @@ export class Storm {
     return this.#structure()
   }
 
+  /** What the queue itself has counted; drained, it has as many that came as have an end. */
+  async counted(): Promise<{ readonly enqueued: number; readonly ended: number }> {
+    const { enqueued, completed, dead } = await this.#queue.stats()
+    return { enqueued, ended: completed + dead }
+  }
+
   async #keepLate(signal: AbortSignal): Promise<number> {
     const { cluster } = this.options
     const replicas = (await shardsOf(cluster)).flatMap((shard) => shard.replicas)

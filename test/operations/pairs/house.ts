@@ -114,6 +114,7 @@ export class House {
         if (result.faults.length > 0) break
       }
     })
+    const { enqueued, ended } = await this.storm.counted()
     const foreign = await this.foreign.account()
     const rejected = findings.faults.flatMap((fault) =>
       judgeFault(fault, { stallMs: Number.POSITIVE_INFINITY }).map(({ what }) => `${fault.fault}: ${what}`),
@@ -129,6 +130,9 @@ export class House {
         ...violations.map(({ what, tokens }) => `tasks: ${what} ${tokens.slice(0, 3).join(' ')}`),
         ...stories.flat().map((entry) => JSON.stringify(entry)),
         ...rejected,
+        ...(enqueued === ended
+          ? []
+          : [`the queue counts ${enqueued} tasks that came, and ${ended} that ended`]),
         ...foreign.lost.map((lost) => `a key of others: ${JSON.stringify(lost)}`),
       ],
     }
