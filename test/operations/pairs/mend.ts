@@ -4,6 +4,7 @@ import {
   compareUsers,
   describeStep,
   inspectAny,
+  NodeUnreachableError,
   nameOf,
   OperationLostError,
   planFix,
@@ -45,18 +46,19 @@ export async function mend(servers: Servers, onStep: (step: string) => void): Pr
 /** @returns what is left in the end. Nothing: a last look has found nothing to do. */
 async function fixed(seeds: readonly Address[], onStep: (step: string) => void): Promise<string[]> {
   for (let tries = 0; ; tries++) {
-    const fix = await planFix(seeds, ACCESS)
-    const found = [
-      ...fix.steps.map((step) => `fix would ${describeStep(step)}`),
-      ...fix.left.map(({ what, why, remedy }) => `fix leaves ${what}: ${why}; ${remedy}`),
-    ]
-    if (found.length === 0 || tries === MOST_FIXES) return found
     try {
+      const fix = await planFix(seeds, ACCESS)
+      const found = [
+        ...fix.steps.map((step) => `fix would ${describeStep(step)}`),
+        ...fix.left.map(({ what, why, remedy }) => `fix leaves ${what}: ${why}; ${remedy}`),
+      ]
+      if (found.length === 0 || tries === MOST_FIXES) return found
       const report = await fix.run({ evenIfChanged: true })
       for (const step of report.done) onStep(`fix: ${describeStep(step)}`)
     } catch (error) {
-      // It says that it goes on from there, and counts as a try.
-      if (!(error instanceof OperationLostError)) throw error
+      // Both say to try again, and happen where the machine stands still: this process of ours, too.
+      const passes = error instanceof OperationLostError || error instanceof NodeUnreachableError
+      if (!passes || tries === MOST_FIXES) throw error
       onStep(`fix: ${error.message}`)
     }
   }

@@ -3,7 +3,7 @@ import type { Ending } from './operate.js'
 
 /** A command to type, or what else is to be done. */
 const WAY_OUT =
-  /shardq |redis-cli |kill -INT|--[a-z]|\bagain\b|the same command|let it finish|take another|name a|choose|give it|is it running/
+  /shardq |redis-cli |kill -INT|--[a-z]|\bagain\b|the same command|let it finish|take another|name (a|its|another) |choose|give it|is it running/
 const TIMED_OUT = /timed? ?-?out/i
 const NAMES_NODE = /\b[\w.-]+:\d{2,5}\b/
 
