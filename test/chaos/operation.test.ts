@@ -111,6 +111,21 @@ it('one that stood still for longer than its lock sends nothing any more', async
   await expect(sent).rejects.toThrow('could not be renewed')
 })
 
+it('what fails because the process stood still for longer is told as the lock that was lost', async () => {
+  const failed = hold(
+    'fix',
+    async () => {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+      throw new Error('not ready within 20000 ms')
+    },
+    { leaseMs: 400 },
+  )
+  await expect(failed).rejects.toMatchObject({
+    name: 'OperationLostError',
+    cause: { message: 'not ready within 20000 ms' },
+  })
+})
+
 it('is lost to somebody who wrote over it, and says so', async () => {
   const { owner } = await masters()
   let wasAborted = false

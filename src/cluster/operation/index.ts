@@ -84,7 +84,8 @@ export async function withOperation<Result>(
     lock.throwIfLost()
     return result
   } catch (error) {
-    lock.throwIfLost(error)
+    // A process that stood still wakes to time-outs of its own, before any timer has said that the lock is gone.
+    lock.mustHold(error)
     throw error
   } finally {
     await lock.release()

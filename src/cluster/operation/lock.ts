@@ -114,10 +114,10 @@ export class OperationLock {
    * Before every command of the operation. It does not wait for the timer, which may come late in a process that stood still.
    * @throws OperationLostError when the lock may be another's before the command has arrived
    */
-  mustHold(): void {
+  mustHold(cause?: unknown): void {
     const isLocked = this.#timer !== undefined
     if (isLocked && !this.#why && this.#leftMs() < this.#leaseMs * MARGIN) this.#runOut()
-    this.throwIfLost()
+    this.throwIfLost(cause)
   }
 
   /** @throws OperationLostError if it is */
