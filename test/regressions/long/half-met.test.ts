@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest'
-import { addNodes, NodeRefusedError } from '../../src/cluster/index.js'
-import { forgetEverywhere } from '../../src/cluster/membership/forget.js'
-import { bareServers } from '../helpers/bare-servers.js'
-import { tell } from '../helpers/nodes.js'
-import { ownCluster } from '../helpers/own-cluster.js'
-import { until } from '../helpers/until.js'
+import { addNodes, NodeRefusedError } from '../../../src/cluster/index.js'
+import { forgetEverywhere } from '../../../src/cluster/membership/forget.js'
+import { bareServers } from '../../helpers/bare-servers.js'
+import { tell } from '../../helpers/nodes.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
+import { until } from '../../helpers/until.js'
 
 it('a server that knows nodes of this cluster alone, and that none of them knows, is no node of another cluster', async () => {
   const cluster = await ownCluster({ replicasPerMaster: 0 })

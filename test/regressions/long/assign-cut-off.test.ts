@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest'
-import { addNodes, planFix } from '../../src/cluster/index.js'
-import type { Address } from '../../src/cluster/link.js'
-import { bareServers } from '../helpers/bare-servers.js'
-import { tell } from '../helpers/nodes.js'
-import { ownCluster } from '../helpers/own-cluster.js'
+import { addNodes, planFix } from '../../../src/cluster/index.js'
+import type { Address } from '../../../src/cluster/link.js'
+import { bareServers } from '../../helpers/bare-servers.js'
+import { tell } from '../../helpers/nodes.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
 
 /**
  * What a repair leaves that is killed between two round trips: all others take a node for the owner of slots, and it does not say so itself.

@@ -1,13 +1,13 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { nameOf } from '../../src/cluster/index.js'
-import { FORMS, quickOf, Runner } from '../helpers/hostile-commands.js'
-import { LIES } from '../helpers/hostile-lies.js'
-import { HOSTILE } from '../helpers/hostile-names.js'
-import { hostileNode } from '../helpers/hostile-node.js'
-import { faultsIn } from '../helpers/hostile-output.js'
-import { tempDir } from '../helpers/temp-dir.js'
+import { nameOf } from '../../../src/cluster/index.js'
+import { FORMS, quickOf, Runner } from '../../helpers/hostile-commands.js'
+import { LIES } from '../../helpers/hostile-lies.js'
+import { HOSTILE } from '../../helpers/hostile-names.js'
+import { hostileNode } from '../../helpers/hostile-node.js'
+import { faultsIn } from '../../helpers/hostile-output.js'
+import { tempDir } from '../../helpers/temp-dir.js'
 
 /** The first way of each in which it only looks. All commands, all texts: test/regressions/long/hostile-nodes.test.ts. */
 const LOOKING = [

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest'
-import { resetAll } from '../../src/cluster/create/reset.js'
-import { createCluster, nameOf, planCreate } from '../../src/cluster/index.js'
-import { bareServers } from '../helpers/bare-servers.js'
-import { eventually } from '../helpers/behaviour/harness.js'
-import { tell } from '../helpers/nodes.js'
+import { resetAll } from '../../../src/cluster/create/reset.js'
+import { createCluster, nameOf, planCreate } from '../../../src/cluster/index.js'
+import { bareServers } from '../../helpers/bare-servers.js'
+import { eventually } from '../../helpers/behaviour/harness.js'
+import { tell } from '../../helpers/nodes.js'
 
 /**
  * Servers that a `create` which was killed has left. One operator has the plan on their screen, which resets them first. Another makes the

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { nameOf } from '../../src/cluster/index.js'
-import { shardq } from '../helpers/cli.js'
-import { hostileNode } from '../helpers/hostile-node.js'
-import { tempDir } from '../helpers/temp-dir.js'
+import { nameOf } from '../../../src/cluster/index.js'
+import { shardq } from '../../helpers/cli.js'
+import { hostileNode } from '../../helpers/hostile-node.js'
+import { tempDir } from '../../helpers/temp-dir.js'
 
 it('an id that is meant for the shell of --restart-command is refused', async () => {
   const dir = await tempDir()
