@@ -38,7 +38,7 @@ export async function callsOf(work: Work, seeds: readonly Address[]): Promise<re
   child.on('message', (told: Told) => {
     last = told
   })
-  await once(child, 'exit')
+  await ended(child)
   if (last?.what !== 'done') throw new Error(`${work.operation} did not end well: ${JSON.stringify(last)}`)
   return last.kinds
 }
@@ -51,7 +51,7 @@ export async function killAt(call: string, work: Work, seeds: readonly Address[]
     last = told
     if (told.what === 'at') child.kill('SIGKILL')
   })
-  await once(child, 'exit')
+  await ended(child)
   if (last?.what === 'at') return
   const end = last?.what === 'failed' ? last.why : last?.what
   throw new Error(`${work.operation} ended before a call ${call}: ${end}`)
@@ -65,7 +65,7 @@ export async function breakOff(
   scene: Scene,
 ): Promise<Broken> {
   const child = begin({ work: attempt.work, at, seeds: servers.cluster.seeds })
-  const exit = once(child, 'exit')
+  const exit = ended(child)
   let call: string | undefined
   let end = 'killed'
   let striking: Promise<void> | undefined
@@ -123,6 +123,9 @@ async function strike(
     }
   }
 }
+
+/** With all that it has told: a long message may arrive after the process has ended. */
+const ended = (child: ChildProcess) => Promise.all([once(child, 'exit'), once(child, 'disconnect')])
 
 function begin(task: Task): ChildProcess {
   return fork(VICTIM, [JSON.stringify(task)], {

@@ -1,7 +1,9 @@
-import { once } from 'node:events'
+import { once, setMaxListeners } from 'node:events'
 
 /** Ctrl-C, or the end of whoever started the run: processes that carry an operation out are killed, and their servers with them. */
 export const interrupt = new AbortController()
+// Each process under way listens.
+setMaxListeners(0, interrupt.signal)
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort())
 
 /** @throws when the run is interrupted first */
