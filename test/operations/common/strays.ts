@@ -16,8 +16,12 @@ export async function mastersOf(cluster: LocalCluster): Promise<Master[]> {
   return nodes.filter(({ role }) => role === 'master').map((node) => ({ ...node, name: nameOf(node) }))
 }
 
-/** What operations and connected queues write by themselves: the lock, and what a queue writes to see what a replica confirms. */
-export const isPassing = (name: string) => name === 'shardq:operation' || name.endsWith(':probe')
+/**
+ * What operations and connected queues write by themselves: the lock, and what is written to see what a replica confirms; of an operation it
+ * runs out within a minute.
+ */
+export const isPassing = (name: string) =>
+  name === 'shardq:operation' || name.endsWith(':probe') || /^shardq:ready:\d+$/.test(name)
 
 /** Keys on a master that does not own their slot; nobody could read them. */
 export async function straysOf(cluster: LocalCluster): Promise<string[]> {

@@ -93,7 +93,7 @@ async function strike(
   kind: Kind,
   child: ChildProcess,
   node: string,
-  { source, target }: Attempt,
+  { work, source, target }: Attempt,
   servers: Servers,
   scene: Scene,
 ): Promise<void> {
@@ -113,7 +113,8 @@ async function strike(
       child.kill('SIGSTOP')
       await sleep(PAUSE_MS)
       await (await planFix(servers.cluster.seeds)).run({ evenIfChanged: true })
-      await scene.write()
+      // Nobody is to write to a cluster that is being filled.
+      if (work.operation !== 'restore') await scene.write()
       child.kill('SIGCONT')
       return
     }
