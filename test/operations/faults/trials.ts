@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { RESTORE_KEY } from '../../../src/cluster/backup/marker.js'
 import {
   type Address,
   backupCluster,
@@ -12,7 +13,7 @@ import { OWED_KEY } from '../../../src/cluster/owed/notes.js'
 import { parseFields } from '../../../src/cluster/replies.js'
 import { tell, unlessUnassigned } from '../../helpers/nodes.js'
 import type { Servers } from '../common/servers.js'
-import { type Master, mastersOf } from '../common/strays.js'
+import { isPassing, type Master, mastersOf } from '../common/strays.js'
 import { carryOut, type OperationName, type Work } from '../common/work.js'
 import { killAt } from './break-off.js'
 import type { Scene } from './scene.js'
@@ -163,7 +164,8 @@ export const TRIALS: Readonly<
         for (const { port } of masters) await tell(port, 'FLUSHALL')
         const work: Work = { operation: 'restore', folder, ...(redisPath === undefined ? {} : { redisPath }) }
         const [target] = masters
-        const again = async (end: string) => (end === 'done' ? null : work)
+        // Killed when all is there, it has no more to do than one that came to its end.
+        const again = async (end: string) => (end === 'done' || (await isRestored(cluster)) ? null : work)
         return { work, ...(target ? { target: target.port } : {}), again, done: async () => [] }
       },
     }
@@ -214,6 +216,13 @@ async function removeSpares(cluster: LocalCluster, spares: Servers['spares']): P
     const node = nodes.find(({ port, role }) => port === spare.port && role === 'master')
     if (node) await carryOut({ operation: 'remove-node', node, withReplicas: true }, cluster.seeds)
   }
+}
+
+/** Its note is gone, and more is there than a lock. */
+async function isRestored(cluster: LocalCluster): Promise<boolean> {
+  const names = await Promise.all((await mastersOf(cluster)).map(({ port }) => tell(port, 'KEYS', '*')))
+  const all = names.flatMap((text) => text.split(/[\n,]/)).filter((name) => name !== '' && !isPassing(name))
+  return all.length > 0 && !all.includes(RESTORE_KEY)
 }
 
 const slotCount = ({ slots }: Master) => slots.reduce((sum, [first, last]) => sum + last - first + 1, 0)
