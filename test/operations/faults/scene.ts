@@ -77,11 +77,15 @@ export async function setScene(cluster: LocalCluster): Promise<Scene> {
     async write() {
       written++
       const now = await mastersOf(cluster)
-      for (const slot of foreign)
-        for (const { port } of now.filter((master) => owns(master, slot)))
-          await tell(port, 'SET', keyIn(slot, `later ${written}`), written)
-      for (const [name, contents] of await contentsOf(cluster))
-        if (!before.has(name)) before.set(name, contents)
+      const names = foreign.map((slot) => keyIn(slot, `later ${written}`))
+      for (const name of names)
+        for (const { port } of now.filter((master) => owns(master, slotOf(name))))
+          await tell(port, 'SET', name, written)
+      const contents = await contentsOf(cluster)
+      for (const name of names) {
+        const found = contents.get(name)
+        if (found) before.set(name, found)
+      }
     },
     // A node that has just got slots may refuse everything for a moment.
     faults: (notes = []) =>
