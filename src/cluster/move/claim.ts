@@ -55,7 +55,7 @@ export async function claimCopies(
     // who know of the later epoch do not vote for it.
     await tellOthers(nodes, claimed, masters)
     await forgetKeys(nodes, claimed, copies)
-    await settle(nodes, claimed, masters)
+    await endAtOldOwner(nodes, claimed)
   } finally {
     if (before !== undefined) await nodes.text(from, 'CONFIG', 'SET', LAZY, before).catch(() => {})
   }
@@ -69,8 +69,11 @@ export async function claim(nodes: Nodes, claimed: Slot, masters: readonly Party
 
 /** The slot has its new owner, by its own word; now all others come to know it. */
 export async function settle(nodes: Nodes, claimed: Slot, masters: readonly Party[]): Promise<void> {
-  const { slot, from, to } = claimed
   await tellOthers(nodes, claimed, masters)
+  await endAtOldOwner(nodes, claimed)
+}
+
+async function endAtOldOwner(nodes: Nodes, { slot, from, to }: Slot): Promise<void> {
   await untilHeard(nodes, from, slot)
   await tell(nodes, from, slot, to)
   await expectOwner(nodes, to, [slot])
