@@ -1,3 +1,4 @@
+import { redisCli } from '../cluster/redis-cli.js'
 import { shellWord } from '../shell.js'
 import type { Place } from './check.js'
 
@@ -5,8 +6,7 @@ import type { Place } from './check.js'
 
 export const FIX = 'shardq cluster fix'
 
-export const cli = ({ host, port, tls }: Place, command: string) =>
-  `redis-cli -h ${shellWord(host)} -p ${port} ${tls ? '--tls ' : ''}${command}`
+export const cli = ({ host, port, tls }: Place, command: string) => redisCli({ host, port }, { tls }, command)
 
 const first = (nodes: readonly Place[], of: (node: Place) => readonly string[]) =>
   nodes.slice(0, 1).flatMap(of)

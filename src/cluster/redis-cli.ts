@@ -1,8 +1,9 @@
+import type { Written } from '../connection/host.js'
 import { shellWord } from '../shell.js'
-import type { Address, LinkOptions } from './link.js'
+import type { LinkOptions } from './link.js'
 
 /** What to type to say something to a node by hand; the password and certificates are added by whoever types it. */
-export const redisCli = ({ host, port }: Address, { tls }: Pick<LinkOptions, 'tls'>, command = '') =>
+export const redisCli = ({ host, port }: Written, { tls }: Pick<LinkOptions, 'tls'>, command = '') =>
   ['redis-cli', '-h', shellWord(host), '-p', port, ...(tls ? ['--tls'] : []), command].join(' ').trim()
 
 /** The name of a key as redis-cli reads it at its prompt: between quotes where it has spaces in it, or bytes that cannot be seen. */

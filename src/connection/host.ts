@@ -2,7 +2,7 @@ import { isIPv6 } from 'node:net'
 import type { NodeAddress } from './options.js'
 
 /** A port may stand for itself in what is to be typed: `PORT`. */
-interface Written {
+export interface Written {
   readonly host: string
   readonly port: number | string
 }

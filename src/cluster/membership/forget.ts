@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NodeNotEmptyError, NodeRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, type NodeLink, nameOf, withLink } from '../link.js'
+import { redisCli } from '../redis-cli.js'
 import { type NodeView, parseClusterNodes, parseFields } from '../replies.js'
 import { type RosterOptions, rosterOf } from './roster.js'
 
@@ -98,7 +99,9 @@ export async function resetNode(node: Meant, options: LinkOptions): Promise<void
     await expectId(link, node)
     const deadline = performance.now() + RESET_MS
     for (;;) {
-      await link.text('CLUSTER', 'RESET', 'HARD').catch((error: Error) => unlessKeys(error, node, link))
+      await link
+        .text('CLUSTER', 'RESET', 'HARD')
+        .catch((error: Error) => unlessKeys(error, node, link, options))
       await sleep(RETRY_MS)
       const info = parseFields(await link.text('CLUSTER', 'INFO'))
       if (info.get('cluster_known_nodes') === '1') return
@@ -108,13 +111,13 @@ export async function resetNode(node: Meant, options: LinkOptions): Promise<void
   })
 }
 
-async function unlessKeys(error: Error, node: Meant, link: NodeLink): Promise<never> {
+async function unlessKeys(error: Error, node: Meant, link: NodeLink, options: LinkOptions): Promise<never> {
   if (!/containing keys/i.test(error.message)) throw error
   throw new NodeNotEmptyError(
     nameOf(node),
     Number(await link.text('DBSIZE')),
     await someOf(link),
     'all others have forgotten it; compare them, and if their owners have what is wanted: ' +
-      `redis-cli -h ${node.host} -p ${node.port} FLUSHALL ; then again: shardq cluster remove-node ${nameOf(node)}`,
+      `${redisCli(node, options, 'FLUSHALL')} ; then again: shardq cluster remove-node ${nameOf(node)}`,
   )
 }

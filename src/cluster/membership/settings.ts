@@ -70,5 +70,3 @@ export async function applySettings(
     await link.text('CONFIG', 'REWRITE').catch(() => {})
   })
 }
-
-/** A value as a shell and a reader take it. */
