@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InvalidOptionError } from '../../errors.js'
 import { ClusterNotReadyError } from '../errors.js'
-import { type Evidence, type FixStep, type Left, look, type Party, planFrom } from '../fix/index.js'
+import { type Evidence, type FixStep, isMend, type Left, look, type Party, planFrom } from '../fix/index.js'
 import { type Address, isMeant, type LinkOptions, nameOf } from '../link.js'
 import { noSuchNode } from '../no-such-node.js'
 import { poll } from '../ready.js'
@@ -70,9 +70,7 @@ export async function survey(
       0,
       serious.map(({ what, remedy }) => `${what}: ${remedy}`),
     )
-  // Copies of which it is not known whose they are stay where they are, and are no reason not to move.
-  const mends = steps.filter(({ kind }) => kind !== 'drop-same')
-  return { ...(await shared(evidence, options, known)), mends }
+  return { ...(await shared(evidence, options, known)), mends: steps.filter(isMend) }
 }
 
 /** A replica that is down is no reason not to move slots away from its master; who gets slots is looked at apart (unprotected.ts). */
@@ -86,8 +84,7 @@ function missingIn(evidence: Evidence): string[] {
   if (down.length > 0) return down.map((node) => `master ${nameOf(node)} does not answer`)
   // Killed between two round trips, a move leaves slots that their old owner takes for the new one's, and all others for the old
   // one's. Nobody claims them, and a mend gives them to somebody; that makes views one.
-  const mends = planFrom(evidence).steps.filter(({ kind }) => kind !== 'drop-same')
-  return mends.length > 0 ? [] : differencesOf(camps)
+  return planFrom(evidence).steps.some(isMend) ? [] : differencesOf(camps)
 }
 
 async function shared(

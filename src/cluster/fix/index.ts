@@ -13,7 +13,16 @@ import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
 import { carryOut } from './carry-out.js'
 import { type Evidence, lookAtAll, mastersOf } from './evidence.js'
 import { planFrom } from './plan.js'
-import { deedsOf, describe, type FixPlan, type FixStep, type Left, type Party, StepRefused } from './steps.js'
+import {
+  deedsOf,
+  describe,
+  type FixPlan,
+  type FixStep,
+  isMend,
+  type Left,
+  type Party,
+  StepRefused,
+} from './steps.js'
 
 export type { Evidence } from './evidence.js'
 export { look } from './evidence.js'
@@ -24,6 +33,7 @@ export {
   describe,
   type FixPlan,
   type FixStep,
+  isMend,
   type Left,
   type Party,
   type Side,
@@ -156,9 +166,7 @@ function judge(
   const after = planFrom(evidence)
   const told = new Set(refused.flatMap(({ step }) => subjectsOf(step)))
   const still = after.steps
-    // It is among what is left already.
-    .filter(({ kind }) => kind !== 'drop-same')
-    .filter((step) => !subjectsOf(step).every((subject) => told.has(subject)))
+    .filter((step) => isMend(step) && !subjectsOf(step).every((subject) => told.has(subject)))
     .map((step) => ({
       what: describe(step),
       why: interrupted ? 'it was stopped before' : 'it was found when the rest was done',

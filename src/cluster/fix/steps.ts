@@ -69,6 +69,12 @@ export interface FixPlan {
   readonly left: readonly Left[]
 }
 
+/**
+ * Whether something is wrong until it is done. Not of copies of which it is not known whose they are: what is left of them is told (`Left`), and is
+ * no reason not to move slots.
+ */
+export const isMend = ({ kind }: FixStep) => kind !== 'drop-same'
+
 /** One sentence for people. */
 export function describe(step: FixStep): string {
   switch (step.kind) {
