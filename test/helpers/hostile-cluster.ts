@@ -150,7 +150,7 @@ async function fail(
   await queue.disconnect()
 }
 
-/** What others may have written: any key, one among those of a partition, a queue that no library of ours would make, users. */
+/** What others may write: keys of their own, one among those of a partition, a queue that no library of ours would make, users. */
 async function writeStrangers(cluster: LocalCluster): Promise<void> {
   const { nodes } = await cluster.status()
   const links = nodes.map((node) => ({

@@ -44,8 +44,8 @@ export async function takeLead(nodes: Nodes, party: Party, masters: readonly Par
 }
 
 /**
- * Waits until the others have heard of the epoch, before anything is opened. Another tool that moves the slot on before its new owner has heard of this epoch would take one that is not the latest. That is
- * unlikely, so it is not waited for at any price.
+ * Waits until the others have heard of the epoch, before anything is opened. Another tool that moves the slot on before its new owner has
+ * heard of this epoch would take one that is not the latest. That is unlikely, so it is not waited for at any price.
  */
 export async function untilHeard(
   nodes: Nodes,
@@ -66,9 +66,10 @@ export async function untilHeard(
 }
 
 /**
- * Waits until no node counts a slot as that node's which it has given away and another owns. With its newest epoch, such a node would be believed: a replica
- * of it that is promoted takes the slot back, without keys; and one that comes back from a restart tells whoever has the slot that
- * it is not theirs. Either way that one drops all keys of it. As long as the epoch is the one from before the slot was claimed, it is not believed.
+ * Waits until no node counts a slot as that node's which it has given away and another owns. With its newest epoch, such a node would be
+ * believed: a replica of it that is promoted takes the slot back, without keys; and one that comes back from a restart tells whoever has the
+ * slot that it is not theirs. Either way that one drops all keys of it. As long as the epoch is the one from before the slot was claimed,
+ * it is not believed.
  * @throws StepRefused naming those that have not heard
  */
 async function untilGivenAway(nodes: Nodes, party: Party): Promise<void> {

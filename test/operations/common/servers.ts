@@ -13,12 +13,15 @@ import { openCluster } from '../../helpers/own-cluster.js'
 
 /** The cluster that operations are done to, and servers that are not in it yet: killed, and started again. */
 export class Servers {
+  #starting: Promise<void> = Promise.resolve()
+  #hasEnded = false
+
   private constructor(
     readonly cluster: LocalCluster,
     readonly spares: readonly Address[],
     private readonly server: RedisServer,
     private readonly places: readonly NodePlace[],
-    readonly end: () => Promise<void>,
+    private readonly dispose: () => Promise<void>,
   ) {}
 
   static async open(spares: number, redisPath: string | undefined, nodeTimeoutMs = 1_000): Promise<Servers> {
@@ -27,7 +30,7 @@ export class Servers {
     const server = await findServer(options)
     const { cluster, dispose } = await openCluster(options)
     let bare: BareServers | undefined
-    const end = async () => {
+    const disposeAll = async () => {
       await bare?.dispose()
       await dispose()
     }
@@ -38,9 +41,9 @@ export class Servers {
         ...cluster.nodes.map(({ port, dir }) => ({ port, dir, access: {} })),
         ...(bare?.nodes ?? []).map(({ port }) => ({ port, dir: `${folder}/node_${port}`, access: {} })),
       ]
-      return new Servers(cluster, bare?.nodes ?? [], server, places, end)
+      return new Servers(cluster, bare?.nodes ?? [], server, places, disposeAll)
     } catch (error) {
-      await end()
+      await disposeAll()
       throw error
     }
   }
@@ -75,10 +78,22 @@ export class Servers {
     return `sh '${script}' {port}`
   }
 
-  /** Starts whatever does not run, and waits until all answer. */
-  async startAll(): Promise<void> {
+  /** A server that is just being started is waited for: it would be there when all others are gone. */
+  async end(): Promise<void> {
+    this.#hasEnded = true
+    await this.#starting.catch(() => undefined)
+    await this.dispose()
+  }
+
+  /** Starts whatever does not run, and waits until all answer. Nothing, once they are being ended. */
+  startAll(): Promise<void> {
+    this.#starting = this.#startAll()
+    return this.#starting
+  }
+
+  async #startAll(): Promise<void> {
     for (const place of this.places) {
-      for (let tries = 0; ; tries++) {
+      for (let tries = 0; !this.#hasEnded; tries++) {
         const found = await probeNode(place)
         if (found.state === 'running') break
         if (found.state === 'down') await startNodeAnyhow(this.server, place)
