@@ -206,6 +206,20 @@ export class PlanChangedError extends ShardqError {
   }
 }
 
+/** Where operations write down what they do, the cluster has something of somebody else. Decision: look at it, and remove it. */
+export class KeyTakenError extends ShardqError {
+  constructor(
+    readonly key: string,
+    options?: ErrorOptions,
+  ) {
+    super(
+      `what the cluster has as ${key} is not from shardq, which writes down there what its operations do; if nobody needs it: ` +
+        `redis-cli -c DEL ${key}`,
+      options,
+    )
+  }
+}
+
 /** The lock under which the operation ran is lost, so it ended after the step under way. Decision: run it again. */
 export class OperationLostError extends ShardqError {
   constructor(

@@ -597,7 +597,7 @@ describe('a restore', () => {
     await tell(keeper.port, 'RPUSH', RESTORE_KEY, 'hello')
     const refused = await restoreCluster(backup, four.seeds).catch((error) => error)
     expect(refused).toBeInstanceOf(RestoreRefusedError)
-    expect(refused.message).toMatch(/shardq:restore is no note of a restore.*DEL shardq:restore/)
+    expect(refused.message).toMatch(/shardq:restore is not from shardq.*DEL shardq:restore/)
     await tell(keeper.port, 'DEL', RESTORE_KEY)
     await tell(keeper.port, 'HSET', RESTORE_KEY, 'partial', 'not hex', 'folder', '\x1b[2J')
     expect(await restoreCluster(backup, four.seeds).catch((error) => error)).toBeInstanceOf(

@@ -1,4 +1,4 @@
-import { RestoreRefusedError } from '../errors.js'
+import { KeyTakenError, RestoreRefusedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { KeyLink } from '../operation/key-link.js'
 
@@ -39,11 +39,7 @@ export class Marker {
   /** @throws RestoreRefusedError where somebody has put something else there */
   async read(): Promise<Begun | null> {
     const flat = (await this.#call('HGETALL', RESTORE_KEY).catch((error: Error) => {
-      if (!error.message.startsWith('WRONGTYPE')) throw error
-      const problem = `what the cluster has as ${RESTORE_KEY} is no note of a restore, and not from shardq`
-      throw new RestoreRefusedError(`${problem}; if nobody needs it: redis-cli -c DEL ${RESTORE_KEY}`, {
-        cause: error,
-      })
+      throw error instanceof KeyTakenError ? new RestoreRefusedError(error.message, { cause: error }) : error
     })) as string[]
     const fields = new Map<string, string>()
     for (let i = 0; i + 1 < flat.length; i += 2) fields.set(flat[i] ?? '', flat[i + 1] ?? '')

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BackupRefusedError, InterruptedError } from '../errors.js'
+import { BackupRefusedError, InterruptedError, KeyTakenError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import { type Observation, Observer } from '../observer.js'
 import { isLeftBehind, readNote } from '../operation/holder.js'
@@ -185,11 +185,7 @@ export async function operationsOn(
     link.call({ timeoutMs: COMMAND_MS, signal: options.signal }, command, key)
   try {
     const note = await ask('GET', OPERATION_KEY).catch((error: Error) => {
-      if (!error.message.startsWith('WRONGTYPE')) throw error
-      const problem = `what the cluster has as ${OPERATION_KEY} is no note of an operation, and not from shardq`
-      throw new BackupRefusedError([`${problem} (if nobody needs it: redis-cli -c DEL ${OPERATION_KEY})`], {
-        cause: error,
-      })
+      throw error instanceof KeyTakenError ? new BackupRefusedError([error.message], { cause: error }) : error
     })
     if (note !== null && !(await isLeftBehind(String(note)))) {
       const { operation, since, pid, host } = readNote(String(note))

@@ -177,7 +177,7 @@ async function giveItBack(
   }
   if (unknown.length === 0) return 'done'
   throw new StepRefused(
-    `${unknown.join(', ')}: not told, since it has a secret that no other node has, or the node was told other things since its restart`,
+    `${unknown.join(', ')}: not told, since no other node has the same, or the node was told other things since its restart`,
     'look at it, and set what is to be otherwise: CONFIG SET, ACL SETUSER, or for users of shardq: shardq cluster users apply',
   )
 }

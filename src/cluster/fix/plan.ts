@@ -284,7 +284,7 @@ const backTo = ({ owed, due }: Settled, known: Known): FixStep => ({
   kind: 'give-back',
   node: known.party(owed.id),
   owed,
-  names: namesIn(due),
+  ...namesIn(due),
 })
 
 function forget(node: NodeView, known: Known): FixStep {

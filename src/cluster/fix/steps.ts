@@ -44,7 +44,10 @@ export type FixStep =
       readonly kind: 'give-back'
       readonly node: Party
       readonly owed: Owed
-      readonly names: readonly string[]
+      /** `slowlog-max-len`, `user reporter` */
+      readonly told: readonly string[]
+      /** What is only named, since nobody can say that it is to be so. */
+      readonly unknown: readonly string[]
     }
   /** A node that was named, and of which no more is wanted. */
   | { readonly kind: 'forget'; readonly node: Party; readonly at: readonly Party[] }
@@ -108,7 +111,11 @@ export function describe(step: FixStep): string {
     case 'introduce':
       return `${step.node.name} answers, and the others look for it at another address: ${step.to.name} is told, and tells the rest`
     case 'give-back':
-      return `${step.node.name} has not got back ${step.names.join(', ')} from a ${step.owed.operation} that was cut off: as it was before`
+      return [
+        `${step.node.name} has not got back ${[...step.told, ...step.unknown].join(', ')} from a ${step.owed.operation} that was cut off`,
+        step.told.length === 0 ? '' : `: ${step.told.join(', ')} as before`,
+        step.unknown.length === 0 ? '' : `; ${step.unknown.join(', ')} is yours to set`,
+      ].join('')
     case 'forget':
       return `${step.node.name} (${step.node.id}) is gone, and was named: all others forget it`
   }
@@ -177,7 +184,7 @@ export function commandsOf(step: FixStep): string[] {
     case 'introduce':
       return [`${step.to.name}> CLUSTER MEET ${step.node.host} ${step.node.port} ${step.busPort}`]
     case 'give-back':
-      return step.names.map((name) =>
+      return step.told.map((name) =>
         name.startsWith('user ')
           ? `${step.node.name}> ACL SETUSER ${name.slice('user '.length)} ...`
           : `${step.node.name}> CONFIG SET ${name} ...`,

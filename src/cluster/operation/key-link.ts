@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthenticationError } from '../../errors.js'
-import { NodeUnreachableError, OperationLostError } from '../errors.js'
+import { KeyTakenError, NodeUnreachableError, OperationLostError } from '../errors.js'
 import { type Address, type LinkOptions, NodeLink, nameOf, withLink } from '../link.js'
 import { parseClusterNodes, parseFields } from '../replies.js'
 
@@ -36,7 +36,10 @@ export class KeyLink {
     this.#home = seeds[0] ?? { host: '127.0.0.1', port: 0 }
   }
 
-  /** @throws what the last try failed with, when the time is over; at once, AuthenticationError and errors that do not pass */
+  /**
+   * @param args the key is the first of them, or that of a script
+   * @throws what the last try failed with, when the time is over; at once, AuthenticationError, KeyTakenError, and errors that do not pass
+   */
   async call(
     { timeoutMs, signal }: CallOptions,
     command: string,
@@ -55,7 +58,7 @@ export class KeyLink {
           this.#home = redirect.to
           if (++hops <= MOST_HOPS) continue
         } else {
-          if (!this.#passes(error, at)) throw error
+          if (!this.#passes(error, at)) throw explained(error as Error, command, args)
           this.#home = this.#known[turn++ % this.#known.length] ?? at
         }
         hops = 0
@@ -126,6 +129,11 @@ export class KeyLink {
     this.#links.delete(nameOf(at))
     return true
   }
+}
+
+function explained(error: Error, command: string, args: readonly (string | number)[]): Error {
+  if (!error.message.startsWith('WRONGTYPE')) return error
+  return new KeyTakenError(String(command === 'EVAL' ? args[2] : args[0]), { cause: error })
 }
 
 /** Where a server sends us that does not serve the key. */

@@ -10,8 +10,8 @@ import { type Lost, lostBy, namesOf, type Told, toldTo } from './told.js'
 /** What a node is to be told, so that it is as it was. */
 export interface Due extends Lost {
   /**
-   * Names of what is not as it was and cannot be told: it has a secret in it that no other node has, or somebody has told this process other
-   * things since.
+   * What is not as it was and cannot be told: no other node has the same, or somebody has told this process other things since.
+   * `slowlog-max-len 77`, `requirepass`, `user reporter`
    */
   readonly unknown: readonly string[]
 }
@@ -19,8 +19,8 @@ export interface Due extends Lost {
 export const isNothing = ({ settings, users, unknown }: Due) =>
   settings.size + users.length + unknown.length === 0
 
-/** `slowlog-max-len`, `user reporter`: never a value, since some are secret. */
-export const namesIn = (due: Due) => [...namesOf(due), ...due.unknown]
+/** `slowlog-max-len`, `user reporter`. Never a value of what is told, since some are secret. */
+export const namesIn = (due: Due) => ({ told: namesOf(due), unknown: due.unknown })
 
 /** Names of settings that hold secrets, by whatever name a module or a later server calls its own. */
 const SECRET = /pass|auth$|secret|token/i
@@ -71,6 +71,10 @@ async function dueOfLent({ settings }: Lent, link: NodeLink): Promise<Due> {
   return { settings: due, users: [], unknown: [] }
 }
 
+/**
+ * Whoever may write a key may write a note, and would have the rights of whoever runs the next operation. So it is only a hint: no more is told
+ * than another node says too.
+ */
 async function dueOfRestarted(
   owed: Restarted,
   link: NodeLink,
@@ -81,23 +85,24 @@ async function dueOfRestarted(
   if (info.get('run_id') === owed.run) return { settings: new Map(), users: [], unknown: [] }
   const now = await toldTo(link)
   const lost = lostBy(await toldIn(owed, link), hidden(now), upgradeOf(owed, info))
-  const secrets = owed.secrets.filter((name) => now.config?.get(name) === '')
   const settings = new Map<string, string>()
   const users: string[] = []
   const unknown: string[] = []
   // Whoever has told the process something since it was started knows how it is to be: what we know is older.
-  if (wasCalled(info, ['config|set'])) unknown.push(...lost.settings.keys(), ...secrets)
-  else {
-    for (const [name, value] of lost.settings) settings.set(name, value)
-    for (const name of secrets) {
-      const value = await firstOf(others, access, (other) => settingOf(other, name))
-      if (value) settings.set(name, value)
-      else unknown.push(name)
-    }
+  const isConfigured = wasCalled(info, ['config|set'])
+  for (const [name, value] of lost.settings) {
+    const isSaid = await isSaidBy(others, access, async (other) => (await settingOf(other, name)) === value)
+    if (isSaid && !isConfigured) settings.set(name, value)
+    else unknown.push(SECRET.test(name) ? name : `${name} ${value}`)
+  }
+  for (const name of owed.secrets.filter((each) => now.config?.get(each) === '')) {
+    const value = await firstOf(others, access, (other) => settingOf(other, name))
+    if (value && !isConfigured) settings.set(name, value)
+    else unknown.push(name)
   }
   const isOld = wasCalled(info, ['acl|setuser', 'acl|deluser', 'acl|load'])
   for (const line of lost.users) {
-    const whole = line.includes(' #') ? await firstOf(others, access, (other) => sameUser(line, other)) : line
+    const whole = await firstOf(others, access, (other) => sameUser(line, other))
     if (whole && !isOld) users.push(whole)
     else unknown.push(`user ${wordsOf(line)[1]}`)
   }
@@ -131,6 +136,13 @@ async function sameUser(line: string, other: NodeLink): Promise<string> {
     [...parseUsers([withoutHashes(each)], categories)].map(([name, user]) => name + textOf(user)).join()
   return lines.find((each) => keyOf(each) === keyOf(line)) ?? ''
 }
+
+/** Whether one of them says so too. */
+const isSaidBy = async (
+  nodes: readonly Address[],
+  access: LinkOptions,
+  asks: (link: NodeLink) => Promise<boolean>,
+) => (await firstOf(nodes, access, async (link) => ((await asks(link)) ? 'yes' : ''))) !== undefined
 
 /** Of the nodes that answer, and permit it. */
 async function firstOf(

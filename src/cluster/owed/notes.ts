@@ -1,6 +1,6 @@
+import { z } from 'zod'
 import type { Address, LinkOptions } from '../link.js'
 import { KeyLink } from '../operation/key-link.js'
-import type { ServerVersion } from '../version.js'
 
 /** A HASH with a field for each note; gone when nothing is owed. */
 export const OWED_KEY = 'shardq:owed'
@@ -11,36 +11,48 @@ const CALL_MS = 5_000
 const NOTE = `#!lua flags=allow-oom
 return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])`
 
-interface Common {
+/** The only settings that an operation lends. A note of any other is not ours, and would have us set whatever somebody wrote there. */
+const LENT_SETTINGS = ['cluster-allow-replica-migration'] as const
+export type LentSetting = (typeof LENT_SETTINGS)[number]
+
+const Common = {
   /** Of the node. */
-  readonly id: string
+  id: z.string(),
   /** The operation, as on the command line. */
-  readonly operation: string
+  operation: z.string(),
 }
 
 /** Settings that an operation needs otherwise for its own time. */
-export interface Lent extends Common {
-  readonly kind: 'lent'
+const Lent = z.object({
+  ...Common,
+  kind: z.literal('lent'),
   /** By the name of the setting. One that is neither by now was set by somebody else, and stays. */
-  readonly settings: Readonly<{ [name: string]: { readonly was: string; readonly lent: string } }>
-}
+  settings: z.partialRecord(
+    z.enum(LENT_SETTINGS),
+    z.object({ was: z.enum(['yes', 'no']), lent: z.enum(['yes', 'no']) }),
+  ),
+})
+export type Lent = z.infer<typeof Lent>
 
 /** What a node knew that is being restarted. No secret is in it: those are taken from other nodes, which have the same. */
-export interface Restarted extends Common {
-  readonly kind: 'restarted'
+const Restarted = z.object({
+  ...Common,
+  kind: z.literal('restarted'),
   /** The process that knew it, and as long as it runs, has lost nothing. */
-  readonly run: string
-  readonly server: ServerVersion | null
-  readonly settings: Readonly<{ [name: string]: string }>
+  run: z.string(),
+  server: z.object({ flavour: z.enum(['Redis', 'Valkey']), version: z.string() }).nullable(),
+  settings: z.record(z.string(), z.string()),
   /** Names of settings that were at the default of that server; null: not known. */
-  readonly byDefault: readonly string[] | null
+  byDefault: z.array(z.string()).nullable(),
   /** Names of settings with secrets that it had. */
-  readonly secrets: readonly string[]
+  secrets: z.array(z.string()),
   /** Lines of ACL LIST, `#` in the place of each hash. */
-  readonly users: readonly string[]
-}
+  users: z.array(z.string()),
+})
+export type Restarted = z.infer<typeof Restarted>
 
-export type Owed = Lent | Restarted
+const Owed = z.discriminatedUnion('kind', [Lent, Restarted])
+export type Owed = z.infer<typeof Owed>
 
 const fieldOf = ({ kind, id }: Pick<Owed, 'kind' | 'id'>) => `${kind} ${id}`
 
@@ -86,9 +98,9 @@ export class OwedNotes {
 
 function parse(text: string): Owed | null {
   try {
-    const owed = JSON.parse(text) as Owed
-    return owed.kind === 'lent' || owed.kind === 'restarted' ? owed : null
-  } catch {
-    return null
+    return Owed.parse(JSON.parse(text))
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return null
+    throw error
   }
 }

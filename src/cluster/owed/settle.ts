@@ -1,6 +1,8 @@
+import { ShardqError } from '../../errors.js'
 import { OperationLostError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import { type Observation, observe } from '../observer.js'
+import { isRefusal } from '../shutdown.js'
 import { selfOf, type Witness, witnessesOf } from '../views.js'
 import { type Due, dueOf, isNothing } from './due.js'
 import { type Owed, OwedNotes } from './notes.js'
@@ -32,7 +34,7 @@ export async function owedIn(observation: Observation, access: LinkOptions): Pro
     }
     return found
   } catch (error) {
-    if (error instanceof OperationLostError) throw error
+    unlessNotServed(error)
     return []
   } finally {
     notes.close()
@@ -70,7 +72,7 @@ export async function settleOwed(
       if (!isNothing(due)) settled.push({ owed, node: witness.name, due })
     }
   } catch (error) {
-    if (error instanceof OperationLostError) throw error
+    unlessNotServed(error)
   } finally {
     notes.close()
   }
@@ -92,6 +94,12 @@ export async function giveBack(
 const dueAt = (node: Address, owed: Owed, everywhere: readonly Address[], access: LinkOptions) => {
   const others = everywhere.filter((each) => nameOf(each) !== nameOf(node))
   return withLink(node, { ...access, timeoutMs: ASK_MS }, (link) => dueOf(owed, link, others, access))
+}
+
+/** What a server answers, or that none does. What is in the way for good is told by the operation itself, which needs the same. */
+function unlessNotServed(error: unknown): void {
+  const isServed = error instanceof OperationLostError || !(error instanceof ShardqError || isRefusal(error))
+  if (isServed) throw error
 }
 
 /** It has left the cluster: all answer that are known, and none knows it. */

@@ -10,10 +10,10 @@ import { type Address, withLink } from '../link.js'
 import { Observer } from '../observer.js'
 import { type Deed, mustBeAgreed } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
-import { namesIn } from '../owed/due.js'
+import { type Due, isNothing } from '../owed/due.js'
 import { OwedNotes } from '../owed/notes.js'
-import type { Settled } from '../owed/settle.js'
 import { writeDown } from '../owed/told.js'
+import { hadForgotten, settledText } from '../owed/words.js'
 import { mustPermit } from '../permitted.js'
 import { isSameVersion } from '../version.js'
 import { carryOut } from './carry-out.js'
@@ -125,7 +125,7 @@ class Roll {
         steps.push({ step, ms })
         options.onProgress?.({ state: 'done', step, ms })
         standing = await this.#inOrder(record, signal)
-        if (lost.length > 0) throw this.#stopped(forgotten(step, lost), standing, record)
+        if (lost) throw this.#stopped(forgotten(step, lost), standing, record)
       } catch (error) {
         if (!(error instanceof InterruptedError)) throw error
         standing = standingOf(await this.#observer.observe())
@@ -147,14 +147,14 @@ class Roll {
     }
   }
 
-  /** @returns what the node had been told at run time and had lost */
+  /** @returns what the node had been told at run time and had lost; null: nothing */
   async #step(
     step: RollStep,
     standing: Standing,
     record: Record,
     signal: AbortSignal,
     onRecord: (record: Record) => void,
-  ): Promise<readonly string[]> {
+  ): Promise<Due | null> {
     const { options, hands } = this
     const keep = async (next: Record) => {
       onRecord(next)
@@ -171,7 +171,7 @@ class Roll {
         onDown: ({ id }) => keep({ ...record, at: id }),
       })
       if (step.kind === 'restart') await keep({ ...record, at: null })
-      return lost ? namesIn(lost) : []
+      return lost && !isNothing(lost) ? lost : null
     } catch (error) {
       if (error instanceof InterruptedError) throw error
       throw this.#stopped([(error as Error).message], standing, record, error)
@@ -244,15 +244,7 @@ class Roll {
 /** In which order, and who takes over from whom, is chosen anew. */
 const deedOf = ({ id, name }: RollNode): Deed => ({ id, what: `${name} would be restarted too` })
 
-function forgotten(step: RollStep, lost: readonly string[]): string[] {
+function forgotten(step: RollStep, lost: Due): string[] {
   const name = step.kind === 'restart' ? step.node.name : ''
   return [`${hadForgotten(name, lost)}: go on with --rewrite, which has every node write it down first`]
 }
-
-const hadForgotten = (name: string, lost: readonly string[]) =>
-  `${name} had forgotten ${lost.join(', ')}, told to it by CONFIG SET or ACL SETUSER and never written down; it was told again, and would forget again`
-
-const settledText = ({ owed, node, due }: Settled) =>
-  owed.kind === 'restarted'
-    ? hadForgotten(node, namesIn(due))
-    : `${node} got back ${namesIn(due).join(', ')} from a ${owed.operation} that was cut off`

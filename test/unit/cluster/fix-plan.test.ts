@@ -40,7 +40,7 @@ function briefOf(step: FixStep): string {
     case 'introduce':
       return `introduce ${step.node.port} to ${step.to.port}`
     case 'give-back':
-      return `${step.node.id} gets back ${step.names}`
+      return `${step.node.id} gets back ${step.told}`
     case 'forget':
       return `forget ${step.node.id} on ${step.at.map(({ id }) => id)}`
   }

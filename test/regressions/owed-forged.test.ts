@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type LocalCluster, planFix } from '../../src/cluster/index.js'
+import { KeyLink } from '../../src/cluster/operation/key-link.js'
+import { settleOwed } from '../../src/cluster/owed/settle.js'
+import { tell } from '../helpers/nodes.js'
+import { openCluster } from '../helpers/own-cluster.js'
+
+/**
+ * What nodes are owed lies in the cluster, where an application writes that may neither configure a server nor make users. Carried out by
+ * whoever runs the next operation, a note of its own making gave it both.
+ */
+let cluster: LocalCluster
+let dispose: () => Promise<void>
+let id: string
+beforeAll(async () => {
+  ;({ cluster, dispose } = await openCluster())
+  id = (await cluster.status()).nodes[0]?.id ?? ''
+}, 60_000)
+afterAll(() => dispose?.())
+
+const RESTARTED = {
+  kind: 'restarted',
+  operation: 'rolling-restart',
+  run: 'another process',
+  server: null,
+  settings: {},
+  byDefault: null,
+  secrets: [],
+  users: [],
+}
+
+async function write(field: string, note: unknown): Promise<void> {
+  const link = new KeyLink(cluster.seeds, {})
+  try {
+    await link.call({ timeoutMs: 1_000 }, 'DEL', 'shardq:owed')
+    await link.call({ timeoutMs: 1_000 }, 'HSET', 'shardq:owed', field, JSON.stringify(note))
+  } finally {
+    link.close()
+  }
+}
+
+const all = (...command: string[]) =>
+  Promise.all(cluster.seeds.map(({ port }) => tell(port, ...(command as [string]))))
+
+it('makes no user, and sets nothing, that no other node has', async () => {
+  await write(`restarted ${id}`, {
+    ...RESTARTED,
+    id,
+    settings: { 'slowlog-max-len': '5', 'protected-mode': 'no', requirepass: 'of the attacker' },
+    users: ['user evil on nopass ~* &* +@all', 'user default on nopass resetkeys -@all'],
+  })
+  const before = await all('CONFIG', 'GET', '*')
+  const users = await all('ACL', 'LIST')
+
+  const [settled] = await settleOwed(cluster.seeds, {})
+  expect(settled?.due).toMatchObject({ users: [], settings: new Map() })
+  expect(settled?.due.unknown).toContain('slowlog-max-len 5')
+  expect(settled?.due.unknown).toContain('user evil')
+  expect(JSON.stringify(settled?.due)).not.toContain('of the attacker')
+  expect(await all('ACL', 'LIST')).toEqual(users)
+  expect(await all('CONFIG', 'GET', '*')).toEqual(before)
+
+  const { left } = await (await planFix(cluster.seeds)).run()
+  expect(left).toMatchObject([{ what: expect.stringContaining('is yours to set') }])
+  expect(await all('ACL', 'LIST')).toEqual(users)
+  expect(await all('CONFIG', 'GET', '*')).toEqual(before)
+})
+
+it('lends no setting but those that operations lend', async () => {
+  await write(`lent ${id}`, {
+    kind: 'lent',
+    operation: 'remove-node',
+    id,
+    settings: { 'slowlog-max-len': { was: '5', lent: '128' } },
+  })
+  expect(await settleOwed(cluster.seeds, {})).toEqual([])
+  expect(await all('CONFIG', 'GET', 'slowlog-max-len')).toEqual(
+    cluster.seeds.map(() => expect.stringContaining('128')),
+  )
+})
+
+it.each([['null'], ['{}'], ['[1]'], ['{"kind":"restarted","id":1}'], ['not JSON']])(
+  'what is no note is nobody’s to give back: %s',
+  async (text) => {
+    const link = new KeyLink(cluster.seeds, {})
+    try {
+      await link.call({ timeoutMs: 1_000 }, 'DEL', 'shardq:owed')
+      await link.call({ timeoutMs: 1_000 }, 'HSET', 'shardq:owed', `restarted ${id}`, text)
+    } finally {
+      link.close()
+    }
+    expect(await settleOwed(cluster.seeds, {})).toEqual([])
+    expect((await planFix(cluster.seeds)).steps).toEqual([])
+  },
+)
