@@ -1502,4 +1502,16 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [ts('ledger/check')('  for (const story of stories) endOpen(story, stops)\n', '')],
     noticedBy: inUnit('ledger'),
   },
+  {
+    name: 'rejoin-past-copies',
+    protects: 'slots go where no old copies of their keys are',
+    patches: [ts('cluster/fix/rejoin')('known.keysOn(id, slot) === 0', 'true')],
+    noticedBy: inUnit('cluster/fix-plan', 'past old copies that the promoted one has'),
+  },
+  {
+    name: 'owed-unsaid',
+    protects: 'a note tells a node nothing that no other node says',
+    patches: [ts('cluster/owed/due')('if (isSaid && !isConfigured)', 'if (!isConfigured)')],
+    noticedBy: regressionOnly('owed-forged', 'makes no user, and sets nothing'),
+  },
 ]

@@ -21,6 +21,8 @@ export interface SurveyOptions extends LinkOptions {
   /** Longest wait for a cluster whose masters do not all answer or do not agree, in ms. Default 20,000. */
   readonly agreeMs?: number
   readonly signal?: AbortSignal | undefined
+  /** A master without a replica is wanted, and so none is to become one. Default false. */
+  readonly leaveUnprotected?: boolean
 }
 
 export interface SurveyedMaster {
@@ -70,7 +72,8 @@ export async function survey(
       0,
       serious.map(({ what, remedy }) => `${what}: ${remedy}`),
     )
-  return { ...(await shared(evidence, options, known)), mends: steps.filter(isMend) }
+  const isWanted = (step: FixStep) => isMend(step) && !(options.leaveUnprotected && step.kind === 'rejoin')
+  return { ...(await shared(evidence, options, known)), mends: steps.filter(isWanted) }
 }
 
 /** A replica that is down is no reason not to move slots away from its master; who gets slots is looked at apart (unprotected.ts). */

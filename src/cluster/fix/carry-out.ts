@@ -12,6 +12,7 @@ import { giveBack } from '../owed/settle.js'
 import { keyCounts } from '../slot-keys.js'
 import type { OpenSlot } from '../slots.js'
 import { introduce } from './lost-sight.js'
+import { rejoin } from './rejoin.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
 
 /** Longest wait until a replica has heard whose the slots are. */
@@ -42,6 +43,8 @@ export async function carryOut(
       return dropSame(nodes, step, options)
     case 'assign':
       return assign(nodes, step, masters)
+    case 'rejoin':
+      return rejoin(nodes, step, masters, options)
     case 'introduce':
       return introduce(nodes, step)
     case 'give-back':

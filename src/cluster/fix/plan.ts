@@ -8,7 +8,8 @@ import { calledBy, campsOf, differencesOf, selfOf, witnessesOf } from '../views.
 import type { Evidence } from './evidence.js'
 import { Known } from './known.js'
 import { introductions, leftOut, leftOutOf } from './lost-sight.js'
-import { type FixPlan, type FixStep, type Left, type Side, slotText } from './steps.js'
+import { rejoins } from './rejoin.js'
+import { type FixPlan, type FixStep, isMend, type Left, type Side, slotText } from './steps.js'
 
 export interface PlanOptions {
   /** Nodes that are gone for good, by id or `host:port`. */
@@ -26,10 +27,13 @@ export function planFrom(evidence: Evidence, options: PlanOptions = {}): FixPlan
   const forgotten = (options.forget ?? []).flatMap((name) => nodesToForget(name, known))
   const plan = new Drafts(known, new Set(forgotten.map(({ id }) => id)), options.bringHome ?? false)
   for (const slot of known.suspects()) plan.slot(slot)
+  const ofSlots = plan.steps()
   return {
     steps: [
       ...introductions(evidence.observation),
-      ...plan.steps(),
+      ...ofSlots,
+      // What is mended first may change who has how many slots.
+      ...(ofSlots.some(isMend) ? [] : rejoins(known)),
       ...(evidence.owed ?? []).map((each) => backTo(each, known)),
       ...forgotten.map((node) => forget(node, known)),
     ],

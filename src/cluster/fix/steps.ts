@@ -37,6 +37,13 @@ export type FixStep =
     }
   /** Slots that nobody owns. */
   | { readonly kind: 'assign'; readonly slots: readonly number[]; readonly to: Party; readonly keys: number }
+  /** A master that came back with slots which its replica, promoted meanwhile, has not: it gives them away, and follows that one. */
+  | {
+      readonly kind: 'rejoin'
+      readonly node: Party
+      readonly follows: Party
+      readonly gives: readonly { readonly slots: readonly number[]; readonly to: Party }[]
+    }
   /** A node that answers, and that the others look for at an address where nobody is: one of them is told, and tells the rest. */
   | { readonly kind: 'introduce'; readonly node: Party; readonly busPort: number; readonly to: Party }
   /** Settings and users of a node that an operation which was cut off has not given back. */
@@ -108,6 +115,14 @@ export function describe(step: FixStep): string {
         ? `${what}, and ${step.to.name} has ${keys(step.keys)} there: it gets them`
         : `${what}, and no node has keys there: ${step.to.name} gets them`
     }
+    case 'rejoin': {
+      const slots = step.gives.flatMap((each) => each.slots)
+      const to = step.gives.map((each) => each.to.name).join(', ')
+      return (
+        `no replica follows ${step.node.name}, which has only ${slotText(slots)}, nor ${step.follows.name}: ` +
+        `what it has goes to ${to}, and it follows ${step.follows.name}`
+      )
+    }
     case 'introduce':
       return `${step.node.name} answers, and the others look for it at another address: ${step.to.name} is told, and tells the rest`
     case 'give-back':
@@ -136,6 +151,10 @@ export function deedsOf(step: FixStep): Deed[] {
       return [deed(step.slot, step.from.id, step.to.id)]
     case 'assign':
       return step.slots.map((slot) => deed(slot, step.to.id, step.keys > 0 ? 'with keys' : 'without'))
+    case 'rejoin':
+      return step.gives.flatMap(({ slots, to }) =>
+        slots.map((slot) => deed(slot, step.node.id, to.id, step.follows.id)),
+      )
     case 'introduce':
       return [deed(step.node.id, nameOf(step.node), step.to.id)]
     case 'give-back':
@@ -180,6 +199,13 @@ export function commandsOf(step: FixStep): string[] {
         `${step.to.name}> CLUSTER BUMPEPOCH`,
         `every other master> CLUSTER SETSLOT <each> NODE ${step.to.id}`,
         `${step.to.name}> CLUSTER SETSLOT <each> NODE ${step.to.id}`,
+      ]
+    case 'rejoin':
+      return [
+        ...step.gives.flatMap(({ slots, to }) =>
+          slots.map((slot) => `${to.name}> CLUSTER SETSLOT ${slot} NODE ${to.id}`),
+        ),
+        `${step.node.name}> CLUSTER REPLICATE ${step.follows.id}`,
       ]
     case 'introduce':
       return [`${step.to.name}> CLUSTER MEET ${step.node.host} ${step.node.port} ${step.busPort}`]

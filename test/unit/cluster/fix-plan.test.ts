@@ -37,6 +37,8 @@ function briefOf(step: FixStep): string {
       return `${step.kind} ${step.slot} ${step.from.id}>${step.to.id}`
     case 'assign':
       return `assign ${step.slots.length} from ${step.slots[0]} to ${step.to.id}`
+    case 'rejoin':
+      return `rejoin ${step.gives.map(({ slots, to }) => `${slots}>${to.id}`)} ${step.node.id} follows ${step.follows.id}`
     case 'introduce':
       return `introduce ${step.node.port} to ${step.to.port}`
     case 'give-back':
@@ -243,6 +245,41 @@ describe('slots without an owner', () => {
       '5461 slots (10923-16383) of 127.0.0.1:7002, which does not answer',
     ])
     expect(brief(plan(missing, { b: { 3: 2 } }))).toEqual(['assign 1 from 3 to b'])
+  })
+})
+
+describe('a master that came back with slots that its promoted replica does not have', () => {
+  const twice = [
+    ...withNode(withNode(WHOLE, 'a', { slots: '5-5460' }), 'ra', { slots: '3-4', follows: '-', info: '' }),
+    { id: 'd', port: 7006, slots: '0-2', info: '' },
+    { id: 'rd', port: 7007, follows: 'd', info: 'master_link_status:up' },
+  ]
+  const rejoining = (nodes: readonly Imagined[]) => brief(plan(nodes))
+
+  test('its slots go there, and it follows', () => {
+    expect(rejoining(twice)).toEqual(['rejoin 3,4>a ra follows a'])
+  })
+
+  test('past old copies that the promoted one has: to whoever has none', () => {
+    expect(brief(plan(twice, { a: { 3: 1 }, ra: { 3: 2 } }))).toEqual([
+      'drop-same 3 a>ra',
+      'rejoin 3>d,4>a ra follows a',
+    ])
+  })
+
+  test('not where something else may be meant', () => {
+    const withReplica = [...twice, { id: 're', port: 7008, follows: 'ra', info: 'master_link_status:up' }]
+    expect(rejoining(withReplica)).toEqual([])
+    expect(rejoining(withNode(twice, 'rb', { follows: 'c' }))).toEqual([])
+    expect(
+      rejoining(withNode(withNode(twice, 'a', { slots: '300-5460' }), 'ra', { slots: '3-299' })),
+    ).toEqual([])
+    const three = twice.filter(({ id }) => id !== 'd' && id !== 'rd')
+    expect(rejoining(withNode(withNode(three, 'a', { slots: '5-8000' }), 'ra', { slots: '0-4' }))).toEqual([])
+  })
+
+  test('first the slots get owners', () => {
+    expect(rejoining(withNode(twice, 'a', { slots: '6-5460' }))).toEqual(['assign 1 from 5 to ra'])
   })
 })
 

@@ -34,6 +34,8 @@ const WRITERS = 8
 /** Ms between two writes of a writer, about. */
 const REST_MS = 120
 const READ_SHARE = 0.25
+/** Of the writes, those whose reply is not waited for: all connections are cut right after they were sent. */
+const CUT_SHARE = 0.005
 /** Until a cluster that is said to be whole has shown a key. */
 const LOOK_MS = 15_000
 /** Longer than a server is busy at once; after it, whether a write was done is unknown. */
@@ -78,6 +80,7 @@ async function writer(own: readonly OwnKey[], random: Random): Promise<never> {
 
 async function write(key: OwnKey, random: Random): Promise<void> {
   written++
+  if (random.next() < CUT_SHARE) setImmediate(cutAll)
   try {
     await key.write(redis, written, random)
     acknowledged++
@@ -85,6 +88,10 @@ async function write(key: OwnKey, random: Random): Promise<void> {
     unsure++
     count(error as Error)
   }
+}
+
+function cutAll(): void {
+  for (const node of redis.nodes('master')) node.disconnect()
 }
 
 /** @returns whether it could be looked at */
