@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type LocalCluster, planFix } from '../../src/cluster/index.js'
 import { KeyLink } from '../../src/cluster/operation/key-link.js'
 import { settleOwed } from '../../src/cluster/owed/settle.js'
+import { eventually } from '../helpers/behaviour/harness.js'
 import { tell } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'
 
@@ -14,7 +15,15 @@ let dispose: () => Promise<void>
 let id: string
 beforeAll(async () => {
   ;({ cluster, dispose } = await openCluster())
-  id = (await cluster.status()).nodes[0]?.id ?? ''
+  // A process that nobody has told anything since it was started.
+  const node = (await cluster.status()).nodes.find(({ role }) => role === 'replica')
+  if (!node) throw new Error('no replica')
+  id = node.id
+  await cluster.killNode(node.port)
+  await cluster.restartNode(node.port)
+  await eventually(async () => {
+    expect(await tell(node.port, 'INFO', 'replication')).toContain('master_link_status:up')
+  }, 15_000)
 }, 60_000)
 afterAll(() => dispose?.())
 
