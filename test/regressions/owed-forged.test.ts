@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type LocalCluster, planFix } from '../../src/cluster/index.js'
+import { withLink } from '../../src/cluster/link.js'
 import { KeyLink } from '../../src/cluster/operation/key-link.js'
 import { settleOwed } from '../../src/cluster/owed/settle.js'
+import { settingsOf } from '../../src/cluster/settings-read.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { tell } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'
@@ -51,6 +53,12 @@ async function write(field: string, note: unknown): Promise<void> {
 const all = (...command: string[]) =>
   Promise.all(cluster.seeds.map(({ port }) => tell(port, ...(command as [string]))))
 
+/** A server tells its settings in another order each time. */
+const settings = () =>
+  Promise.all(
+    cluster.seeds.map((address) => withLink(address, {}, async (link) => new Map(await settingsOf(link)))),
+  )
+
 it('makes no user, and sets nothing, that no other node has', async () => {
   await write(`restarted ${id}`, {
     ...RESTARTED,
@@ -58,7 +66,7 @@ it('makes no user, and sets nothing, that no other node has', async () => {
     settings: { 'slowlog-max-len': '5', 'protected-mode': 'no', requirepass: 'of the attacker' },
     users: ['user evil on nopass ~* &* +@all', 'user default on nopass resetkeys -@all'],
   })
-  const before = await all('CONFIG', 'GET', '*')
+  const before = await settings()
   const users = await all('ACL', 'LIST')
 
   const [settled] = await settleOwed(cluster.seeds, {})
@@ -67,12 +75,12 @@ it('makes no user, and sets nothing, that no other node has', async () => {
   expect(settled?.due.unknown).toContain('user evil')
   expect(JSON.stringify(settled?.due)).not.toContain('of the attacker')
   expect(await all('ACL', 'LIST')).toEqual(users)
-  expect(await all('CONFIG', 'GET', '*')).toEqual(before)
+  expect(await settings()).toEqual(before)
 
   const { left } = await (await planFix(cluster.seeds)).run()
   expect(left).toMatchObject([{ what: expect.stringContaining('is yours to set') }])
   expect(await all('ACL', 'LIST')).toEqual(users)
-  expect(await all('CONFIG', 'GET', '*')).toEqual(before)
+  expect(await settings()).toEqual(before)
 })
 
 it('lends no setting but those that operations lend', async () => {
