@@ -5,9 +5,11 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 import { type LocalCluster, nameOf, planFix } from '../../src/cluster/index.js'
 import { moveSlots, Nodes, type Party } from '../../src/cluster/move/index.js'
+import { parseClusterNodes } from '../../src/cluster/replies.js'
 import { TaskQueue } from '../../src/index.js'
 import { partitionSlots } from '../../src/keys/partitions.js'
 import { eventually } from '../helpers/behaviour/harness.js'
+import { tell } from '../helpers/nodes.js'
 import { ownCluster } from '../helpers/own-cluster.js'
 import { slotContent } from '../helpers/slot-content.js'
 import { steadyLoad } from '../helpers/steady-load.js'
@@ -97,12 +99,18 @@ it('moves a deep partition, and those of a queue at work, there and back, and no
   expect((await planFix(cluster.seeds)).steps).toEqual([])
 })
 
+/** But for what the queue itself keeps for a minute only. */
+async function lasting(port: number, slot: number) {
+  const content = await slotContent(port, slot)
+  return new Map([...content].filter(([name]) => !name.endsWith(':probe')))
+}
+
 it('is killed ten times in the middle, and goes on each time', async () => {
   const cluster = await ownCluster({ settings })
   const { slot } = await deepQueue(cluster)
   const masters = await mastersOf(cluster)
   const [from, to] = ends(masters, slot)
-  const content = await slotContent(from.port, slot)
+  const content = await lasting(from.port, slot)
   const script = fileURLToPath(new URL('../helpers/processes/mover.ts', import.meta.url))
   let [source, target] = [from, to]
   for (let kill = 0; kill < KILLS; kill++) {
@@ -115,7 +123,7 @@ it('is killed ten times in the middle, and goes on each time', async () => {
     const nodes = new Nodes({})
     expect(await moveSlots(nodes, { slots: [slot], from: source, to: target }, masters)).toBe('moved')
     await nodes.close()
-    expect(await slotContent(target.port, slot)).toEqual(content)
+    expect(await lasting(target.port, slot)).toEqual(content)
     expect(await slotContent(source.port, slot)).toEqual(new Map())
     ;[source, target] = [target, source]
   }
@@ -139,11 +147,10 @@ it.each(['source', 'target'] as const)(
     await expect(moveSlots(nodes, { slots: [slot], from, to }, masters, { onProgress })).rejects.toThrow()
     await killed
     await nodes.close()
+    // One that imports a slot hears nothing of its owner.
+    const third = masters.find(({ id }) => id !== from.id && id !== to.id)
     await eventually(async () => {
-      const { nodes: seen } = await cluster.status()
-      expect(
-        seen.some(({ role, masterId, id }) => role === 'master' && masterId === null && id !== dying.id),
-      ).toBe(true)
+      const seen = parseClusterNodes(await tell(third?.port ?? 0, 'CLUSTER', 'NODES'), '127.0.0.1')
       const owned = seen
         .filter(({ id, flags }) => id !== dying.id && !flags.includes('fail'))
         .flatMap(({ slots }) => slots)

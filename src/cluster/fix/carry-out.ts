@@ -1,11 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { nameOf } from '../link.js'
 import { dropCopies, dropDoubles } from '../move/copies.js'
 import { takeLead } from '../move/epoch.js'
-import { expectClosed, expectOwner, expectServing, restore } from '../move/expect.js'
+import { expectClosed, expectOwner, expectServing, restore, tellOwner } from '../move/expect.js'
 import { inFlights } from '../move/flights.js'
 import { clearWay, type Move, moveKeys } from '../move/move-keys.js'
 import { type MoveSlotOptions, moveSlot } from '../move/move-slot.js'
 import type { Nodes } from '../move/nodes.js'
+import { opinionsOfOthers, ownersIn, selfIn } from '../move/opinions.js'
 import { keys, others } from '../move/party.js'
 import { OwedNotes } from '../owed/notes.js'
 import { giveBack } from '../owed/settle.js'
@@ -114,6 +116,7 @@ async function openToRead(
   if (await nodes.owns(from, slot)) throw new StepRefused(`slot ${slot} is ${from.name}'s by now`)
   if (!(await nodes.owns(to, slot))) throw new StepRefused(`slot ${slot} is not ${to.name}'s any more`)
   const before = await nodes.openSlot(from, slot)
+  await tellOwner(nodes, from, slot, to)
   await nodes.setSlot(from, slot, 'IMPORTING', to.id)
   return before
 }
@@ -140,8 +143,8 @@ async function dropSame(
  */
 async function assign(nodes: Nodes, step: Step<'assign'>, masters: readonly Party[]): Promise<'done'> {
   const { slots, to } = step
-  await expectNobodys(nodes, step, masters)
   await takeLead(nodes, to, masters)
+  await expectNobodys(nodes, step, masters)
   for (const node of others(masters, [to]))
     await inFlights(slots, (slot) => nodes.setSlot(node, slot, 'NODE', to.id))
   await inFlights(slots, (slot) => nodes.setSlot(to, slot, 'NODE', to.id))
@@ -149,16 +152,19 @@ async function assign(nodes: Nodes, step: Step<'assign'>, masters: readonly Part
   return 'done'
 }
 
-/** By the word of every master: none owns them, and none has keys but who is to get them. @throws StepRefused */
+/** By the word of every node, also of one that was promoted a moment ago: none owns them, and none has keys but who is to get them. @throws StepRefused */
 async function expectNobodys(
   nodes: Nodes,
   { slots, to }: Step<'assign'>,
   masters: readonly Party[],
 ): Promise<void> {
+  for (const { node, view } of await opinionsOfOthers(nodes, to)) {
+    const self = view && selfIn(view)
+    const owned = self ? ownersIn([self], slots) : []
+    const own = slots.find((_, i) => owned[i])
+    if (own !== undefined) throw new StepRefused(`slot ${own} is ${nameOf(node)}'s by now`)
+  }
   for (const node of masters) {
-    const { slots: owned } = await nodes.self(node)
-    const own = slots.find((slot) => owned.some(([first, last]) => first <= slot && slot <= last))
-    if (own !== undefined) throw new StepRefused(`slot ${own} is ${node.name}'s by now`)
     if (node.id === to.id) continue
     const [kept] = await keyCounts(await nodes.link(node), slots)
     if (kept) throw new StepRefused(`${node.name} has ${keys(kept[1])} of slot ${kept[0]}`)

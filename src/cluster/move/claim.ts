@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type NodeView, parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
+import { expectBelieved, expectUndisputed, FRESH_MS } from './belief.js'
 import { announceClaim } from './copies.js'
 import { takeLead } from './epoch.js'
-import { expectAllCopied, expectClosed, expectOwner } from './expect.js'
+import { expectAllCopied, expectClosed } from './expect.js'
 import { forgetKeys } from './leave.js'
 import type { Nodes } from './nodes.js'
+import { selfIn } from './opinions.js'
 import { others, type Party, StepRefused } from './party.js'
 import { type KeyToCopy, PIECE_BYTES } from './pieces.js'
 import { copiesKey, partitionTag } from './queue-keys.js'
 
-/** Between what was looked at and the claim; in more, a replica of the old owner could have been promoted. */
-const FRESH_MS = 200
 /** Longest wait until the old owner has heard of it. The nodes tell each other at once. */
 const HEAR_MS = 10_000
 const POLL_MS = 5
@@ -54,6 +54,7 @@ export async function claimCopies(
     // Before anything is removed. A replica of the old owner that has not heard of the claim would take the slot back, were it promoted; those
     // who know of the later epoch do not vote for it.
     await tellOthers(nodes, claimed, masters)
+    await expectBelieved(nodes, { slots: [slot], from, to }, { everywhere: true })
     await forgetKeys(nodes, claimed, copies)
     await endAtOldOwner(nodes, claimed)
   } finally {
@@ -63,6 +64,7 @@ export async function claimCopies(
 
 /** Gives a slot to the node to which all keys of it were moved. */
 export async function claim(nodes: Nodes, claimed: Slot, masters: readonly Party[]): Promise<void> {
+  await expectUndisputed(nodes, { ...claimed, slots: [claimed.slot] })
   await nodes.setSlot(claimed.to, claimed.slot, 'NODE', claimed.to.id)
   await settle(nodes, claimed, masters)
 }
@@ -76,7 +78,7 @@ export async function settle(nodes: Nodes, claimed: Slot, masters: readonly Part
 async function endAtOldOwner(nodes: Nodes, { slot, from, to }: Slot): Promise<void> {
   await untilHeard(nodes, from, slot)
   await tell(nodes, from, slot, to)
-  await expectOwner(nodes, to, [slot])
+  await expectBelieved(nodes, { slots: [slot], from, to }, { everywhere: false })
   await expectClosed(nodes, from, slot)
 }
 
@@ -142,6 +144,8 @@ async function untilHeard(nodes: Nodes, from: Party, slot: number): Promise<void
   const deadline = performance.now() + HEAR_MS
   for (;;) {
     if ((await nodes.countKeys(from, slot)) === 0) return
+    // It was its last slot: by now it has what its new master has.
+    if (selfIn(await nodes.view(from))?.role !== 'master') return
     if (performance.now() > deadline)
       throw new StepRefused(
         `${from.name} has not heard within ${HEAR_MS / 1000} s that slot ${slot} is no longer its own`,

@@ -1,8 +1,10 @@
+import { nameOf } from '../link.js'
+import { expectBelieved, expectUndisputed } from './belief.js'
 import { takeLead } from './epoch.js'
-import { expectOwner } from './expect.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
-import { others, type Party } from './party.js'
+import { ownersIn } from './opinions.js'
+import { others, type Party, StepRefused } from './party.js'
 
 /** Slots that are nobody's for the moment between two round trips, and until a new try if we end in it. */
 const BATCH = 256
@@ -27,27 +29,33 @@ export async function moveEmptySlots(
     const released = await inFlights(batch, (slot) => letGo(nodes, from, slot, to))
     const free = batch.filter((_, i) => released[i])
     occupied.push(...batch.filter((_, i) => !released[i]))
+    if (free.length > 0) await expectUndisputed(nodes, { slots: free, from, to })
     await inFlights(free, (slot) => nodes.setSlot(to, slot, 'NODE', to.id))
     await Promise.all(
       others(masters, [from, to]).map((node) =>
         inFlights(free, (slot) => nodes.setSlot(node, slot, 'NODE', to.id)),
       ),
     )
-    await expectOwner(nodes, to, free)
+    if (free.length > 0) await expectBelieved(nodes, { slots: free, from, to }, { everywhere: false })
     options.onSlots?.(free.length)
   }
   return { occupied, interrupted: false }
 }
 
-/** @returns whether it has; not if it has keys of the slot */
+/** @returns whether it has; not if it has keys of the slot. @throws StepRefused when it is not its own to give away */
 async function letGo(nodes: Nodes, from: Party, slot: number, to: Party): Promise<boolean> {
   try {
     await nodes.setSlot(from, slot, 'NODE', to.id)
     return true
   } catch (error) {
-    if ((error as Error).message.includes('still hold keys')) return false
-    // It has become a replica with the slot before, its last one.
-    if ((error as Error).message.includes('only with masters')) return true
-    throw error
+    const { message } = error as Error
+    if (message.includes('still hold keys')) return false
+    if (!message.includes('only with masters')) throw error
+    // It has become a replica: as the slot before was its last one; or as somebody was promoted in its place, who may have keys by now.
+    const [owner] = ownersIn(await nodes.view(from), [slot])
+    if (owner?.id === to.id) return true
+    throw new StepRefused(
+      `${from.name} has become a replica, and slot ${slot} is ${owner ? nameOf(owner) : 'nobody'}'s`,
+    )
   }
 }

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { NodeUnreachableError } from '../errors.js'
 import { nameOf } from '../link.js'
 import { parseFields } from '../replies.js'
 import { slotsIn } from '../slots.js'
-import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
+import { opinionsOfOthers, selfIn } from './opinions.js'
 import { type Party, StepRefused } from './party.js'
 
 const PATIENCE_MS = 10_000
@@ -76,30 +75,20 @@ async function untilGivenAway(nodes: Nodes, party: Party): Promise<void> {
   if (nodes.heardOf.has(party.id)) return
   const deadline = performance.now() + GIVEN_AWAY_MS
   for (;;) {
-    const others = (await nodes.view(party)).filter(({ myself, flags }) => !myself && !flags.some(isLost))
-    const views = await inFlights(others, (node) => nodes.viewAnew(node).catch(unlessUnreachable))
+    const opinions = await opinionsOfOthers(nodes, party)
     // What nobody else owns, nobody can lose: a move that was broken off leaves such slots.
-    const owned = new Set(views.flatMap((view) => slotsIn(view?.find(({ myself }) => myself)?.slots ?? [])))
-    const late = others.filter((_, i) => {
-      const counted = views[i]?.find(({ id }) => id === party.id)?.slots ?? []
-      return views[i] === undefined || slotsIn(counted).some((slot) => owned.has(slot))
+    const owned = new Set(opinions.flatMap(({ view }) => slotsIn((view && selfIn(view)?.slots) ?? [])))
+    const late = opinions.filter(({ view }) => {
+      const counted = view?.find(({ id }) => id === party.id)?.slots ?? []
+      return view === undefined || slotsIn(counted).some((slot) => owned.has(slot))
     })
     if (late.length === 0) break
     if (performance.now() > deadline)
       throw new StepRefused(
-        `${late.map(nameOf).join(', ')} does not answer, or has not heard which slots ${party.name} has given away`,
+        `${late.map(({ node }) => nameOf(node)).join(', ')} does not answer, or has not heard which slots ${party.name} has given away`,
         'see that the nodes reach each other’s bus ports: shardq cluster check',
       )
     await sleep(POLL_MS)
   }
   nodes.heardOf.add(party.id)
-}
-
-/** What it remembers is older than the slot's new owner, and it hears of that before it is asked. */
-const isLost = (flag: string) => ['fail', 'noaddr', 'handshake'].includes(flag)
-
-/** One that is down counts as failed before long. */
-function unlessUnreachable(error: Error): undefined {
-  if (!(error instanceof NodeUnreachableError)) throw error
-  return undefined
 }

@@ -4,16 +4,29 @@ import { parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
+import { ownersIn } from './opinions.js'
 import { type Party, StepRefused } from './party.js'
 
-/** What is refused leaves the slot as it was found. */
+/** What is refused leaves the slot as it was found; but open towards whom we opened it, where the other end has become a replica since. */
 export async function restore(
   nodes: Nodes,
   node: Party,
   slot: number,
   before: Pick<OpenSlot, 'direction' | 'peer'> | undefined,
 ): Promise<void> {
-  await nodes.setSlot(node, slot, ...(before ? [before.direction.toUpperCase(), before.peer] : ['STABLE']))
+  const state = before ? [before.direction.toUpperCase(), before.peer] : ['STABLE']
+  await nodes.setSlot(node, slot, ...state).catch((error: Error) => {
+    if (!/not a master|don't know about node/i.test(error.message)) throw error
+  })
+}
+
+/**
+ * Before a node imports a slot. One that does already hears nothing of its owner any more, and when that one has become a replica since, the slot
+ * is nobody's there, and whatever is asked of it is refused: CLUSTERDOWN Hash slot not served.
+ */
+export async function tellOwner(nodes: Nodes, node: Party, slot: number, owner: Party): Promise<void> {
+  const [known] = ownersIn(await nodes.view(node), [slot])
+  if (known?.id !== owner.id && known?.id !== node.id) await nodes.setSlot(node, slot, 'NODE', owner.id)
 }
 
 export const expectClosed = (nodes: Nodes, node: Party, slot: number) => expectNoneOpen(nodes, node, [slot])

@@ -1,5 +1,6 @@
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
+import { ownersIn, selfIn } from './opinions.js'
 import type { Party } from './party.js'
 import type { KeyToCopy } from './pieces.js'
 
@@ -36,7 +37,9 @@ async function wash(
   { slot, from, to }: { readonly slot: number; readonly from: Party; readonly to: Party },
   names: readonly Buffer[],
 ): Promise<void> {
-  if (await nodes.owns(from, slot)) return
+  const self = selfIn(await nodes.view(from))
+  // It was its last slot, and it takes over all that its new master has.
+  if (self?.role !== 'master' || ownersIn([self], [slot])[0]) return
   await nodes.setSlot(from, slot, 'IMPORTING', to.id)
   const link = await nodes.link(from)
   await inFlights(names, (name) =>

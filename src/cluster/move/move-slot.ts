@@ -2,7 +2,7 @@ import { claim, claimCopies } from './claim.js'
 import { dropCopies } from './copies.js'
 import { type CopyProgress, copyKeys } from './copy-keys.js'
 import { takeLead, untilHeard } from './epoch.js'
-import { restore } from './expect.js'
+import { restore, tellOwner } from './expect.js'
 import { clearWay, type MigrateOptions, type Move, moveKeys, sizesOf } from './move-keys.js'
 import type { Nodes } from './nodes.js'
 import type { Party } from './party.js'
@@ -40,6 +40,7 @@ export async function moveSlot(
   // Which may take a moment, and clients are not to wait for it.
   await untilHeard(nodes, to, await takeLead(nodes, to, masters), masters)
   const before = await nodes.openSlot(to, slot)
+  await tellOwner(nodes, to, slot, from)
   await nodes.setSlot(to, slot, 'IMPORTING', from.id)
   try {
     await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot), from)

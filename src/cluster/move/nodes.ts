@@ -1,4 +1,5 @@
-import { type Address, type LinkOptions, NodeLink, withLink } from '../link.js'
+import { NodeUnreachableError } from '../errors.js'
+import { type Address, type LinkOptions, NodeLink, nameOf, withLink } from '../link.js'
 import { type NodeView, parseClusterNodes } from '../replies.js'
 import { type OpenSlot, parseOpenSlots, type SlotRange } from '../slots.js'
 import { type Party, StepRefused } from './party.js'
@@ -71,10 +72,18 @@ export class Nodes {
     return parseClusterNodes(await this.text(party, 'CLUSTER', 'NODES'), party.host)
   }
 
-  /** As `view`, over a link of its own: one that is kept would stay broken after the node came back. */
+  /** As `view`, of one that may have been restarted since it was asked: a link that was kept stays broken then. */
   async viewAnew(address: Address): Promise<NodeView[]> {
-    const text = await withLink(address, this.access, (link) => link.text('CLUSTER', 'NODES'))
-    return parseClusterNodes(text, address.host)
+    const name = nameOf(address)
+    const party = { ...address, name, id: '' }
+    if (this.#links.has(name))
+      try {
+        return await this.view(party)
+      } catch (error) {
+        if (!(error instanceof NodeUnreachableError)) throw error
+        this.#links.delete(name)
+      }
+    return this.view(party)
   }
 
   /** What a node says of itself. */

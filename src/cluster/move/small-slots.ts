@@ -1,7 +1,8 @@
 import { keyCounts, type SlotSample, sampleKeys } from '../slot-keys.js'
+import { expectBelieved, expectUndisputed } from './belief.js'
 import { tell } from './claim.js'
 import { takeLead } from './epoch.js'
-import { expectNoneOpen, expectOwner } from './expect.js'
+import { expectNoneOpen } from './expect.js'
 import { inFlights } from './flights.js'
 import { migrate } from './migrate.js'
 import { BATCH_BYTES, BATCH_KEYS } from './move-keys.js'
@@ -123,11 +124,16 @@ async function claimAll(
   slots: readonly number[],
   masters: readonly Party[],
 ): Promise<void> {
+  if (slots.length === 0) return
+  await expectUndisputed(nodes, { slots, from, to })
   await inFlights(slots, (slot) => nodes.setSlot(to, slot, 'NODE', to.id))
   await Promise.all(
     [from, ...others(masters, [from, to])].map((node) =>
       inFlights(slots, (slot) => tell(nodes, node, slot, to)),
     ),
   )
-  await Promise.all([expectOwner(nodes, to, slots), expectNoneOpen(nodes, from, slots)])
+  await Promise.all([
+    expectBelieved(nodes, { slots, from, to }, { everywhere: false }),
+    expectNoneOpen(nodes, from, slots),
+  ])
 }

@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { nameOf } from '../link.js'
+import type { NodeView } from '../replies.js'
+import type { Nodes } from './nodes.js'
+import { type Opinion, opinionsOfOthers, ownersIn, selfIn } from './opinions.js'
+import { type Party, StepRefused } from './party.js'
+
+/** Between what was looked at and the claim; in more, a replica of the old owner could have been promoted. */
+export const FRESH_MS = 200
+const TRIES = 10
+/** Every node hears of every other within cluster-node-timeout / 2. */
+const HEARD_MS = 20_000
+const POLL_MS = 20
+
+/** Slots that change their owner. */
+export interface Claimed {
+  readonly slots: readonly number[]
+  readonly from: Party
+  readonly to: Party
+}
+
+/**
+ * Before a node claims slots with the latest epoch, which makes a wrong claim win: no master takes anybody else for their owner but the two
+ * between whom they move. Else somebody was promoted in the place of the old one, and may have taken writes since.
+ * @throws StepRefused
+ */
+export async function expectUndisputed(nodes: Nodes, claimed: Claimed): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    const askedMs = performance.now()
+    const masters = (await opinionsOfOthers(nodes, claimed.to, isConcerned(claimed))).filter(isMaster)
+    const answering = masters.flatMap(({ view }) => view ?? [])
+    const other = masters.flatMap(({ view = [] }) => othersIn(view, claimed))[0]
+    if (other) throw disputed(nodes, claimed, other)
+    // By the word of the masters, who elect a replica in its place.
+    const failing = masters.filter(({ view }) => view?.some((node) => isFailing(node, claimed.from))).length
+    if (failing * 2 > masters.length) throw refused(nodes, `${claimed.from.name} counts as failed`)
+    if (answering.length === 0) throw refused(nodes, 'no other master answers')
+    if (performance.now() - askedMs < FRESH_MS) return
+    if (tries === TRIES)
+      throw refused(nodes, `nodes take over ${FRESH_MS} ms to answer`, 'try again when they do not')
+  }
+}
+
+/**
+ * After a claim, before anything is removed and before the node gets an even later epoch: all masters know it for the owner, with that epoch, and
+ * the old one has no later one. Otherwise the claim is not believed, or only as long as nobody hears of the later epoch.
+ * @param everywhere also its replicas, of which one may be promoted in its place
+ * @throws StepRefused when somebody else owns one of them, or not all have heard within 20 s
+ */
+export async function expectBelieved(
+  nodes: Nodes,
+  claimed: Claimed,
+  { everywhere }: { readonly everywhere: boolean },
+): Promise<void> {
+  const { to, slots } = claimed
+  const deadline = performance.now() + HEARD_MS
+  for (;;) {
+    const self = selfIn(await nodes.view(to))
+    if (!self || ownersIn([self], slots).includes(undefined))
+      throw refused(nodes, `${to.name} does not claim slot ${slots[0]} after all`)
+    const opinions = await opinionsOfOthers(nodes, to, isConcerned(claimed))
+    const usurper = opinions.find((opinion) => isLater(opinion, self, claimed))
+    if (usurper) throw refused(nodes, `${nameOf(usurper.node)} has a later epoch than ${to.name}`)
+    const asked = opinions.filter((each) => isMaster(each) || (everywhere && each.node.masterId === to.id))
+    const late = asked.filter((opinion) => !believes(opinion, self, claimed))
+    if (late.length === 0) return
+    if (performance.now() > deadline)
+      throw refused(
+        nodes,
+        `${late.map(({ node }) => nameOf(node)).join(', ')} does not answer, or has not heard that slot ${slots[0]} is ${to.name}'s`,
+        'see that the nodes reach each other’s bus ports: shardq cluster check',
+      )
+    await sleep(POLL_MS)
+  }
+}
+
+/** The masters, and whoever may be promoted in the place of one of the two. */
+const isConcerned =
+  ({ from, to }: Claimed) =>
+  ({ role, masterId }: NodeView) =>
+    role === 'master' || masterId === from.id || masterId === to.id
+
+/** By its own word where it answers: one that was promoted may not have been heard of. */
+const isMaster = ({ node, view }: Opinion) => ((view && selfIn(view)) ?? node).role === 'master'
+
+const isFailing = ({ id, flags }: NodeView, party: Party) => id === party.id && flags.includes('fail')
+
+const othersIn = (view: readonly NodeView[], { slots, from, to }: Claimed) =>
+  ownersIn(view, slots).filter((owner) => owner && owner.id !== from.id && owner.id !== to.id)
+
+/** Whoever owns one of them by its own word, with a later epoch. */
+function isLater({ view }: Opinion, owner: NodeView, { slots }: Claimed): boolean {
+  const self = view && selfIn(view)
+  if (!self || !ownersIn([self], slots).some(Boolean)) return false
+  return self.configEpoch >= owner.configEpoch
+}
+
+/** The old owner is told last, of a partition, and of its own part it knows only what it hears. */
+function believes({ view, node }: Opinion, owner: NodeView, { slots, from, to }: Claimed): boolean {
+  if (!view) return false
+  const seen = view.find(({ id }) => id === to.id)
+  if (!seen || seen.configEpoch < owner.configEpoch) return false
+  const isOld = node.id === from.id
+  return ownersIn(view, slots).every((each) => each?.id === to.id || (isOld && each?.id === from.id))
+}
+
+const disputed = (nodes: Nodes, { from, slots }: Claimed, other: NodeView) =>
+  refused(nodes, `slot ${slots[0]} is not ${from.name}'s any more, but ${nameOf(other)}'s`)
+
+/** What was known of who has heard of what, is known no more. */
+function refused(nodes: Nodes, why: string, remedy?: string): StepRefused {
+  nodes.heardOf.clear()
+  return new StepRefused(why, remedy)
+}
