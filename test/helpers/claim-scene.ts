@@ -41,9 +41,13 @@ export async function claimScene() {
 
 export type ClaimScene = Awaited<ReturnType<typeof claimScene>>
 
-/** The replica of the new owner is cut off in one of the moments in which the owner is asked how the cluster is; then that one dies. */
+/**
+ * The replica of the new owner is cut off in one of the moments in which the owner is asked how the cluster is; then, when the old one has been
+ * emptied, that one dies.
+ */
 export async function cutOff(it: ClaimScene, isNow: () => Promise<boolean>) {
-  let [isCut, isDead] = [false, false]
+  let [isCut, isClaimed, isDead] = [false, false, false]
+  const emptied = `CLUSTER COUNTKEYSINSLOT ${it.slot}`
   const nodes = new FaultyNodes(
     {},
     {
@@ -54,7 +58,8 @@ export async function cutOff(it: ClaimScene, isNow: () => Promise<boolean>) {
         await tell(it.to.port, 'CLIENT', 'KILL', 'TYPE', 'replica')
       },
       after: async (call) => {
-        if (isDead || !isCut || !it.isClaim(call)) return
+        isClaimed ||= isCut && it.isClaim(call)
+        if (isDead || !isClaimed || call.at.id !== it.from.id || call.text !== emptied) return
         isDead = true
         await it.cluster.killNode(it.to.port)
         await it.cluster.resumeNode(it.replica.port)

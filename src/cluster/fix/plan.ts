@@ -166,11 +166,13 @@ class Drafts {
    * The other end is gone for good. Whoever was promoted in its place has what had come to it, and the slot, which is closed for a queue, goes
    * there: a note of the move tells who that is. Without one these may be old keys of anybody, which count only where the owner has nothing.
    */
-  #inPlaceOfPeer(slot: number, { node: owner }: Side): string | undefined {
+  #inPlaceOfPeer(slot: number, { node: owner, peer }: Side): string | undefined {
     const { known } = this
     const [holder] = known.holders(slot, owner.id)
     const noted = known.noted(slot).find((id) => id !== owner.id)
     if (noted !== undefined) return noted
+    // The others are told of a claim alone: it was the owner, and its replica may have more than the old one.
+    if (known.named(slot).includes(peer)) return holder
     return this.alsoDoubtful || known.keysOn(owner.id, slot) === 0 ? holder : undefined
   }
 
