@@ -1,12 +1,12 @@
 import { randomInt } from 'node:crypto'
 import pc from 'picocolors'
 import type { Colors } from 'picocolors/types.js'
+import stringWidth from 'string-width'
 import { visible } from './visible.js'
 
 /**
- * Our colours are told from those in a name or an error by a number that nobody else can know: `ESC [ 31 ; number m`. It is a colour to
- * cli-table3, which takes it for no width, and becomes `ESC [ 31 m` when the line is written. A key named `ESC [ 8 m` would else hide
- * the rest of its line.
+ * Our colours are told from those in a name or an error by a number that nobody else can know: `ESC [ 31 ; number m`. It becomes
+ * `ESC [ 31 m` when the line is written. A key named `ESC [ 8 m` would else hide the rest of its line.
  */
 const MARK = randomInt(1_000_000, 2 ** 47)
 const OURS = new RegExp(`\\u001b\\[(\\d{1,3});${MARK}m`)
@@ -37,6 +37,9 @@ export function shownLine(text: string, coloured: boolean): string {
 
 /** As `shownLine`, and can still be put into a table or another line. */
 export const escapedLine = (text: string): string => mapParts(text, (code) => `\u001b[${code};${MARK}m`)
+
+/** Columns that it takes on a terminal: our colours none, letters of some languages two. */
+export const widthOf = (text: string): number => stringWidth(mapParts(text, () => ''))
 
 const mapParts = (text: string, colour: (code: string) => string) =>
   text

@@ -73,13 +73,19 @@ export function renderVerdict(
 export const exitCodeOf = ({ ok, findings }: CheckReport, strict: boolean): number =>
   ok && !(strict && findings.length > 0) ? 0 : 1
 
-/** Breaks at spaces. */
+/** No word of ours is so long; all of a longer one is in the JSON. */
+const MOST_CHARS = 500
+/** How a command to be typed begins, with any kind of blank. */
+const COMMAND = /^([\s\u2800]*)\$(?=[\s\u2800]|$)/u
+
+/** Breaks at spaces. What a server has said may be broken so that a line of it looks like a command of ours: there the `$` is escaped. */
 export function wrapped(text: string, width = WIDTH): string[] {
   const lines: string[] = []
-  for (const word of text.split(' ')) {
+  for (const whole of text.split(' ')) {
+    const word = whole.length > MOST_CHARS ? `${whole.slice(0, MOST_CHARS)}…` : whole
     const last = lines.at(-1)
     if (last === undefined || last.length + 1 + word.length > width) lines.push(word)
     else lines[lines.length - 1] = `${last} ${word}`
   }
-  return lines
+  return lines.map((line) => line.replace(COMMAND, '$1\\$$'))
 }

@@ -36,7 +36,11 @@ function isRedisUrl(value: string): boolean {
   try {
     const { protocol, hostname, pathname, search } = new URL(value)
     return (
-      /^rediss?:$/.test(protocol) && hostname !== '' && ['', '/', '/0'].includes(pathname) && search === ''
+      /^rediss?:$/.test(protocol) &&
+      hostname !== '' &&
+      hostProblem(hostname) === undefined &&
+      ['', '/', '/0'].includes(pathname) &&
+      search === ''
     )
   } catch {
     return false

@@ -6,6 +6,7 @@ import { Hono } from 'hono'
 import { Registry } from 'prom-client'
 import type { ConnectionOptions } from '../connection/options.js'
 import { ListenError } from '../errors.js'
+import { visible } from '../visible.js'
 import { clusterCollector } from './cluster-collector.js'
 import { queueCollector } from './queue-collector.js'
 
@@ -51,7 +52,7 @@ export async function startEndpoint(options: EndpointOptions): Promise<Endpoint>
   app.get('/healthz', (context) => context.text('ok\n'))
   app.get('/readyz', async (context) => {
     const { nodes } = await cluster.observation(READY_WITHIN_MS)
-    const silent = nodes.flatMap((node) => (node.up ? [] : [`${node.name}: ${node.error.message}`]))
+    const silent = nodes.flatMap((node) => (node.up ? [] : [visible(`${node.name}: ${node.error.message}`)]))
     const up = nodes.length - silent.length
     const lines = [`${up} of ${nodes.length} nodes answer`, ...silent]
     return context.text(`${lines.join('\n')}\n`, up > 0 ? 200 : 503)

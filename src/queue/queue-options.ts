@@ -208,6 +208,12 @@ function checkUrl(option: string, value: unknown): void {
     const hint = typeof value === 'string' && value.includes('@') ? `; ${IN_URLS}` : ''
     throw new InvalidOptionError(option, `expected redis://host:port or rediss://host:port${hint}`)
   }
+  // Commands to be typed have it in them.
+  if (hostProblem(url.hostname) !== undefined)
+    throw new InvalidOptionError(
+      option,
+      'its host: expected letters, digits, dots and hyphens, or an address',
+    )
   // What was meant to be a password, and ends the host by a character of its own.
   if (`${url.pathname}${url.search}${url.hash}`.includes('@')) {
     throw new InvalidOptionError(option, `expected redis://host:port or rediss://host:port; ${IN_URLS}`)

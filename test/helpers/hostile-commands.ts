@@ -16,6 +16,8 @@ export interface Scene {
   /** Holds a backup. */
   readonly backup: string
   readonly dataDir: string
+  /** `host:port` of a server that is of no cluster. Default: none answers. */
+  readonly newcomer?: string
 }
 
 export interface Invocation {
@@ -32,7 +34,11 @@ const run = (...args: readonly string[]): Invocation => ({ args })
 /** How each command is run. One that is not in here fails the test. */
 export const INVOCATIONS: Readonly<Record<string, (scene: Scene) => readonly Invocation[]>> = {
   'cluster up': ({ dataDir }) => [run('--data-dir', dataDir), run('--data-dir', dataDir, '--masters', '5')],
-  'cluster create': ({ node }) => [run('--nodes', `${node},${node}`), run('--nodes', node, '--dry-run')],
+  'cluster create': ({ node, newcomer = '127.0.0.1:1' }) => [
+    run('--nodes', `${node},${node}`),
+    run('--nodes', node, '--dry-run'),
+    run('--nodes', `${node},${newcomer},127.0.0.1:1`, '--dry-run'),
+  ],
   'cluster stop': ({ folder }) => [run('--data-dir', folder)],
   'cluster status': ({ node, dataDir }) => [
     run('--node', node),
@@ -44,8 +50,8 @@ export const INVOCATIONS: Readonly<Record<string, (scene: Scene) => readonly Inv
     slowly('looks once more', '--data-dir', dataDir, '--strict'),
   ],
   'cluster fix': ({ node }) => [run('--node', node, '--dry-run'), run('--node', node, '--yes')],
-  'cluster add-node': ({ node, folder }) => [
-    run('127.0.0.1:1', '--node', node),
+  'cluster add-node': ({ node, folder, newcomer = '127.0.0.1:1' }) => [
+    run(newcomer, '--node', node),
     run('--data-dir', folder),
     run(node, '--node', node),
   ],

@@ -43,6 +43,7 @@ export const HOSTILE = {
   'words for annotations': x('\ufff9a\ufffab\ufffb'),
   'very long': x('l'.repeat(100_000)),
   long: x('l'.repeat(190)),
+  'a command of ours, where a line is broken': x(`${'l'.repeat(95)} $ touch PWNED`),
   'a command in a shell': x('$(touch PWNED)`touch PWNED`'),
   'a command after ours': x(';touch PWNED|touch PWNED&&touch PWNED&'),
   quotes: x(`'"'\\''";touch PWNED;'`),

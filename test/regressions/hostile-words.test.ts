@@ -45,11 +45,16 @@ describe.each(Object.keys(INVOCATIONS))('shardq %s', (name) => {
     const noServer = command?.options.some(({ long }) => long === '--redis-path')
       ? ['--redis-path', 'none']
       : []
+    const isNodeNamed = nowhere.length === 0 && command?.options.some(({ long }) => long === '--node')
+    const noNode = isNodeNamed ? ['--node', '127.0.0.1:1'] : []
     // It is refused before keys are made, which takes seconds.
     const noHost = name === 'cluster certificates' ? ['--host', '!'] : []
     const found = [await faults(name, [`--${MIXED}`], cwd)]
     for (const { long } of options)
       found.push(await faults(name, [...nowhere, ...noServer, ...noHost, `${long}=${MIXED}`], cwd))
+    const places = command?.registeredArguments.map(() => MIXED) ?? []
+    if (places.length > 0)
+      found.push(await faults(name, [...nowhere, ...noServer, ...noNode, '--', ...places], cwd))
     expect(found.flat()).toEqual([])
   })
 })

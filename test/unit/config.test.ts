@@ -134,6 +134,12 @@ describe('the file', () => {
       ['line 3, column 1: All mapping items must start at the same column'],
     ],
     [
+      'redis: { mode: single, url: "redis://$(x);y:1" }',
+      [
+        'redis.url: expected redis://host:port, or rediss://host:port for TLS, without a path, got "redis://$(x);y:1"',
+      ],
+    ],
+    [
       'redis: { mode: single, url: "redis://a/3" }',
       [
         'redis.url: expected redis://host:port, or rediss://host:port for TLS, without a path, got "redis://a/3"',

@@ -60,6 +60,11 @@ describe('options that make no sense', () => {
     ],
     [
       'q',
+      { connection: { mode: 'single', url: 'redis://$(x):1' } },
+      'options.connection.url: its host: expected letters',
+    ],
+    [
+      'q',
       { connection: { mode: 'single', url: 'http://:secret@h' } },
       'options.connection.url: expected redis://',
     ],

@@ -1,4 +1,5 @@
 import { describe, expect, it, test } from 'vitest'
+import { wrapped } from '../../src/cli/check-report.js'
 import { markedColours, shownLine } from '../../src/colours.js'
 import { PlainTable } from '../../src/plain-table.js'
 import { lastArgument, shellWord } from '../../src/shell.js'
@@ -63,6 +64,27 @@ test('a name with a line end has one line in a table', () => {
   table.push(['a\nb\u001b[2J', 1], [['two', 'lines'], 2])
   expect(table.lines()).toHaveLength(7)
   expect(table.lines().join('')).toContain('a\\x0ab\\x1b[2J')
+})
+
+// cli-table3 took minutes for a cell of this size.
+test('a table of long texts is drawn in no time', () => {
+  const table = new PlainTable(['what'])
+  const text = 'é'.repeat(400)
+  table.push([Array.from({ length: 200 }, () => text)])
+  expect(table.lines()).toHaveLength(204)
+  expect(new Set(table.lines().map((line) => line.length))).toEqual(new Set([404]))
+})
+
+test('what is broken into lines has none that looks like a command of ours', () => {
+  const word = 'x'.repeat(91)
+  for (const text of [
+    '$ touch x',
+    `${word} $ touch x`,
+    `${word} \u00a0$ touch x`,
+    `${word} \u2800$\u00a0touch x`,
+  ])
+    for (const line of wrapped(text)) expect(line).not.toMatch(/^[\s\u2800]*\$/u)
+  expect(wrapped('costs $5 or $ 6')).toEqual(['costs $5 or $ 6'])
 })
 
 it('JSON says the same, and has nothing in it that a terminal would carry out', () => {
