@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import keySlot from 'cluster-key-slot'
-import { RESTORE_KEY } from '../cluster/backup/marker.js'
 import type { LinkOptions } from '../cluster/link.js'
+import { RESTORE_KEY } from '../cluster/own-keys.js'
 import { isForbidden } from '../cluster/replies.js'
 import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../cluster/slots.js'
 import { TlsError } from '../errors.js'

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { RESTORE_KEY } from '../cluster/backup/marker.js'
 import { parseLibraries } from '../cluster/functions.js'
 import { type Address, type LinkOptions, type NodeLink, withLink } from '../cluster/link.js'
+import { RESTORE_KEY } from '../cluster/own-keys.js'
 import { parseUsers, textOf } from '../cluster/users/stored.js'
 
 /** All that may be said to a server besides what `Observer` asks. There is no way to send it anything else. */

@@ -2,7 +2,6 @@ import { cp, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'nod
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { checkCluster } from '../../src/check/index.js'
-import { RESTORE_KEY } from '../../src/cluster/backup/marker.js'
 import { openSnapshot } from '../../src/cluster/backup/snapshot.js'
 import {
   type BackupManifest,
@@ -19,7 +18,7 @@ import {
 } from '../../src/cluster/index.js'
 import { NodeLink, withLink } from '../../src/cluster/link.js'
 import { makeNote } from '../../src/cluster/operation/holder.js'
-import { OPERATION_KEY } from '../../src/cluster/operation/index.js'
+import { OPERATION_KEY, RESTORE_KEY } from '../../src/cluster/own-keys.js'
 import { slotOf, tagForSlot } from '../../src/keys/slots.js'
 import { shardq } from '../helpers/cli.js'
 import { contentsOf } from '../helpers/contents.js'

@@ -14,7 +14,7 @@ import {
   withOperation,
 } from '../../src/cluster/index.js'
 import { NodeLink } from '../../src/cluster/link.js'
-import { OPERATION_KEY } from '../../src/cluster/operation/index.js'
+import { OPERATION_KEY } from '../../src/cluster/own-keys.js'
 import { slotOf } from '../../src/keys/slots.js'
 import { tell } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'

@@ -11,7 +11,7 @@ import {
   type UsersReport,
 } from '../../src/cluster/index.js'
 import { NodeLink, withLink } from '../../src/cluster/link.js'
-import { OPERATION_KEY } from '../../src/cluster/operation/index.js'
+import { OPERATION_KEY } from '../../src/cluster/own-keys.js'
 import { AuthenticationError } from '../../src/errors.js'
 import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 import { tempDir } from '../helpers/temp-dir.js'

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { RESTORE_KEY } from '../../src/cluster/backup/marker.js'
 import {
   backupCluster,
   inspectAny,
@@ -13,7 +12,7 @@ import {
   verifyBackup,
 } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
-import { OPERATION_KEY } from '../../src/cluster/operation/index.js'
+import { OPERATION_KEY, RESTORE_KEY } from '../../src/cluster/own-keys.js'
 import { slotOf } from '../../src/keys/slots.js'
 import { Random } from '../chaos/storm/random.js'
 import { shardq } from '../helpers/cli.js'

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { ensureRedis8 } from '../../scripts/find-redis8.js'
 import { ensureValkey } from '../../scripts/find-valkey.js'
-import { RESTORE_KEY } from '../../src/cluster/backup/marker.js'
 import {
   backupCluster,
   ensureServer,
@@ -12,6 +11,7 @@ import {
   RestoreRefusedError,
   restoreCluster,
 } from '../../src/cluster/index.js'
+import { RESTORE_KEY } from '../../src/cluster/own-keys.js'
 import { TaskQueue } from '../../src/index.js'
 import { contentsOf } from '../helpers/contents.js'
 import { owns, tell } from '../helpers/nodes.js'

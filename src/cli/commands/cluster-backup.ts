@@ -140,10 +140,13 @@ async function verify(dir: string, flags: VerifyFlags, output: Output, signal: A
     load: flags.load,
     signal,
     ...(flags.redisPath === undefined ? {} : { redisPath: flags.redisPath }),
-    onFile: ({ file, keys, expired }) =>
+    onFile: ({ file, keys, expired, leftOut }) =>
       output.line(
         `${output.colors.green('✓')} ${file}: ${count(keys)} keys` +
-          (expired > 0 ? `, and ${count(expired)} whose time is over` : ''),
+          (expired > 0 ? `, and ${count(expired)} whose time is over` : '') +
+          (leftOut.length > 0
+            ? ` (of them a note of that cluster itself, which is not restored: ${leftOut.join(', ')})`
+            : ''),
       ),
   })
   const { folder, faults, files, manifest } = report

@@ -142,10 +142,11 @@ function textOf(progress: RestoreProgress, { colors }: Output): string {
       return `${file}: ${state} ${count(keys)} of ${count(of)} keys`
     }
     case 'restored': {
-      const { file, keys, found, expired, copyMs, compareMs } = progress.file
+      const { file, keys, found, expired, leftOut, copyMs, compareMs } = progress.file
       const beside = [
         ...(found > 0 ? [`${count(found)} were there`] : []),
         ...(expired > 0 ? [`${count(expired)} have expired`] : []),
+        ...leftOut.map((name) => `${name} left out: a note of the cluster that was backed up`),
       ]
       return (
         `${colors.green('✓')} ${file}: ${count(keys)} keys, each compared` +

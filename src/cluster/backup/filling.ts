@@ -6,7 +6,10 @@ import {
 } from '../errors.js'
 import type { RedisServer } from '../find-server.js'
 import type { NodeLink } from '../link.js'
+import { notesOn } from '../own-keys.js'
 import { comparePage, copyKeys, removePart } from './copy.js'
+import { countKeys } from './count.js'
+import { mustNotClash } from './foreign.js'
 import { mustTake } from './format.js'
 import { missingLibraries } from './libraries.js'
 import type { LoadServer } from './load-server.js'
@@ -16,7 +19,7 @@ import type { Begun, Marker } from './marker.js'
 import { evictedOn, evictionText, fullText, isOutOfMemory } from './memory.js'
 import { pagesOf, type SourceKey } from './pages.js'
 import type { RestoredFile, RestoreOptions } from './restore-options.js'
-import { countKeys, isOurs, type Target, type TargetNode } from './target.js'
+import type { Target, TargetNode } from './target.js'
 
 const BIG_KEY_BYTES = 1024 * 1024
 
@@ -89,6 +92,7 @@ export class Filling {
           signal: options.signal,
           onKeys: (keys) => options.onProgress?.({ state: 'looking', file: shard.file, keys, of: loaded }),
         })
+        await mustNotClash(target, shard.file, link)
       })
   }
 
@@ -96,15 +100,17 @@ export class Filling {
     const started = performance.now()
     const functions = await missingLibraries(this.parts.target.nodes, loaded.link)
     for (const { node, code } of functions) await node.link.bytes('FUNCTION', 'LOAD', code)
-    const found = await this.#copy(file, loaded)
+    // Of another cluster, whose nodes they are about.
+    const leftOut = await notesOn(loaded.link)
+    const found = await this.#copy(file, loaded, leftOut)
     for (const node of this.parts.target.nodes) await node.confirm()
     const copied = performance.now()
-    const { keys, expired } = await this.#compare(file, loaded)
+    const { keys, expired } = await this.#compare(file, loaded, leftOut)
     const { lasting, withFieldTimes } = await countKeys(loaded.link)
     this.#lasting += lasting
     this.#withFieldTimes += withFieldTimes
     return {
-      ...{ file, keys, found },
+      ...{ file, keys, found, leftOut },
       expired: loaded.expired + expired,
       copyMs: Math.round(copied - started),
       compareMs: Math.round(performance.now() - copied),
@@ -112,10 +118,10 @@ export class Filling {
   }
 
   /** @returns how many were there already */
-  async #copy(file: string, { link, loaded }: LoadServer): Promise<number> {
+  async #copy(file: string, { link, loaded }: LoadServer, leftOut: readonly string[]): Promise<number> {
     const { target, marker, begun } = this.parts
     let found = 0
-    await this.#eachPage('copying', file, link, loaded, async (page) => {
+    await this.#eachPage({ state: 'copying', file, of: loaded }, link, leftOut, async (page) => {
       const missing = begun ? await this.#missing(link, page) : page
       found += page.length - missing.length
       await copyKeys(link, target, marker, missing)
@@ -144,10 +150,14 @@ export class Filling {
     return missing
   }
 
-  async #compare(file: string, { link, loaded }: LoadServer): Promise<{ keys: number; expired: number }> {
+  async #compare(
+    file: string,
+    { link, loaded }: LoadServer,
+    leftOut: readonly string[],
+  ): Promise<{ keys: number; expired: number }> {
     const { target } = this.parts
     let [keys, expired] = [0, 0]
-    await this.#eachPage('comparing', file, link, loaded, async (page) => {
+    await this.#eachPage({ state: 'comparing', file, of: loaded }, link, leftOut, async (page) => {
       const standings = await comparePage(link, target, page)
       for (const [key, standing] of standings) {
         if (standing === 'missing') throw await this.#changed(key, 'is gone')
@@ -161,10 +171,9 @@ export class Filling {
 
   /** What expires may have done so since it was compared; of what does not, nothing may be missing and nothing too many. */
   async #countAll(files: readonly RestoredFile[]): Promise<void> {
-    const counts = await Promise.all(this.parts.target.nodes.map((node) => node.count()))
-    // Our own note lasts, our lock expires.
-    const lasting = counts.reduce((sum, each) => sum + each.lasting, 0) - 1
-    const all = counts.reduce((sum, each) => sum + each.all, 0) - 2
+    const counts = await this.parts.target.countAll()
+    const lasting = counts.reduce((sum, each) => sum + each.lasting, 0)
+    const all = counts.reduce((sum, each) => sum + each.all, 0)
     const most = files.reduce((sum, { keys }) => sum + keys, 0)
     const isTooFew = lasting < this.#lasting
     const [evicted] = (
@@ -180,10 +189,9 @@ export class Filling {
   }
 
   async #eachPage(
-    state: 'copying' | 'comparing',
-    file: string,
-    link: LoadServer['link'],
-    of: number,
+    { state, file, of }: { state: 'copying' | 'comparing'; file: string; of: number },
+    link: NodeLink,
+    leftOut: readonly string[],
     use: (page: readonly SourceKey[]) => Promise<void>,
   ): Promise<void> {
     const { signal, onProgress, bigKeyBytes = BIG_KEY_BYTES } = this.parts.options
@@ -194,7 +202,7 @@ export class Filling {
       // While the next page is read, this one is written.
       await busy
       if (signal?.aborted) throw new InterruptedError('the restore')
-      busy = use(all.filter(({ name }) => !isOurs(name)))
+      busy = use(all.filter(({ name }) => !leftOut.includes(name.toString('latin1'))))
       busy.catch(() => {})
       keys += all.length
       onProgress?.({ state, file, keys, of })

@@ -4,6 +4,7 @@ import { BackupFolderError, InterruptedError } from '../errors.js'
 import type { RedisServer } from '../find-server.js'
 import type { NodeLink } from '../link.js'
 import { slotsIn } from '../slots.js'
+import { foreignFault } from './foreign.js'
 import { LoadFault, type LoadServer, loadRdb } from './load-server.js'
 import type { ShardFile } from './manifest.js'
 
@@ -50,6 +51,8 @@ export async function lookAtKeys(
   link: NodeLink,
   { signal, onKeys }: { readonly signal?: AbortSignal | undefined; onKeys?: (keys: number) => void } = {},
 ): Promise<void> {
+  const foreign = await foreignFault(link)
+  if (foreign !== null) throw new BackupFolderError(folder, [`${file}: ${foreign}`])
   const own = new Set(slotsIn(slots))
   let [cursor, keys] = ['0', 0]
   do {

@@ -1,9 +1,7 @@
 import { KeyTakenError, RestoreRefusedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { KeyLink } from '../operation/key-link.js'
-
-/** Where a restore under way says so, in the cluster that it fills. A HASH; gone when the restore is at its end. */
-export const RESTORE_KEY = 'shardq:restore'
+import { RESTORE_KEY } from '../own-keys.js'
 
 const CALL_MS = 10_000
 const CONFIRM_MS = 2_000
@@ -24,7 +22,10 @@ export interface MarkerOptions {
   readonly signal: AbortSignal | undefined
 }
 
-/** The note of a restore in the cluster itself, where every later one finds it, from whatever machine it comes. */
+/**
+ * The note of a restore in the cluster itself, where every later one finds it, from whatever machine it comes. Gone when the restore is at
+ * its end.
+ */
 export class Marker {
   readonly #link: KeyLink
 

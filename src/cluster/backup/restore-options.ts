@@ -32,6 +32,8 @@ export interface RestoredFile {
   readonly found: number
   /** Keys whose time was over, before or meanwhile. */
   readonly expired: number
+  /** Notes of the tools, which are about the nodes of the cluster that was backed up. */
+  readonly leftOut: readonly string[]
   readonly copyMs: number
   readonly compareMs: number
 }

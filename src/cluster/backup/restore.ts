@@ -88,13 +88,11 @@ async function mayBegin(target: Target, marker: Marker, { id }: BackupManifest):
         `finish that one, or take a cluster that is empty`,
     )
   if (begun) return begun
-  for (const node of target.nodes) {
-    const key = await node.someKey()
-    if (key)
-      throw new RestoreRefusedError(
-        `${node.name} is not empty: it has ${key}; a backup is restored into an empty cluster, such as a new one: ` +
-          'shardq cluster restore --from DIR --masters 3 --data-dir NEW_DIR',
-      )
-  }
+  const found = await target.someKey()
+  if (found)
+    throw new RestoreRefusedError(
+      `${found.node.name} is not empty: it has ${found.key}; a backup is restored into an empty cluster, such as a new one: ` +
+        'shardq cluster restore --from DIR --masters 3 --data-dir NEW_DIR',
+    )
   return null
 }

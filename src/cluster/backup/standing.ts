@@ -3,12 +3,11 @@ import { BackupRefusedError, InterruptedError, KeyTakenError } from '../errors.j
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import { type Observation, Observer } from '../observer.js'
 import { isLeftBehind, readNote } from '../operation/holder.js'
-import { OPERATION_KEY } from '../operation/index.js'
 import { KeyLink } from '../operation/key-link.js'
+import { OPERATION_KEY, RESTORE_KEY } from '../own-keys.js'
 import type { NodeView } from '../replies.js'
 import { ALL_SLOTS, countIn, parseOpenSlots, rangeText, type SlotRange } from '../slots.js'
 import { campsOf, differencesOf, noWitness, selfOf, type Witness, witnessesOf } from '../views.js'
-import { RESTORE_KEY } from './marker.js'
 
 /** A master that serves slots. */
 export interface Owner {

@@ -3,38 +3,17 @@ import keySlot from 'cluster-key-slot'
 import { RestoreIncompleteError, RestoreRefusedError } from '../errors.js'
 import { type Address, type LinkOptions, NodeLink } from '../link.js'
 import { observe } from '../observer.js'
-import { OPERATION_KEY } from '../operation/index.js'
-import { OWED_KEY } from '../owed/notes.js'
+import { notesOn, OWN_KEYS } from '../own-keys.js'
 import { parseFields } from '../replies.js'
 import { slotsIn } from '../slots.js'
-import { RESTORE_KEY } from './marker.js'
+import { countKeys, type KeyCount } from './count.js'
 import { judge, type Owner } from './standing.js'
-
-/** Keys of our own in the cluster that is filled; they are not restored either. */
-const OURS = new Set([OPERATION_KEY, OWED_KEY, RESTORE_KEY])
-
-export const isOurs = (name: Buffer) => OURS.has(name.toString('latin1'))
 
 const LINK_MS = 60_000
 const CONFIRM_MS = 30_000
 const POLL_MS = 50
 /** A replica may drop behind by so much before it is waited for: what it has not taken yet, its master has to keep. */
 const AHEAD_BYTES = 8 * 1024 * 1024
-
-export interface KeyCount {
-  readonly all: number
-  /** Without a time to live, and no field of which has one. */
-  readonly lasting: number
-  /** Hashes of which fields have times to live, from Redis 7.4 on; they may run out, or become such as last. */
-  readonly withFieldTimes: number
-}
-
-export async function countKeys(link: NodeLink): Promise<KeyCount> {
-  const text = parseFields(await link.text('INFO', 'keyspace')).get('db0') ?? 'keys=0,expires=0'
-  const [, all = 0, expiring = 0] = /keys=(\d+),expires=(\d+)/.exec(text) ?? []
-  const withFieldTimes = Number(/subexpiry=(\d+)/.exec(text)?.[1] ?? 0)
-  return { all: Number(all), lasting: Number(all) - Number(expiring) - withFieldTimes, withFieldTimes }
-}
 
 /** A master that is filled. */
 export class TargetNode {
@@ -85,22 +64,19 @@ export class TargetNode {
     return { master: Number(info.get('master_repl_offset')), replicas }
   }
 
-  count(): Promise<KeyCount> {
-    return countKeys(this.link)
-  }
-
   /** Ms since 1970 by its clock, which decides what has expired there. */
   async nowMs(): Promise<number> {
     const [seconds, micros] = (await this.link.reply('TIME')) as [string, string]
     return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
   }
 
-  /** A key that is not ours; null: there is none. */
-  async someKey(): Promise<Buffer | null> {
+  /** A key that is no note of ours; null: there is none. */
+  async someKey(own: readonly string[]): Promise<Buffer | null> {
+    const notes = await notesOn(this.link, own)
     let cursor = '0'
     do {
       const [next, names] = (await this.link.bytes('SCAN', cursor, 'COUNT', 1_000)) as [Buffer, Buffer[]]
-      const found = names.find((name) => !isOurs(name))
+      const found = names.find((name) => !notes.includes(name.toString('latin1')))
       if (found) return found
       cursor = String(next)
     } while (cursor !== '0')
@@ -159,6 +135,29 @@ export class Target {
   /** By its slot, and nothing else, is a key put where it belongs. */
   nodeOf(key: Buffer): TargetNode {
     return this.#bySlot[keySlot(key)] as TargetNode
+  }
+
+  /** By node, for what is in the cluster without what the tools write down there. */
+  async countAll(): Promise<KeyCount[]> {
+    return Promise.all(this.nodes.map((node) => countKeys(node.link, this.#ownOf(node))))
+  }
+
+  /** Names of what the tools have written down here. */
+  async notes(): Promise<string[]> {
+    return (await Promise.all(this.nodes.map((node) => notesOn(node.link, this.#ownOf(node))))).flat()
+  }
+
+  /** A key that is no note of ours, and who has it; null: it is empty. */
+  async someKey(): Promise<{ node: TargetNode; key: Buffer } | null> {
+    for (const node of this.nodes) {
+      const key = await node.someKey(this.#ownOf(node))
+      if (key) return { node, key }
+    }
+    return null
+  }
+
+  #ownOf(node: TargetNode): readonly string[] {
+    return OWN_KEYS.filter((name) => this.nodeOf(Buffer.from(name)) === node)
   }
 
   close(): void {

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { BackupFolderError } from '../errors.js'
 import { findServer } from '../find-server.js'
 import { sweepHelpers } from '../helper-server.js'
+import { notesOn } from '../own-keys.js'
 import { checkFiles } from './check-files.js'
 import { lookAtKeys, withLoaded } from './look.js'
 import { type BackupManifest, readBackup } from './manifest.js'
@@ -22,6 +23,8 @@ export interface VerifiedFile {
   readonly keys: number
   /** Keys whose time is over by now; a restore leaves them out. */
   readonly expired: number
+  /** Notes of the tools among the keys, about the nodes of that cluster; a restore leaves them out too. */
+  readonly leftOut: readonly string[]
 }
 
 export interface VerifyReport {
@@ -50,7 +53,12 @@ export async function verifyBackup(from: string, options: VerifyOptions = {}): P
       try {
         const file = await withLoaded(server, folder, shard, options.signal, async (loaded) => {
           await lookAtKeys(folder, shard, loaded.link)
-          return { file: shard.file, keys: loaded.loaded, expired: loaded.expired }
+          return {
+            file: shard.file,
+            keys: loaded.loaded,
+            expired: loaded.expired,
+            leftOut: await notesOn(loaded.link),
+          }
         })
         options.onFile?.(file)
         files.push(file)

@@ -18,7 +18,6 @@ import { type Settled, settleOwed } from '../owed/settle.js'
 import { OperationLock } from './lock.js'
 
 export type { Holder } from './holder.js'
-export { OPERATION_KEY } from './lock.js'
 
 export interface OperationOptions {
   /** What is done, as on the command line: `rebalance`. */

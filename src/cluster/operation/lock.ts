@@ -7,11 +7,10 @@ import {
   OperationLostError,
 } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
+import { OPERATION_KEY } from '../own-keys.js'
 import { isLeftBehind, makeNote, readNote } from './holder.js'
 import type { OperationOptions } from './index.js'
 import { KeyLink } from './key-link.js'
-
-export const OPERATION_KEY = 'shardq:operation'
 
 /**
  * ARGV: our note, the note that ours may replace, ms. Returns nil when the lock is ours now, or else the note of who has it. Also where memory is

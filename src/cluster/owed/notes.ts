@@ -1,9 +1,7 @@
 import { z } from 'zod'
 import type { Address, LinkOptions } from '../link.js'
 import { KeyLink } from '../operation/key-link.js'
-
-/** A HASH with a field for each note; gone when nothing is owed. */
-export const OWED_KEY = 'shardq:owed'
+import { OWED_KEY } from '../own-keys.js'
 
 const CALL_MS = 5_000
 
@@ -58,7 +56,7 @@ const fieldOf = ({ kind, id }: Pick<Owed, 'kind' | 'id'>) => `${kind} ${id}`
 
 /**
  * What nodes are owed, written down before it is, in the cluster itself, by whoever serves it at the moment: an operation that is
- * killed gives nothing back, and whoever comes next would not know what it was.
+ * killed gives nothing back, and whoever comes next would not know what it was. A HASH with a field for each; gone when nothing is owed.
  */
 export class OwedNotes {
   readonly #link: KeyLink

@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { RESTORE_KEY } from '../../../src/cluster/backup/marker.js'
 import {
   type Address,
   backupCluster,
@@ -9,7 +8,7 @@ import {
   nameOf,
   planRebalance,
 } from '../../../src/cluster/index.js'
-import { OWED_KEY } from '../../../src/cluster/owed/notes.js'
+import { OWED_KEY, RESTORE_KEY } from '../../../src/cluster/own-keys.js'
 import { parseFields } from '../../../src/cluster/replies.js'
 import { tell, unlessUnassigned } from '../../helpers/nodes.js'
 import type { Servers } from '../common/servers.js'

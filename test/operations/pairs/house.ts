@@ -135,9 +135,7 @@ export class House {
         ...violations.map(({ what, tokens }) => `tasks: ${what} ${tokens.slice(0, 3).join(' ')}`),
         ...stories.flat().map((entry) => JSON.stringify(entry)),
         ...rejected,
-        ...(isCounted
-          ? []
-          : [`the queue counts ${enqueued} tasks that came, and ${ended} that ended`]),
+        ...(isCounted ? [] : [`the queue counts ${enqueued} tasks that came, and ${ended} that ended`]),
         ...foreign.lost.map((lost) => `a key of others: ${JSON.stringify(lost)}`),
       ],
     }

@@ -27,8 +27,8 @@ import {
   withOperation,
 } from '../../../src/cluster/index.js'
 import { makeNote } from '../../../src/cluster/operation/holder.js'
-import { OPERATION_KEY } from '../../../src/cluster/operation/index.js'
 import { KeyLink } from '../../../src/cluster/operation/key-link.js'
+import { OPERATION_KEY } from '../../../src/cluster/own-keys.js'
 import { slotOf, tagForSlot } from '../../../src/keys/slots.js'
 import { bareServers } from '../../helpers/bare-servers.js'
 import { eventually } from '../../helpers/behaviour/harness.js'

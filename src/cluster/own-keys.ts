@@ -1,0 +1,53 @@
+import type { NodeLink } from './link.js'
+
+/** The lock, and who holds it (operation). */
+export const OPERATION_KEY = 'shardq:operation'
+/** What nodes are owed by operations that were cut off (owed). */
+export const OWED_KEY = 'shardq:owed'
+/** How far a rolling restart is (rolling). */
+export const ROLLING_KEY = 'shardq:rolling-restart'
+/** That the cluster is being filled from a backup (backup). */
+export const RESTORE_KEY = 'shardq:restore'
+
+/**
+ * Every key in which the tools write down something of a cluster in that cluster, with its type. All of them speak of its nodes and of what is
+ * done to them, so they mean nothing in another cluster, and are no content. Not among them is `shardq:ready:N` (ready.ts), which runs out by
+ * itself within a minute wherever it is.
+ */
+const TYPES: ReadonlyMap<string, string> = new Map([
+  [OPERATION_KEY, 'string'],
+  [OWED_KEY, 'hash'],
+  [ROLLING_KEY, 'string'],
+  [RESTORE_KEY, 'hash'],
+])
+
+export const OWN_KEYS: readonly string[] = [...TYPES.keys()]
+
+export interface OwnKey {
+  readonly name: string
+  readonly type: string
+  /** Under our name, and of our type. Otherwise it is somebody else's, and as good as any key. */
+  readonly isNote: boolean
+  readonly expires: boolean
+}
+
+/** What a server has under these names. @param names served by it */
+export async function ownKeysOn(link: NodeLink, names = OWN_KEYS): Promise<OwnKey[]> {
+  const found = await Promise.all(
+    names.map(async (name) => {
+      const [type, expiry] = await Promise.all([link.bytes('TYPE', name), link.bytes('PEXPIRETIME', name)])
+      return {
+        name,
+        type: String(type),
+        isNote: String(type) === TYPES.get(name),
+        expires: Number(expiry) >= 0,
+      }
+    }),
+  )
+  return found.filter(({ type }) => type !== 'none')
+}
+
+/** Names of the notes among them. */
+export async function notesOn(link: NodeLink, names = OWN_KEYS): Promise<string[]> {
+  return (await ownKeysOn(link, names)).filter(({ isNote }) => isNote).map(({ name }) => name)
+}
