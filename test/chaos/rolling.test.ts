@@ -12,6 +12,8 @@ import {
   RollingStoppedError,
 } from '../../src/cluster/index.js'
 import { withOperation } from '../../src/cluster/operation/index.js'
+import { KeyLink } from '../../src/cluster/operation/key-link.js'
+import { ROLLING_KEY } from '../../src/cluster/own-keys.js'
 import { isAlive, processFromPidFile } from '../../src/cluster/processes.js'
 import { LocalRestartHands } from '../../src/cluster/rolling/local-hands.js'
 import { TaskQueue, Worker } from '../../src/index.js'
@@ -149,6 +151,27 @@ describe('a rolling restart', () => {
     expect((node && (await hands.defaults(node)))?.get('slowlog-max-len')).toBe('128')
     expect(await isAlive(server)).toBe(false)
     expect(await readdir(dirname(dir))).not.toContain(basename(dir))
+  })
+
+  it('takes nothing for done that was written down of another cluster, or of a node that has come since', async () => {
+    const link = new KeyLink(cluster.seeds, {})
+    const written = async (before: object) => {
+      const record = { version: 2, since: 'long ago', redisPath: null, before, masters: [], at: null }
+      await link.call({ timeoutMs: 5_000 }, 'SET', ROLLING_KEY, JSON.stringify(record), 'PX', 600_000)
+      const { continues, steps } = await planRolling(cluster.seeds, local())
+      return { continues, restarts: steps.filter(({ step }) => step.kind === 'restart').length }
+    }
+    try {
+      expect(await written({ a: 'run', b: 'run' })).toEqual({ continues: null, restarts: 6 })
+      const [one, two] = (await cluster.status()).nodes
+      const some = { [one?.id ?? '']: 'an earlier run', [two?.id ?? '']: 'an earlier run' }
+      expect(await written(some)).toEqual({ continues: 'long ago', restarts: 4 })
+      await link.call({ timeoutMs: 5_000 }, 'SET', ROLLING_KEY, '{"version":2}')
+      expect((await planRolling(cluster.seeds, local())).continues).toBeNull()
+    } finally {
+      await link.call({ timeoutMs: 5_000 }, 'DEL', ROLLING_KEY)
+      link.close()
+    }
   })
 
   it('goes on where a node was down, and starts it', async () => {

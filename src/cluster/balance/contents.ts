@@ -1,5 +1,6 @@
 import type { Party } from '../fix/index.js'
 import { type LinkOptions, type NodeLink, withLink } from '../link.js'
+import { OWN_KEYS } from '../own-keys.js'
 import { keyCounts, type SlotSample, sampleKeys } from '../slot-keys.js'
 import type { Content } from './plan.js'
 
@@ -57,7 +58,7 @@ function contentOf(keys: number, { names, bytes }: SlotSample): Content {
       ...new Set(
         names
           .map(String)
-          .filter((name) => !COUNT_COPY.test(name))
+          .filter((name) => !COUNT_COPY.test(name) && !OWN_KEYS.includes(name))
           .map((name) => queueOfKey(name) ?? OTHER_KEYS),
       ),
     ],

@@ -21,7 +21,7 @@ import { handsFor, serverFor } from './choose.js'
 import type { RestartHands } from './hands.js'
 import { LocalRestartHands } from './local-hands.js'
 import { DEFAULTS, type PlannedRoll, type RollingOptions, type RollReport } from './options.js'
-import { newRecord, type Record, RecordKeeper } from './record.js'
+import { newRecord, type Record, RecordKeeper, takenUp, wasRestarted } from './record.js'
 import { obstacles, type RollNode, type Standing, standingOf } from './standing.js'
 import { nextStep, positionOf, type RollStep, wholeWay } from './steps.js'
 import { cannotFollow } from './upgrade.js'
@@ -187,7 +187,8 @@ class Roll {
     const goesOn = kept !== null && kept.redisPath === redisPath
     const standing = await this.#inOrder(goesOn ? kept : null, signal)
     this.#checkServer(standing)
-    return { record: { ...(goesOn ? kept : newRecord(standing, redisPath)), kept: goesOn }, standing }
+    const record = goesOn ? takenUp(kept, standing) : null
+    return { record: { ...(record ?? newRecord(standing, redisPath)), kept: record !== null }, standing }
   }
 
   /** Looks until nothing stands in the way of the next step. @throws RollingStoppedError with what does */
@@ -204,8 +205,9 @@ class Roll {
   }
 
   /** With a new server, who runs it; otherwise, who is another process than in the beginning. */
-  readonly #isDone = ({ id, runId, server, executable }: RollNode, record: Record): boolean => {
-    if (this.server === null) return runId !== null && runId !== record.before[id]
+  readonly #isDone = (node: RollNode, record: Record): boolean => {
+    const { server, executable } = node
+    if (this.server === null) return wasRestarted(node, record)
     return isSameVersion(server, this.server) && (executable ?? this.server.path) === this.server.path
   }
 

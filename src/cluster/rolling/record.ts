@@ -1,9 +1,9 @@
+import { z } from 'zod'
 import type { Address, LinkOptions } from '../link.js'
 import { KeyLink } from '../operation/key-link.js'
-import type { Standing } from './standing.js'
+import { ROLLING_KEY } from '../own-keys.js'
+import type { RollNode, Standing } from './standing.js'
 import { byAge } from './upgrade.js'
-
-const ROLLING_KEY = 'shardq:rolling-restart'
 
 /** One that nobody has taken up again for a week is not the one that is meant by the next. */
 const KEPT_MS = 7 * 24 * 3600 * 1000
@@ -13,35 +13,59 @@ const CALL_MS = 10_000
  * What a rolling restart that was broken off has to be told to go on. It lies in the cluster itself, so that it can be gone on with
  * from anywhere. Whether a node is done is not written down: it is when its process is another one than in the beginning.
  */
-export interface Record {
-  readonly version: 1
+const Kept = z.object({
+  version: z.literal(2),
   /** ISO 8601. */
-  readonly since: string
+  since: z.string(),
   /** The program to which nodes are restarted; null: each to its own. */
-  readonly redisPath: string | null
-  /** The run id of each node in the beginning, by node id. */
-  readonly before: Readonly<{ [id: string]: string }>
+  redisPath: z.string().nullable(),
+  /** The run id of each node in the beginning, by node id; null: it was done already. */
+  before: z.record(z.string(), z.string().nullable()),
   /** Ids of the masters in the beginning. */
-  readonly masters: readonly string[]
+  masters: z.array(z.string()),
   /** Id of the node that is being restarted, and may be down on our account. */
-  readonly at: string | null
+  at: z.string().nullable(),
+})
+export type Record = Readonly<z.infer<typeof Kept>>
+
+export function newRecord(standing: Standing, redisPath: string | null): Record {
+  return {
+    version: 2,
+    since: new Date().toISOString(),
+    redisPath,
+    before: runsOf(standing),
+    masters: standing.shards.map(({ master }) => master.id),
+    at: null,
+  }
 }
 
 /**
  * Where nodes run two versions, an upgrade is half done, and who runs the newer one is done: to restart it beside the older ones once
  * more is what it may not survive (shard-ids.ts).
  */
-export function newRecord({ nodes, shards }: Standing, redisPath: string | null): Record {
+function runsOf({ nodes }: Standing): Record['before'] {
   const oldest = nodes.flatMap(({ server }) => server ?? []).sort(byAge)[0]
-  const begins = nodes.filter(({ server }) => server && oldest && byAge(server, oldest) === 0)
-  return {
-    version: 1,
-    since: new Date().toISOString(),
-    redisPath,
-    before: Object.fromEntries(begins.flatMap(({ id, runId }) => (runId === null ? [] : [[id, runId]]))),
-    masters: shards.map(({ master }) => master.id),
-    at: null,
+  const isNewer = ({ server }: RollNode) => server !== null && oldest && byAge(server, oldest) > 0
+  const runs: Record['before'] = {}
+  for (const node of nodes) {
+    if (isNewer(node)) runs[node.id] = null
+    else if (node.runId !== null) runs[node.id] = node.runId
   }
+  return runs
+}
+
+/**
+ * What was written down, with the nodes that have come since as they are now: nobody knows of them that they were restarted.
+ * @returns null: it knows none of the nodes, and is about another cluster
+ */
+export function takenUp(kept: Record, standing: Standing): Record | null {
+  if (!standing.nodes.some(({ id }) => Object.hasOwn(kept.before, id))) return null
+  return { ...kept, before: { ...runsOf(standing), ...kept.before } }
+}
+
+/** Whether it is another process than in the beginning. */
+export function wasRestarted({ id, runId }: RollNode, { before }: Record): boolean {
+  return runId !== null && Object.hasOwn(before, id) && runId !== before[id]
 }
 
 /** Keeps the record, by whoever serves it at the moment. */
@@ -56,10 +80,10 @@ export class RecordKeeper {
   async read(): Promise<Record | null> {
     const text = await this.#link.call({ timeoutMs: CALL_MS }, 'GET', ROLLING_KEY)
     try {
-      const record = JSON.parse(String(text)) as Record | null
-      return record?.version === 1 ? record : null
-    } catch {
-      return null
+      return Kept.parse(JSON.parse(String(text)))
+    } catch (error) {
+      if (error instanceof SyntaxError || error instanceof z.ZodError) return null
+      throw error
     }
   }
 

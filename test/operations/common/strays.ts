@@ -1,6 +1,7 @@
 import { inspectAny, type LocalCluster, nameOf } from '../../../src/cluster/index.js'
 import { withLink } from '../../../src/cluster/link.js'
 import type { Party } from '../../../src/cluster/move/index.js'
+import { OPERATION_KEY } from '../../../src/cluster/own-keys.js'
 import { slotOf } from '../../../src/keys/slots.js'
 import { owns } from '../../helpers/nodes.js'
 
@@ -21,7 +22,7 @@ export async function mastersOf(cluster: LocalCluster): Promise<Master[]> {
  * runs out within a minute.
  */
 export const isPassing = (name: string) =>
-  name === 'shardq:operation' || name.endsWith(':probe') || /^shardq:ready:\d+$/.test(name)
+  name === OPERATION_KEY || name.endsWith(':probe') || /^shardq:ready:\d+$/.test(name)
 
 /** Keys on a master that does not own their slot; nobody could read them. */
 export async function straysOf(cluster: LocalCluster): Promise<string[]> {

@@ -8,7 +8,7 @@ import {
   nameOf,
   planRebalance,
 } from '../../../src/cluster/index.js'
-import { OWED_KEY, RESTORE_KEY } from '../../../src/cluster/own-keys.js'
+import { OWED_KEY, RESTORE_KEY, ROLLING_KEY } from '../../../src/cluster/own-keys.js'
 import { parseFields } from '../../../src/cluster/replies.js'
 import { tell, unlessUnassigned } from '../../helpers/nodes.js'
 import type { Servers } from '../common/servers.js'
@@ -172,7 +172,7 @@ export const TRIALS: Readonly<
 
   'rolling-restart': async ({ cluster }) => ({
     isWholeAfterFix: true,
-    notes: ['shardq:rolling-restart', OWED_KEY],
+    notes: [ROLLING_KEY, OWED_KEY],
     async prepare() {
       const before = await runIds(cluster.seeds)
       const [source] = await mastersOf(cluster)

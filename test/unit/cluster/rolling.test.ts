@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from 'vitest'
 import { noteOf } from '../../../src/cluster/owed/due.js'
 import { lostBy, namesOf } from '../../../src/cluster/owed/told.js'
-import { newRecord, type Record } from '../../../src/cluster/rolling/record.js'
+import { newRecord, type Record, takenUp, wasRestarted } from '../../../src/cluster/rolling/record.js'
 import type { RollNode, Standing } from '../../../src/cluster/rolling/standing.js'
 import { describeRoll, nextStep, type Position, wholeWay } from '../../../src/cluster/rolling/steps.js'
 import { cannotFollow } from '../../../src/cluster/rolling/upgrade.js'
@@ -36,7 +36,7 @@ const position = (changes: Partial<Position> = {}): Position => ({
   empty: none,
   ...changes,
 })
-const record: Record = { version: 1, since: '', redisPath: null, before: {}, masters: ['a', 'b'], at: null }
+const record: Record = { version: 2, since: '', redisPath: null, before: {}, masters: ['a', 'b'], at: null }
 const way = (from: Position, restoreRoles = false) => wholeWay(from, record, restoreRoles).map(describeRoll)
 
 describe('the next step', () => {
@@ -76,7 +76,18 @@ describe('the next step', () => {
 test('in a cluster of two versions, those that run the newer one are done', () => {
   const newer = { ...ra, server: { flavour: 'Valkey', version: '8.0.1' } } as const
   const standing = { nodes: [a, newer], shards: [{ master: a, replicas: [newer] }] } as unknown as Standing
-  expect(newRecord(standing, null).before).toEqual({ a: 'run of a' })
+  const fresh = newRecord(standing, null)
+  expect(fresh.before).toEqual({ a: 'run of a', ra: null })
+  expect([a, newer].map((each) => wasRestarted(each, fresh))).toEqual([false, true])
+})
+
+test('a node is done when it is another process than was written down, not when nothing was', () => {
+  const nodes = [a, ra, { ...b, runId: null }]
+  const standing = { nodes, shards: [] } as unknown as Standing
+  const kept = { ...record, before: { a: 'an earlier run', b: 'an earlier run' } }
+  expect(nodes.map((each) => wasRestarted(each, kept))).toEqual([true, false, false])
+  expect(takenUp(kept, standing)?.before).toEqual({ ...kept.before, ra: 'run of ra' })
+  expect(takenUp({ ...record, before: { of: 'another', cluster: null } }, standing)).toBeNull()
 })
 
 test.each<[ServerVersion['flavour'], string, ServerVersion['flavour'], string, RegExp | null]>([
