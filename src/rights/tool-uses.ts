@@ -57,10 +57,7 @@ export const MENDING = {
   },
 } satisfies Use
 
-/**
- * What an operation writes into the cluster of itself: the lock `shardq:operation`, `shardq:owed`, `shardq:rolling-restart`,
- * `shardq:restore`.
- */
+/** What an operation writes into the cluster of itself (src/cluster/own-keys.ts). */
 export const OPERATING = {
   commands: {
     eval: 'every operation: hold the lock, and let go of it',
