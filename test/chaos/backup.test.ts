@@ -263,9 +263,14 @@ describe('no backup of a cluster that is not sound', () => {
 
   describe('while slots move', () => {
     type Masters = readonly [from: NodeView, to: NodeView]
+    const epochIn = (info: string) => /cluster_current_epoch:(\d+)/.exec(info)?.[1]
     const slotIn = ([{ slots }]: Masters) => slots[0]?.[0] ?? 0
     const moveTo = async (slot: number, from: NodeView, to: NodeView) => {
-      // First: by a ping of the other, with a higher epoch, the slot would go back before the other has heard.
+      // First: by a ping of the other, with a higher epoch, the slot would go back before the other has heard. It can only get a higher one than
+      // the other has when it knows of that.
+      const epochs = () =>
+        Promise.all([to, from].map(({ port }) => tell(port, 'CLUSTER', 'INFO').then(epochIn)))
+      await until('both know the same epoch', epochs, ([one, two]) => one !== undefined && one === two)
       await tell(to.port, 'CLUSTER', 'BUMPEPOCH')
       for (const { port } of [to, from]) await tell(port, 'CLUSTER', 'SETSLOT', slot, 'NODE', to.id)
     }

@@ -210,6 +210,14 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster check', 'shardq cluster fix'],
     checks: ['open-slots', 'node-frozen', 'node-failed', 'views-differ'],
   },
+  'key-taken': {
+    pattern: /KeyTakenError|is not from shardq, which writes down there/,
+    means: () =>
+      'the cluster has something of somebody else under a name in which shardq writes down what its operations do',
+    why: 'Nothing is written over it, so no operation that needs that name can begin. Whoever put it there has to give it another one.',
+    mend: ['shardq cluster status'],
+    checks: ['restore-unfinished'],
+  },
   'plan-changed': {
     pattern: /PlanChangedError|the cluster has changed since the plan was made/,
     means: () => 'more is to be done by now than was in the plan that was agreed to, so nothing was done',

@@ -93,6 +93,7 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
     'rolling-stopped',
   ],
   ['rebalance lost its lock on the cluster (it could not be renewed for 20 s)', 'operation-lost'],
+  ['what the cluster has as shardq:owed is not from shardq, which writes down there what', 'key-taken'],
   ['127.0.0.1:7000 is not removed, and nothing was changed:', 'node-refused'],
   ['the cluster does not take the lock for rebalance (CLUSTERDOWN Hash slot not served)', 'lock-unavailable'],
   ['no cluster was created, and nothing was changed', 'create-refused'],
