@@ -139,10 +139,16 @@ export class NodeFullError extends NodeUnreachableError {
   }
 }
 
-/** The default user was to be switched off, and somebody would be locked out. Nothing of that was done. Decision: mend the reasons. */
+/**
+ * Users were to be changed, or the default user switched off, and nobody could be sure to undo it. Nothing of that was done. Decision: mend
+ * the reasons.
+ */
 export class LockOutError extends ShardqError {
-  constructor(readonly reasons: readonly string[]) {
-    super(`the default user stays on: ${reasons.join('; ')}`)
+  constructor(
+    readonly reasons: readonly string[],
+    stays = 'the default user stays on',
+  ) {
+    super(`${stays}: ${reasons.join('; ')}`)
   }
 }
 

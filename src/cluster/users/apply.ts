@@ -3,6 +3,7 @@ import { mustBeAgreed } from '../operation/agreed.js'
 import { evenUnlocked, withOperation } from '../operation/index.js'
 import { disableDefault } from './default-user.js'
 import { Giving } from './giving.js'
+import { mustStayIn } from './lock-out.js'
 import { toldWhichPassword, withEitherPassword } from './login.js'
 import { withNodes } from './nodes.js'
 import { type Persisted, persist } from './persist.js'
@@ -47,8 +48,8 @@ export interface UsersReport {
  * password is given, and has each node keep it. A node that fails is reported, and the others are done; what is done already
  * is not done again. A user with the role `replica` becomes the one that replicas log in as. A password that a user had before is
  * ended only when every node takes and keeps the new one, so that at every moment one of the two gets in everywhere.
- * @throws as planUsers; PlanChangedError, OperationInProgressError, before anything is done; OperationLostError; LockOutError, after
- *   users were made
+ * @throws as planUsers; PlanChangedError, OperationInProgressError, before anything is done; OperationLostError; LockOutError of the
+ *   default user, after users were made
  */
 export async function applyUsers(seeds: readonly Address[], options: ApplyOptions): Promise<UsersReport> {
   const operation = evenUnlocked('users apply', options.onUnlocked)
@@ -65,6 +66,7 @@ async function apply(seeds: readonly Address[], options: ApplyOptions): Promise<
     const hashes = hashesOf(accounts, passwords, stored)
     if (agreed)
       mustBeAgreed('users apply', deedsOf(agreed), deedsOf(changesOf(found, accounts, hashes, stored)))
+    mustStayIn(options.username, accounts, found.version)
     const giving = new Giving({ found, options, hashes, stored, access })
     await giving.each((node) => giving.give(node))
     if (!giving.hasFailed) await giving.each((node) => giving.replicate(node))

@@ -1,3 +1,4 @@
+import { NotPermittedError } from '../../errors.js'
 import { type Address, type LinkOptions, NodeLink } from '../link.js'
 import { observe } from '../observer.js'
 import { type Account, setuserArgs } from './account.js'
@@ -65,15 +66,18 @@ export class Giving {
     return [...done, ...this.#left]
   }
 
-  /** One node after the other; a step that fails there ends the work there. */
+  /** One node after the other; a step that fails there ends the work there. Where it is a right that we lack, on those that follow, too. */
   async each(step: (node: UserNode) => Promise<void>): Promise<void> {
+    let refusing: string | undefined
     for (const node of this.parts.found.nodes) {
       const done = this.#of(node)
       if (done.error !== null) continue
       try {
         if (this.parts.options.signal?.aborted) throw new Error('interrupted before this')
+        if (refusing !== undefined) throw new Error(`not done, since ${refusing} refuses us a right for it`)
         await step(node)
       } catch (error) {
+        if (error instanceof NotPermittedError) refusing = node.name
         // Not the error itself: the client hangs the command on it, with the hash of a password.
         done.error = (error as Error).message
       }

@@ -3,6 +3,7 @@ import { rulesOf } from '../../rights/rules.js'
 import type { Address, LinkOptions } from '../link.js'
 import type { Deed } from '../operation/agreed.js'
 import { type Account, hashOf, scopeOf } from './account.js'
+import { mustStayIn } from './lock-out.js'
 import { refusalToldBy, toldWhichPassword, withEitherPassword } from './login.js'
 import { type FoundNodes, type UserNode, usersOf, withNodes } from './nodes.js'
 import { differenceOf, normalRules, type StoredUser } from './stored.js'
@@ -36,7 +37,8 @@ export interface UsersPlan {
 
 /**
  * What `applyUsers` would do. Changes nothing.
- * @throws NotPermittedError where we may not look at users; InvalidOptionError for a user without a password
+ * @throws NotPermittedError where we may not look at users; InvalidOptionError for a user without a password; LockOutError where the user that
+ *   we log in as could not take it back
  */
 export async function planUsers(seeds: readonly Address[], options: UsersOptions): Promise<UsersPlan> {
   const { accounts, passwords, ...access } = withEitherPassword(options)
@@ -44,6 +46,7 @@ export async function planUsers(seeds: readonly Address[], options: UsersOptions
     withNodes(seeds, access, async (found) => {
       const stored = await storedOn(found.nodes)
       const hashes = hashesOf(accounts, passwords, stored)
+      mustStayIn(access.username, accounts, found.version)
       return {
         changes: changesOf(found, accounts, hashes, stored),
         silent: found.silent.map(({ name, error }) => ({
