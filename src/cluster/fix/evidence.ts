@@ -4,6 +4,7 @@ import { type LinkOptions, type NodeLink, withLink } from '../link.js'
 import { isCopiesKey } from '../move/queue-keys.js'
 import { type Observation, Observer } from '../observer.js'
 import { owedIn, type Settled } from '../owed/settle.js'
+import type { Unpaid } from '../owed/unpaid.js'
 import { keyCounts } from '../slot-keys.js'
 import { ALL_SLOTS, parseOpenSlots, slotsIn } from '../slots.js'
 import { campsOf, selfOf, type Witness, witnessesOf } from '../views.js'
@@ -23,6 +24,8 @@ export interface Evidence {
   readonly noted: ReadonlyMap<number, readonly string[]>
   /** What nodes are still to get back, where that was looked for. */
   readonly owed?: readonly Settled[]
+  /** What of that could not be looked at. */
+  readonly unpaid?: readonly Unpaid[]
 }
 
 export interface LookOptions extends LinkOptions {
@@ -57,7 +60,7 @@ async function lookInto(observation: Observation, options: LinkOptions): Promise
 /** As `look`, and at what operations that were cut off owe to nodes. */
 export async function lookAtAll(seeds: readonly Address[], options: LookOptions): Promise<Evidence> {
   const evidence = await look(seeds, options)
-  return { ...evidence, owed: await owedIn(evidence.observation, options) }
+  return { ...evidence, ...(await owedIn(evidence.observation, options)) }
 }
 
 /** Replicas have what their masters have; and what lies on one that is cut off is its master's to give out. */

@@ -6,7 +6,7 @@ import { InterruptedError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf } from '../link.js'
 import { Nodes } from '../move/nodes.js'
 import { mustBeAgreed, type RunOptions } from '../operation/agreed.js'
-import { evenUnlocked, withOperation } from '../operation/index.js'
+import { evenUnlocked, type Held, withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { parseOpenSlots } from '../slots.js'
 import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
@@ -117,9 +117,9 @@ async function carryOutAll(
   steps: readonly FixStep[],
   evidence: Evidence,
   seeds: readonly Address[],
-  options: FixOptions,
+  options: FixOptions & Pick<Held, 'isLocked'>,
 ): Promise<FixReport> {
-  const { signal, onProgress, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
+  const { signal, onProgress, isLocked, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
   const nodes = new Nodes(options)
   const masters = partiesOf(evidence)
   const done: FixStep[] = []
@@ -129,6 +129,7 @@ async function carryOutAll(
       if (signal?.aborted) break
       onProgress?.({ state: 'begun', step })
       try {
+        if (step.kind === 'give-back' && !isLocked) throw notOurs()
         const onKeys = (moved: number) => onProgress?.({ state: 'moving', step, moved })
         const end = await carryOut(nodes, step, masters, { bigKeys, bigKeyBytes, signal, onKeys })
         if (end === 'interrupted') break
@@ -151,6 +152,12 @@ async function carryOutAll(
     interrupted: signal?.aborted === true,
   })
 }
+
+const notOurs = () =>
+  new StepRefused(
+    'without the lock nobody can tell whether the operation that has lent it is under way still',
+    'when the slots are served, again: shardq cluster fix',
+  )
 
 interface Refusal {
   readonly step: FixStep

@@ -42,6 +42,7 @@ export function planFrom(evidence: Evidence, options: PlanOptions = {}): FixPlan
       ...nodesLeft(known, forgotten),
       ...leftOut(evidence.observation),
       ...viewsLeft(evidence),
+      ...(evidence.unpaid ?? []),
     ],
   }
 }

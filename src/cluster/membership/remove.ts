@@ -113,7 +113,12 @@ async function emptied(
   options: RemoveOptions,
 ): Promise<RebalanceReport> {
   const nodes = [node, ...replicasOf(await rosterOf(seeds, options), node.id)]
-  const loan = { operation: 'remove-node', nodes, setting: 'cluster-allow-replica-migration', value: 'no' }
+  const loan = {
+    operation: 'remove-node',
+    nodes,
+    setting: 'cluster-allow-replica-migration',
+    value: 'no',
+  } as const
   return withLent(seeds, loan, options, async () => {
     const report = await rebalance(seeds, { ...options, weights: { [node.id]: 0 } })
     await rosterOf(seeds, { ...options, signal: undefined })

@@ -15,6 +15,7 @@
  */
 import type { Address, LinkOptions } from '../link.js'
 import { type Settled, settleOwed } from '../owed/settle.js'
+import type { Unpaid } from '../owed/unpaid.js'
 import { OperationLock } from './lock.js'
 
 export type { Holder } from './holder.js'
@@ -33,7 +34,7 @@ export interface OperationOptions {
   readonly onUnlocked?: (why: Error) => void
   /**
    * What operations that were cut off owe to nodes (`src/cluster/owed`) is given back first, so that what this one finds is what
-   * somebody wanted. Default true; false of `fix`, which shows it and asks.
+   * somebody wanted. Default true; false of `fix`, which shows it and asks. Never without the lock.
    */
   readonly settles?: boolean
 }
@@ -57,8 +58,12 @@ export interface Held {
   readonly signal: AbortSignal
   /** The fence: a command is only sent while the lock is ours. See `LinkOptions`. */
   readonly mayCall: () => void
+  /** Whether there is a lock. Without one, another operation may be under way, and what it has lent is not ours to give back. */
+  readonly isLocked: boolean
   /** What was given back first. */
   readonly settled: readonly Settled[]
+  /** What was to be given back and could not be. */
+  readonly unpaid: readonly Unpaid[]
 }
 
 /**
@@ -78,8 +83,13 @@ export async function withOperation<Result>(
   try {
     await lock.acquire(signal)
     const mayCall = () => lock.mustHold()
-    const settled = options.settles === false ? [] : await settleOwed(seeds, { ...access, mayCall })
-    const result = await run({ signal: ending, mayCall, settled })
+    const { isLocked } = lock
+    const unpaid: Unpaid[] = []
+    const settles = isLocked && options.settles !== false
+    const settled = settles
+      ? await settleOwed(seeds, { ...access, mayCall }, (each) => unpaid.push(each))
+      : []
+    const result = await run({ signal: ending, mayCall, isLocked, settled, unpaid })
     lock.throwIfLost()
     return result
   } catch (error) {

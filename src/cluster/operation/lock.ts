@@ -64,6 +64,11 @@ export class OperationLock {
     return this.#lost.signal
   }
 
+  /** Whether it is ours, or was until it was lost; an operation may go on without. */
+  get isLocked(): boolean {
+    return this.#timer !== undefined
+  }
+
   async acquire(signal?: AbortSignal): Promise<void> {
     this.#note = await makeNote(this.options.name)
     try {
@@ -114,8 +119,7 @@ export class OperationLock {
    * @throws OperationLostError when the lock may be another's before the command has arrived
    */
   mustHold(cause?: unknown): void {
-    const isLocked = this.#timer !== undefined
-    if (isLocked && !this.#why && this.#leftMs() < this.#leaseMs * MARGIN) this.#runOut()
+    if (this.isLocked && !this.#why && this.#leftMs() < this.#leaseMs * MARGIN) this.#runOut()
     this.throwIfLost(cause)
   }
 

@@ -1,48 +1,73 @@
 import { type Address, type LinkOptions, withLink } from '../link.js'
 import { isForbidden } from '../replies.js'
 import { settingOf } from '../settings-read.js'
-import { OwedNotes } from './notes.js'
-import { settleOwed } from './settle.js'
+import { type Lent, type LentSetting, OwedNotes } from './notes.js'
+import { giveBack, PATIENCE_MS, unlessNotServed } from './settle.js'
+
+type Node = Address & { readonly id: string }
 
 export interface Loan {
   readonly operation: string
-  readonly nodes: readonly (Address & { readonly id: string })[]
-  readonly setting: string
-  readonly value: string
+  readonly nodes: readonly Node[]
+  readonly setting: LentSetting
+  readonly value: 'yes' | 'no'
+  /** The work is done without it, too: a node that does not take it, or notes that cannot be written, are no reason to fail. Default false. */
+  readonly optional?: boolean
 }
 
 /**
- * Has nodes work with another setting as long as `run` takes. It is written down before what it was; so whoever has the lock next gives it
- * back when we are killed, or do not get through to a node. A node that does not let us use CONFIG stays as it is.
+ * Has nodes work with another setting as long as `run` takes, under the lock that the caller has. It is written down before what it was; so
+ * whoever has the lock next gives it back when we are killed, or do not get through to a node. A node that does not let us use CONFIG stays
+ * as it is. Price: a note written and confirmed by a replica, and removed again, for each node that has another value.
  */
 export async function withLent<Result>(
   seeds: readonly Address[],
-  { operation, nodes, setting, value }: Loan,
+  loan: Loan,
   access: LinkOptions,
   run: () => Promise<Result>,
 ): Promise<Result> {
-  const notes = new OwedNotes(seeds, access)
-  const ids: string[] = []
+  const notes = new OwedNotes(seeds, access, loan.optional ? PATIENCE_MS : undefined)
+  const lent: { readonly node: Node; readonly owed: Lent }[] = []
   try {
-    for (const node of nodes) {
-      await withLink(node, access, async (link) => {
-        const was = await settingOf(link, setting)
-        if (was === value || was === '') return
-        ids.push(node.id)
-        await notes.write({
-          kind: 'lent',
-          operation,
-          id: node.id,
-          settings: { [setting]: { was, lent: value } },
-        })
-        await link.text('CONFIG', 'SET', setting, value)
+    for (const node of loan.nodes)
+      await lend(node, loan, access, async (owed) => {
+        lent.push({ node, owed })
+        await notes.write(owed)
       }).catch((error: Error) => {
-        if (!isForbidden(error)) throw error
+        if (loan.optional) unlessNotServed(error)
+        else if (!isForbidden(error)) throw error
       })
-    }
     return await run()
   } finally {
-    notes.close()
-    await settleOwed(seeds, access, ({ kind, id }) => kind === 'lent' && ids.includes(id))
+    try {
+      for (const { node, owed } of lent) await takeBack(node, owed, notes, access).catch(unlessNotServed)
+    } finally {
+      notes.close()
+    }
   }
+}
+
+async function lend(
+  node: Node,
+  { operation, setting, value }: Loan,
+  access: LinkOptions,
+  writeDown: (owed: Lent) => Promise<void>,
+): Promise<void> {
+  await withLink(node, access, async (link) => {
+    const was = await settingOf(link, setting)
+    if (was === value || (was !== 'yes' && was !== 'no')) return
+    await writeDown({
+      kind: 'lent',
+      operation,
+      id: node.id,
+      settings: { [setting]: { was, lent: value } },
+    })
+    await link.text('CONFIG', 'SET', setting, value)
+  })
+}
+
+/** What does not get through stays written down. */
+async function takeBack(node: Node, owed: Lent, notes: OwedNotes, access: LinkOptions): Promise<void> {
+  await giveBack(node, owed, [], access)
+  await notes.clear(owed)
 }

@@ -10,7 +10,7 @@ const NOTE = `#!lua flags=allow-oom
 return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])`
 
 /** The only settings that an operation lends. A note of any other is not ours, and would have us set whatever somebody wrote there. */
-const LENT_SETTINGS = ['cluster-allow-replica-migration'] as const
+const LENT_SETTINGS = ['cluster-allow-replica-migration', 'lazyfree-lazy-server-del'] as const
 export type LentSetting = (typeof LENT_SETTINGS)[number]
 
 const Common = {
@@ -52,7 +52,18 @@ export type Restarted = z.infer<typeof Restarted>
 const Owed = z.discriminatedUnion('kind', [Lent, Restarted])
 export type Owed = z.infer<typeof Owed>
 
-const fieldOf = ({ kind, id }: Pick<Owed, 'kind' | 'id'>) => `${kind} ${id}`
+/** What tells one note from another. */
+type Key = Pick<Lent, 'kind' | 'id' | 'settings'> | Pick<Restarted, 'kind' | 'id'>
+
+/** Each setting that is lent has its own: a node may be lent a second one before it has given back the first. */
+const fieldOf = (owed: Key) =>
+  [owed.kind, owed.id, ...(owed.kind === 'lent' ? Object.keys(owed.settings).sort() : [])].join(' ')
+
+export interface Notes {
+  readonly owed: readonly Owed[]
+  /** Fields that hold no note of this version, or one under the name of another. */
+  readonly unreadable: readonly string[]
+}
 
 /**
  * What nodes are owed, written down before it is, in the cluster itself, by whoever serves it at the moment: an operation that is
@@ -69,10 +80,21 @@ export class OwedNotes {
     this.#link = new KeyLink(seeds, access)
   }
 
-  /** What cannot be read is nobody's to give back. */
-  async read(): Promise<Owed[]> {
+  async read(): Promise<readonly Owed[]> {
+    return (await this.readAll()).owed
+  }
+
+  async readAll(): Promise<Notes> {
     const flat = (await this.#call('HGETALL', OWED_KEY)) as string[]
-    return flat.flatMap((text, index) => (index % 2 === 1 ? (parse(text) ?? []) : []))
+    const owed: Owed[] = []
+    const unreadable: string[] = []
+    for (let i = 0; i + 1 < flat.length; i += 2) {
+      const [field = '', text = ''] = flat.slice(i, i + 2)
+      const note = parse(text)
+      if (note && fieldOf(note) === field) owed.push(note)
+      else unreadable.push(field)
+    }
+    return { owed, unreadable }
   }
 
   /** A replica is asked to confirm it, before anything is done. */
@@ -81,7 +103,7 @@ export class OwedNotes {
     await this.#link.confirm()
   }
 
-  async clear(owed: Pick<Owed, 'kind' | 'id'>): Promise<void> {
+  async clear(owed: Key): Promise<void> {
     await this.#call('HDEL', OWED_KEY, fieldOf(owed))
   }
 

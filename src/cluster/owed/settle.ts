@@ -7,9 +7,10 @@ import { selfOf, type Witness, witnessesOf } from '../views.js'
 import { type Due, dueOf, isNothing } from './due.js'
 import { type Owed, OwedNotes } from './notes.js'
 import { tellAgain } from './told.js'
+import { noneReadable, type Unpaid, unpaid, unreadable } from './unpaid.js'
 
 /** Longest that an operation waits for a part of the cluster that may not be served, in ms. */
-const PATIENCE_MS = 1_000
+export const PATIENCE_MS = 1_000
 /** What is read of a node may be long. */
 const ASK_MS = 5_000
 
@@ -20,65 +21,116 @@ export interface Settled {
   readonly due: Due
 }
 
-/** What is still to be given back, of the nodes that answer. Changes nothing. None where the notes cannot be read. */
-export async function owedIn(observation: Observation, access: LinkOptions): Promise<Settled[]> {
-  const witnesses = witnessesOf(observation)
-  const addresses = witnesses.map(({ address }) => address)
-  const notes = new OwedNotes(addresses, access, PATIENCE_MS)
-  try {
-    const found: Settled[] = []
-    for (const owed of await notes.read()) {
-      const witness = witnesses.find((each) => selfOf(each)?.id === owed.id)
+/** What is still to be given back. */
+export interface Owing {
+  readonly owed: readonly Settled[]
+  readonly unpaid: readonly Unpaid[]
+}
+
+/** Of the nodes that answer. Changes nothing. None where the notes are not served. */
+export async function owedIn(observation: Observation, access: LinkOptions): Promise<Owing> {
+  const found: Settled[] = []
+  const left: Unpaid[] = []
+  const seeds = witnessesOf(observation).map(({ address }) => address)
+  await throughNotes(seeds, access, {
+    look: () => observation,
+    onUnpaid: (each) => left.push(each),
+    each: async (owed, { witness, addresses }) => {
       const due = witness && (await dueAt(witness.address, owed, addresses, access))
       if (due && !isNothing(due)) found.push({ owed, node: witness.name, due })
-    }
-    return found
-  } catch (error) {
-    unlessNotServed(error)
-    return []
-  } finally {
-    notes.close()
-  }
+    },
+  })
+  return { owed: found, unpaid: left }
 }
 
 /**
  * Gives back what operations owe that were cut off, by whoever has the lock. What a node refuses or does not answer stays written down, and so
  * does everything where the notes are not served: for the next operation.
- * @param which those that are ours to give back. Default: all
+ * @param onUnpaid told of what could not be read, or not be given back
  * @returns what was given back
  */
 export async function settleOwed(
   seeds: readonly Address[],
   access: LinkOptions,
-  which: (owed: Owed) => boolean = () => true,
+  onUnpaid: (unpaid: Unpaid) => void = () => {},
 ): Promise<Settled[]> {
-  const notes = new OwedNotes(seeds, access, PATIENCE_MS)
   const settled: Settled[] = []
-  try {
-    const all = (await notes.read()).filter(which)
-    if (all.length === 0) return []
-    const observation = await observe(seeds, access)
-    const witnesses = witnessesOf(observation)
-    const addresses = witnesses.map(({ address }) => address)
-    for (const owed of all) {
-      const witness = witnesses.find((each) => selfOf(each)?.id === owed.id)
-      if (!witness) {
-        if (isGone(owed, observation, witnesses)) await notes.clear(owed)
-        continue
-      }
-      const due = await giveBack(witness.address, owed, addresses, access)
-      // `fix` is to say it.
-      if (due.unknown.length === 0) await notes.clear(owed)
-      if (!isNothing(due)) settled.push({ owed, node: witness.name, due })
-    }
-  } catch (error) {
-    unlessNotServed(error)
-  } finally {
-    notes.close()
-  }
+  await throughNotes(seeds, access, {
+    look: () => observe(seeds, access),
+    onUnpaid,
+    each: async (owed, { witness, addresses, isGone, notes }) => {
+      const due = witness && (await giveBack(witness.address, owed, addresses, access))
+      if (due && !isNothing(due)) settled.push({ owed, node: witness.name, due })
+      // `fix` is to say what is not known.
+      const isPaid = due ? due.unknown.length === 0 : isGone
+      if (isPaid) await notes.clear(owed).catch(unlessNotServed)
+    },
+  })
   return settled
 }
 
+/** Where the node is that a note is of. */
+interface Whereabouts {
+  /** Undefined: it does not answer, or is not in the cluster. */
+  readonly witness: Witness | undefined
+  /** It has left the cluster: all answer that are known, and none knows it. */
+  readonly isGone: boolean
+  /** Of all that answer. */
+  readonly addresses: readonly Address[]
+  readonly notes: OwedNotes
+}
+
+interface Through {
+  /** Done only where there are notes. */
+  readonly look: () => Observation | Promise<Observation>
+  readonly each: (owed: Owed, whereabouts: Whereabouts) => Promise<void>
+  readonly onUnpaid: (unpaid: Unpaid) => void
+}
+
+/** Each by itself: one that cannot be read, or whose node fails, is told, and holds back no other. */
+async function throughNotes(
+  seeds: readonly Address[],
+  access: LinkOptions,
+  { look, each, onUnpaid }: Through,
+): Promise<void> {
+  const notes = new OwedNotes(seeds, access, PATIENCE_MS)
+  try {
+    const all = await readAll(notes, seeds, onUnpaid)
+    if (all.length === 0) return
+    const observation = await look()
+    const witnesses = witnessesOf(observation)
+    const addresses = witnesses.map(({ address }) => address)
+    for (const owed of all) {
+      const witness = witnesses.find((one) => selfOf(one)?.id === owed.id)
+      const isKnown = witnesses.some(({ view }) => view.some(({ id }) => id === owed.id))
+      const isGone = observation.nodes.length === witnesses.length && !isKnown
+      try {
+        await each(owed, { witness, addresses, isGone, notes })
+      } catch (error) {
+        unlessNotServed(error)
+        onUnpaid(unpaid(owed, witness?.name ?? owed.id, error as Error))
+      }
+    }
+  } finally {
+    notes.close()
+  }
+}
+
+async function readAll(
+  notes: OwedNotes,
+  [seed]: readonly Address[],
+  onUnpaid: (unpaid: Unpaid) => void,
+): Promise<readonly Owed[]> {
+  try {
+    const { owed, unreadable: fields } = await notes.readAll()
+    if (seed) for (const each of unreadable(fields, seed)) onUnpaid(each)
+    return owed
+  } catch (error) {
+    unlessNotServed(error)
+    for (const each of noneReadable(error as Error)) onUnpaid(each)
+    return []
+  }
+}
 /** @throws what the node fails with, or does not let us do; the note is to stay then */
 export async function giveBack(
   node: Address,
@@ -96,12 +148,8 @@ const dueAt = (node: Address, owed: Owed, everywhere: readonly Address[], access
   return withLink(node, { ...access, timeoutMs: ASK_MS }, (link) => dueOf(owed, link, others, access))
 }
 
-/** What a server answers, or that none does. What is in the way for good is told by the operation itself, which needs the same. */
-function unlessNotServed(error: unknown): void {
+/** What a server answers, or that none does, is no reason to end an operation. @throws everything else */
+export function unlessNotServed(error: unknown): void {
   const isServed = error instanceof OperationLostError || !(error instanceof ShardqError || isRefusal(error))
   if (isServed) throw error
 }
-
-/** It has left the cluster: all answer that are known, and none knows it. */
-const isGone = ({ id }: Owed, { nodes }: Observation, witnesses: readonly Witness[]) =>
-  nodes.length === witnesses.length && !witnesses.some(({ view }) => view.some((node) => node.id === id))
