@@ -1,11 +1,11 @@
-import { InvalidOptionError } from '../../errors.js'
-import { isMeant, nameOf } from '../link.js'
+import { nameOf } from '../link.js'
 import { namesIn } from '../owed/due.js'
 import type { Settled } from '../owed/settle.js'
 import { redisCli } from '../redis-cli.js'
 import type { NodeView } from '../replies.js'
-import { calledBy, campsOf, differencesOf, selfOf, witnessesOf } from '../views.js'
+import { calledBy, campsOf, differencesOf } from '../views.js'
 import type { Evidence } from './evidence.js'
+import { forget, nodesToForget } from './forget.js'
 import { Known } from './known.js'
 import { introductions, leftOut, leftOutOf } from './lost-sight.js'
 import { rejoins } from './rejoin.js'
@@ -267,40 +267,12 @@ class Drafts {
   }
 }
 
-/** One that is only being introduced may be listed several times, each with an id that somebody made up. */
-function nodesToForget(name: string, known: Known): NodeView[] {
-  const listed = witnessesOf(known.evidence.observation).flatMap(({ view }) => view)
-  const nodes = [...new Map(listed.map((node) => [node.id, node])).values()].filter((node) =>
-    isMeant(node, name),
-  )
-  if (nodes.length === 0) throw new InvalidOptionError('forget', `no node that answers knows ${name}`)
-  for (const node of nodes) {
-    if (known.isUp(node.id))
-      throw new InvalidOptionError('forget', `${name} answers; a node that lives would be back at once`)
-    const replica = known.views().find(({ id, masterId }) => masterId === node.id && known.isUp(id))
-    if (replica && listed.some(({ id, slots }) => id === node.id && slots.length > 0))
-      throw new InvalidOptionError(
-        'forget',
-        `${name} owns slots, and ${nameOf(replica)} has its data; start it again, or let that one take over: ${redisCli(replica, {}, 'CLUSTER FAILOVER TAKEOVER')}`,
-      )
-  }
-  return nodes
-}
-
 const backTo = ({ owed, due }: Settled, known: Known): FixStep => ({
   kind: 'give-back',
   node: known.party(owed.id),
   owed,
   ...namesIn(due),
 })
-
-function forget(node: NodeView, known: Known): FixStep {
-  const at = witnessesOf(known.evidence.observation)
-    .filter(({ view }) => view.some(({ id }) => id === node.id))
-    .flatMap((witness) => selfOf(witness)?.id ?? [])
-  const party = { id: node.id, host: node.host, port: node.port, name: nameOf(node) }
-  return { kind: 'forget', node: party, at: at.map((id) => known.party(id)) }
-}
 
 /** Nodes that do not answer and own nothing; of those that own slots, the slots have told. */
 function nodesLeft(known: Known, forgotten: readonly NodeView[]): Left[] {

@@ -138,7 +138,7 @@ describe('open slots', () => {
   })
 
   describe('the other end is gone for good', () => {
-    const without = withNode(opened('[93->-b]', ''), 'b', { down: true, slots: '' })
+    const without = withNode(opened('[93->-b]', ''), 'b', { down: true, flags: 'fail', slots: '' })
     const nodes = withNode(without, 'c', { slots: '5461-16383' })
     const afterwards = (keys: Keys, { noted = [] as string[], bringHome = false } = {}) =>
       planFrom({ ...evidence(nodes, keys), noted: new Map([[93, noted]]) }, { forget: ['b'], bringHome })
@@ -316,6 +316,31 @@ describe('what is left', () => {
       expect(brief(named)).toEqual(['forget ra on a,b,c,rb,rc'])
       expect(named.left).toEqual([])
     }
+  })
+
+  test.each([
+    ['whose shard has no replica', withNode(WHOLE, 'ra', { down: true, flags: 'fail' })],
+    ['beside its replica', WHOLE],
+  ])(
+    'one that takes no more clients, and that the others hear from, is not gone: a master %s',
+    (_, nodes) => {
+      const full = evidence(withNode(nodes, 'a', { down: true }))
+      expect(() => planFrom(full, { forget: ['a'] })).toThrow(InvalidOptionError)
+      expect(() => planFrom(full, { forget: ['a'] })).toThrow(
+        /a lives: 127\.0\.0\.1:7001 .*hears from it.*connect ECONNREFUSED.*maxclients/,
+      )
+    },
+  )
+
+  test('one that a single node still hears from is not gone either', () => {
+    const dead = withNode(WHOLE, 'ra', { down: true, flags: 'fail', link: 'disconnected' })
+    const seen = evidence(dead, {}, { c: withNode(WHOLE, 'ra', { down: true }) })
+    expect(() => planFrom(seen, { forget: ['ra'] })).toThrow('127.0.0.1:7002 hears from it')
+  })
+
+  test.each(['handshake', 'noaddr', 'fail?', 'fail'])('one that is %s is nobody who lives', (flags) => {
+    const dead = evidence(withNode(WHOLE, 'ra', { down: true, flags }))
+    expect(brief(planFrom(dead, { forget: ['ra'] }))).toEqual(['forget ra on a,b,c,rb,rc'])
   })
 
   test.each([
