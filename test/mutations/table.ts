@@ -24,6 +24,7 @@ const inUnit = (file: string, only?: string) => ({
   ...(only === undefined ? {} : { only }),
 })
 const inFake = (file: string, only: string) => ({ files: [`test/fake/${file}.test.ts`], only })
+const inChaos = (file: string, only: string) => ({ files: [`test/chaos/${file}.test.ts`], only })
 
 /** Each protection that is taken out, one at a time. What it costs to add one is a line here; what it shows is that a test needs it. */
 export const MUTATIONS: readonly Mutation[] = [
@@ -1513,5 +1514,52 @@ export const MUTATIONS: readonly Mutation[] = [
     protects: 'a note tells a node nothing that no other node says',
     patches: [ts('cluster/owed/due')('if (isSaid && !isConfigured)', 'if (!isConfigured)')],
     noticedBy: regressionOnly('owed-forged', 'makes no user, and sets nothing'),
+  },
+  {
+    name: 'own-rights',
+    protects: 'nobody takes the rights from themselves with which they make users',
+    patches: [ts('cluster/users/lock-out')('account.name === username && lacking.length > 0', 'false')],
+    noticedBy: inChaos('users-lockout', 'nobody takes from themselves'),
+  },
+  {
+    name: 'refused-right-goes-on',
+    protects: 'a node that refuses a right ends the step for those after it',
+    patches: [
+      ts('cluster/users/giving')('if (error instanceof NotPermittedError) refusing = node.name\n', '\n'),
+    ],
+    noticedBy: inChaos('users-lockout', 'the nodes after it stay as they are'),
+  },
+  {
+    name: 'owed-one-by-one',
+    protects: 'a note that cannot be paid holds back no other',
+    patches: [
+      ts('cluster/owed/settle')(
+        '        unlessNotServed(error)\n        onUnpaid(',
+        '        throw error\n        onUnpaid(',
+      ),
+    ],
+    noticedBy: regressionOnly('owed-poison', 'holds back no other, and stays'),
+  },
+  {
+    name: 'owed-unlocked',
+    protects: 'without the lock nothing is given back',
+    patches: [
+      ts('cluster/operation/index')('isLocked && options.settles !== false', 'options.settles !== false'),
+    ],
+    noticedBy: regressionOnly('owed-poison', 'without the lock nothing'),
+  },
+  {
+    name: 'lent-field',
+    protects: 'each setting that is lent has a note of its own',
+    patches: [
+      ts('cluster/owed/notes')(", ...(owed.kind === 'lent' ? Object.keys(owed.settings).sort() : [])", ''),
+    ],
+    noticedBy: regressionOnly('owed-poison', 'are two notes'),
+  },
+  {
+    name: 'forget-alive',
+    protects: 'a node from which others hear is not forgotten',
+    patches: [ts('cluster/fix/forget')('  if (!witness) return\n', '  return\n')],
+    noticedBy: inUnit('cluster/fix-plan', 'a single node still hears from'),
   },
 ]
