@@ -81,6 +81,20 @@ it('another operator who is made in the same call is no way back before they hav
   expect((await users()).flat().filter((each) => /^user operator .*\+acl\|setuser/.test(each))).toEqual([])
 })
 
+it('whom nodes log in to each other as keeps what that takes', async () => {
+  const passwords = new Map([['rep', 'hush-rep']])
+  const roles = (...names: Parameters<typeof account>[1]) => ({
+    ...OPERATOR,
+    accounts: [account('rep', names)],
+    passwords,
+  })
+  expect(await applyUsers(cluster.seeds, roles('replica'))).toMatchObject({ ok: true })
+  const message = await refused(roles('producer'))
+  expect(message).toContain('+psync')
+  expect(message).toContain('--user rep=producer,replica')
+  expect(await applyUsers(cluster.seeds, roles('producer', 'replica'))).toMatchObject({ ok: true })
+})
+
 it('who keeps what is needed may lose the rest', async () => {
   for (const { port } of cluster.seeds) await tell(port, 'ACL', 'SETUSER', 'operator', '+@all', '-flushall')
   expect(

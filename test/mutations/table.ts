@@ -1518,7 +1518,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'own-rights',
     protects: 'nobody takes the rights from themselves with which they make users',
-    patches: [ts('cluster/users/lock-out')('account.name === username && lacking.length > 0', 'false')],
+    patches: [ts('cluster/users/lock-out')('if (lacking.length > 0) throw', 'if (lacking.length < 0) throw')],
     noticedBy: inChaos('users-lockout', 'nobody takes from themselves'),
   },
   {

@@ -3,7 +3,7 @@ import { mustBeAgreed } from '../operation/agreed.js'
 import { evenUnlocked, withOperation } from '../operation/index.js'
 import { disableDefault } from './default-user.js'
 import { Giving } from './giving.js'
-import { mustStayIn } from './lock-out.js'
+import { mustLockNobodyOut } from './lock-out.js'
 import { toldWhichPassword, withEitherPassword } from './login.js'
 import { withNodes } from './nodes.js'
 import { type Persisted, persist } from './persist.js'
@@ -66,7 +66,7 @@ async function apply(seeds: readonly Address[], options: ApplyOptions): Promise<
     const hashes = hashesOf(accounts, passwords, stored)
     if (agreed)
       mustBeAgreed('users apply', deedsOf(agreed), deedsOf(changesOf(found, accounts, hashes, stored)))
-    mustStayIn(options.username, accounts, found.version)
+    await mustLockNobodyOut(found, options.username, accounts)
     const giving = new Giving({ found, options, hashes, stored, access })
     await giving.each((node) => giving.give(node))
     if (!giving.hasFailed) await giving.each((node) => giving.replicate(node))

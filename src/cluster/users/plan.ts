@@ -3,7 +3,7 @@ import { rulesOf } from '../../rights/rules.js'
 import type { Address, LinkOptions } from '../link.js'
 import type { Deed } from '../operation/agreed.js'
 import { type Account, hashOf, scopeOf } from './account.js'
-import { mustStayIn } from './lock-out.js'
+import { mustLockNobodyOut } from './lock-out.js'
 import { refusalToldBy, toldWhichPassword, withEitherPassword } from './login.js'
 import { type FoundNodes, type UserNode, usersOf, withNodes } from './nodes.js'
 import { differenceOf, normalRules, type StoredUser } from './stored.js'
@@ -46,7 +46,7 @@ export async function planUsers(seeds: readonly Address[], options: UsersOptions
     withNodes(seeds, access, async (found) => {
       const stored = await storedOn(found.nodes)
       const hashes = hashesOf(accounts, passwords, stored)
-      mustStayIn(access.username, accounts, found.version)
+      await mustLockNobodyOut(found, access.username, accounts)
       return {
         changes: changesOf(found, accounts, hashes, stored),
         silent: found.silent.map(({ name, error }) => ({
