@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, realpathSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Access } from '../connection/target.js'
@@ -119,6 +119,7 @@ export async function startNode(
   { timeoutMs = 10_000, signal }: { timeoutMs?: number; signal?: AbortSignal | undefined } = {},
 ): Promise<ProcessIdentity> {
   await settleConfig(place.dir)
+  const config = await readFile(join(place.dir, CONFIG_FILE)).catch(() => null)
   const log = openSync(join(place.dir, LOG_FILE), 'a')
   const child = spawn(server.path, [join(place.dir, CONFIG_FILE)], {
     cwd: place.dir,
@@ -156,9 +157,17 @@ export async function startNode(
   }
   const pid = child.pid ?? 0
   const identity = { pid, stamp: (await processStamp(pid)) ?? '' }
+  if (config) await writeFile(join(place.dir, STARTED_FILE), config, { mode: 0o600 })
   await writePidFile(place.dir, identity)
   return identity
 }
+
+/** What redis.conf was when the process of `redis.pid` was started: what is edited since is not in effect yet. */
+const STARTED_FILE = 'redis.conf.started'
+
+/** Null: nobody has kept it. */
+export const startedConfig = (dir: string): Promise<string | null> =>
+  readFile(join(dir, STARTED_FILE), 'latin1').catch(() => null)
 
 /** The last lines that a node has written to its log. */
 export async function logTail(dir: string): Promise<string> {

@@ -48,6 +48,18 @@ function linuxStamp(pid: number): string | null {
   }
 }
 
+/** Linux counts the start of a process in these, whatever its kernel was built with. */
+const TICK_MS = 10
+
+/** When a process of this machine was started, by the clock as it goes now; null where the system does not tell so exactly: Linux alone does. */
+export async function startedAtMs(pid: number): Promise<number | null> {
+  if (process.platform !== 'linux') return null
+  const ticks = (await processStamp(pid))?.split(':')[1]
+  if (ticks === undefined) return null
+  const [upSeconds] = (await readFile('/proc/uptime', 'utf8')).split(' ')
+  return Date.now() - Number(upSeconds) * 1000 + Number(ticks) * TICK_MS
+}
+
 /** Whether exactly this process still runs. */
 export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
   return (await processStamp(identity.pid)) === identity.stamp

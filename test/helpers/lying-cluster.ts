@@ -1,7 +1,7 @@
 import { createServer, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 import type { Address } from '../../src/cluster/index.js'
-import { OPERATION_KEY } from '../../src/cluster/operation/lock.js'
+import { OPERATION_KEY } from '../../src/cluster/own-keys.js'
 import { QUEUES_KEY } from '../../src/keys/keys.js'
 import { CommandReader, encode, FakeError, OK, type Reply } from '../fake/resp.js'
 

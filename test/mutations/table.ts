@@ -1562,4 +1562,16 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [ts('cluster/fix/forget')('  if (!witness) return\n', '  return\n')],
     noticedBy: inUnit('cluster/fix-plan', 'a single node still hears from'),
   },
+  {
+    name: 'owed-edited',
+    protects: 'a note tells a node nothing once its files are others',
+    patches: [ts('cluster/owed/due')('owed.files === (await filesOf(link, info))?.mark', 'true')],
+    noticedBy: regressionOnly('rolling-files', 'a note of what was told'),
+  },
+  {
+    name: 'rolling-untold',
+    protects: 'a rolling restart gives back nothing that a process was not told',
+    patches: [ts('cluster/owed/told')("if (!mayBeTold) return 'file'", "if (!mayBeTold) return 'told'")],
+    noticedBy: inUnit('cluster/rolling', 'what its files do not say otherwise'),
+  },
 ]

@@ -2,7 +2,9 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type LocalCluster, planFix } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
 import { KeyLink } from '../../src/cluster/operation/key-link.js'
+import { filesOf } from '../../src/cluster/owed/files.js'
 import { settleOwed } from '../../src/cluster/owed/settle.js'
+import { parseFields } from '../../src/cluster/replies.js'
 import { settingsOf } from '../../src/cluster/settings-read.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { tell } from '../helpers/nodes.js'
@@ -15,6 +17,8 @@ import { openCluster } from '../helpers/own-cluster.js'
 let cluster: LocalCluster
 let dispose: () => Promise<void>
 let id: string
+/** Of the files of that node, which whoever is on its host may know. */
+let files: string | undefined
 beforeAll(async () => {
   ;({ cluster, dispose } = await openCluster())
   // A process that nobody has told anything since it was started.
@@ -23,6 +27,10 @@ beforeAll(async () => {
   id = node.id
   await cluster.killNode(node.port)
   await cluster.restartNode(node.port)
+  files = await withLink({ host: '127.0.0.1', port: node.port }, {}, async (link) => {
+    return (await filesOf(link, parseFields(await link.text('INFO', 'server'))))?.mark
+  })
+  expect(files).toBeDefined()
   await eventually(async () => {
     expect(await tell(node.port, 'INFO', 'replication')).toContain('master_link_status:up')
   }, 15_000)
@@ -63,6 +71,7 @@ it('makes no user, and sets nothing, that no other node has', async () => {
   await write(`restarted ${id}`, {
     ...RESTARTED,
     id,
+    files,
     settings: { 'slowlog-max-len': '5', 'protected-mode': 'no', requirepass: 'of the attacker' },
     users: ['user evil on nopass ~* &* +@all', 'user default on nopass resetkeys -@all'],
   })
@@ -71,7 +80,7 @@ it('makes no user, and sets nothing, that no other node has', async () => {
 
   const [settled] = await settleOwed(cluster.seeds, {})
   expect(settled?.due).toMatchObject({ users: [], settings: new Map() })
-  expect(settled?.due.unknown).toContain('slowlog-max-len 5')
+  expect(settled?.due.unknown).toContain('slowlog-max-len 5 (now 128)')
   expect(settled?.due.unknown).toContain('user evil')
   expect(JSON.stringify(settled?.due)).not.toContain('of the attacker')
   expect(await all('ACL', 'LIST')).toEqual(users)

@@ -26,6 +26,7 @@ interface RollingFlags extends CommonOptions {
   readonly supervised?: boolean
   readonly restoreRoles?: boolean
   readonly rewrite?: boolean
+  readonly acceptFiles?: boolean
   readonly anew?: boolean
   readonly comeBackMs?: number
   readonly dryRun?: boolean
@@ -52,7 +53,11 @@ export function registerClusterRollingRestart(cluster: Command): void {
     )
     .option('--supervised', 'nodes elsewhere come back by themselves when they are shut down')
     .option('--restore-roles', 'masters get their shards back in the end, by one more failover each')
-    .option('--rewrite', 'first have every node write down what CONFIG SET and ACL SETUSER have told it')
+    .option(
+      '--rewrite',
+      'first have every node write down what CONFIG SET and ACL SETUSER have told it; not over edits of files that can be seen',
+    )
+    .option('--accept-files', 'go on where a node comes back otherwise than it was: its files are right')
     .option('--anew', 'begin anew, and do not go on with one that was broken off')
     .option(
       '--come-back-ms <ms>',
@@ -84,7 +89,8 @@ async function clusterRollingRestart(
 ): Promise<void> {
   const { seeds, access } = seedsOf(await findNodes(flags))
   const dataDir = await localDirOf(flags)
-  const { redisPath, restartCommand, supervised, restoreRoles, rewrite, anew, comeBackMs } = flags
+  const { redisPath, restartCommand, supervised, restoreRoles, rewrite, acceptFiles, anew, comeBackMs } =
+    flags
   const options: RollingOptions = {
     ...access,
     signal,
@@ -95,6 +101,7 @@ async function clusterRollingRestart(
     ...(supervised === undefined ? {} : { supervised }),
     ...(restoreRoles === undefined ? {} : { restoreRoles }),
     ...(rewrite === undefined ? {} : { rewrite }),
+    ...(acceptFiles === undefined ? {} : { acceptFiles }),
     ...(anew === undefined ? {} : { anew }),
     ...(comeBackMs === undefined ? {} : { comeBackMs }),
   }

@@ -11,6 +11,7 @@ import { opinionsOfOthers, ownersIn, selfIn } from '../move/opinions.js'
 import { keys, others } from '../move/party.js'
 import { OwedNotes } from '../owed/notes.js'
 import { giveBack } from '../owed/settle.js'
+import { NOT_TOLD, TO_KEEP } from '../owed/words.js'
 import { keyCounts } from '../slot-keys.js'
 import type { OpenSlot } from '../slots.js'
 import { introduce } from './lost-sight.js'
@@ -186,8 +187,8 @@ async function giveItBack(
   }
   if (unknown.length === 0) return 'done'
   throw new StepRefused(
-    `${unknown.join(', ')}: not told, since no other node has the same, or the node was told other things since its restart`,
-    'look at it, and set what is to be otherwise: CONFIG SET, ACL SETUSER, or for users of shardq: shardq cluster users apply',
+    `${unknown.join(', ')}: ${NOT_TOLD}`,
+    `look at it; it may be right as it is; ${TO_KEEP}`,
   )
 }
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { withLent } from '../owed/lend.js'
 import { type NodeView, parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
 import { expectBelieved, expectUndisputed, FRESH_MS } from './belief.js'
@@ -15,7 +16,14 @@ import { copiesKey, partitionTag } from './queue-keys.js'
 /** Longest wait until the old owner has heard of it. The nodes tell each other at once. */
 const HEAR_MS = 10_000
 const POLL_MS = 5
-const LAZY = 'lazyfree-lazy-server-del'
+/** A server that drops the keys of a slot frees them at once or behind its clients' backs, as this setting says. */
+const LAZILY = {
+  operation: 'move of slots',
+  setting: 'lazyfree-lazy-server-del',
+  value: 'yes',
+  // Without it, it works all the same, and stands still for as long as it takes to free the keys.
+  optional: true,
+} as const
 
 interface Slot {
   readonly slot: number
@@ -35,31 +43,36 @@ export async function claimCopies(
   copies: readonly KeyToCopy[],
   masters: readonly Party[],
 ): Promise<void> {
+  const give = () => giveSlot(nodes, claimed, copies, masters)
+  if (!copies.some(({ bytes }) => bytes > PIECE_BYTES)) return give()
+  await withLent(masters, { ...LAZILY, nodes: [claimed.from] }, nodes.access, give)
+}
+
+async function giveSlot(
+  nodes: Nodes,
+  claimed: Slot,
+  copies: readonly KeyToCopy[],
+  masters: readonly Party[],
+): Promise<void> {
   const { slot, from, to } = claimed
-  const big = copies.some(({ bytes }) => bytes > PIECE_BYTES)
-  const before = big ? await dropLazily(nodes, from) : undefined
-  try {
-    await takeLead(nodes, to, masters)
-    await expectAllCopied(nodes, claimed, copies)
-    const notes = [...new Set(copies.map(({ name }) => copiesKey(partitionTag(name) ?? '')))]
-    await announceClaim(nodes, to, notes)
-    await expectUnchanged(nodes, claimed, masters)
-    // Not as one who imports it, who would tell all nodes at once: the old owner is to hear it from us (leave.ts).
-    // The copies are the keys from here on, and what says that they are copies goes in the same breath.
-    await Promise.all([
-      nodes.setSlot(to, slot, 'STABLE'),
-      nodes.setSlot(to, slot, 'NODE', to.id),
-      ...notes.map((note) => nodes.text(to, 'UNLINK', note)),
-    ])
-    // Before anything is removed. A replica of the old owner that has not heard of the claim would take the slot back, were it promoted; those
-    // who know of the later epoch do not vote for it.
-    await tellOthers(nodes, claimed, masters)
-    await expectBelieved(nodes, { slots: [slot], from, to }, { everywhere: true })
-    await forgetKeys(nodes, claimed, copies)
-    await endAtOldOwner(nodes, claimed)
-  } finally {
-    if (before !== undefined) await nodes.text(from, 'CONFIG', 'SET', LAZY, before).catch(() => {})
-  }
+  await takeLead(nodes, to, masters)
+  await expectAllCopied(nodes, claimed, copies)
+  const notes = [...new Set(copies.map(({ name }) => copiesKey(partitionTag(name) ?? '')))]
+  await announceClaim(nodes, to, notes)
+  await expectUnchanged(nodes, claimed, masters)
+  // Not as one who imports it, who would tell all nodes at once: the old owner is to hear it from us (leave.ts).
+  // The copies are the keys from here on, and what says that they are copies goes in the same breath.
+  await Promise.all([
+    nodes.setSlot(to, slot, 'STABLE'),
+    nodes.setSlot(to, slot, 'NODE', to.id),
+    ...notes.map((note) => nodes.text(to, 'UNLINK', note)),
+  ])
+  // Before anything is removed. A replica of the old owner that has not heard of the claim would take the slot back, were it promoted; those
+  // who know of the later epoch do not vote for it.
+  await tellOthers(nodes, claimed, masters)
+  await expectBelieved(nodes, { slots: [slot], from, to }, { everywhere: true })
+  await forgetKeys(nodes, claimed, copies)
+  await endAtOldOwner(nodes, claimed)
 }
 
 /** Gives a slot to the node to which all keys of it were moved. */
@@ -84,19 +97,6 @@ async function endAtOldOwner(nodes: Nodes, { slot, from, to }: Slot): Promise<vo
 
 async function tellOthers(nodes: Nodes, { slot, from, to }: Slot, masters: readonly Party[]): Promise<void> {
   await Promise.all(others(masters, [to, from]).map((node) => tell(nodes, node, slot, to)))
-}
-
-/** A server that drops the keys of a slot frees them at once or behind its clients' backs, as this setting says. */
-async function dropLazily(nodes: Nodes, from: Party): Promise<string | undefined> {
-  try {
-    const [, before = ''] = (await (await nodes.link(from)).reply('CONFIG', 'GET', LAZY)) as string[]
-    if (before !== 'no') return undefined
-    await nodes.text(from, 'CONFIG', 'SET', LAZY, 'yes')
-    return before
-  } catch {
-    // Without the right to do so it works all the same, and stands still for as long as it takes to free the keys.
-    return undefined
-  }
 }
 
 /** One that has given its last slot away has become a replica, and is told nothing any more. */

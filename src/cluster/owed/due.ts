@@ -4,14 +4,17 @@ import { settingOf } from '../settings-read.js'
 import { categoriesOf } from '../users/nodes.js'
 import { parseUsers, textOf, wordsOf } from '../users/stored.js'
 import { isSameVersion, versionOf } from '../version.js'
+import { unknownText } from './changed.js'
+import { filesOf } from './files.js'
+import { withoutHashes } from './note-of.js'
 import type { Lent, Owed, Restarted } from './notes.js'
 import { type Lost, lostBy, namesOf, type Told, toldTo } from './told.js'
 
 /** What a node is to be told, so that it is as it was. */
 export interface Due extends Lost {
   /**
-   * What is not as it was and cannot be told: no other node has the same, or somebody has told this process other things since.
-   * `slowlog-max-len 77`, `requirepass`, `user reporter`
+   * What is not as it was and is not told: nobody can know whether it was told at run time, no other node has the same, somebody has told this
+   * process other things since, or the server refuses it. `slowlog-max-len 77 (now 128)`, `requirepass`, `user reporter`
    */
   readonly unknown: readonly string[]
 }
@@ -21,35 +24,6 @@ export const isNothing = ({ settings, users, unknown }: Due) =>
 
 /** `slowlog-max-len`, `user reporter`. Never a value of what is told, since some are secret. */
 export const namesIn = (due: Due) => ({ told: namesOf(due), unknown: due.unknown })
-
-/** Names of settings that hold secrets, by whatever name a module or a later server calls its own. */
-const SECRET = /pass|auth$|secret|token/i
-
-const withoutHashes = (line: string) =>
-  wordsOf(line)
-    .map((word) => (word.startsWith('#') ? '#' : word))
-    .join(' ')
-
-/** @param defaults of its server; null: not known */
-export function noteOf(
-  node: { readonly id: string; readonly runId: string | null; readonly server: Restarted['server'] },
-  { config, users }: Told,
-  defaults: ReadonlyMap<string, string> | null,
-  operation: string,
-): Restarted {
-  const all = [...(config ?? [])]
-  return {
-    kind: 'restarted',
-    operation,
-    id: node.id,
-    run: node.runId ?? '',
-    server: node.server,
-    settings: Object.fromEntries(all.filter(([name]) => !SECRET.test(name))),
-    byDefault: defaults && all.flatMap(([name, value]) => (defaults.get(name) === value ? [name] : [])),
-    secrets: all.flatMap(([name, value]) => (SECRET.test(name) && value !== '' ? [name] : [])),
-    users: (users ?? []).map(withoutHashes),
-  }
-}
 
 /**
  * What of a note is still to be given back to its node.
@@ -85,25 +59,28 @@ async function dueOfRestarted(
   if (info.get('run_id') === owed.run) return { settings: new Map(), users: [], unknown: [] }
   const now = await toldTo(link)
   const lost = lostBy(await toldIn(owed, link), hidden(now), upgradeOf(owed, info))
+  // What was told for sure; else, or where the files are others by now, it may be what the operator has written there.
+  const isTold = owed.files !== null && owed.files === (await filesOf(link, info))?.mark
   const settings = new Map<string, string>()
   const users: string[] = []
   const unknown: string[] = []
   // Whoever has told the process something since it was started knows how it is to be: what we know is older.
   const isConfigured = wasCalled(info, ['config|set'])
   for (const [name, value] of lost.settings) {
-    const isSaid = await isSaidBy(others, access, async (other) => (await settingOf(other, name)) === value)
+    const isSaid =
+      isTold && (await isSaidBy(others, access, async (other) => (await settingOf(other, name)) === value))
     if (isSaid && !isConfigured) settings.set(name, value)
-    else unknown.push(SECRET.test(name) ? name : `${name} ${value}`)
+    else unknown.push(...unknownText({ settings: new Map([[name, value]]), users: [] }, now.config))
   }
   for (const name of owed.secrets.filter((each) => now.config?.get(each) === '')) {
     const value = await firstOf(others, access, (other) => settingOf(other, name))
-    if (value && !isConfigured) settings.set(name, value)
+    if (value && isTold && !isConfigured) settings.set(name, value)
     else unknown.push(name)
   }
   const isOld = wasCalled(info, ['acl|setuser', 'acl|deluser', 'acl|load'])
   for (const line of lost.users) {
     const whole = await firstOf(others, access, (other) => sameUser(line, other))
-    if (whole && !isOld) users.push(whole)
+    if (whole && isTold && !isOld) users.push(whole)
     else unknown.push(`user ${wordsOf(line)[1]}`)
   }
   return { settings, users, unknown }
@@ -114,7 +91,7 @@ const wasCalled = (info: ReadonlyMap<string, string>, commands: readonly string[
   commands.some((command) => info.has(`cmdstat_${command}`))
 
 /** The same rules may be told in another order by each process, and with categories in place of commands. */
-const toldIn = async ({ settings, users }: Restarted, link: NodeLink): Promise<Told> => ({
+const toldIn = async ({ settings, users }: Restarted, link: NodeLink) => ({
   config: new Map(Object.entries(settings)),
   users,
   categories: await categoriesOf(link, users),

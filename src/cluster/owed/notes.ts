@@ -46,6 +46,10 @@ const Restarted = z.object({
   secrets: z.array(z.string()),
   /** Lines of ACL LIST, `#` in the place of each hash. */
   users: z.array(z.string()),
+  /** The mark of its files, if all of it was told for sure; null: it may be otherwise because the files are. */
+  files: z.string().nullable().default(null),
+  /** Settings that say where its data are. */
+  places: z.record(z.string(), z.string()).default({}),
 })
 export type Restarted = z.infer<typeof Restarted>
 

@@ -6,7 +6,7 @@ import { isRefusal } from '../shutdown.js'
 import { selfOf, type Witness, witnessesOf } from '../views.js'
 import { type Due, dueOf, isNothing } from './due.js'
 import { type Owed, OwedNotes } from './notes.js'
-import { tellAgain } from './told.js'
+import { tellAgain } from './tell.js'
 import { noneReadable, type Unpaid, unpaid, unreadable } from './unpaid.js'
 
 /** Longest that an operation waits for a part of the cluster that may not be served, in ms. */
@@ -139,8 +139,7 @@ export async function giveBack(
   access: LinkOptions,
 ): Promise<Due> {
   const due = await dueAt(node, owed, everywhere, access)
-  await withLink(node, { ...access, timeoutMs: ASK_MS }, (link) => tellAgain(link, due))
-  return due
+  return withLink(node, { ...access, timeoutMs: ASK_MS }, (link) => tellAgain(link, due))
 }
 
 const dueAt = (node: Address, owed: Owed, everywhere: readonly Address[], access: LinkOptions) => {

@@ -1,10 +1,10 @@
 import type { NodeLink } from '../link.js'
-import { settingOf } from '../settings-read.js'
-import { isRefusal } from '../shutdown.js'
+import { parseFields } from '../replies.js'
 import { categoriesOf } from '../users/nodes.js'
-import { type Categories, parseUsers, textOf, wordsOf } from '../users/stored.js'
+import { type Categories, parseUsers, textOf } from '../users/stored.js'
+import { type Files, filesOf, spelledAlike } from './files.js'
 
-/** What a server was told at run time, and has forgotten by its restart unless it was written down. */
+/** What a server has, and what is known of where it has that from. */
 export interface Told {
   /** CONFIG GET *; null where it may not be asked. */
   readonly config: ReadonlyMap<string, string> | null
@@ -12,12 +12,25 @@ export interface Told {
   readonly users: readonly string[] | null
   /** Those that are named in it. */
   readonly categories: Categories
+  readonly calls: Calls
+  /** Null: not to be seen from here. */
+  readonly files: Files | null
+}
+
+/** Whether anybody may have told a process something since it was started, by its own count of commands. */
+export interface Calls {
+  readonly settings: boolean
+  readonly users: boolean
+  /** Whether it may have written its files itself. */
+  readonly rewrite: boolean
 }
 
 /** Kept by the server itself, and never the same after a restart; or given by whoever starts it. */
-const OWN = new Set(['dir', 'logfile', 'pidfile', 'daemonize', 'supervised', 'replicaof', 'slaveof'])
+const OWN =
+  /^(dir|logfile|pidfile|daemonize|supervised|(replica|slave)of|(tls-|cluster-)?port|bind(-source-addr)?|unixsocket(perm)?|aclfile|cluster-config-file|(cluster|replica|slave)-announce-.*)$/
 
 export async function toldTo(link: NodeLink): Promise<Told> {
+  const info = parseFields(await link.text('INFO', 'everything'))
   const [config, users] = await Promise.all([
     link.reply('CONFIG', 'GET', '*').catch(() => null),
     link.reply('ACL', 'LIST').catch(() => null),
@@ -33,34 +46,54 @@ export async function toldTo(link: NodeLink): Promise<Told> {
       ),
     users: lines,
     categories,
+    calls: callsIn(info),
+    files: await filesOf(link, info),
   }
 }
 
-/** Names of settings, and `user NAME`, that a restart has changed. */
+/** A server forgets its counts by CONFIG RESETSTAT, but counts that one, since it is done by then. */
+export function callsIn(info: ReadonlyMap<string, string>): Calls {
+  const were = (...commands: string[]) =>
+    [...commands, 'config|resetstat'].some((command) => {
+      const count = (what: string) =>
+        Number(new RegExp(`\\b${what}=(\\d+)`).exec(info.get(`cmdstat_${command}`) ?? '')?.[1] ?? 0)
+      return count('calls') > count('failed_calls')
+    })
+  return {
+    settings: were('config|set'),
+    users: were('acl|setuser', 'acl|deluser'),
+    rewrite: were('config|rewrite', 'acl|save'),
+  }
+}
+
+/** Settings and lines of users that a process has and the next one has not. */
 export interface Lost {
   readonly settings: ReadonlyMap<string, string>
   readonly users: readonly string[]
 }
 
+/** What of a server is to be compared. */
+type Known = Pick<Told, 'config' | 'users' | 'categories'>
+
 /**
- * What was told at run time and is gone.
+ * What a restart has changed.
  * @param upgrade given when the server is another one than before, which may have other defaults and write users in another way:
  *   then a setting counts only if it was not at the default of the old one, as far as those are known
  */
 export function lostBy(
-  before: Told,
-  after: Told,
+  before: Known,
+  after: Known,
   upgrade: { readonly defaults: ReadonlyMap<string, string> | null } | null,
 ): Lost {
   const settings = new Map<string, string>()
   for (const [name, value] of before.config ?? []) {
     const now = after.config?.get(name)
-    if (now === undefined || now === value || OWN.has(name)) continue
+    if (now === undefined || now === value || OWN.test(name)) continue
     if (upgrade && (upgrade.defaults === null || upgrade.defaults.get(name) === value)) continue
     settings.set(name, value)
   }
   // A server that reads users from a file tells of the same rules in another order, and of what holds anyhow.
-  const keyIn = ({ categories }: Told) => {
+  const keyIn = ({ categories }: Known) => {
     if (upgrade) return nameOfUser
     return (line: string) =>
       [...parseUsers([line], categories)].map(([name, user]) => name + textOf(user)).join()
@@ -75,34 +108,23 @@ export const namesOf = ({ settings, users }: Lost) => [
 ]
 
 /**
- * Told again, so that the node is as it was; until its next restart. What the server refuses stays lost.
- * @throws NodeUnreachableError, OperationLostError: then it is to be told once more
+ * Whether what a process has was told to it at run time, so that the next one has it no more. `file`: it was not, and the files are another by
+ * now, since somebody wants it so. `unknown`: it may be either, and who gives it back may undo what the operator has written.
+ * @param name of a setting, or `user alice`
  */
-export async function tellAgain(link: NodeLink, { settings, users }: Lost): Promise<void> {
-  // All in one, so that it is told all or nothing when we are killed; one by one where one of them is refused.
-  if (settings.size > 0)
-    await link.text('CONFIG', 'SET', ...[...settings].flat()).catch(async (error: Error) => {
-      unlessRefused(error)
-      for (const [name, value] of settings) await link.text('CONFIG', 'SET', name, value).catch(unlessRefused)
-    })
-  await Promise.all(
-    users.map((line) => {
-      const [, name = '', ...rules] = wordsOf(line)
-      return link.text('ACL', 'SETUSER', name, 'reset', ...rules).catch(unlessRefused)
-    }),
-  )
-}
+export type Origin = 'told' | 'file' | 'unknown'
 
-function unlessRefused(error: Error): void {
-  if (!isRefusal(error)) throw error
-}
-
-/** Written down, as far as the server has a file to write it to. @throws what the server says, where it has not */
-export async function writeDown(link: NodeLink): Promise<void> {
-  await link.text('CONFIG', 'REWRITE')
-  // Users are part of that file, unless they have one of their own.
-  if (await settingOf(link, 'aclfile')) await link.text('ACL', 'SAVE')
+export function originOf({ calls, files }: Pick<Told, 'calls' | 'files'>, name: string): Origin {
+  const kind = name.startsWith('user ') ? 'users' : 'settings'
+  // Its password is a setting too.
+  const mayBeTold = calls[kind] || (name === 'user default' && calls.settings)
+  if (!mayBeTold) return 'file'
+  const edited = files?.[kind]
+  if (!edited) return 'unknown'
+  if (!edited.has(kind === 'users' ? name : spelledAlike(name))) return 'told'
+  // A server that writes its files itself writes there what it was told.
+  return calls.rewrite ? 'unknown' : 'file'
 }
 
 /** `user alice on #... ~* &* +@all` */
-const nameOfUser = (line: string) => line.split(' ')[1] ?? '?'
+export const nameOfUser = (line: string) => line.split(' ')[1] ?? '?'

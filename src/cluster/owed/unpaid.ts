@@ -1,8 +1,9 @@
 import { visible } from '../../visible.js'
 import { KeyTakenError } from '../errors.js'
 import type { Address } from '../link.js'
+import { OWED_KEY } from '../own-keys.js'
 import { redisCli } from '../redis-cli.js'
-import { OWED_KEY, type Owed } from './notes.js'
+import type { Owed } from './notes.js'
 
 /** What is owed, and was not given back or not looked at. As what a fix leaves. */
 export interface Unpaid {

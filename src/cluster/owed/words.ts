@@ -10,13 +10,19 @@ export function hadForgotten(name: string, due: Due): string {
       : [
           `${name} had forgotten ${told.join(', ')}, told to it by CONFIG SET or ACL SETUSER and never written down; it was told again, and would forget again`,
         ]),
-    ...(unknown.length === 0 ? [] : [`${name} had forgotten ${unknown.join(', ')} ${NOT_TOLD}`]),
+    ...(unknown.length === 0
+      ? []
+      : [`${name} has come back without ${unknown.join(', ')} (${NOT_TOLD}); ${TO_KEEP}`]),
   ].join('; ')
 }
 
-/** Why, and what to do. */
-const NOT_TOLD =
-  '(not told again, since no other node has the same, or it was told other things since its restart: set what is to be otherwise with CONFIG SET or ACL SETUSER, users of shardq with shardq cluster users apply)'
+/** Why. */
+export const NOT_TOLD =
+  'not told again, since it may have been told so at run time, or its files may say otherwise by now; or no other node has the same, it was told other things since its restart, or its server refuses it'
+
+/** What to do. */
+export const TO_KEEP =
+  'to have it back, type on that node: CONFIG SET NAME VALUE and CONFIG REWRITE, or ACL SETUSER and ACL SAVE; users of shardq: shardq cluster users apply'
 
 export const settledText = ({ owed, node, due }: Settled) =>
   owed.kind === 'restarted'

@@ -1,16 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { InterruptedError, NodeStartError, NodeUnreachableError, OperationLostError } from '../errors.js'
 import { type LinkOptions, withLink } from '../link.js'
-import { type Due, noteOf } from '../owed/due.js'
+import type { Due } from '../owed/due.js'
+import { noteOf } from '../owed/note-of.js'
 import type { OwedNotes } from '../owed/notes.js'
-import { giveBack } from '../owed/settle.js'
-import { lostBy, type Told, tellAgain, toldTo } from '../owed/told.js'
+import { toldTo } from '../owed/told.js'
+import { hadForgotten } from '../owed/words.js'
 import { parseClusterNodes, parseFields } from '../replies.js'
 import { settingOf } from '../settings-read.js'
 import { takeOver, windowMs } from '../take-over.js'
-import { isSameVersion, type ServerVersion, versionOf } from '../version.js'
+import { versionOf } from '../version.js'
 import { waitUntilWhole } from '../whole.js'
 import { hastenLink, prepareAbsence } from './absence.js'
+import { payNote, settingsNoted, tellWhatIsLost } from './give-back.js'
 import type { RestartHands } from './hands.js'
 import { explainNoReturn } from './no-return.js'
 import type { RollNode, Standing } from './standing.js'
@@ -23,6 +25,8 @@ export interface CarryOutOptions {
   readonly notes: OwedNotes
   /** Longest wait for a node to be back, and for the cluster to be whole again, in ms. */
   readonly timeoutMs: number
+  /** What a node comes back with is right, and it is told nothing. */
+  readonly acceptFiles: boolean
   readonly signal: AbortSignal | undefined
   /** Something that takes longer than it should, for the operator to read. */
   readonly onNote: (text: string) => void
@@ -34,12 +38,12 @@ const POLL_MS = 10
 /** A request that was dropped is made again so often, after the time for which the replica may refuse it. */
 const ATTEMPTS = 3
 /** What is read of a node before and after may be long. */
-const ASK_MS = 5_000
+export const ASK_MS = 5_000
 
 /**
  * Does one step, and returns when the cluster is whole again: all views agree, every replica is linked, each shard has taken a
  * write that all its replicas have.
- * @returns what the node had been told at run time and had lost by its restart; it was told again
+ * @returns what the node had been told at run time and had lost by its restart, which it was told again; and what it may have been told
  * @throws what stands in the way
  */
 export async function carryOut(
@@ -84,47 +88,21 @@ async function restart(node: RollNode, standing: Standing, options: CarryOutOpti
   })
   // Before the cluster is whole: without what it was told, it may never be.
   const due = await (told
-    ? tellWhatIsLost(node, server, told, defaults, access)
+    ? tellWhatIsLost(node, server, told, defaults, options)
     : payNote(node, standing, options))
-  await notes.clear({ kind: 'restarted', id: node.id })
+  // Else `fix` is to say it, as after any other operation.
+  if (!due || due.unknown.length === 0) await notes.clear({ kind: 'restarted', id: node.id })
   // It is only to be quick: whether the link is good is looked at in any case.
   if (master) await hastenLink(node, master, access).catch(() => {})
   const problem = node.server && cannotFollow(node.server, server)
   if (problem) throw new Error(`${node.name} came back as another server: ${problem}`)
-  await whole(standing, options)
-  return due
-}
-
-async function tellWhatIsLost(
-  node: RollNode,
-  server: ServerVersion,
-  told: Told,
-  defaults: ReadonlyMap<string, string> | null,
-  access: LinkOptions,
-): Promise<Due> {
-  return withLink(node, { ...access, timeoutMs: ASK_MS }, async (link) => {
-    const upgrade = node.server && isSameVersion(node.server, server) ? null : { defaults }
-    const lost = lostBy(told, await toldTo(link), upgrade)
-    await tellAgain(link, lost)
-    return { ...lost, unknown: [] }
+  await whole(standing, options).catch((error: Error) => {
+    // What it was not told may be why.
+    const isOther = error instanceof InterruptedError || error instanceof OperationLostError
+    if (!due || due.unknown.length === 0 || isOther) throw error
+    throw new Error(`${error.message}; ${hadForgotten(node.name, due)}`, { cause: error })
   })
-}
-
-/** Where its data are, of a node that was down already. Not known is no reason to say nothing of why it does not come back. */
-async function settingsNoted(node: RollNode, notes: OwedNotes) {
-  const all = await notes.read().catch(() => [])
-  const owed = all.find(({ id }) => id === node.id)
-  return owed?.kind === 'restarted' ? new Map(Object.entries(owed.settings)) : undefined
-}
-
-/** Of a node that was down: what it knew is known to whoever stopped it, who has written it down. */
-async function payNote(
-  node: RollNode,
-  { nodes }: Standing,
-  { access, notes }: CarryOutOptions,
-): Promise<Due | null> {
-  const owed = (await notes.read()).find(({ kind, id }) => kind === 'restarted' && id === node.id)
-  return owed ? giveBack(node, owed, nodes, access) : null
+  return due
 }
 
 /**

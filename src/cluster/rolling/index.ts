@@ -6,13 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { InvalidOptionError } from '../../errors.js'
 import { InterruptedError, RollingStoppedError } from '../errors.js'
 import type { RedisServer } from '../find-server.js'
-import { type Address, withLink } from '../link.js'
+import type { Address } from '../link.js'
 import { Observer } from '../observer.js'
 import { type Deed, mustBeAgreed } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
-import { type Due, isNothing } from '../owed/due.js'
+import { type Due, isNothing, namesIn } from '../owed/due.js'
 import { OwedNotes } from '../owed/notes.js'
-import { writeDown } from '../owed/told.js'
 import { hadForgotten, settledText } from '../owed/words.js'
 import { mustPermit } from '../permitted.js'
 import { isSameVersion } from '../version.js'
@@ -25,6 +24,7 @@ import { newRecord, type Record, RecordKeeper, takenUp, wasRestarted } from './r
 import { obstacles, type RollNode, type Standing, standingOf } from './standing.js'
 import { nextStep, positionOf, type RollStep, wholeWay } from './steps.js'
 import { cannotFollow } from './upgrade.js'
+import { type Written, writeDownAll } from './write-down.js'
 
 export type { PlannedRoll, RollingOptions, RollProgress, RollReport } from './options.js'
 export { describeRoll, type RollStep } from './steps.js'
@@ -40,6 +40,11 @@ export async function planRolling(
   seeds: readonly Address[],
   options: RollingOptions = {},
 ): Promise<PlannedRoll> {
+  if (options.acceptFiles && options.rewrite)
+    throw new InvalidOptionError(
+      '--accept-files',
+      'it goes without --rewrite, which keeps what nodes were told',
+    )
   await mustPermit(seeds, options, 'cluster rolling-restart', ['CLUSTER FAILOVER'])
   const server = await serverFor(options)
   const roll = new Roll(seeds, options, server, await handsFor(options, server))
@@ -87,6 +92,9 @@ class Roll {
           const roll = new Roll(seeds, { ...options, ...held }, server, hands)
           try {
             for (const each of held.settled) options.onProgress?.({ state: 'note', text: settledText(each) })
+            for (const { what, why, remedy } of held.unpaid)
+              options.onProgress?.({ state: 'note', text: `${what}: ${why}; ${remedy}` })
+            if (options.acceptFiles) for (const { owed } of held.settled) await roll.#notes.clear(owed)
             return await roll.#run(held.signal, evenIfChanged ? null : standing)
           } finally {
             roll.close()
@@ -104,7 +112,10 @@ class Roll {
     let record: Record = begun.record
     const steps: { step: RollStep; ms: number }[] = []
     await this.#keeper.write(record)
-    if (options.rewrite) await this.#writeDown(standing, record)
+    if (options.rewrite) {
+      record = { ...record, written: await this.#writeDown(standing, record) }
+      await this.#keeper.write(record)
+    }
     if (hands instanceof LocalRestartHands) await hands.rememberServer()
     const report = (interrupted: boolean) => ({ steps, ...this.#tally(standing, record), interrupted })
     for (;;) {
@@ -135,15 +146,12 @@ class Roll {
   }
 
   /** All of them at once, and those that are done too: an earlier run may have told them again what they had forgotten. */
-  async #writeDown(standing: Standing, record: Record): Promise<void> {
-    for (const node of standing.nodes) {
-      if (!node.up) continue
-      try {
-        await withLink(node, this.options, writeDown)
-      } catch (error) {
-        const problem = `${node.name} cannot write its settings down (${(error as Error).message})`
-        throw this.#stopped([problem], standing, record, error)
-      }
+  async #writeDown(standing: Standing, record: Record): Promise<Written> {
+    const onNote = (text: string) => this.options.onProgress?.({ state: 'note', text })
+    try {
+      return await writeDownAll(standing.nodes, record.written ?? {}, this.options, onNote)
+    } catch (error) {
+      throw this.#stopped([(error as Error).message], standing, record, error)
     }
   }
 
@@ -166,6 +174,7 @@ class Roll {
         hands,
         notes: this.#notes,
         timeoutMs: options.comeBackMs ?? DEFAULTS.comeBackMs,
+        acceptFiles: options.acceptFiles ?? false,
         signal,
         onNote: (text) => options.onProgress?.({ state: 'note', text }),
         onDown: ({ id }) => keep({ ...record, at: id }),
@@ -248,5 +257,10 @@ const deedOf = ({ id, name }: RollNode): Deed => ({ id, what: `${name} would be 
 
 function forgotten(step: RollStep, lost: Due): string[] {
   const name = step.kind === 'restart' ? step.node.name : ''
-  return [`${hadForgotten(name, lost)}: go on with --rewrite, which has every node write it down first`]
+  const { told, unknown } = namesIn(lost)
+  const ways = [
+    ...(told.length === 0 ? [] : ['go on with --rewrite, which has every node write down what it was told']),
+    ...(unknown.length === 0 ? [] : ['go on with --accept-files, if it is right as nodes come back']),
+  ]
+  return [`${hadForgotten(name, lost)}: ${ways.join('; ')}`]
 }

@@ -15,8 +15,13 @@ export interface RollingOptions extends LinkOptions {
   readonly supervised?: boolean
   /** Masters get their shards back in the end. Default false: each costs a second failover. */
   readonly restoreRoles?: boolean
-  /** First, every node writes down what it was told by CONFIG SET and ACL SETUSER. Default false. */
+  /**
+   * First, every node writes down what it was told by CONFIG SET and ACL SETUSER. Refused where that would write over edits of its files, as far
+   * as those can be seen. Default false.
+   */
   readonly rewrite?: boolean
+  /** What a node comes back with is right: it is told nothing again of what it may have been told before. Default false. */
+  readonly acceptFiles?: boolean
   /** Begin anew, whatever was broken off. Default false. */
   readonly anew?: boolean
   /** Longest wait for a node to be back and for the cluster to be whole after each step, in ms. Default 120,000. */

@@ -25,6 +25,8 @@ const Kept = z.object({
   masters: z.array(z.string()),
   /** Id of the node that is being restarted, and may be down on our account. */
   at: z.string().nullable(),
+  /** Files that nodes have written by --rewrite (`Written`). Absent: none. */
+  written: z.record(z.string(), z.string()).optional(),
 })
 export type Record = Readonly<z.infer<typeof Kept>>
 

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest'
-import { noteOf } from '../../../src/cluster/owed/due.js'
-import { lostBy, namesOf } from '../../../src/cluster/owed/told.js'
+import { noteOf } from '../../../src/cluster/owed/note-of.js'
+import { callsIn, lostBy, namesOf, originOf } from '../../../src/cluster/owed/told.js'
 import { newRecord, type Record, takenUp, wasRestarted } from '../../../src/cluster/rolling/record.js'
 import type { RollNode, Standing } from '../../../src/cluster/rolling/standing.js'
 import { describeRoll, nextStep, type Position, wholeWay } from '../../../src/cluster/rolling/steps.js'
@@ -124,6 +124,43 @@ test('what was told at run time: not what a new server has another default for',
   expect(namesOf(lostBy(before, after, { defaults: null }))).toEqual(['user x'])
 })
 
+describe('what was told at run time', () => {
+  const calls = (...lines: string[]) =>
+    callsIn(new Map(lines.map((line) => line.split(':', 2) as [string, string])))
+  const files = (...edited: string[]) => ({
+    mark: '',
+    settings: new Set(edited),
+    users: new Set(edited),
+    lines: new Map(),
+  })
+  const SET = 'cmdstat_config|set:calls=2,usec=19,rejected_calls=0,failed_calls=1'
+
+  it('nothing, of a process that counts no call that tells it something, and whose counts were not reset', () => {
+    expect(calls()).toEqual({ settings: false, users: false, rewrite: false })
+    expect(calls(SET)).toEqual({ settings: true, users: false, rewrite: false })
+    expect(calls(SET.replace('calls=2', 'calls=1'))).toEqual(calls())
+    expect(calls(SET.replace('set', 'get'))).toEqual(calls())
+    expect(calls('cmdstat_acl|deluser:calls=1,failed_calls=0')).toMatchObject({ users: true })
+    const reset = calls('cmdstat_config|resetstat:calls=1,usec=9,failed_calls=0')
+    expect(reset).toEqual({ settings: true, users: true, rewrite: true })
+  })
+
+  it('what its files do not say otherwise by now; and where those cannot be seen, nobody knows', () => {
+    const told = { calls: calls(SET), files: files('maxmemory', 'replica-priority') }
+    expect(originOf(told, 'timeout')).toBe('told')
+    expect(originOf(told, 'maxmemory')).toBe('file')
+    expect(originOf(told, 'slave-priority')).toBe('file')
+    expect(originOf(told, 'user x')).toBe('file')
+    expect(originOf(told, 'user default')).toBe('told')
+    expect(originOf({ ...told, files: null }, 'timeout')).toBe('unknown')
+    expect(originOf({ ...told, files: { ...files(), settings: null } }, 'timeout')).toBe('unknown')
+    expect(originOf({ files: null, calls: calls() }, 'timeout')).toBe('file')
+    const rewritten = { ...told, calls: { ...told.calls, rewrite: true } }
+    expect(originOf(rewritten, 'maxmemory')).toBe('unknown')
+    expect(originOf(rewritten, 'timeout')).toBe('told')
+  })
+})
+
 test('nodes.conf without ids of shards is otherwise the same', () => {
   const line =
     'a1 10.0.0.1:7000@17000,host,tls-port=0,shard-id=07fb master - 0 1 1 connected 0-5460\nvars currentEpoch 6'
@@ -141,7 +178,13 @@ test('what is written down of a node that is to be restarted has no secret in it
     ['maxmemory', '100'],
   ])
   const users = ['user x on #a94a8fe5 #0b14d501 ~* +get (~y #1)', 'user y on nopass ~#z +get']
-  const note = noteOf(a, { config, users, categories: new Map() }, null, 'rolling-restart')
+  const calls = { settings: true, users: true, rewrite: false }
+  const note = noteOf(
+    a,
+    { config, users, categories: new Map(), calls, files: null },
+    null,
+    'rolling-restart',
+  )
   expect(note).toMatchObject({
     settings: { maxmemory: '100' },
     secrets: ['requirepass', 'masterauth', 'primaryauth', 'tls-key-file-pass', 'oss-cluster-password'],

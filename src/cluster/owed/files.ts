@@ -1,0 +1,103 @@
+import { readFile, stat } from 'node:fs/promises'
+import { networkInterfaces } from 'node:os'
+import { basename, dirname, resolve } from 'node:path'
+import type { NodeLink } from '../link.js'
+import { startedConfig } from '../node.js'
+import { CONFIG_FILE } from '../node-config.js'
+import { processFromPidFile, startedAtMs, worksIn } from '../processes.js'
+import { settingOf } from '../settings-read.js'
+
+/** A file that was changed so soon after the start of its process was read by it, as near as the clocks tell. */
+const READ_WITHIN_MS = 100
+
+/** What is edited in the files of a process since it has read them. */
+export interface Files {
+  /** Another one after each change of one of them. No secret. */
+  readonly mark: string
+  /** Names, in one spelling (`spelledAlike`); null: there were changes, and nobody knows of what. */
+  readonly settings: ReadonlySet<string> | null
+  /** `user alice` */
+  readonly users: ReadonlySet<string> | null
+  /** What stands in redis.conf now, by name. */
+  readonly lines: Lines
+}
+
+/** What follows the name, of each line with that name. */
+export type Lines = ReadonlyMap<string, readonly string[]>
+
+/** The files of a process on this machine that we may read; null: of any other, and of one whose files include more. */
+export async function filesOf(link: NodeLink, info: ReadonlyMap<string, string>): Promise<Files | null> {
+  const path = info.get('config_file') ?? ''
+  const pid = Number(info.get('process_id'))
+  if (path === '' || !isThisMachine(link.address.host)) return null
+  try {
+    const [dir, aclFile] = [await settingOf(link, 'dir'), await settingOf(link, 'aclfile')]
+    if ((await worksIn(pid, dir)) !== true) return null
+    const started = await startedAtMs(pid)
+    const acl = aclFile === '' ? null : resolve(dir, aclFile)
+    const now = linesIn(await readFile(path, 'latin1'))
+    if (started === null || now.has('include')) return null
+    const isChanged = async (file: string) => (await stat(file)).ctimeMs > started + READ_WITHIN_MS
+    const all = (await isChanged(path)) ? await editsOf(path, pid, now) : new Set<string>()
+    const isUser = (name: string) => name.startsWith('user ')
+    const ofUsers = acl ? ((await isChanged(acl)) ? null : new Set<string>()) : filter(all, isUser)
+    return {
+      mark: (await Promise.all([path, ...(acl ? [acl] : [])].map(markOf))).join(' '),
+      settings: filter(all, (name) => !isUser(name)),
+      users: ofUsers,
+      lines: now,
+    }
+  } catch {
+    return null // not ours to read
+  }
+}
+
+const filter = (names: ReadonlySet<string> | null, isMeant: (name: string) => boolean) =>
+  names && new Set([...names].filter(isMeant))
+
+/** Not the time of the last edit, which some programs set as they like. */
+async function markOf(path: string): Promise<string> {
+  const { ino, ctimeNs, size } = await stat(path, { bigint: true })
+  return `${ino}:${ctimeNs}:${size}`
+}
+
+/** Of a server of ours, what it was started with lies beside it. */
+async function editsOf(path: string, pid: number, now: Lines): Promise<ReadonlySet<string> | null> {
+  const dir = dirname(path)
+  if (basename(path) !== CONFIG_FILE || (await processFromPidFile(dir))?.pid !== pid) return null
+  const text = await startedConfig(dir)
+  if (text === null) return null
+  const then = linesIn(text)
+  const names = [...new Set([...then.keys(), ...now.keys()])]
+  const edited = names.filter((name) => then.get(name)?.join('\n') !== now.get(name)?.join('\n'))
+  // One is the password of the other.
+  if (edited.includes('requirepass')) edited.push('user default')
+  if (edited.includes('user default')) edited.push('requirepass')
+  return new Set(edited)
+}
+
+/** A setting may have two names, and CONFIG GET tells both. */
+export const spelledAlike = (name: string) =>
+  name
+    .toLowerCase()
+    .replace('slave', 'replica')
+    .replace('primary', 'master')
+    .replace('ziplist', 'listpack')
+    .replace('lua-time-limit', 'busy-reply-threshold')
+
+export function linesIn(text: string): Lines {
+  const lines = new Map<string, string[]>()
+  for (const line of text.split('\n')) {
+    const [, word = '', rest = ''] = /^\s*([^\s#]\S*)\s*(.*?)\s*$/.exec(line) ?? []
+    if (word === '') continue
+    const isUser = word.toLowerCase() === 'user'
+    const name = isUser ? `user ${rest.split(/\s/)[0]}` : spelledAlike(word)
+    lines.set(name, [...(lines.get(name) ?? []), rest])
+  }
+  return lines
+}
+
+function isThisMachine(host: string): boolean {
+  const own = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
+  return host === 'localhost' || own.some(({ address }) => address === host)
+}
