@@ -480,7 +480,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'copies-of-the-number-of-partitions',
     protects: 'the number of partitions survives the loss of its one key',
     patches: [ts('keys/keys')('const COUNT_COPIES = 8\n', 'const COUNT_COPIES = 0\n')],
-    noticedBy: regression('26-partitions-forgotten'),
+    noticedBy: regression('long/26-partitions-forgotten'),
   },
   {
     name: 'settle-once',
@@ -1566,7 +1566,7 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'owed-edited',
     protects: 'a note tells a node nothing once its files are others',
     patches: [ts('cluster/owed/due')('owed.files === (await filesOf(link, info))?.mark', 'true')],
-    noticedBy: regressionOnly('rolling-files', 'a note of what was told'),
+    noticedBy: regressionOnly('long/rolling-files', 'a note of what was told'),
   },
   {
     name: 'rolling-untold',

@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest'
-import { planFix, planRebalance } from '../../src/cluster/index.js'
-import { parseClusterNodes } from '../../src/cluster/replies.js'
-import { slotsIn } from '../../src/cluster/slots.js'
-import { makePartitions } from '../../src/keys/partitions.js'
-import { eventually } from '../helpers/behaviour/harness.js'
-import { openJobs, QUEUE } from '../helpers/new-owner.js'
-import { tell, unlessUnassigned } from '../helpers/nodes.js'
-import { ownCluster } from '../helpers/own-cluster.js'
+import { planFix, planRebalance } from '../../../src/cluster/index.js'
+import { parseClusterNodes } from '../../../src/cluster/replies.js'
+import { slotsIn } from '../../../src/cluster/slots.js'
+import { makePartitions } from '../../../src/keys/partitions.js'
+import { eventually } from '../../helpers/behaviour/harness.js'
+import { openJobs, QUEUE } from '../../helpers/new-owner.js'
+import { tell, unlessUnassigned } from '../../helpers/nodes.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
 
 /**
  * A master that dies just after it has claimed a slot, and whose replica had not heard of it, comes back with that slot alone. It stayed so: two

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
-import { planFix } from '../../src/cluster/index.js'
-import { NodeLink } from '../../src/cluster/link.js'
-import { tell } from '../helpers/nodes.js'
-import { ownCluster } from '../helpers/own-cluster.js'
+import { planFix } from '../../../src/cluster/index.js'
+import { NodeLink } from '../../../src/cluster/link.js'
+import { tell } from '../../helpers/nodes.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
 
 /**
  * A master that takes no more clients does not answer a tool, and serves its programs. It was to be forgotten, and its slots were to go to

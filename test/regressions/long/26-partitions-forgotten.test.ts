@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest'
-import { TaskQueue } from '../../src/index.js'
-import { queueKey } from '../../src/keys/keys.js'
-import { slotOf } from '../../src/keys/slots.js'
-import { tell } from '../helpers/nodes.js'
-import { ownCluster } from '../helpers/own-cluster.js'
-import { until } from '../helpers/until.js'
+import { TaskQueue } from '../../../src/index.js'
+import { queueKey } from '../../../src/keys/keys.js'
+import { slotOf } from '../../../src/keys/slots.js'
+import { tell } from '../../helpers/nodes.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
+import { until } from '../../helpers/until.js'
 
 it('a queue keeps its number of partitions when the master that decided it is lost, and its replica never heard of it', async () => {
   const cluster = await ownCluster({ settings: { 'cluster-node-timeout': '2000' } })

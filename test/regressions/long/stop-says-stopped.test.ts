@@ -1,11 +1,11 @@
 import { cp, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { freePorts, startCluster, stopCluster } from '../../src/cluster/index.js'
-import { processStamp } from '../../src/cluster/processes.js'
-import { shellWord } from '../../src/shell.js'
-import { shardq } from '../helpers/cli.js'
-import { tempDir } from '../helpers/temp-dir.js'
+import { freePorts, startCluster, stopCluster } from '../../../src/cluster/index.js'
+import { processStamp } from '../../../src/cluster/processes.js'
+import { shellWord } from '../../../src/shell.js'
+import { shardq } from '../../helpers/cli.js'
+import { tempDir } from '../../helpers/temp-dir.js'
 
 test('`cluster stop` says that it has stopped what it has stopped, and no more', async () => {
   const dir = await tempDir()

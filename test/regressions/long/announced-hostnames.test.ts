@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import { checkCluster } from '../../src/cluster.js'
-import { TaskQueue } from '../../src/index.js'
-import { shardq } from '../helpers/cli.js'
-import { namedCluster } from '../helpers/named-cluster.js'
+import { checkCluster } from '../../../src/cluster.js'
+import { TaskQueue } from '../../../src/index.js'
+import { shardq } from '../../helpers/cli.js'
+import { namedCluster } from '../../helpers/named-cluster.js'
 
 it('the tools reach nodes whose certificates are for the host names that they announce', async () => {
   const { nodes, dir, tls } = await namedCluster({ secure: true })

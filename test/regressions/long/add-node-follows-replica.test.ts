@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
-import { addNodes, nameOf } from '../../src/cluster/index.js'
-import { bareServers } from '../helpers/bare-servers.js'
-import { ownCluster } from '../helpers/own-cluster.js'
+import { addNodes, nameOf } from '../../../src/cluster/index.js'
+import { bareServers } from '../../helpers/bare-servers.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
 
 it('a server is refused that is to follow one of the same list which is a replica already, and does not join', async () => {
   const cluster = await ownCluster()

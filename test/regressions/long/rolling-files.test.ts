@@ -8,14 +8,14 @@ import {
   planRolling,
   type RollingOptions,
   RollingStoppedError,
-} from '../../src/cluster/index.js'
-import { KeyLink } from '../../src/cluster/operation/key-link.js'
-import { settleOwed } from '../../src/cluster/owed/settle.js'
-import { RESTART } from '../helpers/bare-servers.js'
-import { tell } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
-import { until } from '../helpers/until.js'
-import { killAt } from '../operations/faults/break-off.js'
+} from '../../../src/cluster/index.js'
+import { KeyLink } from '../../../src/cluster/operation/key-link.js'
+import { settleOwed } from '../../../src/cluster/owed/settle.js'
+import { RESTART } from '../../helpers/bare-servers.js'
+import { tell } from '../../helpers/nodes.js'
+import { openCluster } from '../../helpers/own-cluster.js'
+import { until } from '../../helpers/until.js'
+import { killAt } from '../../operations/faults/break-off.js'
 
 /**
  * A rolling restart is how settings and users of the files come into effect. Every difference between the two processes of a node was taken for
