@@ -1,4 +1,5 @@
 import type { LocalCluster } from '../../../src/cluster/index.js'
+import { isCopiesKey } from '../../../src/cluster/move/queue-keys.js'
 import { slotsIn } from '../../../src/cluster/slots.js'
 import { TaskQueue } from '../../../src/index.js'
 import { makePartitions } from '../../../src/keys/partitions.js'
@@ -95,7 +96,11 @@ export async function setScene(cluster: LocalCluster): Promise<Scene> {
         const now = await contentsOf(cluster)
         const missing = [...before].filter(([name, content]) => now.get(name)?.[0] !== content[0])
         const twice = [...now].filter(([, contents]) => contents.length > 1)
-        const added = [...now.keys()].filter((name) => !before.has(name) && !notes.includes(name))
+        // Stopped between its claim and the removal of its note, a mover leaves it with the owner, where it says nothing, and goes with the next move.
+        const isSpent = (name: string) => isCopiesKey(Buffer.from(name))
+        const added = [...now.keys()].filter(
+          (name) => !before.has(name) && !notes.includes(name) && !isSpent(name),
+        )
         const found = [
           ...missing.map(([name]) => `${name}: ${now.has(name) ? 'not as it was' : 'gone'}`),
           ...twice.map(([name]) => `${name}: on two masters`),

@@ -106,8 +106,13 @@ export const TRIALS: Readonly<
       await removeSpares(cluster, spares)
       const { work, target } = await adding(spares)
       const [source] = await mastersOf(cluster)
-      const done = async () => ((await hasKeys(cluster, target)) ? [] : ['the new master has no keys'])
-      return { work, target, ...(source ? { source: source.port } : {}), done }
+      // Either may be the master by now.
+      const again = async () => (await adding(await mastersFirst(cluster, spares))).work
+      const done = async () => {
+        const [master] = await mastersFirst(cluster, spares)
+        return master && (await hasKeys(cluster, master.port)) ? [] : ['the new master has no keys']
+      }
+      return { work, target, ...(source ? { source: source.port } : {}), again, done }
     },
   }),
 
@@ -206,6 +211,11 @@ async function adding([master, replica]: Servers['spares']): Promise<{ work: Wor
 async function hasKeys(cluster: LocalCluster, port: number): Promise<boolean> {
   const isMaster = (await mastersOf(cluster)).some((master) => master.port === port)
   return isMaster && Number(await tell(port, 'DBSIZE')) > 0
+}
+
+async function mastersFirst(cluster: LocalCluster, spares: Servers['spares']): Promise<Servers['spares']> {
+  const masters = new Set((await mastersOf(cluster)).map(({ port }) => port))
+  return [...spares].sort((a, b) => Number(masters.has(b.port)) - Number(masters.has(a.port)))
 }
 
 /** Those that are nodes. The master among them first: its replica goes with it. */
