@@ -39,7 +39,10 @@ export function shownLine(text: string, coloured: boolean): string {
 export const escapedLine = (text: string): string => mapParts(text, (code) => `\u001b[${code};${MARK}m`)
 
 /** Columns that it takes on a terminal: our colours none, letters of some languages two. */
-export const widthOf = (text: string): number => stringWidth(mapParts(text, () => ''))
+/** Without our colours. */
+export const plainLine = (text: string): string => mapParts(text, () => '')
+
+export const widthOf = (text: string): number => stringWidth(plainLine(text))
 
 const mapParts = (text: string, colour: (code: string) => string) =>
   text

@@ -1,4 +1,4 @@
-import { escapedLine, widthOf } from './colours.js'
+import { escapedLine, plainLine, widthOf } from './colours.js'
 
 /** A list has a line for each of its texts; a line end within a text is part of a name. */
 export type Cell = string | number | readonly string[]
@@ -35,7 +35,7 @@ export class PlainTable {
   }
 
   lines(): string[] {
-    const columns = Math.max(...this.#rows.map((row) => row.length))
+    const columns = this.#rows.reduce((most, row) => Math.max(most, row.length), 0)
     const widths = Array.from({ length: columns }, (_, column) =>
       this.#rows.flatMap((row) => row[column] ?? []).reduce((most, { width }) => Math.max(most, width), 0),
     )
@@ -74,4 +74,9 @@ function linesOf(cell: Cell): Line[] {
   })
 }
 
-const cut = (text: string) => (text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS)}…` : text)
+/** Without colours, one of which may be cut off, and between characters. */
+function cut(text: string): string {
+  if (text.length <= MOST_CHARS) return text
+  const chars = [...plainLine(text)]
+  return chars.length > MOST_CHARS ? `${chars.slice(0, MOST_CHARS).join('')}…` : text
+}

@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { nameOf, planFix } from '../../src/cluster/index.js'
-import { moveSlots } from '../../src/cluster/move/index.js'
+import { moveSlots, Nodes } from '../../src/cluster/move/index.js'
 import { parseClusterNodes, parseFields } from '../../src/cluster/replies.js'
 import { slotsIn } from '../../src/cluster/slots.js'
 import { slotOf, tagForSlot } from '../../src/keys/slots.js'
@@ -17,15 +18,22 @@ const seen = async (port: number) => parseClusterNodes(await tell(port, 'CLUSTER
 const epochOf = async (port: number) =>
   Number(parseFields(await tell(port, 'CLUSTER', 'INFO')).get('cluster_my_epoch'))
 
-/** One master's slots without keys are on their way to another, and 256 have arrived when `meanwhile` happens. */
-async function moving(meanwhile: (source: number, replica: number) => Promise<unknown>) {
+/** All slots of one master, which are to go to another. */
+async function shard() {
   const cluster = await ownCluster()
   const { nodes } = await cluster.status()
-  const masters = nodes.filter(({ role }) => role === 'master')
-  const [from, to] = masters.map((node) => ({ ...node, name: nameOf(node) }))
+  const parties = nodes
+    .filter(({ role }) => role === 'master')
+    .map((node) => ({ ...node, name: nameOf(node) }))
+  const [from, to] = parties
   const replica = nodes.find(({ masterId }) => masterId === from?.id)
   if (!from || !to || !replica) throw new Error('no shard')
-  const slots = slotsIn(from.slots)
+  return { cluster, from, to, replica, parties, slots: slotsIn(from.slots) }
+}
+
+/** One master's slots without keys are on their way to another, and 256 have arrived when `meanwhile` happens. */
+async function moving(meanwhile: (source: number, replica: number) => Promise<unknown>) {
+  const { cluster, from, to, replica, parties, slots } = await shard()
   const written: string[] = []
   let batches = 0
   const faulty = new FaultyNodes(
@@ -44,7 +52,6 @@ async function moving(meanwhile: (source: number, replica: number) => Promise<un
       },
     },
   )
-  const parties = masters.map((node) => ({ ...node, name: nameOf(node) }))
   await expect(moveSlots(faulty, { slots, from, to }, parties)).rejects.toThrow()
   await faulty.close()
   expect(written).toHaveLength(BATCH)
@@ -103,3 +110,33 @@ it('the old owner keeps the keys of a slot whose new owner is not believed', asy
     expect(await queue.verify()).toMatchObject({ clean: true })
   }, 15_000)
 }, 60_000)
+
+it('slots that cannot be claimed at once stay with their owner', async () => {
+  const { cluster, from, to, slots, parties } = await shard()
+  let isSlow = false
+  const nodes = new FaultyNodes(
+    {},
+    {
+      before: async ({ at, text }) => {
+        if (isSlow || at.id !== from.id || !text.startsWith('CLUSTER SETSLOT')) return
+        isSlow = true
+        await sleep(700)
+      },
+    },
+  )
+  await expect(moveSlots(nodes, { slots, from, to }, parties)).rejects.toThrow('to answer')
+  await nodes.close()
+  for (const { port } of cluster.seeds)
+    expect((await seen(port)).find(({ id }) => id === from.id)?.slots).toEqual(from.slots)
+}, 30_000)
+
+it('a replica that stands still keeps no slot without keys from being moved', async () => {
+  const { cluster, from, to, replica, slots, parties } = await shard()
+  await cluster.freezeNode(replica.port)
+  const nodes = new Nodes({})
+  // Which does not count as failed at once.
+  const end = await moveSlots(nodes, { slots: slots.slice(0, BATCH), from, to }, parties)
+  await nodes.close()
+  await cluster.resumeNode(replica.port)
+  expect(end).toBe('moved')
+}, 30_000)

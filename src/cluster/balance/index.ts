@@ -150,8 +150,11 @@ export async function rebalance(
     const nodes = new Nodes(options)
     try {
       await step(nodes, found, plan, { bigKeys, bigKeyBytes, signal, leaveUnprotected }, tally, refused)
-      failures = 0
-      if (found.mends.length === 0) contents = found.contents
+      // A mend may be of what the move before has left.
+      if (found.mends.length === 0) {
+        failures = 0
+        contents = found.contents
+      }
     } catch (error) {
       // However long that took, a replica that died meanwhile is waited for from now on.
       protectedAtMs = performance.now()

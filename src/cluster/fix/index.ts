@@ -7,6 +7,7 @@ import { type Address, type LinkOptions, nameOf } from '../link.js'
 import { Nodes } from '../move/nodes.js'
 import { mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { evenUnlocked, type Held, withOperation } from '../operation/index.js'
+import { clearSpent } from '../owed/settle.js'
 import { mustPermit } from '../permitted.js'
 import { parseOpenSlots } from '../slots.js'
 import { campsOf, noWitness, selfOf, witnessesOf } from '../views.js'
@@ -101,6 +102,7 @@ export async function planFix(seeds: readonly Address[], options: FixOptions = {
   const operation = { ...evenUnlocked('fix', options.onUnlocked), settles: false }
   const run = ({ evenIfChanged = false }: RunOptions = {}) =>
     withOperation(seedsOf(evidence), options, operation, options.signal, async (held) => {
+      if (held.isLocked) await clearSpent(seedsOf(evidence), { ...options, ...held })
       const now = await lookAtAll(seeds, { ...options, ...held })
       mustBeCluster(now)
       const { steps } = planFrom(now, options)
@@ -121,6 +123,7 @@ async function carryOutAll(
 ): Promise<FixReport> {
   const { signal, onProgress, isLocked, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
   const nodes = new Nodes(options)
+  for (const step of steps) if (step.kind === 'forget') nodes.givenUp.add(step.node.id)
   const masters = partiesOf(evidence)
   const done: FixStep[] = []
   const refused: Refusal[] = []

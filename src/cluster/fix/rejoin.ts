@@ -2,7 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type MoveOptions, moveSlots } from '../move/index.js'
 import type { Nodes } from '../move/nodes.js'
 import type { NodeView } from '../replies.js'
-import { countIn, slotsIn } from '../slots.js'
+import { keyCounts } from '../slot-keys.js'
+import { countIn, type SlotRange, slotsIn } from '../slots.js'
+import { selfOf } from '../views.js'
 import type { Known } from './known.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
 
@@ -19,7 +21,7 @@ const POLL_MS = 100
  * A master that died just after it had claimed slots comes back with those alone: its replica, which had not heard of them, was promoted for
  * the rest. Then one shard is two, each on one machine, and none of them becomes the other's replica by itself. Servers before Redis 7.2
  * do not tell who was whose, so it counts only where nothing else can be meant: of two masters that no replica is known of, while all others
- * have some, one has few slots. These go where no old copies of their keys are in the way: the promoted one may have some.
+ * have some, one has few slots and the other was promoted. These go where no old copies of their keys are in the way: the promoted one may have some.
  */
 export function rejoins(known: Known): FixStep[] {
   const masters = known.views().filter(({ id, slots }) => known.isMaster(id) && slots.length > 0)
@@ -29,6 +31,10 @@ export function rejoins(known: Known): FixStep[] {
   if (!few || !many || alone.length !== 2 || masters.length - 1 < FEWEST_MASTERS) return []
   // Not as long as nodes have to tell each other whose the slots are.
   if (known.suspects().some((slot) => known.claims(slot).length !== 1)) return []
+  // A replica takes over all that its master has, and loses what else it had.
+  const own = new Set(slotsIn(few.slots))
+  if (known.suspects().some((slot) => !own.has(slot) && known.keysOn(few.id, slot) > 0)) return []
+  if (!wasPromoted(known, many.id)) return []
   const count = countIn(few.slots)
   if (count > MOST_SLOTS || count === countIn(many.slots) || known.mastersDown().length > 0) return []
   const gives = new Map<string, number[]>()
@@ -47,6 +53,12 @@ export function rejoins(known: Known): FixStep[] {
   ]
 }
 
+/** By its own word: it remembers the replication of the master that it was a replica of. */
+function wasPromoted(known: Known, id: string): boolean {
+  const witness = known.masters.find((each) => selfOf(each)?.id === id)
+  return /[1-9a-f]/.test(witness?.info.get('master_replid2') ?? '')
+}
+
 const bySize = (masters: readonly NodeView[]) =>
   [...masters].sort((a, b) => countIn(a.slots) - countIn(b.slots))
 
@@ -60,6 +72,10 @@ export async function rejoin(
   const [own, view] = await Promise.all([nodes.self(node), nodes.view(follows)])
   if (view.some(({ masterId }) => masterId === node.id || masterId === follows.id))
     throw new StepRefused(`a replica follows ${node.name} or ${follows.name} by now`)
+  if ((await strayCount(nodes, node, own.slots)) > 0)
+    throw new StepRefused(
+      `${node.name} has keys of slots that it does not own, and would lose them as a replica`,
+    )
   const known = new Set(gives.flatMap(({ slots }) => slots))
   if (slotsIn(own.slots).some((slot) => !known.has(slot)))
     throw new StepRefused(`${node.name} has got more slots meanwhile`)
@@ -70,6 +86,13 @@ export async function rejoin(
   await nodes.text(node, 'CLUSTER', 'REPLICATE', follows.id)
   await expectFollows(nodes, node, follows)
   return 'done'
+}
+
+async function strayCount(nodes: Nodes, node: Party, own: readonly SlotRange[]): Promise<number> {
+  const link = await nodes.link(node)
+  const counts = await keyCounts(link, slotsIn(own))
+  const counted = [...counts.values()].reduce((sum, count) => sum + count, 0)
+  return Number(await link.text('DBSIZE')) - counted
 }
 
 async function expectFollows(nodes: Nodes, node: Party, to: Party): Promise<void> {

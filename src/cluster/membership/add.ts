@@ -144,12 +144,17 @@ async function judgeAgain(
     throw new NodeRefusedError(nameOf(node), 'added', ['it is another node than a moment ago; try again'])
   const roster = await rosterOf(seeds, options)
   judge(candidate, roster, options)
-  mustBeFree(node, findNode(roster, id))
+  mustBeFree(node, findNode(roster, id), roster)
 }
 
-/** A server that serves slots cannot become a replica: typed again after a failover, an add-node may ask for that. @throws NodeRefusedError */
-function mustBeFree(node: NodeToAdd, known: NodeView | undefined): void {
+/** Typed again after a failover, an add-node names the two the other way round: it is the shard that was asked for. */
+const tookOver = ({ replicaOf }: NodeToAdd, known: NodeView | undefined, roster: Roster) =>
+  replicaOf !== undefined && known?.role === 'master' && findNode(roster, replicaOf)?.masterId === known.id
+
+/** A server that serves slots cannot become a replica. @throws NodeRefusedError */
+function mustBeFree(node: NodeToAdd, known: NodeView | undefined, roster: Roster): void {
   if (node.replicaOf === undefined || known?.role !== 'master' || known.slots.length === 0) return
+  if (tookOver(node, known, roster)) return
   const name = nameOf(node)
   throw new NodeRefusedError(name, 'added', [
     `it is a master that owns slots, and no replica before it has given them away: shardq cluster rebalance --weight ${name}=0`,
@@ -172,8 +177,9 @@ async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: Ad
     nodes.map(async (node) => {
       const candidate = await lookAt(node, options)
       judge(candidate, roster, options)
-      mustBeFree(node, findNode(roster, candidate.self.id))
-      if (node.replicaOf !== undefined && node.replicaOf !== 'auto') {
+      const known = findNode(roster, candidate.self.id)
+      mustBeFree(node, known, roster)
+      if (node.replicaOf !== undefined && node.replicaOf !== 'auto' && !tookOver(node, known, roster)) {
         const master = findNode(roster, node.replicaOf)
         // One of the list becomes a master, unless it is a node already.
         const willBe = master === undefined && names.includes(node.replicaOf)
@@ -187,8 +193,11 @@ async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: Ad
 
 /** One that follows a master already, as after an add-node that was cut off, stays where it is. */
 function masterFor(node: NodeToAdd, self: Pick<NodeView, 'id'>, roster: Roster): NodeView | undefined {
-  if (node.replicaOf === undefined) return undefined
-  const current = findNode(roster, findNode(roster, self.id)?.masterId ?? '')
+  const known = findNode(roster, self.id)
+  if (tookOver(node, known, roster)) return undefined
+  const current = findNode(roster, known?.masterId ?? '')
+  // Named as a master, and a replica by now.
+  if (node.replicaOf === undefined) return current
   if (node.replicaOf === 'auto') return current ?? neediestMaster(roster.nodes, node, new Set([self.id]))
   const master = findNode(roster, node.replicaOf)
   // It may have lost a failover since it was looked at.

@@ -7,6 +7,8 @@ import { type Party, StepRefused } from './party.js'
 
 /** Between what was looked at and the claim; in more, a replica of the old owner could have been promoted. */
 export const FRESH_MS = 200
+/** A replica waits for so long with its election, when all have agreed that its master has failed. */
+const ELECTION_MS = 500
 const TRIES = 10
 /** Every node hears of every other within cluster-node-timeout / 2. */
 const HEARD_MS = 20_000
@@ -21,13 +23,15 @@ export interface Claimed {
 
 /**
  * Before a node claims slots with the latest epoch, which makes a wrong claim win: no master takes anybody else for their owner but the two
- * between whom they move. Else somebody was promoted in the place of the old one, and may have taken writes since.
+ * between whom they move. Else somebody was promoted in the place of the old one, and may have taken writes since. Only masters are asked: a
+ * replica that is slow is no reason.
+ * @returns whether that still holds: until an election could be over that began just after
  * @throws StepRefused
  */
-export async function expectUndisputed(nodes: Nodes, claimed: Claimed): Promise<void> {
+export async function expectUndisputed(nodes: Nodes, claimed: Claimed): Promise<() => boolean> {
   for (let tries = 1; ; tries++) {
     const askedMs = performance.now()
-    const masters = (await opinionsOfOthers(nodes, claimed.to, isConcerned(claimed))).filter(isMaster)
+    const masters = await opinionsOfOthers(nodes, claimed.to, ({ role }) => role === 'master')
     const answering = masters.flatMap(({ view }) => view ?? [])
     const other = masters.flatMap(({ view = [] }) => othersIn(view, claimed))[0]
     if (other) throw disputed(nodes, claimed, other)
@@ -35,16 +39,16 @@ export async function expectUndisputed(nodes: Nodes, claimed: Claimed): Promise<
     const failing = masters.filter(({ view }) => view?.some((node) => isFailing(node, claimed.from))).length
     if (failing * 2 > masters.length) throw refused(nodes, `${claimed.from.name} counts as failed`)
     if (answering.length === 0) throw refused(nodes, 'no other master answers')
-    if (performance.now() - askedMs < FRESH_MS) return
-    if (tries === TRIES)
-      throw refused(nodes, `nodes take over ${FRESH_MS} ms to answer`, 'try again when they do not')
+    const isFresh = () => performance.now() - askedMs < ELECTION_MS
+    if (isFresh()) return isFresh
+    if (tries === TRIES) throw tooSlow(nodes)
   }
 }
 
 /**
  * After a claim, before anything is removed and before the node gets an even later epoch: all masters know it for the owner, with that epoch, and
  * the old one has no later one. Otherwise the claim is not believed, or only as long as nobody hears of the later epoch.
- * @param everywhere also its replicas, of which one may be promoted in its place
+ * @param everywhere also by its replicas, of which one may be promoted in its place; those of the old owner are asked whether one was
  * @throws StepRefused when somebody else owns one of them, or not all have heard within 20 s
  */
 export async function expectBelieved(
@@ -58,7 +62,11 @@ export async function expectBelieved(
     const self = selfIn(await nodes.view(to))
     if (!self || ownersIn([self], slots).includes(undefined))
       throw refused(nodes, `${to.name} does not claim slot ${slots[0]} after all`)
-    const opinions = await opinionsOfOthers(nodes, to, isConcerned(claimed))
+    const opinions = await opinionsOfOthers(
+      nodes,
+      to,
+      everywhere ? isConcerned(claimed) : ({ role }) => role === 'master',
+    )
     const usurper = opinions.find((opinion) => isLater(opinion, self, claimed))
     if (usurper) throw refused(nodes, `${nameOf(usurper.node)} has a later epoch than ${to.name}`)
     const asked = opinions.filter((each) => isMaster(each) || (everywhere && each.node.masterId === to.id))
@@ -106,6 +114,9 @@ function believes({ view, node }: Opinion, owner: NodeView, { slots, from, to }:
 
 const disputed = (nodes: Nodes, { from, slots }: Claimed, other: NodeView) =>
   refused(nodes, `slot ${slots[0]} is not ${from.name}'s any more, but ${nameOf(other)}'s`)
+
+export const tooSlow = (nodes: Nodes) =>
+  refused(nodes, `masters take over ${ELECTION_MS} ms to answer`, 'try again when they do not')
 
 /** What was known of who has heard of what, is known no more. */
 function refused(nodes: Nodes, why: string, remedy?: string): StepRefused {

@@ -1,5 +1,5 @@
 import { nameOf } from '../link.js'
-import { expectBelieved, expectUndisputed } from './belief.js'
+import { type Claimed, expectBelieved, expectUndisputed, tooSlow } from './belief.js'
 import { takeLead } from './epoch.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
@@ -26,10 +26,9 @@ export async function moveEmptySlots(
     const batch = slots.slice(at, at + BATCH)
     // Before it claims anything: a claim with an older epoch is corrected by the others.
     await takeLead(nodes, to, masters)
-    const released = await inFlights(batch, (slot) => letGo(nodes, from, slot, to))
+    const released = await letAllGo(nodes, { slots: batch, from, to })
     const free = batch.filter((_, i) => released[i])
     occupied.push(...batch.filter((_, i) => !released[i]))
-    if (free.length > 0) await expectUndisputed(nodes, { slots: free, from, to })
     await inFlights(free, (slot) => nodes.setSlot(to, slot, 'NODE', to.id))
     await Promise.all(
       others(masters, [from, to]).map((node) =>
@@ -40,6 +39,21 @@ export async function moveEmptySlots(
     options.onSlots?.(free.length)
   }
   return { occupied, interrupted: false }
+}
+
+/** What was let go of is the old owner's again where it cannot be claimed at once. @returns of each slot whether it has no owner now */
+async function letAllGo(nodes: Nodes, claimed: Claimed): Promise<readonly boolean[]> {
+  const { slots, from, to } = claimed
+  const isUndisputed = await expectUndisputed(nodes, claimed)
+  try {
+    const released = await inFlights(slots, (slot) => letGo(nodes, from, slot, to))
+    if (!isUndisputed()) throw tooSlow(nodes)
+    return released
+  } catch (error) {
+    // One that has become a replica meanwhile refuses, and has nothing to take back.
+    await Promise.allSettled(slots.map((slot) => nodes.setSlot(from, slot, 'NODE', from.id)))
+    throw error
+  }
 }
 
 /** @returns whether it has; not if it has keys of the slot. @throws StepRefused when it is not its own to give away */

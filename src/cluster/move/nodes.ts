@@ -18,6 +18,8 @@ export class Nodes {
 
   constructor(readonly access: LinkOptions) {}
 
+  /** Ids of nodes that the operator has given up: nobody waits until they have heard of anything. */
+  readonly givenUp = new Set<string>()
   /** Ids of nodes of which all others know which slots they have given away; not by us since. */
   readonly heardOf = new Set<string>()
 
@@ -81,9 +83,18 @@ export class Nodes {
         return await this.view(party)
       } catch (error) {
         if (!(error instanceof NodeUnreachableError)) throw error
-        this.#links.delete(name)
+        this.#drop(name)
       }
     return this.view(party)
+  }
+
+  /** One that has timed out is open still, and would keep this process from ending. */
+  #drop(name: string): void {
+    this.#links.get(name)?.then(
+      (link) => link.close(),
+      () => {},
+    )
+    this.#links.delete(name)
   }
 
   /** What a node says of itself. */

@@ -15,6 +15,8 @@ export interface Opinion {
 /** What it remembers is older than what the others have heard, and it hears of that before it is asked. */
 const isLost = (flag: string) => ['fail', 'noaddr', 'handshake'].includes(flag)
 
+const BUSY = /^(LOADING|BUSY|MASTERDOWN) /
+
 /**
  * Asks all nodes that one knows now, and not those that a plan was made with: somebody may have been promoted since. Those that count as failed
  * are left out.
@@ -26,7 +28,7 @@ export async function opinionsOfOthers(
   which: (node: NodeView) => boolean = () => true,
 ): Promise<Opinion[]> {
   const others = (await nodes.view(party)).filter(
-    (node) => !node.myself && !node.flags.some(isLost) && which(node),
+    (node) => !node.myself && !node.flags.some(isLost) && !nodes.givenUp.has(node.id) && which(node),
   )
   return inFlights(others, async (node) => ({
     node,
@@ -45,8 +47,8 @@ export function ownersIn(view: readonly NodeView[], slots: readonly number[]): (
   )
 }
 
-/** One that is down counts as failed before long. */
+/** One that is down counts as failed before long, and one that loads its data or runs a long script will answer. */
 function unlessUnreachable(error: Error): undefined {
-  if (!(error instanceof NodeUnreachableError)) throw error
+  if (!(error instanceof NodeUnreachableError) && !BUSY.test(error.message)) throw error
   return undefined
 }

@@ -10,6 +10,9 @@ import { settingOf } from '../settings-read.js'
 /** A file that was changed so soon after the start of its process was read by it, as near as the clocks tell. */
 const READ_WITHIN_MS = 100
 
+/** By how much the two ways to count may differ: a server tells whole seconds, and may be slow. */
+const CLOCK_MS = 3_000
+
 /** What is edited in the files of a process since it has read them. */
 export interface Files {
   /** Another one after each change of one of them. No secret. */
@@ -36,7 +39,7 @@ export async function filesOf(link: NodeLink, info: ReadonlyMap<string, string>)
     const started = await startedAtMs(pid)
     const acl = aclFile === '' ? null : resolve(dir, aclFile)
     const now = linesIn(await readFile(path, 'latin1'))
-    if (started === null || now.has('include')) return null
+    if (started === null || !isSaid(started, info) || now.has('include')) return null
     const isChanged = async (file: string) => (await stat(file)).ctimeMs > started + READ_WITHIN_MS
     const all = (await isChanged(path)) ? await editsOf(path, pid, now) : new Set<string>()
     const isUser = (name: string) => name.startsWith('user ')
@@ -60,6 +63,10 @@ async function markOf(path: string): Promise<string> {
   const { ino, ctimeNs, size } = await stat(path, { bigint: true })
   return `${ino}:${ctimeNs}:${size}`
 }
+
+/** As the server counts it: in a container, the time since the start of the machine may be told as that since its own. */
+const isSaid = (startedMs: number, info: ReadonlyMap<string, string>) =>
+  Math.abs(Date.now() - startedMs - Number(info.get('uptime_in_seconds')) * 1_000) < CLOCK_MS
 
 /** Of a server of ours, what it was started with lies beside it. */
 async function editsOf(path: string, pid: number, now: Lines): Promise<ReadonlySet<string> | null> {

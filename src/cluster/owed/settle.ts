@@ -69,6 +69,19 @@ export async function settleOwed(
   return settled
 }
 
+/** Removes notes of which nothing is due: of nodes that have left, or that have it back. By whoever has the lock. */
+export async function clearSpent(seeds: readonly Address[], access: LinkOptions): Promise<void> {
+  await throughNotes(seeds, access, {
+    look: () => observe(seeds, access),
+    // A look tells it.
+    onUnpaid: () => {},
+    each: async (owed, { witness, addresses, isGone, notes }) => {
+      const due = witness && (await dueAt(witness.address, owed, addresses, access))
+      if (due ? isNothing(due) : isGone) await notes.clear(owed)
+    },
+  })
+}
+
 /** Where the node is that a note is of. */
 interface Whereabouts {
   /** Undefined: it does not answer, or is not in the cluster. */

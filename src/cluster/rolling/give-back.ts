@@ -32,7 +32,7 @@ const NOTHING: Due = { settings: new Map(), users: [], unknown: [] }
 /** Where its data are, of a node that was down already. Not known is no reason to say nothing of why it does not come back. */
 export async function settingsNoted(node: RollNode, notes: OwedNotes) {
   const all = await notes.read().catch(() => [])
-  const owed = all.find(({ id }) => id === node.id)
+  const owed = all.find(({ kind, id }) => kind === 'restarted' && id === node.id)
   return owed?.kind === 'restarted'
     ? new Map(Object.entries({ ...owed.settings, ...owed.places }))
     : undefined

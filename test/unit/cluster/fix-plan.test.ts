@@ -248,9 +248,15 @@ describe('slots without an owner', () => {
   })
 })
 
+const PROMOTED = 'master_replid2:8f4b'
+
 describe('a master that came back with slots that its promoted replica does not have', () => {
   const twice = [
-    ...withNode(withNode(WHOLE, 'a', { slots: '5-5460' }), 'ra', { slots: '3-4', follows: '-', info: '' }),
+    ...withNode(withNode(WHOLE, 'a', { slots: '5-5460', info: PROMOTED }), 'ra', {
+      slots: '3-4',
+      follows: '-',
+      info: '',
+    }),
     { id: 'd', port: 7006, slots: '0-2', info: '' },
     { id: 'rd', port: 7007, follows: 'd', info: 'master_link_status:up' },
   ]
@@ -276,6 +282,11 @@ describe('a master that came back with slots that its promoted replica does not 
     ).toEqual([])
     const three = twice.filter(({ id }) => id !== 'd' && id !== 'rd')
     expect(rejoining(withNode(withNode(three, 'a', { slots: '5-8000' }), 'ra', { slots: '0-4' }))).toEqual([])
+  })
+
+  test('not where it would lose keys that nobody else may have, nor where nobody was promoted', () => {
+    expect(brief(plan(twice, { ra: { 93: 1 }, a: { 93: 2 } }))).toEqual(['drop-same 93 ra>a'])
+    expect(rejoining(withNode(twice, 'a', { slots: '5-5460', info: 'master_replid2:0000' }))).toEqual([])
   })
 
   test('first the slots get owners', () => {
