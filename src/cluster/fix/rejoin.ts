@@ -10,8 +10,8 @@ import { type FixStep, type Party, StepRefused } from './steps.js'
 
 type Rejoin = Extract<FixStep, { kind: 'rejoin' }>
 
-/** As many as a move gives away at once; whoever has more is not left over from one that was cut off. */
-const MOST_SLOTS = 256
+/** As many as a move gives away in the seconds until a replica has heard; whoever has more is not left over from one that was cut off. */
+const MOST_SLOTS = 2_048
 /** Fewer masters than that elect nobody. */
 const FEWEST_MASTERS = 3
 const FOLLOWS_MS = 5_000

@@ -278,10 +278,14 @@ describe('a master that came back with slots that its promoted replica does not 
     expect(rejoining(withReplica)).toEqual([])
     expect(rejoining(withNode(twice, 'rb', { follows: 'c' }))).toEqual([])
     expect(
-      rejoining(withNode(withNode(twice, 'a', { slots: '300-5460' }), 'ra', { slots: '3-299' })),
+      rejoining(
+        withNode(withNode(twice, 'a', { slots: '2100-5460', info: PROMOTED }), 'ra', { slots: '3-2099' }),
+      ),
     ).toEqual([])
     const three = twice.filter(({ id }) => id !== 'd' && id !== 'rd')
-    expect(rejoining(withNode(withNode(three, 'a', { slots: '5-8000' }), 'ra', { slots: '0-4' }))).toEqual([])
+    expect(
+      rejoining(withNode(withNode(three, 'a', { slots: '5-8000', info: PROMOTED }), 'ra', { slots: '0-4' })),
+    ).toEqual([])
   })
 
   test('not where it would lose keys that nobody else may have, nor where nobody was promoted', () => {
