@@ -21,7 +21,7 @@ const POLL_MS = 100
  * A master that died just after it had claimed slots comes back with those alone: its replica, which had not heard of them, was promoted for
  * the rest. Then one shard is two, each on one machine, and none of them becomes the other's replica by itself. Servers before Redis 7.2
  * do not tell who was whose, so it counts only where nothing else can be meant: of two masters that no replica is known of, while all others
- * have some, one has few slots and the other was promoted. These go where no old copies of their keys are in the way: the promoted one may have some.
+ * have some, one has few slots, and one was promoted. These go where no old copies of their keys are in the way: the promoted one may have some.
  */
 export function rejoins(known: Known): FixStep[] {
   const masters = known.views().filter(({ id, slots }) => known.isMaster(id) && slots.length > 0)
@@ -34,7 +34,8 @@ export function rejoins(known: Known): FixStep[] {
   // A replica takes over all that its master has, and loses what else it had.
   const own = new Set(slotsIn(few.slots))
   if (known.suspects().some((slot) => !own.has(slot) && known.keysOn(few.id, slot) > 0)) return []
-  if (!wasPromoted(known, many.id)) return []
+  // Which of the two has fewer depends on how much was claimed in the last moment.
+  if (!wasPromoted(known, few.id) && !wasPromoted(known, many.id)) return []
   const count = countIn(few.slots)
   if (count > MOST_SLOTS || count === countIn(many.slots) || known.mastersDown().length > 0) return []
   const gives = new Map<string, number[]>()

@@ -273,6 +273,11 @@ describe('a master that came back with slots that its promoted replica does not 
     ])
   })
 
+  test('also where the promoted one has fewer', () => {
+    const fewer = withNode(withNode(twice, 'a', { info: '' }), 'ra', { info: PROMOTED })
+    expect(rejoining(fewer)).toEqual(['rejoin 3,4>a ra follows a'])
+  })
+
   test('not where something else may be meant', () => {
     const withReplica = [...twice, { id: 're', port: 7008, follows: 'ra', info: 'master_link_status:up' }]
     expect(rejoining(withReplica)).toEqual([])
