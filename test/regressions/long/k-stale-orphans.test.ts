@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
-import { shardq } from '../helpers/cli.js'
-import { tell, tellAll } from '../helpers/nodes.js'
-import { ownCluster } from '../helpers/own-cluster.js'
+import { shardq } from '../../helpers/cli.js'
+import { tell, tellAll } from '../../helpers/nodes.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
 
 /** Keys of months ago on a node that does not own their slot, which were deleted at the owner since: `fix --yes` brought them back. */
 it('what was deleted at the owner is not brought back by fix --yes', async () => {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { OperationNotConfirmedError, TaskQueue } from '../../src/index.js'
-import { makePartitions } from '../../src/keys/partitions.js'
-import { ownCluster } from '../helpers/own-cluster.js'
+import { OperationNotConfirmedError, TaskQueue } from '../../../src/index.js'
+import { makePartitions } from '../../../src/keys/partitions.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
 
 it('pause and resume are done when the replicas know, and say where they do not', async () => {
   const cluster = await ownCluster({ settings: { 'cluster-node-timeout': '15000' } })

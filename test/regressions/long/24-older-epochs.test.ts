@@ -1,10 +1,10 @@
 import { expect, it, onTestFinished } from 'vitest'
-import { inspect } from '../../src/cluster/index.js'
-import { type Address, withLink } from '../../src/cluster/link.js'
-import { TaskQueue, Worker } from '../../src/index.js'
-import { makePartitions, partitionOfKey } from '../../src/keys/partitions.js'
-import { ownCluster } from '../helpers/own-cluster.js'
-import { until } from '../helpers/until.js'
+import { inspect } from '../../../src/cluster/index.js'
+import { type Address, withLink } from '../../../src/cluster/link.js'
+import { TaskQueue, Worker } from '../../../src/index.js'
+import { makePartitions, partitionOfKey } from '../../../src/keys/partitions.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
+import { until } from '../../helpers/until.js'
 
 const tell = (node: Address, ...[command = '', ...args]: (string | number)[]) =>
   withLink(node, {}, (link) => link.text(String(command), ...args))

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { NodeLink } from '../../src/cluster/link.js'
-import { bareServers } from '../helpers/bare-servers.js'
-import { shardq } from '../helpers/cli.js'
-import { tempDir } from '../helpers/temp-dir.js'
+import { NodeLink } from '../../../src/cluster/link.js'
+import { bareServers } from '../../helpers/bare-servers.js'
+import { shardq } from '../../helpers/cli.js'
+import { tempDir } from '../../helpers/temp-dir.js'
 
 test('a node that takes no more clients: every command says so in the server’s words, with a way out', async () => {
   const [node] = await bareServers(1)

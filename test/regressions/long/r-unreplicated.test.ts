@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest'
-import { ClusterNotReadyError, planRebalance } from '../../src/cluster/index.js'
-import { eventually } from '../helpers/behaviour/harness.js'
-import { tell } from '../helpers/nodes.js'
-import { ownCluster } from '../helpers/own-cluster.js'
+import { ClusterNotReadyError, planRebalance } from '../../../src/cluster/index.js'
+import { eventually } from '../../helpers/behaviour/harness.js'
+import { tell } from '../../helpers/nodes.js'
+import { ownCluster } from '../../helpers/own-cluster.js'
 
 /** Of two masters with slots: one whose replica is gone. */
 async function withBareMaster() {

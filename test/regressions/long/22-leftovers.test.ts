@@ -1,12 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 import { expect, inject, it, onTestFinished } from 'vitest'
-import type { ConnectionOptions } from '../../src/connection/options.js'
-import { LeaseLostError, QueueNotEmptyError, QueueNotFoundError, TaskQueue, Worker } from '../../src/index.js'
-import { QUEUES_KEY } from '../../src/keys/keys.js'
-import { openQueue } from '../../src/queue/open-queue.js'
-import { eventually, makeHarness } from '../helpers/behaviour/harness.js'
-import { shardq } from '../helpers/cli.js'
+import type { ConnectionOptions } from '../../../src/connection/options.js'
+import {
+  LeaseLostError,
+  QueueNotEmptyError,
+  QueueNotFoundError,
+  TaskQueue,
+  Worker,
+} from '../../../src/index.js'
+import { QUEUES_KEY } from '../../../src/keys/keys.js'
+import { openQueue } from '../../../src/queue/open-queue.js'
+import { eventually, makeHarness } from '../../helpers/behaviour/harness.js'
+import { shardq } from '../../helpers/cli.js'
 
 const cluster = { mode: 'cluster', nodes: inject('cluster').nodes } as const
 const harness = makeHarness(() => cluster)
@@ -155,7 +161,7 @@ async function ownerOfList(): Promise<Redis> {
 }
 
 async function bareSingle() {
-  const { startSingle } = await import('../../src/cluster.js')
+  const { startSingle } = await import('../../../src/cluster.js')
   const single = await startSingle({})
   onTestFinished(() => single.stop())
   return [single] as const
