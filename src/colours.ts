@@ -38,10 +38,20 @@ export function shownLine(text: string, coloured: boolean): string {
 /** As `shownLine`, and can still be put into a table or another line. */
 export const escapedLine = (text: string): string => mapParts(text, (code) => `\u001b[${code};${MARK}m`)
 
-/** Columns that it takes on a terminal: our colours none, letters of some languages two. */
 /** Without our colours. */
-export const plainLine = (text: string): string => mapParts(text, () => '')
+const plainLine = (text: string): string => mapParts(text, () => '')
 
+/** No name of ours is so long; one of somebody else's would make every row of a table as wide. All of it is in the JSON. */
+const MOST_CHARS = 500
+
+/** A text that is too long to be shown, cut between characters and without colours, one of which may be cut off. */
+export function shortened(text: string): string {
+  if (text.length <= MOST_CHARS) return text
+  const chars = [...plainLine(text)]
+  return chars.length > MOST_CHARS ? `${chars.slice(0, MOST_CHARS).join('')}…` : text
+}
+
+/** Columns that it takes on a terminal: our colours none, letters of some languages two. */
 export const widthOf = (text: string): number => stringWidth(plainLine(text))
 
 const mapParts = (text: string, colour: (code: string) => string) =>

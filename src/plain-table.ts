@@ -1,4 +1,4 @@
-import { escapedLine, plainLine, widthOf } from './colours.js'
+import { escapedLine, shortened, widthOf } from './colours.js'
 
 /** A list has a line for each of its texts; a line end within a text is part of a name. */
 export type Cell = string | number | readonly string[]
@@ -63,20 +63,10 @@ export class PlainTable {
 
 const NOTHING: Line = { text: '', width: 0 }
 
-/** No name of ours is so long; one of somebody else's would make every row as wide. All of it is in the JSON. */
-const MOST_CHARS = 500
-
 function linesOf(cell: Cell): Line[] {
-  const texts = typeof cell === 'object' ? cell : [cut(String(cell))]
+  const texts = typeof cell === 'object' ? cell : [shortened(String(cell))]
   return texts.map((each) => {
     const text = escapedLine(each)
     return { text, width: widthOf(text) }
   })
-}
-
-/** Without colours, one of which may be cut off, and between characters. */
-function cut(text: string): string {
-  if (text.length <= MOST_CHARS) return text
-  const chars = [...plainLine(text)]
-  return chars.length > MOST_CHARS ? `${chars.slice(0, MOST_CHARS).join('')}…` : text
 }

@@ -1,5 +1,6 @@
 import type { Colors } from 'picocolors/types.js'
 import { type CheckReport, type Finding, THEMES } from '../check/index.js'
+import { shortened } from '../colours.js'
 import { PlainTable } from '../plain-table.js'
 
 /** Prose is broken here; commands never are, for they are copied. */
@@ -73,8 +74,6 @@ export function renderVerdict(
 export const exitCodeOf = ({ ok, findings }: CheckReport, strict: boolean): number =>
   ok && !(strict && findings.length > 0) ? 0 : 1
 
-/** No word of ours is so long; all of a longer one is in the JSON. */
-const MOST_CHARS = 500
 /** How a command to be typed begins, with any kind of blank. */
 const COMMAND = /^([\s\u2800]*)\$(?=[\s\u2800]|$)/u
 
@@ -82,7 +81,7 @@ const COMMAND = /^([\s\u2800]*)\$(?=[\s\u2800]|$)/u
 export function wrapped(text: string, width = WIDTH): string[] {
   const lines: string[] = []
   for (const whole of text.split(' ')) {
-    const word = whole.length > MOST_CHARS ? `${whole.slice(0, MOST_CHARS)}…` : whole
+    const word = shortened(whole)
     const last = lines.at(-1)
     if (last === undefined || last.length + 1 + word.length > width) lines.push(word)
     else lines[lines.length - 1] = `${last} ${word}`

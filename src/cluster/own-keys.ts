@@ -26,7 +26,7 @@ export const OWN_KEYS: readonly string[] = [...TYPES.keys()]
 export interface OwnKey {
   readonly name: string
   readonly type: string
-  /** Under our name, and of our type. Otherwise it is somebody else's, and as good as any key. */
+  /** Under our name, and of our type. Otherwise it is somebody else's, and a key like any other. */
   readonly isNote: boolean
   readonly expires: boolean
 }

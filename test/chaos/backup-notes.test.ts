@@ -113,7 +113,7 @@ it('a note in the cluster that is filled is no key that is there, nor one too ma
 })
 
 describe('what has the name of a note and is none', () => {
-  it.each([OWED, ROLLING])('%s: is a key as any other, and restored', async (name) => {
+  it.each([OWED, ROLLING])('%s: is a key like any other, and restored', async (name) => {
     await send(source, ['RPUSH', name, 'mine'])
     const from = await backup()
     const report = await restoreCluster(from, target.seeds)

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { nameOf } from '../../src/cluster/index.js'
 import { INVOCATIONS, type Invocation, type Runner, type Scene } from './hostile-commands.js'
+import { hostileManifest, writeManifest } from './hostile-manifest.js'
 import { HOSTILE } from './hostile-names.js'
 import { faultsIn } from './hostile-output.js'
 import { remedyFaultsOf } from './hostile-remedies.js'
@@ -207,38 +207,10 @@ async function run(
   return { text: all.map(({ text }) => text).join('\n'), faults: all.flatMap(({ faults }) => faults) }
 }
 
-/** One that is whole as far as it can be seen without its snapshots. @returns its folder */
+/** @returns its folder */
 async function hostileBackup(folder: string, text: string): Promise<string> {
   const backup = join(folder, 'backup')
   await mkdir(backup)
-  const node = { id: text, host: text, port: 1 }
-  const content = JSON.stringify({
-    ...{ format: 'shardq-backup', version: 2, id: text, madeBy: text, startedAt: text, endedAt: text },
-    server: { flavour: 'Redis', version: text },
-    epoch: { before: 1, after: 1 },
-    shards: [
-      {
-        ...{
-          file: 'shard-0.rdb',
-          node,
-          slots: [[0, 16_383]],
-          bytes: 1,
-          sha256: text,
-          rdbVersion: 10,
-          keys: 0,
-          expiring: 0,
-        },
-        ...{ checksummed: true, askedAt: text, begunAt: text, endedAt: text },
-      },
-    ],
-    nodes: [{ ...node, role: 'master', masterId: text, answered: true }],
-    settings: { [text]: text },
-    settingsThatDiffer: { [text]: { [text]: text } },
-    users: null,
-    warnings: [text],
-  })
-  const sum = createHash('sha256').update(content).digest('hex')
-  await writeFile(join(backup, 'backup.json'), content)
-  await writeFile(join(backup, 'backup.json.sha256'), `${sum}  backup.json\n`)
+  await writeManifest(backup, JSON.stringify(hostileManifest(text)))
   return backup
 }

@@ -1565,7 +1565,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'owed-edited',
     protects: 'a note tells a node nothing once its files are others',
-    patches: [ts('cluster/owed/due')('owed.files === (await filesOf(link, info))?.mark', 'true')],
+    patches: [ts('cluster/owed/due')('owed.files === now.files?.mark', 'true')],
     noticedBy: regressionOnly('long/rolling-files', 'a note of what was told'),
   },
   {

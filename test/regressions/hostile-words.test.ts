@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createProgram } from '../../src/cli/program.js'
 import { FORMS, INVOCATIONS, Runner } from '../helpers/hostile-commands.js'
+import { hostileManifest, writeManifest } from '../helpers/hostile-manifest.js'
 import { HOSTILE, HOSTILE_NAMES } from '../helpers/hostile-names.js'
 import { faultsIn } from '../helpers/hostile-output.js'
 import { tempDir } from '../helpers/temp-dir.js'
@@ -107,48 +107,13 @@ describe('what is not typed', () => {
     const cwd = await tempDir()
     const folder = join(cwd, 'backup')
     await mkdir(folder)
-    const node = { id: MIXED, host: MIXED, port: 1 }
-    const manifest = {
-      format: 'shardq-backup',
-      version: 2,
-      id: MIXED,
-      madeBy: MIXED,
-      startedAt: MIXED,
-      endedAt: MIXED,
-      server: { flavour: 'Redis', version: MIXED },
-      epoch: { before: 1, after: 1 },
-      shards: [
-        {
-          file: 'shard-0.rdb',
-          node,
-          slots: [[0, 16_383]],
-          bytes: 1,
-          sha256: MIXED,
-          rdbVersion: 10,
-          keys: 0,
-          expiring: 0,
-          checksummed: true,
-          askedAt: MIXED,
-          begunAt: MIXED,
-          endedAt: MIXED,
-        },
-      ],
-      nodes: [{ ...node, role: 'master', masterId: null, answered: true }],
-      settings: { [MIXED]: MIXED, ['__proto__']: MIXED },
-      settingsThatDiffer: { [MIXED]: { [MIXED]: MIXED } },
-      users: null,
-      warnings: [MIXED],
-    }
+    const manifest = hostileManifest(MIXED)
     for (const content of [
       JSON.stringify(manifest),
       MIXED,
       JSON.stringify({ ...manifest, shards: [{ file: MIXED }] }),
     ]) {
-      await writeFile(join(folder, 'backup.json'), content)
-      await writeFile(
-        join(folder, 'backup.json.sha256'),
-        `${createHash('sha256').update(content).digest('hex')}  backup.json\n`,
-      )
+      await writeManifest(folder, content)
       await writeFile(join(folder, `hx\u001b]0;x\u0007\n✓ FORGED`), '')
       expect(await readFile(join(folder, 'backup.json'), 'utf8')).toBe(content)
       expect(await faults('cluster backup verify', [folder], cwd)).toEqual([])

@@ -7,7 +7,7 @@ import type { Target } from './target.js'
 const NEEDED = [OPERATION_KEY, RESTORE_KEY]
 
 /**
- * What has the name of a note of the tools and is none is somebody's, and copied as any key is. It cannot be where the restore needs that name
+ * What has the name of a note of the tools and is none is somebody's, and copied like any other key. It cannot be where the restore needs that name
  * for itself.
  * @returns why the file of this server cannot be restored; null: it can
  */

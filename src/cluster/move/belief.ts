@@ -32,13 +32,12 @@ export async function expectUndisputed(nodes: Nodes, claimed: Claimed): Promise<
   for (let tries = 1; ; tries++) {
     const askedMs = performance.now()
     const masters = await opinionsOfOthers(nodes, claimed.to, ({ role }) => role === 'master')
-    const answering = masters.flatMap(({ view }) => view ?? [])
     const other = masters.flatMap(({ view = [] }) => othersIn(view, claimed))[0]
     if (other) throw disputed(nodes, claimed, other)
     // By the word of the masters, who elect a replica in its place.
     const failing = masters.filter(({ view }) => view?.some((node) => isFailing(node, claimed.from))).length
     if (failing * 2 > masters.length) throw refused(nodes, `${claimed.from.name} counts as failed`)
-    if (answering.length === 0) throw refused(nodes, 'no other master answers')
+    if (masters.every(({ view }) => view === undefined)) throw refused(nodes, 'no other master answers')
     const isFresh = () => performance.now() - askedMs < ELECTION_MS
     if (isFresh()) return isFresh
     if (tries === TRIES) throw tooSlow(nodes)

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withLent } from '../owed/lend.js'
-import { type NodeView, parseFields } from '../replies.js'
+import { parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
 import { expectBelieved, expectUndisputed, FRESH_MS } from './belief.js'
 import { announceClaim } from './copies.js'
@@ -8,7 +8,7 @@ import { takeLead } from './epoch.js'
 import { expectAllCopied, expectClosed } from './expect.js'
 import { forgetKeys } from './leave.js'
 import type { Nodes } from './nodes.js'
-import { selfIn } from './opinions.js'
+import { ownersIn, selfIn } from './opinions.js'
 import { others, type Party, StepRefused } from './party.js'
 import { type KeyToCopy, PIECE_BYTES } from './pieces.js'
 import { copiesKey, partitionTag } from './queue-keys.js'
@@ -121,7 +121,7 @@ async function expectUnchanged(nodes: Nodes, claimed: Slot, masters: readonly Pa
       nodes.openSlot(from, slot),
       nodes.openSlot(to, slot),
       nodes.text(from, 'CLUSTER', 'INFO'),
-      ...masters.map((master) => nodes.view(master).then((view) => ownerIn(view, slot))),
+      ...masters.map((master) => nodes.view(master).then((view) => ownersIn(view, [slot])[0])),
     ])
     const open = isOpen(leaving, 'migrating', to) && isOpen(coming, 'importing', from)
     const agreeing = opinions.filter((owner) => owner?.id === from.id && !owner.flags.includes('fail')).length
@@ -135,9 +135,6 @@ async function expectUnchanged(nodes: Nodes, claimed: Slot, masters: readonly Pa
 
 const isOpen = (open: OpenSlot | undefined, direction: OpenSlot['direction'], peer: Party) =>
   open?.direction === direction && open.peer === peer.id
-
-const ownerIn = (view: readonly NodeView[], slot: number) =>
-  view.find(({ slots }) => slots.some(([first, last]) => first <= slot && slot <= last))
 
 /** One without keys of it can be told, the others hear it. @throws StepRefused if it goes on believing that the slot is its own */
 async function untilHeard(nodes: Nodes, from: Party, slot: number): Promise<void> {

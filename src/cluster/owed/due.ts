@@ -2,10 +2,9 @@ import { type Address, type LinkOptions, type NodeLink, withLink } from '../link
 import { parseFields } from '../replies.js'
 import { settingOf } from '../settings-read.js'
 import { categoriesOf } from '../users/nodes.js'
-import { parseUsers, textOf, wordsOf } from '../users/stored.js'
+import { keyOfUser, wordsOf } from '../users/stored.js'
 import { isSameVersion, versionOf } from '../version.js'
 import { unknownText } from './changed.js'
-import { filesOf } from './files.js'
 import { withoutHashes } from './note-of.js'
 import type { Lent, Owed, Restarted } from './notes.js'
 import { type Lost, lostBy, namesOf, type Told, toldTo } from './told.js'
@@ -60,7 +59,7 @@ async function dueOfRestarted(
   const now = await toldTo(link)
   const lost = lostBy(await toldIn(owed, link), hidden(now), upgradeOf(owed, info))
   // What was told for sure; else, or where the files are others by now, it may be what the operator has written there.
-  const isTold = owed.files !== null && owed.files === (await filesOf(link, info))?.mark
+  const isTold = owed.files !== null && owed.files === now.files?.mark
   const settings = new Map<string, string>()
   const users: string[] = []
   const unknown: string[] = []
@@ -109,8 +108,7 @@ function upgradeOf(owed: Restarted, info: ReadonlyMap<string, string>) {
 async function sameUser(line: string, other: NodeLink): Promise<string> {
   const lines = (await other.reply('ACL', 'LIST')) as string[]
   const categories = await categoriesOf(other, [...lines, line])
-  const keyOf = (each: string) =>
-    [...parseUsers([withoutHashes(each)], categories)].map(([name, user]) => name + textOf(user)).join()
+  const keyOf = (each: string) => keyOfUser(withoutHashes(each), categories)
   return lines.find((each) => keyOf(each) === keyOf(line)) ?? ''
 }
 

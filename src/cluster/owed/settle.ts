@@ -144,6 +144,7 @@ async function readAll(
     return []
   }
 }
+
 /** @throws what the node fails with, or does not let us do; the note is to stay then */
 export async function giveBack(
   node: Address,

@@ -1,7 +1,7 @@
 import type { NodeLink } from '../link.js'
 import { parseFields } from '../replies.js'
 import { categoriesOf } from '../users/nodes.js'
-import { type Categories, parseUsers, textOf } from '../users/stored.js'
+import { type Categories, keyOfUser } from '../users/stored.js'
 import { type Files, filesOf, spelledAlike } from './files.js'
 
 /** What a server has, and what is known of where it has that from. */
@@ -95,8 +95,7 @@ export function lostBy(
   // A server that reads users from a file tells of the same rules in another order, and of what holds anyhow.
   const keyIn = ({ categories }: Known) => {
     if (upgrade) return nameOfUser
-    return (line: string) =>
-      [...parseUsers([line], categories)].map(([name, user]) => name + textOf(user)).join()
+    return (line: string) => keyOfUser(line, categories)
   }
   const known = new Set((after.users ?? before.users ?? []).map(keyIn(after)))
   return { settings, users: (before.users ?? []).filter((user) => !known.has(keyIn(before)(user))) }

@@ -85,6 +85,10 @@ export function differenceOf(
   return missing.length + beyond.length === 0 ? undefined : { missing, beyond }
 }
 
+/** The same for two lines of ACL LIST with the same name and rules, however each server tells them. */
+export const keyOfUser = (line: string, categories: Categories): string =>
+  [...parseUsers([line], categories)].map(([name, user]) => name + textOf(user)).join()
+
 /** All that there is to a user, passwords and all, in a form that is the same on nodes that have it alike. */
 export function textOf({ on, nopass, hashes, rules }: StoredUser): string {
   return [on ? 'on' : 'off', ...(nopass ? ['nopass'] : []), ...hashes, ...[...rules].sort()].join(' ')
