@@ -1,4 +1,4 @@
-import { readFile, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { ensureValkey } from '../../scripts/find-valkey.js'
@@ -8,7 +8,7 @@ import { tempDir } from '../helpers/temp-dir.js'
 const VALKEY = 'echo "Valkey server v=8.0.1 sha=0:0 malloc=libc bits=64"'
 
 /** A Debian with an archive of its own: its `apt-get` keeps a record of how it was called. */
-async function debian({ codename = 'bookworm', download = 'touch a.deb b.deb' } = {}) {
+async function debian({ download = 'touch a.deb b.deb' } = {}) {
   const dir = await tempDir()
   await symlink('/bin/sh', join(dir, 'sh'))
   for (const name of ['cat', 'touch', 'ls', 'mkdir', 'chmod']) await symlink(`/bin/${name}`, join(dir, name))
@@ -16,18 +16,19 @@ async function debian({ codename = 'bookworm', download = 'touch a.deb b.deb' } 
     join(dir, 'apt-get'),
     `echo "$*" >> '${dir}/calls'
 case "$*" in
-  *indextargets*) echo 'http://archive.test/debian/ ${codename}-updates main'; echo 'http://archive.test/debian/ ${codename} main';;
+  *indextargets*) echo 'http://archive.test/debian/ bookworm-updates main'; echo 'http://archive.test/debian/ bookworm main';;
   *update*) for each; do case "$each" in *SourceList=*) cat "\${each#*=}" > '${dir}/sources';; esac; done;;
   *download*) ${download};;
 esac`,
   )
-  const bin = '"$3/usr/bin"'
+  // Its loader starts nothing, and says what the server would.
   await program(
     join(dir, 'dpkg'),
-    `mkdir -p ${bin}; echo '#!/bin/sh' > "$3/usr/bin/valkey-server"; echo '${VALKEY}' >> "$3/usr/bin/valkey-server"; chmod +x "$3/usr/bin/valkey-server"`,
+    `to="$3/usr/lib/x86_64-linux-gnu"; mkdir -p "$to"; to="$to/ld-linux-x86-64.so.2"
+echo '#!/bin/sh' > "$to"; echo '${VALKEY}' >> "$to"; chmod +x "$to"`,
   )
   const osRelease = join(dir, 'os-release')
-  await writeFile(osRelease, `ID=debian\nVERSION_CODENAME=${codename}\n`)
+  await writeFile(osRelease, `ID=debian\nVERSION_CODENAME=bookworm\n`)
   return {
     dir,
     read: (name: string) => readFile(join(dir, name), 'utf8'),
@@ -44,12 +45,12 @@ describe.skipIf(process.platform === 'win32')('ensureValkey', () => {
     expect(found).toEqual({
       flavour: 'Valkey',
       version: '8.0.1',
-      path: join(options.cache, 'usr', 'bin', 'valkey-server'),
+      path: join(options.cache, 'valkey-server'),
     })
     expect(await ensureValkey({ ...options, onFetch })).toEqual(found)
-    expect(told).toEqual(['valkey-server and valkey-tools of bookworm-backports'])
+    expect(told).toEqual(['valkey-server and valkey-tools of trixie'])
     expect(await read('sources')).toMatch(
-      /^deb \[signed-by=\S+\] http:\/\/archive\.test\/debian\/ bookworm-backports main\n$/,
+      /^deb \[signed-by=\S+\] http:\/\/archive\.test\/debian\/ trixie main\n$/,
     )
     for (const call of (await read('calls')).trim().split('\n').slice(1))
       for (const own of [
@@ -61,10 +62,11 @@ describe.skipIf(process.platform === 'win32')('ensureValkey', () => {
         expect(call).toContain(own)
   })
 
-  test('a newer Debian has it in the release itself', async () => {
-    const { read, options } = await debian({ codename: 'trixie' })
-    await ensureValkey(options)
-    expect(await read('sources')).toContain('debian/ trixie main')
+  test('what another release left there is replaced', async () => {
+    const { options } = await debian()
+    await mkdir(join(options.cache, 'usr', 'bin'), { recursive: true })
+    await program(join(options.cache, 'usr', 'bin', 'valkey-server'), VALKEY)
+    expect(await ensureValkey(options)).toMatchObject({ path: join(options.cache, 'valkey-server') })
   })
 
   test('one that is there is taken: named, then of PATH', async () => {
