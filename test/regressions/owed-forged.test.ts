@@ -1,62 +1,22 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type LocalCluster, planFix } from '../../src/cluster/index.js'
 import { withLink } from '../../src/cluster/link.js'
-import { KeyLink } from '../../src/cluster/operation/key-link.js'
-import { filesOf } from '../../src/cluster/owed/files.js'
 import { settleOwed } from '../../src/cluster/owed/settle.js'
-import { parseFields } from '../../src/cluster/replies.js'
 import { settingsOf } from '../../src/cluster/settings-read.js'
-import { eventually } from '../helpers/behaviour/harness.js'
 import { tell } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
+import { type OwedNode, openOwedNode, writeNote } from '../helpers/owed-node.js'
 
 /**
  * What nodes are owed lies in the cluster, where an application writes that may neither configure a server nor make users. Carried out by
  * whoever runs the next operation, a note of its own making gave it both.
  */
+let node: OwedNode
 let cluster: LocalCluster
-let dispose: () => Promise<void>
-let id: string
-/** Of the files of that node, which whoever is on its host may know. */
-let files: string | undefined
 beforeAll(async () => {
-  ;({ cluster, dispose } = await openCluster())
-  // A process that nobody has told anything since it was started.
-  const node = (await cluster.status()).nodes.find(({ role }) => role === 'replica')
-  if (!node) throw new Error('no replica')
-  id = node.id
-  await cluster.killNode(node.port)
-  await cluster.restartNode(node.port)
-  files = await withLink({ host: '127.0.0.1', port: node.port }, {}, async (link) => {
-    return (await filesOf(link, parseFields(await link.text('INFO', 'server'))))?.mark
-  })
-  expect(files).toBeDefined()
-  await eventually(async () => {
-    expect(await tell(node.port, 'INFO', 'replication')).toContain('master_link_status:up')
-  }, 15_000)
+  node = await openOwedNode()
+  cluster = node.cluster
 }, 60_000)
-afterAll(() => dispose?.())
-
-const RESTARTED = {
-  kind: 'restarted',
-  operation: 'rolling-restart',
-  run: 'another process',
-  server: null,
-  settings: {},
-  byDefault: null,
-  secrets: [],
-  users: [],
-}
-
-async function write(field: string, note: unknown): Promise<void> {
-  const link = new KeyLink(cluster.seeds, {})
-  try {
-    await link.call({ timeoutMs: 1_000 }, 'DEL', 'shardq:owed')
-    await link.call({ timeoutMs: 1_000 }, 'HSET', 'shardq:owed', field, JSON.stringify(note))
-  } finally {
-    link.close()
-  }
-}
+afterAll(() => node?.dispose())
 
 const all = (...command: string[]) =>
   Promise.all(cluster.seeds.map(({ port }) => tell(port, ...(command as [string]))))
@@ -68,10 +28,7 @@ const settings = () =>
   )
 
 it('makes no user, and sets nothing, that no other node has', async () => {
-  await write(`restarted ${id}`, {
-    ...RESTARTED,
-    id,
-    files,
+  await node.owe({
     settings: { 'slowlog-max-len': '5', 'protected-mode': 'no', requirepass: 'of the attacker' },
     users: ['user evil on nopass ~* &* +@all', 'user default on nopass resetkeys -@all'],
   })
@@ -93,7 +50,8 @@ it('makes no user, and sets nothing, that no other node has', async () => {
 })
 
 it('lends no setting but those that operations lend', async () => {
-  await write(`lent ${id}`, {
+  const { id } = node.node
+  await writeNote(cluster, `lent ${id}`, {
     kind: 'lent',
     operation: 'remove-node',
     id,
@@ -108,13 +66,7 @@ it('lends no setting but those that operations lend', async () => {
 it.each([['null'], ['{}'], ['[1]'], ['{"kind":"restarted","id":1}'], ['not JSON']])(
   'what is no note is nobody’s to give back: %s',
   async (text) => {
-    const link = new KeyLink(cluster.seeds, {})
-    try {
-      await link.call({ timeoutMs: 1_000 }, 'DEL', 'shardq:owed')
-      await link.call({ timeoutMs: 1_000 }, 'HSET', 'shardq:owed', `restarted ${id}`, text)
-    } finally {
-      link.close()
-    }
+    await writeNote(cluster, `restarted ${node.node.id}`, text)
     expect(await settleOwed(cluster.seeds, {})).toEqual([])
     expect((await planFix(cluster.seeds)).steps).toEqual([])
   },

@@ -7,7 +7,7 @@ import { isSameVersion, versionOf } from '../version.js'
 import { unknownText } from './changed.js'
 import { withoutHashes } from './note-of.js'
 import type { Lent, Owed, Restarted } from './notes.js'
-import { type Lost, lostBy, namesOf, type Told, toldTo } from './told.js'
+import { type Lost, lostBy, namesOf, type Told, toldSince } from './told.js'
 
 /** What a node is to be told, so that it is as it was. */
 export interface Due extends Lost {
@@ -56,15 +56,16 @@ async function dueOfRestarted(
 ): Promise<Due> {
   const info = parseFields(await link.text('INFO', 'everything'))
   if (info.get('run_id') === owed.run) return { settings: new Map(), users: [], unknown: [] }
-  const now = await toldTo(link)
-  const lost = lostBy(await toldIn(owed, link), hidden(now), upgradeOf(owed, info))
+  const before = await toldIn(owed, link)
+  const now = await toldSince(before, link)
+  const lost = lostBy(before, hidden(now), upgradeOf(owed, info))
   // What was told for sure; else, or where the files are others by now, it may be what the operator has written there.
   const isTold = owed.files !== null && owed.files === now.files?.mark
   const settings = new Map<string, string>()
   const users: string[] = []
   const unknown: string[] = []
   // Whoever has told the process something since it was started knows how it is to be: what we know is older.
-  const isConfigured = wasCalled(info, ['config|set'])
+  const isConfigured = now.calls.settings
   for (const [name, value] of lost.settings) {
     const isSaid =
       isTold && (await isSaidBy(others, access, async (other) => (await settingOf(other, name)) === value))
@@ -76,7 +77,7 @@ async function dueOfRestarted(
     if (value && isTold && !isConfigured) settings.set(name, value)
     else unknown.push(name)
   }
-  const isOld = wasCalled(info, ['acl|setuser', 'acl|deluser', 'acl|load'])
+  const isOld = now.calls.users || now.calls.loaded
   for (const line of lost.users) {
     const whole = await firstOf(others, access, (other) => sameUser(line, other))
     if (whole && isTold && !isOld) users.push(whole)
@@ -84,10 +85,6 @@ async function dueOfRestarted(
   }
   return { settings, users, unknown }
 }
-
-/** `cmdstat_config|set:calls=1,...`, since the process was started. */
-const wasCalled = (info: ReadonlyMap<string, string>, commands: readonly string[]) =>
-  commands.some((command) => info.has(`cmdstat_${command}`))
 
 /** The same rules may be told in another order by each process, and with categories in place of commands. */
 const toldIn = async ({ settings, users }: Restarted, link: NodeLink) => ({

@@ -1,10 +1,12 @@
 import { readFile, stat } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
+import { ShardqError } from '../../errors.js'
 import type { NodeLink } from '../link.js'
 import { startedConfig } from '../node.js'
 import { CONFIG_FILE } from '../node-config.js'
 import { processFromPidFile, startedAtMs, worksIn } from '../processes.js'
+import { isForbidden } from '../replies.js'
 import { settingOf } from '../settings-read.js'
 
 /** A file that was changed so soon after the start of its process was read by it, as near as the clocks tell. */
@@ -50,7 +52,9 @@ export async function filesOf(link: NodeLink, info: ReadonlyMap<string, string>)
       users: ofUsers,
       lines: now,
     }
-  } catch {
+  } catch (error) {
+    const isOfServer = error instanceof ShardqError || (error as Error).name === 'ReplyError'
+    if (isOfServer && !isForbidden(error as Error)) throw error
     return null // not ours to read
   }
 }

@@ -5,7 +5,7 @@ import { categoriesOf } from '../users/nodes.js'
 import { wordsOf } from '../users/stored.js'
 import { unknownText } from './changed.js'
 import type { Due } from './due.js'
-import { lostBy, toldTo } from './told.js'
+import { lostBy, toldSince } from './told.js'
 
 /**
  * Told again, so that the node is as it was; until its next restart.
@@ -27,9 +27,9 @@ export async function tellAgain(link: NodeLink, due: Due): Promise<Due> {
       return link.text('ACL', 'SETUSER', name, 'reset', ...rules).catch(unlessRefused)
     }),
   )
-  const now = await toldTo(link)
-  const categories = await categoriesOf(link, users)
-  const left = lostBy({ config: settings, users, categories }, now, null)
+  const told = { config: settings, users, categories: await categoriesOf(link, users) }
+  const now = await toldSince(told, link)
+  const left = lostBy(told, now, null)
   return {
     settings: new Map([...settings].filter(([name]) => !left.settings.has(name))),
     users: users.filter((line) => !left.users.includes(line)),

@@ -1,5 +1,7 @@
-import type { NodeLink } from '../link.js'
-import { parseFields } from '../replies.js'
+import { NotPermittedError } from '../../errors.js'
+import { type NodeLink, nameOf } from '../link.js'
+import { isForbidden, parseFields } from '../replies.js'
+import { settingsOf } from '../settings-read.js'
 import { categoriesOf } from '../users/nodes.js'
 import { type Categories, keyOfUser } from '../users/stored.js'
 import { type Files, filesOf, spelledAlike } from './files.js'
@@ -21,6 +23,8 @@ export interface Told {
 export interface Calls {
   readonly settings: boolean
   readonly users: boolean
+  /** Whether it may have read its file of users once more. */
+  readonly loaded: boolean
   /** Whether it may have written its files itself. */
   readonly rewrite: boolean
 }
@@ -29,26 +33,39 @@ export interface Calls {
 const OWN =
   /^(dir|logfile|pidfile|daemonize|supervised|(replica|slave)of|(tls-|cluster-)?port|bind(-source-addr)?|unixsocket(perm)?|aclfile|cluster-config-file|(cluster|replica|slave)-announce-.*)$/
 
+/** @throws NodeUnreachableError, or what else the server says: what was not seen is not what a node has not */
 export async function toldTo(link: NodeLink): Promise<Told> {
   const info = parseFields(await link.text('INFO', 'everything'))
   const [config, users] = await Promise.all([
-    link.reply('CONFIG', 'GET', '*').catch(() => null),
-    link.reply('ACL', 'LIST').catch(() => null),
+    settingsOf(link),
+    link.reply('ACL', 'LIST').catch(nullIfForbidden) as Promise<string[] | null>,
   ])
-  const pairs = config as string[] | null
-  const lines = users as string[] | null
-  const categories = await categoriesOf(link, lines ?? []).catch(() => new Map())
+  const categories = await categoriesOf(link, users ?? []).catch(nullIfForbidden)
   return {
-    config:
-      pairs &&
-      new Map(
-        pairs.flatMap((name, i) => (i % 2 === 0 ? [[name, pairs[i + 1] ?? ''] as [string, string]] : [])),
-      ),
-    users: lines,
-    categories,
+    config: config ?? null,
+    users,
+    categories: categories ?? new Map(),
     calls: callsIn(info),
     files: await filesOf(link, info),
   }
+}
+
+/**
+ * As `toldTo`, to be compared with what it had.
+ * @throws NotPermittedError where it may not be asked for what there is to compare: nothing would seem to be lost
+ */
+export async function toldSince(before: Pick<Known, 'config' | 'users'>, link: NodeLink): Promise<Told> {
+  const now = await toldTo(link)
+  const isHidden = (had: number | undefined, found: unknown) => Boolean(had) && found === null
+  const refuse = (command: string) => new NotPermittedError(nameOf(link.address), `run '${command}'`)
+  if (isHidden(before.config?.size, now.config)) throw refuse('config|get')
+  if (isHidden(before.users?.length, now.users)) throw refuse('acl|list')
+  return now
+}
+
+function nullIfForbidden(error: Error): null {
+  if (isForbidden(error)) return null
+  throw error
 }
 
 /** A server forgets its counts by CONFIG RESETSTAT, but counts that one, since it is done by then. */
@@ -62,6 +79,7 @@ export function callsIn(info: ReadonlyMap<string, string>): Calls {
   return {
     settings: were('config|set'),
     users: were('acl|setuser', 'acl|deluser'),
+    loaded: were('acl|load'),
     rewrite: were('config|rewrite', 'acl|save'),
   }
 }

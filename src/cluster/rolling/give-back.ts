@@ -4,7 +4,7 @@ import type { Due } from '../owed/due.js'
 import type { OwedNotes } from '../owed/notes.js'
 import { giveBack } from '../owed/settle.js'
 import { tellAgain } from '../owed/tell.js'
-import { namesOf, type Told, toldTo } from '../owed/told.js'
+import { namesOf, type Told, toldSince } from '../owed/told.js'
 import { isSameVersion, type ServerVersion } from '../version.js'
 import { ASK_MS, type CarryOutOptions } from './carry-out.js'
 import type { RollNode, Standing } from './standing.js'
@@ -19,7 +19,7 @@ export async function tellWhatIsLost(
 ): Promise<Due> {
   return withLink(node, { ...access, timeoutMs: ASK_MS }, async (link) => {
     const upgrade = node.server && isSameVersion(node.server, server) ? null : { defaults }
-    const { due, byFiles } = changedBy(told, await toldTo(link), upgrade)
+    const { due, byFiles } = changedBy(told, await toldSince(told, link), upgrade)
     const accepted = acceptFiles ? [...byFiles, ...namesOf(due), ...due.unknown] : byFiles
     if (accepted.length > 0)
       onNote(`${node.name} came back with what its files say, and not ${accepted.join(', ')}`)

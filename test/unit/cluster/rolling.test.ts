@@ -136,13 +136,13 @@ describe('what was told at run time', () => {
   const SET = 'cmdstat_config|set:calls=2,usec=19,rejected_calls=0,failed_calls=1'
 
   it('nothing, of a process that counts no call that tells it something, and whose counts were not reset', () => {
-    expect(calls()).toEqual({ settings: false, users: false, rewrite: false })
-    expect(calls(SET)).toEqual({ settings: true, users: false, rewrite: false })
+    expect(calls()).toEqual({ settings: false, users: false, loaded: false, rewrite: false })
+    expect(calls(SET)).toEqual({ settings: true, users: false, loaded: false, rewrite: false })
     expect(calls(SET.replace('calls=2', 'calls=1'))).toEqual(calls())
     expect(calls(SET.replace('set', 'get'))).toEqual(calls())
     expect(calls('cmdstat_acl|deluser:calls=1,failed_calls=0')).toMatchObject({ users: true })
     const reset = calls('cmdstat_config|resetstat:calls=1,usec=9,failed_calls=0')
-    expect(reset).toEqual({ settings: true, users: true, rewrite: true })
+    expect(reset).toEqual({ settings: true, users: true, loaded: true, rewrite: true })
   })
 
   it('what its files do not say otherwise by now; and where those cannot be seen, nobody knows', () => {
@@ -178,7 +178,7 @@ test('what is written down of a node that is to be restarted has no secret in it
     ['maxmemory', '100'],
   ])
   const users = ['user x on #a94a8fe5 #0b14d501 ~* +get (~y #1)', 'user y on nopass ~#z +get']
-  const calls = { settings: true, users: true, rewrite: false }
+  const calls = { settings: true, users: true, loaded: false, rewrite: false }
   const note = noteOf(
     a,
     { config, users, categories: new Map(), calls, files: null },
