@@ -101,9 +101,15 @@ async function makerOf(path: string): Promise<ProcessIdentity | null> {
   }
 }
 
-/** The names, too, have to survive a loss of power. Windows has no way to ask for that. */
+/** The names, too, have to survive a loss of power. Windows has no way to ask for that, and some file systems none either. */
 async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r').catch(() => null)
-  await folder?.sync().catch(() => {})
-  await folder?.close()
+  if (process.platform === 'win32') return
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync().catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EINVAL') throw error
+    })
+  } finally {
+    await folder.close()
+  }
 }
