@@ -40,6 +40,13 @@ export function fieldOf(reply: unknown, name: string): unknown {
   return flat[flat.findIndex((field, i) => i % 2 === 0 && String(field) === name) + 1]
 }
 
+/** A reply as one text, to compare it with another's; bytes that are no text too. */
+export function text(reply: unknown): string {
+  if (Buffer.isBuffer(reply)) return reply.toString('hex')
+  if (Array.isArray(reply)) return `[${reply.map(text).join()}]`
+  return String(reply)
+}
+
 /** Keys of all databases, by INFO. */
 export const keysIn = (info: ReadonlyMap<string, string>) =>
   [...info]

@@ -1,5 +1,5 @@
 import { type Reader, read } from './read.js'
-import { fieldOf } from './replies.js'
+import { fieldOf, text } from './replies.js'
 
 /** Entries, and pending ones, that are read in one call. */
 const PAGE = 1_000
@@ -58,10 +58,3 @@ async function* pendingOf(reader: Reader, key: Buffer, group: Buffer): AsyncGene
 
 const chosen = (fields: unknown, names: readonly string[]) =>
   names.map((name) => fieldOf(fields, name) ?? null)
-
-/** Of binary values too. */
-function text(value: unknown): string {
-  if (Buffer.isBuffer(value)) return value.toString('hex')
-  if (Array.isArray(value)) return `[${value.map(text).join()}]`
-  return String(value)
-}

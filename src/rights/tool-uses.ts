@@ -123,10 +123,11 @@ export const RESTORING = {
     zscan: 'big sorted sets',
     zmscore: 'the same',
     pexpireat: 'the time to live of what was written in pieces',
-    watch: 'restore: a part of a key is removed only if nobody else has written to it',
-    multi: 'the same',
+    multi: 'restore: a piece of a key, with the time to live of what is under construction',
+    pexpire: 'the same',
     exec: 'the same',
-    unwatch: 'the same',
+    rename: 'restore: a key that is whole gets its name',
+    persist: 'the same',
   },
 } satisfies Use
 

@@ -491,16 +491,8 @@ describe('a restore', () => {
     expect(partly).toBeGreaterThan(100)
     expect(partly).toBeLessThan(written.size)
 
-    // As after a kill in the middle of a key that is copied in pieces.
-    const big = await ownerOf(four, 'big:set')
     const { findings } = await checkCluster(four.seeds)
     expect(findings.map(({ check }) => check)).toContain('restore-unfinished')
-    const keeper = await ownerOf(four, RESTORE_KEY)
-    await tell(keeper.port, 'HSET', RESTORE_KEY, 'partial', Buffer.from('big:set').toString('hex'))
-    await tellAll(big.port, [
-      ['DEL', 'big:set'],
-      ['SADD', 'big:set', 'element number 1'],
-    ])
 
     const changed = [...(await contentsOf(four.seeds)).keys()].find((key) => key.startsWith('list:')) ?? ''
     const { port } = await ownerOf(four, changed)
@@ -516,82 +508,107 @@ describe('a restore', () => {
     expect(await contentsOf(four.seeds)).toEqual(written)
   }, 60_000)
 
-  describe('broken off in the midst of a key that is copied in pieces', () => {
+  describe('a key that is copied in pieces', () => {
     const big = (type: string) => `big:${type}`
     const TYPES = ['string', 'list', 'set', 'hash', 'zset'] as const
-    /** A part of it, as we had written it. */
-    const PARTS: Readonly<Record<(typeof TYPES)[number], (string | number)[]>> = {
-      string: ['SET', big('string'), 'x'.repeat(20_000)],
-      list: ['RPUSH', big('list'), 'element number 0', 'element number 1'],
-      set: ['SADD', big('set'), 'element number 1'],
-      hash: ['HSET', big('hash'), 'element number 7', 7],
-      zset: ['ZADD', big('zset'), 1, 'element number 3'],
-    }
-    /** What a client has written there since. */
-    const OTHERS: Readonly<Record<(typeof TYPES)[number], (string | number)[]>> = {
-      string: ['APPEND', big('string'), 'y'],
+    /** What a client writes: to the key as it is in the backup, it would be lost, or would change it. */
+    const MINE: Readonly<Record<(typeof TYPES)[number], (string | number)[]>> = {
+      string: ['SET', big('string'), 'y'],
       list: ['RPUSH', big('list'), 'mine'],
-      set: ['SADD', big('set'), 'mine'],
+      set: ['SADD', big('set'), 'element number 1'],
       hash: ['HSET', big('hash'), 'element number 7', 'mine'],
       zset: ['ZADD', big('zset'), 5, 'element number 3'],
     }
-    /** As it is in the cluster then: note and part. */
-    const breakOff = async (type: (typeof TYPES)[number]): Promise<number> => {
-      await empty(four)
-      const keeper = await ownerOf(four, RESTORE_KEY)
-      const { id } = JSON.parse(await readFile(join(backup, 'backup.json'), 'utf8')) as BackupManifest
-      const partial = Buffer.from(big(type)).toString('hex')
-      await tell(
-        keeper.port,
-        'HSET',
-        RESTORE_KEY,
-        'backup',
-        id,
-        'folder',
-        backup,
-        'begunAt',
-        'today',
-        'partial',
-        partial,
-      )
-      const { port } = await ownerOf(four, big(type))
-      await send(port, PARTS[type])
-      return port
+    /** What it is written with. */
+    const WRITES: Readonly<Record<(typeof TYPES)[number], string>> = {
+      string: 'SETRANGE',
+      list: 'RPUSH',
+      set: 'SADD',
+      hash: 'HSET',
+      zset: 'ZADD',
+    }
+    /** `act` is done before the first command of that name. @returns undoes it */
+    const doBefore = (name: string, act: () => Promise<unknown>) => {
+      const { bytes } = NodeLink.prototype
+      let acting: Promise<unknown> | undefined
+      NodeLink.prototype.bytes = async function (this: NodeLink, command, ...args) {
+        if (command === name) acting ??= act()
+        await acting
+        return bytes.call(this, command, ...args)
+      }
+      const undo = () => {
+        NodeLink.prototype.bytes = bytes
+      }
+      onTestFinished(undo)
+      return undo
     }
 
     it.each(TYPES)(
-      '%s: it is made anew, unless a client has written to it',
+      '%s: a client that writes it meanwhile loses nothing',
       async (type) => {
-        const port = await breakOff(type)
-        await send(port, OTHERS[type])
-        const before = (await contentsOf(four.seeds)).get(big(type))
+        await empty(four)
+        const { port } = await ownerOf(four, big(type))
+        const undo = doBefore(WRITES[type], () => send(port, MINE[type]))
         const failure = await restoreCluster(backup, four.seeds, SMALL).catch((error) => error)
+        undo()
         expect(failure).toBeInstanceOf(RestoreIncompleteError)
-        expect(failure.message).toContain(
-          `${big(type)} on 127.0.0.1:${port} is there otherwise than in the backup`,
-        )
-        expect((await contentsOf(four.seeds)).get(big(type))).toBe(before)
-
-        await breakOff(type)
-        expect(await restoreCluster(backup, four.seeds, SMALL)).toMatchObject({ resumed: true })
-        expect(await contentsOf(four.seeds)).toEqual(written)
+        expect(failure.message).toContain(`${big(type)} has appeared on 127.0.0.1:${port}`)
+        const now = await contentsOf(four.seeds)
+        await send(port, ['DEL', big(type)])
+        await send(port, MINE[type])
+        expect((await contentsOf(four.seeds)).get(big(type))).toBe(now.get(big(type)))
+        expect([...now.keys()].filter((key) => key.startsWith('shardq:restore:'))).toEqual([])
       },
       60_000,
     )
 
-    it('nor is it removed where a client writes to it in that very moment', async () => {
-      const port = await breakOff('set')
+    it('broken off in the middle: what was put together goes, and it is made anew', async () => {
+      await empty(four)
+      const ending = new AbortController()
+      const undo = doBefore('HSET', async () => ending.abort())
+      const options = { ...SMALL, signal: ending.signal }
+      await expect(restoreCluster(backup, four.seeds, options)).rejects.toThrow(RestoreIncompleteError)
+      undo()
+      const { port } = await ownerOf(four, big('hash'))
+      const keeper = await ownerOf(four, RESTORE_KEY)
+      // As it is when it is killed.
+      const part = `shardq:restore:part:{${tagForSlot(slotOf(big('hash')))}}:${'0'.repeat(32)}`
+      await send(port, ['HSET', part, 'element number 7', 7])
+      await tell(keeper.port, 'HSET', RESTORE_KEY, 'partial', part)
+      expect(await restoreCluster(backup, four.seeds, SMALL)).toMatchObject({ resumed: true })
+      expect(await contentsOf(four.seeds)).toEqual(written)
+    })
+
+    it('what no restore has put together is not removed, whatever the note says', async () => {
+      await empty(four)
+      const { id } = JSON.parse(await readFile(join(backup, 'backup.json'), 'utf8')) as BackupManifest
+      const keeper = await ownerOf(four, RESTORE_KEY)
+      const { port } = await ownerOf(four, 'mine')
+      await tell(port, 'SET', 'mine', 'dear')
+      const note = ['backup', id, 'folder', backup, 'begunAt', 'today', 'partial', 'mine']
+      await tell(keeper.port, 'HSET', RESTORE_KEY, ...note)
+      await expect(restoreCluster(backup, four.seeds, SMALL)).rejects.toThrow(/something else writes to it/)
+      expect(await tell(port, 'GET', 'mine')).toBe('dear')
+    })
+
+    it('under construction, it goes by itself if nobody finishes it', async () => {
+      await empty(four)
+      const { port } = await ownerOf(four, big('list'))
+      const lasts: number[] = []
       const { bytes } = NodeLink.prototype
       onTestFinished(() => {
         NodeLink.prototype.bytes = bytes
       })
       NodeLink.prototype.bytes = async function (this: NodeLink, command, ...args) {
-        if (command === 'UNLINK') await send(port, OTHERS.set)
-        return bytes.call(this, command, ...args)
+        const reply = await bytes.call(this, command, ...args)
+        if (command === 'EXEC' && this.address.port === port)
+          for (const name of (await tell(port, 'KEYS', 'shardq:restore:part:*')).split(',').filter(Boolean))
+            lasts.push(Number(await tell(port, 'PTTL', name)))
+        return reply
       }
-      const failure = await restoreCluster(backup, four.seeds, SMALL).catch((error) => error)
-      expect(failure).toBeInstanceOf(RestoreIncompleteError)
-      expect(await tell(port, 'SISMEMBER', big('set'), 'mine')).toBe('1')
+      await restoreCluster(backup, four.seeds, SMALL)
+      expect(lasts.length).toBeGreaterThan(1)
+      expect(Math.min(...lasts)).toBeGreaterThan(0)
     })
   })
 

@@ -5,6 +5,8 @@ import { fieldTimes } from '../field-times.js'
 import type { NodeLink } from '../link.js'
 import { type DivisibleType, isDivisible, lengthOf, type Piece, piecesOf } from '../pieces.js'
 import { isSameStream } from '../stream-content.js'
+import { isSameVectorSet } from '../vector-content.js'
+import { Construction } from './construction.js'
 import type { Marker } from './marker.js'
 import { fullText, isOutOfMemory } from './memory.js'
 import { FOOTER_BYTES, type SourceKey, SUM } from './pages.js'
@@ -137,6 +139,7 @@ async function isSameInPieces(source: NodeLink, target: NodeLink, key: Buffer): 
   )
   if (type === undefined || type !== typeThere) return false
   if (type === 'stream') return isSameStream(plain(source), plain(target), key)
+  if (type === 'vectorset') return isSameVectorSet(plain(source), plain(target), key)
   if (!isDivisible(type)) {
     const [dump, dumpThere] = await Promise.all([source.bytes('DUMP', key), target.bytes('DUMP', key)])
     return (
@@ -202,13 +205,14 @@ export async function copyKeys(
   const states = await comparePage(source, target, [...busy.flat(), ...big])
   for (const [key, state] of states) {
     const node = target.nodeOf(key.name)
-    if (state === 'different')
-      throw new RestoreIncompleteError(
-        `${key.name} has appeared on ${node.name}; something else writes to this cluster`,
-      )
-    if (state === 'missing') await copyBig(source, node, marker, key)
+    if (state === 'different') throw appeared(key, node)
+    if (state === 'missing' && !(await copyBig(source, node, marker, key)))
+      if ((await stateNow(source, node, key)) === 'different') throw appeared(key, node)
   }
 }
+
+const appeared = ({ name }: SourceKey, node: TargetNode) =>
+  new RestoreIncompleteError(`${name} has appeared on ${node.name}; something else writes to this cluster`)
 
 /** @returns those that are there already */
 async function restore(node: TargetNode, keys: readonly SourceKey[]): Promise<SourceKey[]> {
@@ -232,65 +236,35 @@ async function restore(node: TargetNode, keys: readonly SourceKey[]): Promise<So
   return busy.length === 0 ? [] : keys.filter(({ name }) => busy.some((each) => each.equals(name)))
 }
 
-/** In pieces: a server stands still while it takes a key, and counts as dead if that takes longer than cluster-node-timeout. */
-async function copyBig(source: NodeLink, node: TargetNode, marker: Marker, key: SourceKey): Promise<void> {
+/**
+ * In pieces: a server stands still while it takes a key, and counts as dead if that takes longer than cluster-node-timeout. They
+ * are put together under a name of our own (`Construction`), which the key gives up for its own when it is whole.
+ * @returns false: somebody has written a key of that name meanwhile, and it stays
+ */
+async function copyBig(source: NodeLink, node: TargetNode, marker: Marker, key: SourceKey): Promise<boolean> {
   const type = String(await source.bytes('TYPE', key.name))
-  if (type === 'none') return // It has expired since the page was read.
+  if (type === 'none') return true // It has expired since the page was read.
   if (!isDivisible(type)) {
     const dump = (await source.bytes('DUMP', key.name)) as Buffer | null
-    if (dump) await restore(node, [{ ...key, dump }])
-    return
+    return dump === null || (await restore(node, [{ ...key, dump }])).length === 0
   }
-  await marker.beginKey(key.name)
+  const construction = new Construction(node.link, key)
+  await marker.beginKey(construction.name)
   for await (const piece of inPieces(source, type, key.name)) {
-    const [command, ...args] = piece.write
-    await node.link.bytes(command, ...args)
+    const [command, , ...args] = piece.write
+    await construction.add(command, args)
     await node.written(args.reduce((sum: number, arg) => sum + (Buffer.isBuffer(arg) ? arg.length : 8), 0))
-    if (type === 'hash') await copyFieldTimes(source, node.link, key.name, piece.ask.slice(2))
+    if (type === 'hash') await copyFieldTimes(source, construction, key.name, piece.ask.slice(2))
   }
-  if (key.expiresAtMs >= 0) await node.link.bytes('PEXPIREAT', key.name, key.expiresAtMs)
+  const isOurs = await construction.finish()
   await marker.endKey()
-}
-
-/**
- * Removes a part of a key that was being copied in pieces. All that is in it is in the backup, and stands in no other form there; and the node
- * removes it only if nobody has written to it since we began to look (WATCH).
- * @returns false: it is not ours alone, and stays
- */
-export async function removePart(source: NodeLink, { link }: TargetNode, key: SourceKey): Promise<boolean> {
-  await link.bytes('WATCH', key.name)
-  if (!(await isPart(source, link, key))) {
-    await link.bytes('UNWATCH')
-    return false
-  }
-  await link.bytes('MULTI')
-  await link.bytes('UNLINK', key.name)
-  return (await link.bytes('EXEC')) !== null
-}
-
-async function isPart(
-  source: NodeLink,
-  target: NodeLink,
-  { name, expiresAtMs }: SourceKey,
-): Promise<boolean> {
-  const [type, typeThere, expiry] = await Promise.all([
-    source.bytes('TYPE', name).then(String),
-    target.bytes('TYPE', name).then(String),
-    target.bytes('PEXPIRETIME', name).then(Number),
-  ])
-  // It gets its time to live last.
-  if (type !== typeThere || !isDivisible(type) || (expiry !== -1 && expiry !== expiresAtMs)) return false
-  for await (const { ask, isSame } of inPieces(target, type, name)) {
-    const [command, ...args] = ask
-    if (!isSame(await source.bytes(command, ...args))) return false
-  }
-  return true
+  return isOurs
 }
 
 /** One call for all fields that run out at the same time. */
 async function copyFieldTimes(
   source: NodeLink,
-  target: NodeLink,
+  construction: Construction,
   key: Buffer,
   fields: readonly (string | number | Buffer)[],
 ): Promise<void> {
@@ -304,6 +278,6 @@ async function copyFieldTimes(
     else byTime.set(atMs, [field])
   })
   await Promise.all(
-    [...byTime].map(([atMs, same]) => target.bytes('HPEXPIREAT', key, atMs, 'FIELDS', same.length, ...same)),
+    [...byTime].map(([atMs, same]) => construction.add('HPEXPIREAT', [atMs, 'FIELDS', same.length, ...same])),
   )
 }

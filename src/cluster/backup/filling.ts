@@ -7,7 +7,7 @@ import {
 import type { RedisServer } from '../find-server.js'
 import type { NodeLink } from '../link.js'
 import { notesOn } from '../own-keys.js'
-import { comparePage, copyKeys, removePart } from './copy.js'
+import { comparePage, copyKeys } from './copy.js'
 import { countKeys } from './count.js'
 import { mustNotClash } from './foreign.js'
 import { mustTake } from './format.js'
@@ -37,14 +37,12 @@ interface Parts {
 export class Filling {
   #lasting = 0
   #withFieldTimes = 0
-  #partial: string | undefined
   /** Whether the cluster says that it is being filled. Not before a server has read every file. */
   #marked: boolean
   /** Keys that each node had given up before we came. */
   readonly #evicted = new Map<TargetNode, number>()
 
   constructor(private readonly parts: Parts) {
-    this.#partial = parts.begun?.partial
     this.#marked = parts.begun !== null
   }
 
@@ -56,6 +54,7 @@ export class Filling {
       if (!this.#marked) await this.#lookAtAll()
       if (!this.#marked) await marker.begin(manifest.id, folder)
       this.#marked = true
+      await this.#removePartial()
       // One after the other, so that this machine needs memory for the largest, not for all.
       for (const shard of manifest.shards) {
         const file = await withLoaded(server, folder, shard, options.signal, (loaded) =>
@@ -79,6 +78,15 @@ export class Filling {
       if (this.#marked) throw new RestoreIncompleteError(full ?? known.message, { cause: error })
       throw full === null ? error : new RestoreRefusedError(full, { cause: error })
     }
+  }
+
+  /** Of a restore that was broken off in the middle of a key: what it had put together. */
+  async #removePartial(): Promise<void> {
+    const { target, marker, begun } = this.parts
+    if (begun?.partial === undefined) return
+    const name = Buffer.from(begun.partial)
+    await target.nodeOf(name).link.bytes('UNLINK', name)
+    await marker.endKey()
   }
 
   /** Whatever is wrong with a file is found before anything of another one is written. The price: each is read by a server twice. */
@@ -129,25 +137,11 @@ export class Filling {
     return found
   }
 
-  /**
-   * A key is there as a whole or not at all, except the one that was being copied in pieces, of which there may be a part. Whatever else
-   * differs was written by somebody since, and is not to be lost.
-   */
+  /** A key is there as a whole or not at all. Whatever differs was written by somebody since, and is not to be lost. */
   async #missing(source: NodeLink, page: readonly SourceKey[]): Promise<SourceKey[]> {
-    const { target, marker } = this.parts
-    const standings = await comparePage(source, target, page)
-    const missing: SourceKey[] = []
-    for (const [key, standing] of standings) {
-      if (standing === 'missing') missing.push(key)
-      if (standing !== 'different') continue
-      const isPart =
-        key.name.toString('hex') === this.#partial && (await removePart(source, target.nodeOf(key.name), key))
-      if (!isPart) throw await this.#changed(key, 'is other')
-      await marker.endKey()
-      this.#partial = undefined
-      missing.push(key)
-    }
-    return missing
+    const states = await comparePage(source, this.parts.target, page)
+    for (const [key, state] of states) if (state === 'different') throw await this.#changed(key, 'is other')
+    return [...states].flatMap(([key, state]) => (state === 'missing' ? [key] : []))
   }
 
   async #compare(

@@ -2,6 +2,7 @@ import { KeyTakenError, RestoreRefusedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { KeyLink } from '../operation/key-link.js'
 import { RESTORE_KEY } from '../own-keys.js'
+import { isConstruction } from './construction.js'
 
 const CALL_MS = 10_000
 const CONFIRM_MS = 2_000
@@ -12,7 +13,7 @@ export interface Begun {
   readonly backup: string
   readonly folder: string
   readonly begunAt: string
-  /** Name of the key, in hexadecimal, that is being copied in pieces, so that a part of it may be there. */
+  /** Name of a key under construction, if it is one. */
   readonly partial: string | undefined
 }
 
@@ -49,7 +50,7 @@ export class Marker {
       backup: fields.get('backup') ?? '?',
       folder: fields.get('folder') ?? '?',
       begunAt: fields.get('begunAt') ?? '?',
-      partial: fields.get('partial'),
+      partial: [fields.get('partial') ?? ''].find(isConstruction),
     }
   }
 
@@ -60,8 +61,9 @@ export class Marker {
     await this.#confirm()
   }
 
-  async beginKey(key: Buffer): Promise<void> {
-    await this.#call('HSET', RESTORE_KEY, 'partial', key.toString('hex'))
+  /** @param name of a key under construction, from now on */
+  async beginKey(name: string): Promise<void> {
+    await this.#call('HSET', RESTORE_KEY, 'partial', name)
   }
 
   async endKey(): Promise<void> {

@@ -1,11 +1,12 @@
 import { fieldTimes } from '../field-times.js'
 import { type Reader, read } from '../read.js'
 import { isSameStream } from '../stream-content.js'
+import { isSameVectorSet } from '../vector-content.js'
 
 /**
  * Whether a key is the same on both nodes, with its time to live. By DUMP where that is equal; it need not be for equal
  * sets and hashes, whose order differs from server to server, so those are compared by their members. Streams by their entries,
- * groups and what is pending. What cannot be compared (types of modules) and has a different DUMP counts as different.
+ * groups and what is pending; vector sets by their elements. What cannot be compared (types of modules) and has a different DUMP counts as different.
  */
 export async function isSame(a: Reader, b: Reader, key: Buffer): Promise<boolean> {
   const [typeA, typeB, expiryA, expiryB] = await Promise.all([
@@ -18,6 +19,7 @@ export async function isSame(a: Reader, b: Reader, key: Buffer): Promise<boolean
   const [dumpA, dumpB] = (await Promise.all([read(a, 'DUMP', key), read(b, 'DUMP', key)])) as Buffer[]
   if (dumpA && dumpB && dumpA.equals(dumpB)) return true
   if (String(typeA) === 'stream') return isSameStream(a, b, key)
+  if (String(typeA) === 'vectorset') return isSameVectorSet(a, b, key)
   const [contentA, contentB] = await Promise.all([
     contentOf(a, String(typeA), key),
     contentOf(b, String(typeB), key),
