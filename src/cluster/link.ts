@@ -43,6 +43,16 @@ export interface LinkOptions {
   readonly natMap?: Readonly<Record<string, Address>>
   /** Called before every command, which is not sent when it throws: by an operation, to do nothing once its lock is lost. */
   readonly mayCall?: () => void
+  /** Of an operation: what was sent before, and not answered, is not carried out any more. */
+  readonly fence?: LinkFence
+}
+
+/** See `operation/fence.ts`. */
+export interface LinkFence {
+  nameNext(): string
+  enter(address: Address, access: LinkOptions): Promise<void>
+  unanswered(address: Address, name: string): void
+  answered(address: Address, name: string): void
 }
 
 /** Where a node is reached from here. */
@@ -56,6 +66,9 @@ const tlsOf = ({ tls }: LinkOptions) => (tls === true ? SYSTEM_TLS : tls || unde
 
 export const DEFAULT_TIMEOUT_MS = 1_000
 
+/** What ioredis says then. */
+const TIMED_OUT = 'Command timed out'
+
 /** Longest that a server is asked for the reason of a broken connection, each of two ways. A command may be given a minute. */
 const WHY_MS = 1_000
 
@@ -68,6 +81,12 @@ export class NodeLink {
   /** ioredis tells of a broken connection twice: at the event, why; at the promise, only that. */
   #broke: Error | undefined
   #answered = false
+  /** Its name at the server; '' where nobody fences it. */
+  #name = ''
+  #sent = 0
+  /** Of the last command that was given up; 0: all before the last one that was answered. */
+  #unanswered = 0
+  #isLate = false
 
   private constructor(
     readonly address: Address,
@@ -76,6 +95,7 @@ export class NodeLink {
     /** As they were given. */
     private readonly tls: TlsOptions | undefined,
     private readonly mayCall: () => void,
+    private readonly fence: LinkFence | undefined,
   ) {
     this.#redis = dialled.redis
     this.#redis.on('error', (error: Error) => {
@@ -103,7 +123,7 @@ export class NodeLink {
   }
 
   static async #openAt(endpoint: Endpoint, address: Address, options: LinkOptions): Promise<NodeLink> {
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, mayCall = () => {} } = options
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, mayCall = () => {}, fence } = options
     const tls = tlsFor(endpoint, tlsOf(options))
     const place = { host: endpoint.host, port: endpoint.port }
     const dialled = dial({
@@ -124,7 +144,8 @@ export class NodeLink {
       },
     })
     const { redis } = dialled
-    const link = new NodeLink(address, dialled, { address: place, tls, timeoutMs }, tlsOf(options), mayCall)
+    const party = { address: place, tls, timeoutMs }
+    const link = new NodeLink(address, dialled, party, tlsOf(options), mayCall, fence)
     try {
       await tellingTls(link.party, async () => {
         try {
@@ -141,7 +162,26 @@ export class NodeLink {
       if (reason instanceof TooManyClientsError) throw full(address, dialled.firstWords())
       throw reason instanceof ShardqError ? reason : unreachable(address, reason)
     }
+    try {
+      await link.#enter(options)
+    } catch (error) {
+      link.close()
+      throw error
+    }
     return link
+  }
+
+  async #enter(options: LinkOptions): Promise<void> {
+    if (this.fence === undefined) return
+    const name = this.fence.nameNext()
+    await this.text('CLIENT', 'SETNAME', name)
+    this.#name = name
+    await this.fence.enter(this.address, options)
+  }
+
+  /** Whether it was closed by our own fence, since it did not answer in time: another one may be opened in its place. */
+  get isFenced(): boolean {
+    return this.#isLate && this.#redis.status === 'end'
   }
 
   /**
@@ -179,13 +219,31 @@ export class NodeLink {
   }
 
   async #answer(command: string, reply: Promise<unknown>): Promise<unknown> {
+    const turn = ++this.#sent
     try {
       const answer = await reply
       this.#answered = true
+      this.#hear(turn)
       return answer
     } catch (error) {
+      if ((error as Error).name === 'ReplyError') this.#hear(turn)
+      else this.#giveUp(turn, (error as Error).message === TIMED_OUT)
       throw await this.#explained(command, withoutCommand(error as Error))
     }
+  }
+
+  #giveUp(turn: number, isLate: boolean): void {
+    this.#isLate ||= isLate
+    this.#unanswered = Math.max(this.#unanswered, turn)
+    if (this.#name !== '') this.fence?.unanswered(this.address, this.#name)
+  }
+
+  /** Answers come in the order of the questions. */
+  #hear(turn: number): void {
+    if (this.#unanswered === 0 || turn < this.#unanswered) return
+    this.#unanswered = 0
+    this.#isLate = false
+    if (this.#name !== '') this.fence?.answered(this.address, this.#name)
   }
 
   /** A server refuses a client certificate, or one who does not speak TLS, only after the connection has come about. */
@@ -244,7 +302,7 @@ function explain(address: Address, error: unknown): Error {
   const known = error instanceof Error ? error : new Error(String(error))
   if (isRefusal(known)) return refusalOf(nameOf(address), known)
   if (known.message.startsWith('ERR max number of clients')) return full(address, known.message)
-  return known.message === 'Command timed out' ? unreachable(address, known) : known
+  return known.message === TIMED_OUT ? unreachable(address, known) : known
 }
 
 /** Opens a link, runs `use`, closes the link whatever happens. */

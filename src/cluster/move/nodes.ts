@@ -41,12 +41,13 @@ export class Nodes {
     return turn
   }
 
-  #open(name: string, party: Party, timeoutMs: number): Promise<NodeLink> {
+  async #open(name: string, party: Party, timeoutMs: number): Promise<NodeLink> {
     const known = this.#links.get(name)
-    if (known) return known
-    const link = NodeLink.open(party, { ...this.access, timeoutMs })
-    this.#links.set(name, link)
-    return link
+    const isGood = known === undefined || !(await known).isFenced
+    // Of those that wait for the same one, the first opens it.
+    if (known === undefined || (!isGood && this.#links.get(name) === known))
+      this.#links.set(name, NodeLink.open(party, { ...this.access, timeoutMs }))
+    return this.#links.get(name) as Promise<NodeLink>
   }
 
   async text(party: Party, command: string, ...args: (string | number)[]): Promise<string> {

@@ -8,14 +8,15 @@
  * - By one of another host that is no more: its lease runs out, 20 s after it was last renewed.
  * - Not renewed for the length of the lease, or found in another's hands: the operation is told to end, and none of its commands is
  *   sent any more, so that one which stood still (SIGSTOP, a suspended machine) does nothing beside the next one. What was sent before
- *   may arrive late: so every step looks first, and keys are only deleted where their other copy is proven.
+ *   and not answered is not carried out late: its connection is closed first (`fence.ts`).
  * - Its node fails over, or its slot is moved: it follows. What a failover forgets is written again at the next renewal;
  *   between the two, 5 s at most, another operation could begin, so a replica is asked to confirm it first.
  * - It cannot be written, since its slot is not served: `cluster fix` goes on without, everything else refuses.
  */
-import type { Address, LinkOptions } from '../link.js'
+import type { Address, LinkFence, LinkOptions } from '../link.js'
 import { type Settled, settleOwed } from '../owed/settle.js'
 import type { Unpaid } from '../owed/unpaid.js'
+import { Fence } from './fence.js'
 import { OperationLock } from './lock.js'
 
 export type { Holder } from './holder.js'
@@ -58,6 +59,8 @@ export interface Held {
   readonly signal: AbortSignal
   /** The fence: a command is only sent while the lock is ours. See `LinkOptions`. */
   readonly mayCall: () => void
+  /** No command of which no answer came is carried out later. See `LinkOptions`. */
+  readonly fence: LinkFence
   /** Whether there is a lock. Without one, another operation may be under way, and what it has lent is not ours to give back. */
   readonly isLocked: boolean
   /** What was given back first. */
@@ -84,12 +87,13 @@ export async function withOperation<Result>(
     await lock.acquire(signal)
     const mayCall = () => lock.mustHold()
     const { isLocked } = lock
+    const fence = new Fence(isLocked)
     const unpaid: Unpaid[] = []
     const settles = isLocked && options.settles !== false
     const settled = settles
-      ? await settleOwed(seeds, { ...access, mayCall }, (each) => unpaid.push(each))
+      ? await settleOwed(seeds, { ...access, mayCall, fence }, (each) => unpaid.push(each))
       : []
-    const result = await run({ signal: ending, mayCall, isLocked, settled, unpaid })
+    const result = await run({ signal: ending, mayCall, fence, isLocked, settled, unpaid })
     lock.throwIfLost()
     return result
   } catch (error) {

@@ -198,7 +198,8 @@ export class Giving {
     for (const { name } of options.accounts) {
       const password = options.passwords?.get(name)
       if (password === undefined) continue
-      const { otherPassword: _, ...only } = access
+      // No fence: they have the rights of their own part, and do nothing but log in.
+      const { otherPassword: _, fence: __, ...only } = access
       const link = await NodeLink.open(address, { ...only, username: name, password })
       link.close()
     }
