@@ -16,7 +16,7 @@ export const OBSERVING = {
 export const CHECKING = {
   commands: {
     'config|get': 'check: settings; drill: cluster-node-timeout',
-    time: 'check: clocks',
+    time: 'check, restore: clocks',
     'acl|list': 'check, users: whether users are the same on all nodes',
     'function|list': 'check: whether functions are the same on all masters',
     'cluster|countkeysinslot': 'check, fix: keys that are not where they belong',

@@ -6,6 +6,7 @@ import type { NodeLink } from '../link.js'
 import { type DivisibleType, isDivisible, lengthOf, type Piece, piecesOf } from '../pieces.js'
 import { isSameStream } from '../stream-content.js'
 import { isSameVectorSet } from '../vector-content.js'
+import { MOST_APART_MS } from './clocks.js'
 import { Construction } from './construction.js'
 import type { Marker } from './marker.js'
 import { fullText, isOutOfMemory } from './memory.js'
@@ -114,9 +115,9 @@ async function mayPass(source: NodeLink, name: Buffer): Promise<boolean> {
   return type === 'hash' && (await fieldTimes(plain(source), name, ['any'])) !== null
 }
 
-/** A hash of which a field runs out is looked at so often. */
-const MOST_LOOKS = 10
 const LOOK_AGAIN_MS = 30
+/** What runs out is looked at for somewhat longer than the two clocks may be apart. */
+const MOST_LOOKS = Math.ceil((1.3 * MOST_APART_MS) / LOOK_AGAIN_MS)
 
 const isOver = async (key: SourceKey, node: TargetNode) =>
   key.expiresAtMs >= 0 && key.expiresAtMs <= (await node.nowMs())

@@ -7,6 +7,8 @@ import {
 import type { RedisServer } from '../find-server.js'
 import type { NodeLink } from '../link.js'
 import { notesOn } from '../own-keys.js'
+import { expiredIn } from './account.js'
+import { mustAgreeOnTime } from './clocks.js'
 import { comparePage, copyKeys } from './copy.js'
 import { countKeys } from './count.js'
 import { mustNotClash } from './foreign.js'
@@ -14,7 +16,7 @@ import { mustTake } from './format.js'
 import { missingLibraries } from './libraries.js'
 import type { LoadServer } from './load-server.js'
 import { lookAtKeys, withLoaded } from './look.js'
-import type { BackupManifest } from './manifest.js'
+import type { BackupManifest, ShardFile } from './manifest.js'
 import type { Begun, Marker } from './marker.js'
 import { evictedOn, evictionText, fullText, isOutOfMemory } from './memory.js'
 import { pagesOf, type SourceKey } from './pages.js'
@@ -58,7 +60,7 @@ export class Filling {
       // One after the other, so that this machine needs memory for the largest, not for all.
       for (const shard of manifest.shards) {
         const file = await withLoaded(server, folder, shard, options.signal, (loaded) =>
-          this.#restoreFile(shard.file, loaded),
+          this.#restoreFile(shard, loaded),
         )
         files.push(file)
         options.onProgress?.({ state: 'restored', file })
@@ -95,6 +97,7 @@ export class Filling {
     for (const shard of manifest.shards)
       await withLoaded(server, folder, shard, options.signal, async ({ link, loaded }) => {
         await mustTake(target.nodes, { server, link }, manifest)
+        await mustAgreeOnTime(target.nodes, link, shard.keys)
         await missingLibraries(target.nodes, link)
         await lookAtKeys(folder, shard, link, {
           signal: options.signal,
@@ -104,22 +107,33 @@ export class Filling {
       })
   }
 
-  async #restoreFile(file: string, loaded: LoadServer): Promise<RestoredFile> {
+  async #restoreFile({ file, keys: inFile }: ShardFile, loaded: LoadServer): Promise<RestoredFile> {
     const started = performance.now()
-    const functions = await missingLibraries(this.parts.target.nodes, loaded.link)
+    const { nodes } = this.parts.target
+    // Before the first file it was looked at too, but that may be hours ago, or be done by a call that was broken off.
+    await mustAgreeOnTime(nodes, loaded.link, inFile)
+    const functions = await missingLibraries(nodes, loaded.link)
     for (const { node, code } of functions) await node.link.bytes('FUNCTION', 'LOAD', code)
     // Of another cluster, whose nodes they are about.
     const leftOut = await notesOn(loaded.link)
     const found = await this.#copy(file, loaded, leftOut)
-    for (const node of this.parts.target.nodes) await node.confirm()
+    for (const node of nodes) await node.confirm()
     const copied = performance.now()
     const { keys, expired } = await this.#compare(file, loaded, leftOut)
+    const left = Number(await loaded.link.reply('DBSIZE'))
+    // What has expired on our server meanwhile is over for the cluster too only if no clock was set.
+    await mustAgreeOnTime(nodes, loaded.link, inFile)
+    const account = expiredIn({
+      ...{ inFile, expiredAtLoad: loaded.expired, left },
+      ...{ same: keys, expired, leftOut: leftOut.length },
+    })
+    if (typeof account === 'string') throw new RestoreIncompleteError(`${file}: ${account}`)
     const { lasting, withFieldTimes } = await countKeys(loaded.link)
     this.#lasting += lasting
     this.#withFieldTimes += withFieldTimes
     return {
       ...{ file, keys, found, leftOut },
-      expired: loaded.expired + expired,
+      expired: account,
       copyMs: Math.round(copied - started),
       compareMs: Math.round(performance.now() - copied),
     }

@@ -6,6 +6,7 @@ import { observe } from '../observer.js'
 import { notesOn, OWN_KEYS } from '../own-keys.js'
 import { parseFields } from '../replies.js'
 import { slotsIn } from '../slots.js'
+import { timeOf } from './clocks.js'
 import { countKeys, type KeyCount } from './count.js'
 import { judge, type Owner } from './standing.js'
 
@@ -66,8 +67,7 @@ export class TargetNode {
 
   /** Ms since 1970 by its clock, which decides what has expired there. */
   async nowMs(): Promise<number> {
-    const [seconds, micros] = (await this.link.reply('TIME')) as [string, string]
-    return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+    return timeOf(this.link)
   }
 
   /** A key that is no note of ours; null: there is none. */
