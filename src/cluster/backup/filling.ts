@@ -8,6 +8,7 @@ import type { RedisServer } from '../find-server.js'
 import type { NodeLink } from '../link.js'
 import { notesOn } from '../own-keys.js'
 import { expiredIn } from './account.js'
+import type { CheckedBackup } from './check-backup.js'
 import { mustAgreeOnTime } from './clocks.js'
 import { comparePage, copyKeys } from './copy.js'
 import { countKeys } from './count.js'
@@ -16,7 +17,7 @@ import { mustTake } from './format.js'
 import { missingLibraries } from './libraries.js'
 import type { LoadServer } from './load-server.js'
 import { lookAtKeys, withLoaded } from './look.js'
-import type { BackupManifest, ShardFile } from './manifest.js'
+import type { ShardFile } from './manifest.js'
 import type { Begun, Marker } from './marker.js'
 import { evictedOn, evictionText, fullText, isOutOfMemory } from './memory.js'
 import { pagesOf, type SourceKey } from './pages.js'
@@ -26,8 +27,7 @@ import type { Target, TargetNode } from './target.js'
 const BIG_KEY_BYTES = 1024 * 1024
 
 interface Parts {
-  readonly folder: string
-  readonly manifest: BackupManifest
+  readonly backup: CheckedBackup
   readonly server: RedisServer
   readonly target: Target
   readonly marker: Marker
@@ -49,7 +49,8 @@ export class Filling {
   }
 
   async run(): Promise<RestoredFile[]> {
-    const { folder, manifest, server, target, marker, options } = this.parts
+    const { backup, server, target, marker, options } = this.parts
+    const { folder, manifest } = backup
     const files: RestoredFile[] = []
     try {
       for (const node of target.nodes) this.#evicted.set(node, await evictedOn(node))
@@ -59,7 +60,7 @@ export class Filling {
       await this.#removePartial()
       // One after the other, so that this machine needs memory for the largest, not for all.
       for (const shard of manifest.shards) {
-        const file = await withLoaded(server, folder, shard, options.signal, (loaded) =>
+        const file = await withLoaded(server, backup, shard, options.signal, (loaded) =>
           this.#restoreFile(shard, loaded),
         )
         files.push(file)
@@ -93,9 +94,10 @@ export class Filling {
 
   /** Whatever is wrong with a file is found before anything of another one is written. The price: each is read by a server twice. */
   async #lookAtAll(): Promise<void> {
-    const { folder, manifest, server, target, options } = this.parts
+    const { backup, server, target, options } = this.parts
+    const { folder, manifest } = backup
     for (const shard of manifest.shards)
-      await withLoaded(server, folder, shard, options.signal, async ({ link, loaded }) => {
+      await withLoaded(server, backup, shard, options.signal, async ({ link, loaded }) => {
         await mustTake(target.nodes, { server, link }, manifest)
         await mustAgreeOnTime(target.nodes, link, shard.keys)
         await missingLibraries(target.nodes, link)

@@ -4,6 +4,7 @@ import { BackupFolderError, InterruptedError } from '../errors.js'
 import type { RedisServer } from '../find-server.js'
 import type { NodeLink } from '../link.js'
 import { slotsIn } from '../slots.js'
+import { type CheckedBackup, mustBeAsChecked } from './check-backup.js'
 import { foreignFault } from './foreign.js'
 import { LoadFault, type LoadServer, loadRdb } from './load-server.js'
 import type { ShardFile } from './manifest.js'
@@ -12,25 +13,29 @@ const NAMES_AT_ONCE = 5_000
 
 /**
  * Runs `use` while a server has one file of a backup loaded, and all keys of it.
- * @throws BackupFolderError when no server takes it, or it finds another number of keys
+ * @throws BackupFolderError when no server takes it, it finds another number of keys, or it is not the file that was checked
  */
 export async function withLoaded<Result>(
   server: RedisServer,
-  folder: string,
+  backup: CheckedBackup,
   shard: ShardFile,
   signal: AbortSignal | undefined,
   use: (loaded: LoadServer) => Promise<Result>,
 ): Promise<Result> {
+  const { folder } = backup
   const fail = (problem: string, cause?: unknown) =>
     new BackupFolderError(folder, [`${shard.file}: ${problem}`], { cause })
+  await mustBeAsChecked(backup, shard)
   let loaded: LoadServer
   try {
     loaded = await loadRdb(server, join(folder, shard.file), { signal })
   } catch (error) {
     if (!(error instanceof LoadFault)) throw error
+    await mustBeAsChecked(backup, shard)
     throw fail(`${server.flavour} ${server.version} cannot read it: ${error.message}`, error)
   }
   try {
+    await mustBeAsChecked(backup, shard)
     const found = loaded.loaded + loaded.expired
     if (found !== shard.keys)
       throw fail(`a server finds ${found} keys in it, where ${shard.keys} were backed up`)

@@ -1,12 +1,11 @@
-import { resolve } from 'node:path'
 import { BackupFolderError, RestoreRefusedError } from '../errors.js'
 import { findServer } from '../find-server.js'
 import { sweepHelpers } from '../helper-server.js'
 import type { Address } from '../link.js'
 import { withOperation } from '../operation/index.js'
-import { checkFiles } from './check-files.js'
+import { checkBackup } from './check-backup.js'
 import { Filling } from './filling.js'
-import { type BackupManifest, readBackup } from './manifest.js'
+import type { BackupManifest } from './manifest.js'
 import { type Begun, Marker } from './marker.js'
 import type { RestoredFile, RestoreOptions } from './restore-options.js'
 import { Target } from './target.js'
@@ -39,9 +38,8 @@ export async function restoreCluster(
   options: RestoreOptions = {},
 ): Promise<RestoreReport> {
   const started = performance.now()
-  const folder = resolve(from)
-  const manifest = await readBackup(folder)
-  const faults = await checkFiles(folder, manifest, options.signal)
+  const backup = await checkBackup(from, options.signal)
+  const { folder, manifest, faults } = backup
   if (faults.length > 0) throw new BackupFolderError(folder, faults)
   options.onProgress?.({ state: 'checked', manifest })
   const server = await findServer(options.redisPath === undefined ? {} : { redisPath: options.redisPath })
@@ -56,8 +54,7 @@ export async function restoreCluster(
       const begun = await mayBegin(target, marker, manifest)
       if (begun) options.onProgress?.({ state: 'resumed', begunAt: begun.begunAt })
       const filling = new Filling({
-        folder,
-        manifest,
+        backup,
         server,
         target,
         marker,

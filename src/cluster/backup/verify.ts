@@ -1,11 +1,10 @@
-import { resolve } from 'node:path'
 import { BackupFolderError } from '../errors.js'
 import { findServer } from '../find-server.js'
 import { sweepHelpers } from '../helper-server.js'
 import { notesOn } from '../own-keys.js'
-import { checkFiles } from './check-files.js'
+import { checkBackup } from './check-backup.js'
 import { lookAtKeys, withLoaded } from './look.js'
-import { type BackupManifest, readBackup } from './manifest.js'
+import type { BackupManifest } from './manifest.js'
 
 export interface VerifyOptions {
   /** Have a server read each file, and look at each key. Default true; false needs no server on this machine. */
@@ -42,16 +41,16 @@ export interface VerifyReport {
  * @throws BackupFolderError when there is no whole backup; ServerNotFoundError, ServerTooOldError, InvalidOptionError
  */
 export async function verifyBackup(from: string, options: VerifyOptions = {}): Promise<VerifyReport> {
-  const folder = resolve(from)
-  const manifest = await readBackup(folder)
-  const faults = await checkFiles(folder, manifest, options.signal)
+  const backup = await checkBackup(from, options.signal)
+  const { folder, manifest } = backup
+  const faults = [...backup.faults]
   const files: VerifiedFile[] = []
   if (faults.length === 0 && options.load !== false) {
     const server = await findServer(options.redisPath === undefined ? {} : { redisPath: options.redisPath })
     await sweepHelpers()
     for (const shard of manifest.shards) {
       try {
-        const file = await withLoaded(server, folder, shard, options.signal, async (loaded) => {
+        const file = await withLoaded(server, backup, shard, options.signal, async (loaded) => {
           await lookAtKeys(folder, shard, loaded.link)
           return {
             file: shard.file,
