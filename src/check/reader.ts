@@ -61,7 +61,7 @@ export class Reader {
   async functions(): Promise<ReadonlyMap<string, string>> {
     const libraries = parseLibraries(await this.#ask('FUNCTION', 'LIST', 'WITHCODE'))
     const digest = (code: unknown) => createHash('sha256').update(String(code)).digest('hex')
-    return new Map([...libraries].map(([name, code]) => [name, digest(code)]))
+    return new Map([...libraries].map(([name, { code }]) => [name, digest(code)]))
   }
 
   #ask(...[command, ...args]: Question): Promise<unknown> {

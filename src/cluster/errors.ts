@@ -383,7 +383,7 @@ export class BackupFolderError extends ShardqError {
   }
 }
 
-/** The cluster cannot take this backup. Nothing in it was changed. Decision: another cluster, or what the message says. */
+/** The cluster cannot take this backup. Nothing in it was changed, but for functions that the message names. Decision: another cluster, or what the message says. */
 export class RestoreRefusedError extends ShardqError {
   constructor(problem: string, options?: ErrorOptions) {
     super(`not restored: ${problem}`, options)

@@ -1,16 +1,27 @@
 import type { NodeLink } from './link.js'
 import { fieldOf } from './replies.js'
 
-/** Libraries of functions that a server has: their code, by their names. */
-export async function librariesOf(link: NodeLink): Promise<ReadonlyMap<string, Buffer>> {
-  return parseLibraries(await link.bytes('FUNCTION', 'LIST', 'WITHCODE')) as Map<string, Buffer>
+export interface Library<Code = Buffer> {
+  readonly code: Code
+  /** Names of its functions, of which a server has each but once, whatever its case. */
+  readonly functions: readonly string[]
 }
 
-/** Of what FUNCTION LIST WITHCODE answers: the code of each library, as text or bytes as it came. */
-export const parseLibraries = (reply: unknown): Map<string, unknown> =>
+/** Libraries of functions that a server has, by their names. */
+export async function librariesOf(link: NodeLink): Promise<ReadonlyMap<string, Library>> {
+  return parseLibraries(await link.bytes('FUNCTION', 'LIST', 'WITHCODE')) as Map<string, Library>
+}
+
+/** Of what FUNCTION LIST WITHCODE answers; code as text or bytes, as it came. */
+export const parseLibraries = (reply: unknown): Map<string, Library<unknown>> =>
   new Map(
     (reply as unknown[]).map((fields) => [
       String(fieldOf(fields, 'library_name')),
-      fieldOf(fields, 'library_code'),
+      {
+        code: fieldOf(fields, 'library_code'),
+        functions: ((fieldOf(fields, 'functions') ?? []) as unknown[]).map((each) =>
+          String(fieldOf(each, 'name')),
+        ),
+      },
     ]),
   )

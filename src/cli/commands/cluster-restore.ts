@@ -32,6 +32,7 @@ interface RestoreFlags extends CommonOptions, SecurityFlags {
   readonly basePort?: number
   readonly profile?: Profile
   readonly redisPath?: string
+  readonly skipFunctions?: boolean
 }
 
 export function registerClusterRestore(cluster: Command): void {
@@ -53,6 +54,7 @@ export function registerClusterRestore(cluster: Command): void {
     .option('--base-port <port>', 'of the new cluster (default: 7000)', wholeNumber(1))
     .addOption(new Option('--profile <name>', 'of the new cluster (default: queue)').choices(PROFILES))
     .addOption(redisPathOption())
+    .option('--skip-functions', 'leave out libraries of functions (FUNCTION LOAD)')
   withSecurityOptions(command)
     .addHelpText(
       'after',
@@ -78,11 +80,16 @@ async function clusterRestore(flags: RestoreFlags, output: Output, signal: Abort
     ...access,
     signal,
     ...(flags.redisPath === undefined ? {} : { redisPath: flags.redisPath }),
+    ...(flags.skipFunctions === undefined ? {} : { skipFunctions: flags.skipFunctions }),
     onProgress: (progress) => print(progress, line, output),
   }).finally(() => line.clear())
   const { manifest, ...rest } = report
   output.document({ ...rest, backup: manifest.id, takenAt: manifest.endedAt })
   printReport(report, output)
+  if (flags.skipFunctions)
+    output.line(
+      'Libraries of functions were left out, as asked: whoever calls one needs it on each master (FUNCTION LOAD).',
+    )
 }
 
 /** A cluster that is there keeps what it has; whoever asks for TLS is not to believe that it got any. */

@@ -7,7 +7,7 @@ import { versionOf } from '../version.js'
 import { BackupFolder } from './folder.js'
 import { type BackupManifest, madeBy, type ShardFile, sha256, USERS_FILE, VERSION } from './manifest.js'
 import { RdbFault, RdbReader } from './rdb.js'
-import { settingsOf, usersOf } from './settings.js'
+import { functionWarnings, settingsOf, usersOf } from './settings.js'
 import { openSnapshot, SnapshotFault } from './snapshot.js'
 import { changeBetween, type Owner, operationsOn, type Standing, standingOf } from './standing.js'
 
@@ -197,6 +197,7 @@ async function describe(
     ...(lines ? { usersSha256: sha256(lines) } : {}),
     warnings: [
       ...before.silent.map((name) => `${name} does not answer; it serves no slots`),
+      ...(await functionWarnings(before, access)),
       ...(users.differ ? ['the nodes do not have the same users; those of the first are kept'] : []),
       ...(unsummed.length > 0
         ? [`${unsummed.join(', ')} came without a checksum of the server (rdbchecksum no)`]

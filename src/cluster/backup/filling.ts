@@ -4,35 +4,28 @@ import {
   RestoreIncompleteError,
   RestoreRefusedError,
 } from '../errors.js'
-import type { RedisServer } from '../find-server.js'
 import type { NodeLink } from '../link.js'
 import { notesOn } from '../own-keys.js'
 import { expiredIn } from './account.js'
-import type { CheckedBackup } from './check-backup.js'
 import { mustAgreeOnTime } from './clocks.js'
 import { comparePage, copyKeys } from './copy.js'
 import { countKeys } from './count.js'
-import { mustNotClash } from './foreign.js'
-import { mustTake } from './format.js'
-import { missingLibraries } from './libraries.js'
+import { giveLibraries, holderOf } from './libraries.js'
 import type { LoadServer } from './load-server.js'
-import { lookAtKeys, withLoaded } from './look.js'
+import { withLoaded } from './look.js'
+import { lookAtAll, type Sources } from './look-at-all.js'
 import type { ShardFile } from './manifest.js'
 import type { Begun, Marker } from './marker.js'
 import { evictedOn, evictionText, fullText, isOutOfMemory } from './memory.js'
 import { pagesOf, type SourceKey } from './pages.js'
-import type { RestoredFile, RestoreOptions } from './restore-options.js'
-import type { Target, TargetNode } from './target.js'
+import type { RestoredFile } from './restore-options.js'
+import type { TargetNode } from './target.js'
 
 const BIG_KEY_BYTES = 1024 * 1024
 
-interface Parts {
-  readonly backup: CheckedBackup
-  readonly server: RedisServer
-  readonly target: Target
+interface Parts extends Sources {
   readonly marker: Marker
   readonly begun: Begun | null
-  readonly options: RestoreOptions
 }
 
 /** Fills a cluster from a backup, from the first file to the last key. */
@@ -54,7 +47,7 @@ export class Filling {
     const files: RestoredFile[] = []
     try {
       for (const node of target.nodes) this.#evicted.set(node, await evictedOn(node))
-      if (!this.#marked) await this.#lookAtAll()
+      if (!this.#marked) await lookAtAll(this.parts)
       if (!this.#marked) await marker.begin(manifest.id, folder)
       this.#marked = true
       await this.#removePartial()
@@ -92,30 +85,14 @@ export class Filling {
     await marker.endKey()
   }
 
-  /** Whatever is wrong with a file is found before anything of another one is written. The price: each is read by a server twice. */
-  async #lookAtAll(): Promise<void> {
-    const { backup, server, target, options } = this.parts
-    const { folder, manifest } = backup
-    for (const shard of manifest.shards)
-      await withLoaded(server, backup, shard, options.signal, async ({ link, loaded }) => {
-        await mustTake(target.nodes, { server, link }, manifest)
-        await mustAgreeOnTime(target.nodes, link, shard.keys)
-        await missingLibraries(target.nodes, link)
-        await lookAtKeys(folder, shard, link, {
-          signal: options.signal,
-          onKeys: (keys) => options.onProgress?.({ state: 'looking', file: shard.file, keys, of: loaded }),
-        })
-        await mustNotClash(target, shard.file, link)
-      })
-  }
-
   async #restoreFile({ file, keys: inFile }: ShardFile, loaded: LoadServer): Promise<RestoredFile> {
     const started = performance.now()
+    const { backup, options } = this.parts
     const { nodes } = this.parts.target
     // Before the first file it was looked at too, but that may be hours ago, or be done by a call that was broken off.
     await mustAgreeOnTime(nodes, loaded.link, inFile)
-    const functions = await missingLibraries(nodes, loaded.link)
-    for (const { node, code } of functions) await node.link.bytes('FUNCTION', 'LOAD', code)
+    // Given before the first key; whoever goes on with a restore does not know whether all are there still.
+    if (!options.skipFunctions) await giveLibraries(nodes, [await holderOf(file, loaded.link)], backup.folder)
     // Of another cluster, whose nodes they are about.
     const leftOut = await notesOn(loaded.link)
     const found = await this.#copy(file, loaded, leftOut)

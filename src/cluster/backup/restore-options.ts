@@ -6,6 +6,8 @@ export interface RestoreOptions extends LinkOptions {
   readonly redisPath?: string
   /** Size by MEMORY USAGE from which a key is copied in pieces. Default 1 MB. */
   readonly bigKeyBytes?: number
+  /** Leave out libraries of functions (FUNCTION LOAD). Default false; true where files of the backup disagree on them, or the cluster has its own. */
+  readonly skipFunctions?: boolean
   /** Ends it after the keys that are under way; the same call goes on from there. */
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: RestoreProgress) => void

@@ -3,6 +3,7 @@ import { findServer } from '../find-server.js'
 import { sweepHelpers } from '../helper-server.js'
 import { notesOn } from '../own-keys.js'
 import { checkBackup } from './check-backup.js'
+import { faultsAmong, type Holder, holderOf } from './libraries.js'
 import { lookAtKeys, withLoaded } from './look.js'
 import type { BackupManifest } from './manifest.js'
 
@@ -37,7 +38,8 @@ export interface VerifyReport {
 
 /**
  * Whether a backup is what was backed up: its manifest, size and SHA-256 and the RDB's own checksum of every file, that each slot
- * is in one of them. Then the proof: a server reads each, and has as many keys as the manifest says, each of a slot of that file.
+ * is in one of them. Then the proof: a server reads each, and has as many keys as the manifest says, each of a slot of that file; and
+ * the functions of all of them can be in one cluster.
  * @throws BackupFolderError when there is no whole backup; ServerNotFoundError, ServerTooOldError, InvalidOptionError
  */
 export async function verifyBackup(from: string, options: VerifyOptions = {}): Promise<VerifyReport> {
@@ -48,10 +50,12 @@ export async function verifyBackup(from: string, options: VerifyOptions = {}): P
   if (faults.length === 0 && options.load !== false) {
     const server = await findServer(options.redisPath === undefined ? {} : { redisPath: options.redisPath })
     await sweepHelpers()
+    const holders: Holder[] = []
     for (const shard of manifest.shards) {
       try {
         const file = await withLoaded(server, backup, shard, options.signal, async (loaded) => {
           await lookAtKeys(folder, shard, loaded.link)
+          holders.push(await holderOf(shard.file, loaded.link))
           return {
             file: shard.file,
             keys: loaded.loaded,
@@ -66,6 +70,7 @@ export async function verifyBackup(from: string, options: VerifyOptions = {}): P
         faults.push(...error.faults)
       }
     }
+    faults.push(...faultsAmong(holders))
   }
   return { folder, manifest, faults, files }
 }

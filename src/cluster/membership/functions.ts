@@ -23,9 +23,9 @@ export async function giveFunctions(
     return await withLink(node, options, async (link) => {
       const has = await librariesOf(link)
       const missing = [...wanted].filter(([name]) => !has.has(name))
-      for (const [, code] of missing) await link.bytes('FUNCTION', 'LOAD', code)
+      for (const [, { code }] of missing) await link.bytes('FUNCTION', 'LOAD', code)
       const other = [...wanted.keys()].filter(
-        (name) => has.get(name)?.equals(wanted.get(name) as Buffer) === false,
+        (name) => has.get(name)?.code.equals(wanted.get(name)?.code as Buffer) === false,
       )
       const warnings = other.map(
         (name) =>
