@@ -674,8 +674,14 @@ describe('a restore', () => {
       // Not even a note that it was begun.
       const keeper = await ownerOf(three, RESTORE_KEY)
       onTestFinished(() => limit(keeper.port, 0))
-      await limit(keeper.port, 1)
-      const refused = await restoreCluster(backup, three.seeds, SMALL).catch((error) => error)
+      let limiting: Promise<void> | undefined
+      const refused = await restoreCluster(backup, three.seeds, {
+        ...SMALL,
+        onProgress: ({ state }) => {
+          if (state === 'looking') limiting ??= limit(keeper.port, 1)
+        },
+      }).catch((error) => error)
+      await limiting
       expect(isFull(refused, keeper)).toBeInstanceOf(RestoreRefusedError)
       expect((await contentsOf(three.seeds)).size).toBe(0)
       await limit(keeper.port, 0)
@@ -696,6 +702,32 @@ describe('a restore', () => {
       const report = await restoreCluster(backup, three.seeds, SMALL)
       expect(report).toMatchObject({ resumed: true, keys: written.size })
       expect(await contentsOf(three.seeds)).toEqual(written)
+    }, 60_000)
+
+    it('refuses what it can know beforehand to have no room, on one node or on all together', async () => {
+      const { shards } = JSON.parse(await readFile(join(backup, 'backup.json'), 'utf8')) as BackupManifest
+      // The same slots as in the backup, so that one file is one node's; and other ones, over which each file is spread.
+      for (const [cluster, policy] of [
+        [three, 'allkeys-lru'],
+        [four, 'noeviction'],
+      ] as const) {
+        await empty(cluster)
+        const masters = await mastersOf(cluster)
+        const limited = cluster === three ? masters.slice(0, 1) : masters
+        onTestFinished(async () => {
+          for (const { port } of limited) await limit(port, 0)
+        })
+        const least = Math.min(...shards.map(({ bytes }) => bytes))
+        for (const { port } of limited) await limit(port, (await used(port)) + Math.floor(least / 2), policy)
+        const failure = await restoreCluster(backup, cluster.seeds, SMALL).catch((error) => error)
+        expect(failure).toBeInstanceOf(RestoreRefusedError)
+        const who = cluster === three ? `127.0.0.1:${limited[0]?.port} has` : '4 masters have together'
+        expect(failure.message).toMatch(
+          new RegExp(`${who} \\d+ bytes of memory left .* takes \\d+ at least: .*CONFIG SET`),
+        )
+        expect((await contentsOf(cluster.seeds)).size).toBe(0)
+        for (const { port } of limited) await limit(port, 0)
+      }
     }, 60_000)
 
     it('says so where that throws keys away instead, and brings them when it does not any more', async () => {

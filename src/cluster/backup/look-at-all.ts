@@ -6,6 +6,7 @@ import { mustTake } from './format.js'
 import { giveLibraries, type Holder, holderOf } from './libraries.js'
 import { lookAtKeys, withLoaded } from './look.js'
 import type { RestoreOptions } from './restore-options.js'
+import { mustHaveRoom, type Need, needOf, roomOf } from './room.js'
 import type { Target } from './target.js'
 
 export interface Sources {
@@ -19,17 +20,21 @@ export interface Sources {
 export async function lookAtAll({ backup, server, target, options }: Sources): Promise<void> {
   const { folder, manifest } = backup
   const holders: Holder[] = []
+  const needs: Need[] = []
+  const room = await roomOf(target.nodes)
   for (const shard of manifest.shards)
     await withLoaded(server, backup, shard, options.signal, async ({ link, loaded }) => {
       await mustTake(target.nodes, { server, link }, manifest)
       await mustAgreeOnTime(target.nodes, link, shard.keys)
       if (!options.skipFunctions) holders.push(await holderOf(shard.file, link))
+      needs.push(await needOf(shard, link))
       await lookAtKeys(folder, shard, link, {
         signal: options.signal,
         onKeys: (keys) => options.onProgress?.({ state: 'looking', file: shard.file, keys, of: loaded }),
       })
       await mustNotClash(target, shard.file, link)
     })
+  mustHaveRoom(target, room, needs)
   // That a node takes them only shows when it does. Killed here, the next call finds what it would bring itself.
   await giveLibraries(target.nodes, holders, folder)
 }

@@ -6,9 +6,10 @@ export const isOutOfMemory = (error: Error): error is Error & { readonly node?: 
   /^OOM\b/.test(error.message)
 
 /** For whoever fills a node that takes no more. */
-export const fullText = (name: string) =>
-  `${name} has no memory left for it (maxmemory): give the masters and their replicas more (CONFIG SET maxmemory BYTES on each, and in ` +
-  'redis.conf), or restore into more masters'
+export const MORE_MEMORY =
+  'give the masters and their replicas more (CONFIG SET maxmemory BYTES on each, and in redis.conf), or restore into more masters'
+
+export const fullText = (name: string) => `${name} has no memory left for it (maxmemory): ${MORE_MEMORY}`
 
 /** How many keys a node has given up for want of room since it was started. */
 export const evictedOn = async ({ link }: TargetNode): Promise<number> =>

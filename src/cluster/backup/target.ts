@@ -134,7 +134,11 @@ export class Target {
 
   /** By its slot, and nothing else, is a key put where it belongs. */
   nodeOf(key: Buffer): TargetNode {
-    return this.#bySlot[keySlot(key)] as TargetNode
+    return this.ownerOf(keySlot(key))
+  }
+
+  ownerOf(slot: number): TargetNode {
+    return this.#bySlot[slot] as TargetNode
   }
 
   /** By node, for what is in the cluster without what the tools write down there. */
