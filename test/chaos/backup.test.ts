@@ -150,10 +150,8 @@ describe('a backup', () => {
     expect(await readdir(dir)).toEqual(['letters.txt'])
     const left = join(dir, 'left')
     await mkdir(left)
-    await writeFile(
-      join(left, 'backup.partial'),
-      JSON.stringify({ pid: process.pid, stamp: 'of another time' }),
-    )
+    const note = { ...JSON.parse(await makeNote('backup')), stamp: 'of another time' }
+    await writeFile(join(left, 'backup.partial'), JSON.stringify(note))
     await writeFile(join(left, 'shard-7.rdb'), 'half of it')
     await expect(verifyBackup(left)).rejects.toThrow(/one that was not finished/)
     const { manifest } = await backupCluster(source.seeds, left)

@@ -70,6 +70,7 @@ export async function backupCluster(
       }
       if (tries >= (options.tries ?? TRIES)) throw new BackupRefusedError([`in ${tries} tries: ${why}`])
       options.onProgress?.({ state: 'again', why: String(why) })
+      await folder.clear()
     }
   } catch (error) {
     await folder.discard()

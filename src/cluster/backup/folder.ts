@@ -1,103 +1,158 @@
-import { mkdir, open, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
+import { link, lstat, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { shellWord } from '../../shell.js'
 import { BackupFolderError } from '../errors.js'
-import { isAlive, type ProcessIdentity, processStamp } from '../processes.js'
+import { NoteFile } from '../note-file.js'
+import { isLeftBehind, isOfThisHost, makeNote, readNote } from '../operation/holder.js'
 import { type BackupManifest, MANIFEST, MANIFEST_SUM, sumLine } from './manifest.js'
+import { OwnFiles, onDisk } from './own-files.js'
 
 /** There while a backup is being made, with who makes it. */
 const UNDER_WAY = 'backup.partial'
+/** It, or one that is being taken over. */
+const NOTES = /^backup\.partial(\.[0-9a-f-]+)?$/
+/** The manifest until all is proven. */
+const UNPROVEN = `${MANIFEST}.new`
 /** What a backup that was broken off may leave; nothing else is ever removed. */
-const OURS = /^(shard-\d+\.rdb|users\.acl|backup\.json\.(new|sha256)|backup\.partial)$/
+const LEFT = /^(shard-\d+\.rdb|users\.acl|backup\.json\.(new|sha256))$/
 
 /** Where a backup is put. What is in it is readable by its owner alone: it holds all data, and hashes of passwords. */
 export class BackupFolder {
+  readonly #files: OwnFiles
+
   private constructor(
     readonly path: string,
     private readonly made: boolean,
-  ) {}
+    private readonly note: NoteFile,
+  ) {
+    this.#files = new OwnFiles(path)
+  }
 
   /**
-   * Makes the folder, or takes one that is empty; what a backup that was killed has left there is removed.
+   * Makes the folder, or takes one that is empty; what a backup that was killed on this host has left there is removed.
    * @throws BackupFolderError when something else is in it, a backup above all: none is ever written over
    */
   static async open(to: string): Promise<BackupFolder> {
     const path = resolve(to)
-    const fail = (problem: string, cause?: unknown) => new BackupFolderError(path, [problem], { cause })
-    let made: boolean
-    let names: string[]
+    return onDisk(path, BackupFolder.#open(path))
+  }
+
+  static async #open(path: string): Promise<BackupFolder> {
+    const made = (await mkdir(path, { recursive: true, mode: 0o700 })) !== undefined
+    let note: NoteFile | undefined
     try {
-      made = (await mkdir(path, { recursive: true, mode: 0o700 })) !== undefined
-      names = await readdir(path)
+      const isLeft = await look(path)
+      const taken = await NoteFile.take(join(path, UNDER_WAY), await makeNote('backup'), isLeftBehind)
+      if (typeof taken === 'string') throw new BackupFolderError(path, [atWork(path, taken)])
+      note = taken
+      // Whoever had it until now may have come to their end meanwhile.
+      await look(path, isLeft)
+      for (const name of await readdir(path)) if (LEFT.test(name)) await rm(join(path, name), { force: true })
+      return new BackupFolder(path, made, note)
     } catch (error) {
-      throw fail((error as Error).message, error)
+      await note?.release()
+      if (made) await removeIfEmpty(path)
+      throw error
     }
-    if (names.includes(MANIFEST)) throw fail('a backup is here already; choose a new folder')
-    if (names.includes(UNDER_WAY)) {
-      const maker = await makerOf(path)
-      if (maker && (await isAlive(maker))) throw fail(`process ${maker.pid} is making a backup here`)
-      for (const name of names.filter((each) => OURS.test(each))) await rm(join(path, name), { force: true })
-      names = names.filter((name) => !OURS.test(name))
-    }
-    if (names.length > 0) throw fail(`it holds other things (${names[0]}); choose a new folder`)
-    const maker: ProcessIdentity = { pid: process.pid, stamp: (await processStamp(process.pid)) ?? '' }
-    const folder = new BackupFolder(path, made)
-    try {
-      // Of two that begin at once, the second finds the file there.
-      await writeFile(join(path, UNDER_WAY), JSON.stringify(maker), { mode: 0o600, flag: 'wx' })
-    } catch (error) {
-      // A disk that is full takes the name of a file, and nothing of what is in it.
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') await folder.discard()
-      throw fail((error as Error).message, error)
-    }
-    return folder
   }
 
   /** @throws BackupFolderError when the disk is full, for one */
-  async write(name: string, chunks: AsyncIterable<Buffer> | readonly Buffer[]): Promise<void> {
-    const file = await this.#onDisk(open(join(this.path, name), 'w', 0o600))
-    try {
-      for await (const chunk of chunks) await this.#onDisk(writeAll(file, chunk))
-      await this.#onDisk(file.sync())
-    } finally {
-      await file.close()
-    }
+  write(name: string, chunks: AsyncIterable<Buffer> | readonly Buffer[]): Promise<void> {
+    return this.#files.write(name, chunks)
   }
 
-  /** From here on there is a backup: all files are on disk before the manifest has its name. */
+  /** Removes what was written, to begin anew. */
+  clear(): Promise<void> {
+    return onDisk(this.path, this.#files.removeAll())
+  }
+
+  /**
+   * From here on there is a backup: all files are on disk, and are ours, before the manifest has its name.
+   * @throws BackupFolderError also where somebody else has written here meanwhile
+   */
   async finish(manifest: BackupManifest): Promise<void> {
     const text = `${JSON.stringify(manifest, null, 2)}\n`
     await this.write(MANIFEST_SUM, [Buffer.from(sumLine(text))])
-    await this.write(`${MANIFEST}.new`, [Buffer.from(text)])
-    await this.#onDisk(rename(join(this.path, `${MANIFEST}.new`), join(this.path, MANIFEST)))
-    await rm(join(this.path, UNDER_WAY), { force: true })
+    await this.write(UNPROVEN, [Buffer.from(text)])
+    await onDisk(this.path, this.#commit())
+    await this.#files.remove(UNPROVEN)
+    await this.#files.close()
+    await this.note.release()
     await syncFolder(this.path)
   }
 
   /** Removes all that was written, and the folder if we had made it. */
   async discard(): Promise<void> {
-    for (const name of (await readdir(this.path)).filter((each) => OURS.test(each)))
-      await rm(join(this.path, name), { force: true })
-    if (this.made) await rmdir(this.path).catch(() => {})
+    await this.#files.removeAll()
+    await this.note.release()
+    if (this.made) await removeIfEmpty(this.path)
   }
 
-  async #onDisk<T>(work: Promise<T>): Promise<T> {
+  /** Neither what stands on a dead pid nor what people remove by hand is certain, so that it is looked at once more. */
+  async #commit(): Promise<void> {
+    const fail = (problem: string) => new BackupFolderError(this.path, [`${problem}; choose a new folder`])
+    if (!(await this.note.isOurs())) throw fail('somebody else has taken it over while the backup was made')
+    const changed = await this.#files.changed()
+    if (changed.length > 0)
+      throw fail(`${changed.join(', ')} was changed by somebody else while the backup was made`)
     try {
-      return await work
+      await nameOnce(join(this.path, UNPROVEN), join(this.path, MANIFEST))
     } catch (error) {
-      throw new BackupFolderError(this.path, [(error as Error).message], { cause: error })
+      // The reply of a file server may be lost, and what it was asked for be done.
+      if (await this.#files.hasName(UNPROVEN, MANIFEST)) return
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      throw fail('somebody else has put a backup here meanwhile')
     }
   }
 }
 
-async function writeAll(file: Awaited<ReturnType<typeof open>>, chunk: Buffer): Promise<void> {
-  for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten
+/**
+ * @param isLeft whether there was a note of somebody else, so that what a backup leaves may be removed, once the note is ours
+ * @returns whether there is one
+ * @throws BackupFolderError when there is anything else
+ */
+async function look(path: string, isLeft?: boolean): Promise<boolean> {
+  const fail = (problem: string) => new BackupFolderError(path, [`${problem}; choose a new folder`])
+  const names = await readdir(path)
+  const mayBeLeft = isLeft ?? names.some((name) => NOTES.test(name))
+  if (names.includes(MANIFEST)) throw fail('a backup is here already')
+  const other = names.find((name) => !NOTES.test(name) && !(mayBeLeft && LEFT.test(name)))
+  if (other !== undefined) throw fail(`it holds other things (${other})`)
+  return mayBeLeft
 }
 
-async function makerOf(path: string): Promise<ProcessIdentity | null> {
+/** Of one elsewhere, nobody knows here whether it is at work still. */
+function atWork(path: string, note: string): string {
+  const { pid, host, since } = readNote(note)
+  const wayOut = isOfThisHost(note)
+    ? 'wait until it has ended, or choose a new folder'
+    : `choose a new folder; or, when nobody writes here any more: rm -r ${shellWord(path)}`
+  return `process ${pid} on ${host} is making a backup here, since ${since}; ${wayOut}`
+}
+
+/** Not where somebody has put something into it since, or has removed it themselves. */
+async function removeIfEmpty(path: string): Promise<void> {
   try {
-    return JSON.parse(await readFile(join(path, UNDER_WAY), 'utf8')) as ProcessIdentity
-  } catch {
-    return null // Killed while it wrote the first line.
+    await rmdir(path)
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  }
+}
+
+/** A system of files without links, as exFAT. */
+const NO_LINKS: readonly (string | undefined)[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
+
+/** Gives a file another name. @throws EEXIST where that is taken, which `rename` would write over */
+async function nameOnce(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch (error) {
+    if (!NO_LINKS.includes((error as NodeJS.ErrnoException).code)) throw error
+    const taken = await lstat(to).catch((missing: NodeJS.ErrnoException) => {
+      if (missing.code !== 'ENOENT') throw missing
+    })
+    if (taken) throw Object.assign(new Error(`${to} is there`), { code: 'EEXIST' })
+    await rename(from, to)
   }
 }
 

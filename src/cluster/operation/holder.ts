@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { z } from 'zod'
 import { isAlive, type ProcessIdentity, processStamp } from '../processes.js'
 
-/** Who does something to a cluster: what, where, since when. */
+/** Who does something to a cluster, or in a folder: what, where, since when. */
 export interface Holder {
   /** `rebalance`, as on the command line. */
   readonly operation: string
@@ -14,7 +14,7 @@ export interface Holder {
   readonly since: string
 }
 
-/** What is written into the cluster. */
+/** What is written into the cluster, or the folder. */
 interface Note extends Holder, ProcessIdentity {
   /** Where the pid means something: other hosts, and containers, may have the same name, and each has a process 1. */
   readonly pids: string
@@ -41,11 +41,22 @@ export function readNote(text: string): Holder {
   return { operation, host, pid, since }
 }
 
+/** The process, whose pid is of the host where the note was written; null where the note does not tell. */
+export function processOf(text: string): ProcessIdentity | null {
+  const { pid, stamp } = parse(text)
+  return pid === undefined || stamp === undefined ? null : { pid, stamp }
+}
+
 /** Whether it was written on this host, by a process that is no more. What happens on other hosts cannot be seen from here. */
 export async function isLeftBehind(text: string): Promise<boolean> {
-  const { host, pids, pid, stamp } = parse(text)
-  if (host !== hostname() || pids !== pidSpace() || pid === undefined || stamp === undefined) return false
-  return !(await isAlive({ pid, stamp }))
+  const holder = processOf(text)
+  return holder !== null && isOfThisHost(text) && !(await isAlive(holder))
+}
+
+/** Whether its process, if there is one, can be seen from here. */
+export function isOfThisHost(text: string): boolean {
+  const { host, pids } = parse(text)
+  return host === hostname() && pids === pidSpace()
 }
 
 const note = z.object({
