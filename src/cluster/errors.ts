@@ -1,4 +1,5 @@
 import { ShardqError } from '../errors.js'
+import { shellWord } from '../shell.js'
 import { visible } from '../visible.js'
 import type { Holder } from './operation/holder.js'
 
@@ -380,6 +381,22 @@ export class BackupFolderError extends ShardqError {
     options?: ErrorOptions,
   ) {
     super(`${folder}: ${faults.join('; ')}`, options)
+  }
+}
+
+/** There is a backup, and it is whole; what comes after was not done. Decision: look at the disk, and verify it, or take another. */
+export class BackupUnsettledError extends ShardqError {
+  constructor(
+    readonly folder: string,
+    /** `may not survive a loss of power (EIO: ...)` */
+    readonly faults: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    super(
+      `${folder}: the backup is there, but ${faults.join('; ')}; look at the disk, then type: ` +
+        `shardq cluster backup verify ${shellWord(folder)}; or take another into a new folder`,
+      options,
+    )
   }
 }
 

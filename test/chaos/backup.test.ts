@@ -6,6 +6,7 @@ import { openSnapshot } from '../../src/cluster/backup/snapshot.js'
 import {
   type BackupManifest,
   BackupRefusedError,
+  BackupUnsettledError,
   backupCluster,
   type LocalCluster,
   type NodeView,
@@ -23,6 +24,7 @@ import { slotOf, tagForSlot } from '../../src/keys/slots.js'
 import { shardq } from '../helpers/cli.js'
 import { contentsOf } from '../helpers/contents.js'
 import { editManifest, withChecksums } from '../helpers/damaged-backup.js'
+import { onFolderSync } from '../helpers/folder-sync.js'
 import { tell, tellAll } from '../helpers/nodes.js'
 import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 import { tempDir } from '../helpers/temp-dir.js'
@@ -157,6 +159,16 @@ describe('a backup', () => {
     const { manifest } = await backupCluster(source.seeds, left)
     expect(manifest.shards).toHaveLength(3)
     expect(await readdir(left)).not.toContain('shard-7.rdb')
+  })
+
+  it('is there, whole, where its name could not be brought to disk, and that is told', async () => {
+    const to = join(await tempDir(), 'to')
+    await onFolderSync(async () => {
+      if ((await readdir(to)).includes('backup.json')) throw new Error('EIO: of the test')
+    })
+    const told = await backupCluster(source.seeds, to).catch((error) => error)
+    expect(told).toBeInstanceOf(BackupUnsettledError)
+    expect((await verifyBackup(to, { load: false })).faults).toEqual([])
   })
 
   it('counts for no WAIT, and leaves nothing on the server when it is ended', async () => {

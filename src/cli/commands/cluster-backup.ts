@@ -50,7 +50,7 @@ export function registerClusterBackup(cluster: Command): void {
     .addHelpText(
       'after',
       `
-Exit codes: 0 there is a backup; 1 there is none, and it says why; 2 wrong usage. Ctrl-C ends it, and leaves nothing.
+Exit codes: 0 there is a backup; 1 there is none, or one that may not survive a loss of power, and it says why; 2 wrong usage. Ctrl-C ends it, and leaves nothing.
 
 Examples:
   $ shardq cluster backup --to /var/backups/monday

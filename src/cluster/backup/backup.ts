@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { BackupRefusedError, InterruptedError } from '../errors.js'
+import { BackupFolderError, BackupRefusedError, InterruptedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { nameOf } from '../link.js'
 import { observe } from '../observer.js'
@@ -47,7 +47,8 @@ const LINK_MS = 5_000
  * the RDB came whole, with its checksum, and that nobody else served its slots, and no slot was on its way, from before it was asked for
  * until all were there.
  * Changes nothing in the cluster. How it thinks stands in docs/backup.md.
- * @throws BackupRefusedError, BackupFolderError, InterruptedError, NodeUnreachableError, AuthenticationError, WrongModeError
+ * @throws BackupRefusedError, BackupFolderError, InterruptedError, NodeUnreachableError, AuthenticationError, WrongModeError;
+ *   BackupUnsettledError: there is a backup
  */
 export async function backupCluster(
   seeds: readonly Address[],
@@ -57,25 +58,44 @@ export async function backupCluster(
   const started = performance.now()
   const access = { timeoutMs: LINK_MS, ...options }
   const folder = await BackupFolder.open(to)
+  let made: Made
   try {
-    for (let tries = 1; ; tries++) {
-      const before = await standingOf(seeds, access)
-      const startedAt = new Date().toISOString()
-      const taken = await takeAll(before, folder, access)
-      const why = 'why' in taken ? taken.why : await lookAgain(before, access)
-      if (!('why' in taken) && typeof why !== 'string') {
-        const manifest = await describe(before, why.after, taken.shards, startedAt, folder, access)
-        await folder.finish(manifest)
-        return { folder: folder.path, manifest, tries, ms: Math.round(performance.now() - started) }
-      }
-      if (tries >= (options.tries ?? TRIES)) throw new BackupRefusedError([`in ${tries} tries: ${why}`])
-      options.onProgress?.({ state: 'again', why: String(why) })
-      await folder.clear()
-    }
+    made = await make(seeds, folder, access)
   } catch (error) {
+    const why = options.signal?.aborted ? new InterruptedError('the backup', { cause: error }) : error
+    throw await discarded(folder, why as Error)
+  }
+  await folder.settle()
+  return { folder: folder.path, ...made, ms: Math.round(performance.now() - started) }
+}
+
+type Made = Pick<BackupReport, 'manifest' | 'tries'>
+
+async function make(seeds: readonly Address[], folder: BackupFolder, options: BackupOptions): Promise<Made> {
+  for (let tries = 1; ; tries++) {
+    const before = await standingOf(seeds, options)
+    const startedAt = new Date().toISOString()
+    const taken = await takeAll(before, folder, options)
+    const why = 'why' in taken ? taken.why : await lookAgain(before, options)
+    if (!('why' in taken) && typeof why !== 'string') {
+      const manifest = await describe(before, why.after, taken.shards, startedAt, folder, options)
+      await folder.finish(manifest)
+      return { manifest, tries }
+    }
+    if (tries >= (options.tries ?? TRIES)) throw new BackupRefusedError([`in ${tries} tries: ${why}`])
+    options.onProgress?.({ state: 'again', why: String(why) })
+    await folder.clear()
+  }
+}
+
+/** @returns why there is no backup, and what of it could not be removed */
+async function discarded(folder: BackupFolder, why: Error): Promise<Error> {
+  try {
     await folder.discard()
-    if (options.signal?.aborted) throw new InterruptedError('the backup', { cause: error })
-    throw error
+    return why
+  } catch (error) {
+    const left = `what was written could not be removed: ${(error as Error).message}`
+    return new BackupFolderError(folder.path, [why.message, left], { cause: why })
   }
 }
 

@@ -1,11 +1,12 @@
-import { link, lstat, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { shellWord } from '../../shell.js'
-import { BackupFolderError } from '../errors.js'
+import { BackupFolderError, BackupUnsettledError } from '../errors.js'
 import { NoteFile } from '../note-file.js'
 import { isLeftBehind, isOfThisHost, makeNote, readNote } from '../operation/holder.js'
+import { nameOnce, onDisk, removeIfEmpty, syncFolder } from './disk.js'
 import { type BackupManifest, MANIFEST, MANIFEST_SUM, sumLine } from './manifest.js'
-import { OwnFiles, onDisk } from './own-files.js'
+import { OwnFiles } from './own-files.js'
 
 /** There while a backup is being made, with who makes it. */
 const UNDER_WAY = 'backup.partial'
@@ -38,10 +39,12 @@ export class BackupFolder {
   }
 
   static async #open(path: string): Promise<BackupFolder> {
-    const made = (await mkdir(path, { recursive: true, mode: 0o700 })) !== undefined
+    const first = await mkdir(path, { recursive: true, mode: 0o700 })
+    const made = first !== undefined
     let note: NoteFile | undefined
     try {
       const isLeft = await look(path)
+      await syncUpTo(dirname(first ?? path), dirname(path))
       const taken = await NoteFile.take(join(path, UNDER_WAY), await makeNote('backup'), isLeftBehind)
       if (typeof taken === 'string') throw new BackupFolderError(path, [atWork(path, taken)])
       note = taken
@@ -74,18 +77,40 @@ export class BackupFolder {
     const text = `${JSON.stringify(manifest, null, 2)}\n`
     await this.write(MANIFEST_SUM, [Buffer.from(sumLine(text))])
     await this.write(UNPROVEN, [Buffer.from(text)])
+    await onDisk(this.path, syncFolder(this.path))
     await onDisk(this.path, this.#commit())
-    await this.#files.remove(UNPROVEN)
-    await this.#files.close()
-    await this.note.release()
-    await syncFolder(this.path)
   }
 
-  /** Removes all that was written, and the folder if we had made it. */
-  async discard(): Promise<void> {
-    await this.#files.removeAll()
-    await this.note.release()
-    if (this.made) await removeIfEmpty(this.path)
+  /** What comes after. Nothing of the backup is removed, whatever happens. @throws BackupUnsettledError */
+  async settle(): Promise<void> {
+    const faults: string[] = []
+    const told = (what: string, work: Promise<unknown>) =>
+      work.catch((error: Error) => faults.push(`${what} (${error.message})`))
+    await told('may not survive a loss of power', syncFolder(this.path))
+    await told(`still has ${UNPROVEN} beside it`, this.#files.remove(UNPROVEN))
+    await told(`still has ${UNDER_WAY} beside it`, this.note.release())
+    await told('was not closed', this.#files.close())
+    if (faults.length > 0) throw new BackupUnsettledError(this.path, faults)
+  }
+
+  /**
+   * In place of `finish`, or after it has failed: removes all that was written, and the folder if we had made it.
+   * @throws BackupFolderError
+   */
+  discard(): Promise<void> {
+    return onDisk(this.path, this.#discard())
+  }
+
+  async #discard(): Promise<void> {
+    try {
+      // First: without its files it would say that a backup is here. Where that cannot be known, all stays.
+      if (await this.#files.remove(UNPROVEN, MANIFEST)) await syncFolder(this.path)
+      await this.#files.removeAll()
+      await this.note.release()
+      if (this.made) await removeIfEmpty(this.path)
+    } finally {
+      await this.#files.close()
+    }
   }
 
   /** Neither what stands on a dead pid nor what people remove by hand is certain, so that it is looked at once more. */
@@ -130,41 +155,10 @@ function atWork(path: string, note: string): string {
   return `process ${pid} on ${host} is making a backup here, since ${since}; ${wayOut}`
 }
 
-/** Not where somebody has put something into it since, or has removed it themselves. */
-async function removeIfEmpty(path: string): Promise<void> {
-  try {
-    await rmdir(path)
-  } catch (error) {
-    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-  }
-}
-
-/** A system of files without links, as exFAT. */
-const NO_LINKS: readonly (string | undefined)[] = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS']
-
-/** Gives a file another name. @throws EEXIST where that is taken, which `rename` would write over */
-async function nameOnce(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to)
-  } catch (error) {
-    if (!NO_LINKS.includes((error as NodeJS.ErrnoException).code)) throw error
-    const taken = await lstat(to).catch((missing: NodeJS.ErrnoException) => {
-      if (missing.code !== 'ENOENT') throw missing
-    })
-    if (taken) throw Object.assign(new Error(`${to} is there`), { code: 'EEXIST' })
-    await rename(from, to)
-  }
-}
-
-/** The names, too, have to survive a loss of power. Windows has no way to ask for that, and some file systems none either. */
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync().catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EINVAL') throw error
-    })
-  } finally {
-    await folder.close()
+/** From a folder up to one that it is in. */
+async function syncUpTo(top: string, path: string): Promise<void> {
+  for (let at = path; ; at = dirname(at)) {
+    await syncFolder(at)
+    if (at === top || at === dirname(at)) return
   }
 }

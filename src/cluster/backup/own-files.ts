@@ -1,6 +1,6 @@
-import { type FileHandle, lstat, open, rm } from 'node:fs/promises'
+import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { BackupFolderError } from '../errors.js'
+import { isAt, onDisk } from './disk.js'
 
 /**
  * Files that we have made in a folder, and may remove. Each stays open, since no other file can have its inode for as long: by that it
@@ -39,16 +39,16 @@ export class OwnFiles {
     return file !== undefined && (await isAt(join(this.folder, as), file.handle))
   }
 
-  async remove(name: string, as = name): Promise<void> {
-    if (await this.hasName(name, as)) await rm(join(this.folder, as), { force: true })
+  /** @returns whether it was there, and ours */
+  async remove(name: string, as = name): Promise<boolean> {
+    const isOurs = await this.hasName(name, as)
+    if (isOurs) await rm(join(this.folder, as), { force: true })
+    return isOurs
   }
 
   async removeAll(): Promise<void> {
-    try {
-      for (const name of this.#files.keys()) await this.remove(name)
-    } finally {
-      await this.close()
-    }
+    for (const name of this.#files.keys()) await this.remove(name)
+    await this.close()
   }
 
   async close(): Promise<void> {
@@ -58,26 +58,6 @@ export class OwnFiles {
   }
 }
 
-/** @throws BackupFolderError for whatever goes wrong */
-export async function onDisk<T>(folder: string, work: Promise<T>): Promise<T> {
-  try {
-    return await work
-  } catch (error) {
-    if (error instanceof BackupFolderError) throw error
-    throw new BackupFolderError(folder, [(error as Error).message], { cause: error })
-  }
-}
-
 async function writeAll(file: FileHandle, chunk: Buffer): Promise<void> {
   for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten
-}
-
-async function isAt(path: string, handle: FileHandle): Promise<boolean> {
-  try {
-    const [found, ours] = await Promise.all([lstat(path, { bigint: true }), handle.stat({ bigint: true })])
-    return found.dev === ours.dev && found.ino === ours.ino
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
-    throw error
-  }
 }

@@ -286,6 +286,13 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster backup verify DIR'],
     checks: [],
   },
+  'backup-unsettled': {
+    pattern: /BackupUnsettledError|the backup is there, but /,
+    means: () => 'there is a backup, and the disk did not do what comes after it',
+    why: 'A name that the disk has not confirmed may be gone after a loss of power, with the files behind it. Nothing of the backup was removed.',
+    mend: ['shardq cluster backup verify DIR'],
+    checks: [],
+  },
   'restore-refused': {
     pattern: /RestoreRefusedError|^not restored: /m,
     means: () =>

@@ -1,35 +1,15 @@
 import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { checkFiles } from '../../../src/cluster/backup/check-files.js'
 import { BackupFolder } from '../../../src/cluster/backup/folder.js'
-import { type BackupManifest, readBackup, sha256, VERSION } from '../../../src/cluster/backup/manifest.js'
 import { BackupFolderError } from '../../../src/cluster/errors.js'
 import { makeNote } from '../../../src/cluster/operation/holder.js'
+import { faultsIn, manifestOf, USERS } from '../../helpers/backup-content.js'
 import { tempDir } from '../../helpers/temp-dir.js'
 
 const NOTE = 'backup.partial'
-const USERS = 'users.acl'
 /** Two that write the same number of bytes are not told apart by that. */
 const [OURS, THEIRS] = ['user ours', 'user them'].map((text) => Buffer.from(text)) as [Buffer, Buffer]
-
-const manifestOf = (users: Buffer): BackupManifest => ({
-  ...{ format: 'shardq-backup', version: VERSION, id: 'x', madeBy: 'shardq', startedAt: '', endedAt: '' },
-  server: { flavour: 'Redis', version: '7.0.15' },
-  epoch: { before: 1, after: 1 },
-  shards: [
-    {
-      ...{ file: 'shard-0.rdb', node: { id: 'a', host: 'h', port: 1 }, slots: [[0, 16_383]], bytes: 1 },
-      ...{ sha256: '', rdbVersion: 10, keys: 0, expiring: 0, checksummed: true },
-      ...{ askedAt: '', begunAt: '', endedAt: '' },
-    },
-  ],
-  nodes: [{ id: 'a', host: 'h', port: 1, role: 'master', masterId: null, answered: true }],
-  ...{ settings: null, settingsThatDiffer: {}, users: USERS, usersSha256: sha256(users), warnings: [] },
-})
-
-/** What is wrong with the users of the backup that is there; there are no shards. */
-const faultsIn = async (to: string) => checkFiles(to, { ...(await readBackup(to)), shards: [] })
 
 const noteOf = async (who: Record<string, unknown>) =>
   JSON.stringify({ ...JSON.parse(await makeNote('backup')), ...who })
@@ -124,6 +104,7 @@ describe('of two backups into one folder', () => {
     await expect(first.finish(manifestOf(OURS))).rejects.toThrow(BackupFolderError)
     await first.discard()
     await second.finish(manifestOf(THEIRS))
+    await second.settle()
     expect(await faultsIn(to)).toEqual([])
     expect((await readdir(to)).sort()).toEqual(['backup.json', 'backup.json.sha256', USERS])
   })
@@ -135,6 +116,7 @@ describe('of two backups into one folder', () => {
     const second = await BackupFolder.open(to)
     await second.write(USERS, [THEIRS])
     await second.finish(manifestOf(THEIRS))
+    await second.settle()
     await expect(first.write(USERS, [OURS])).rejects.toThrow(BackupFolderError)
     await expect(first.finish(manifestOf(OURS))).rejects.toThrow(BackupFolderError)
     await first.discard()

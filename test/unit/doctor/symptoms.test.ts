@@ -103,6 +103,10 @@ const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
   ],
   ['no backup: slot 93 is open (migrating on 127.0.0.1:7000); look at it', 'backup-refused'],
   ['/b: no backup here, or one that was not finished: there is no backup.json', 'backup-folder'],
+  [
+    '/b: the backup is there, but may not survive a loss of power (EIO: i/o error, fsync)',
+    'backup-unsettled',
+  ],
   ['not restored: 127.0.0.1:7000 is not empty: it has k', 'restore-refused'],
   ['the restore is not complete: it was interrupted; do not start workers', 'restore-incomplete'],
 ]
