@@ -202,6 +202,75 @@ it('takes it from servers that save to their disk first as well (repl-diskless-s
   for (const { port } of await mastersOf(four)) await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'yes')
 })
 
+describe('the users that it keeps', () => {
+  const usersIn = async (to: string) => readFile(join(to, 'users.acl'), 'utf8')
+
+  it('are there, or it is begun anew: a node that does not answer is not one that does not let us ask', async () => {
+    const [node] = await mastersOf(four)
+    if (!node) throw new Error('no master')
+    const { reply } = NodeLink.prototype
+    let frozen = false
+    onTestFinished(async () => {
+      NodeLink.prototype.reply = reply
+      await four.resumeNode(node.port)
+      await four.waitUntilReady()
+    })
+    NodeLink.prototype.reply = async function (this: NodeLink, command, ...args) {
+      if (command === 'ACL' && this.address.port === node.port && !frozen) {
+        frozen = true
+        await four.freezeNode(node.port)
+      }
+      return reply.call(this, command, ...args)
+    }
+    const to = join(await tempDir(), 'to')
+    const again: string[] = []
+    const { manifest, tries } = await backupCluster(four.seeds, to, {
+      timeoutMs: 1_000,
+      onProgress: (progress) => {
+        if (progress.state !== 'again') return
+        again.push(progress.why)
+        void four.resumeNode(node.port)
+      },
+    })
+    expect(again).toEqual([
+      expect.stringMatching(new RegExp(`^127.0.0.1:${node.port} did not tell its users: `)),
+    ])
+    expect({ tries, users: manifest.users, warnings: manifest.warnings }).toEqual({
+      ...{ tries: 2, users: 'users.acl', warnings: [] },
+    })
+    expect(await usersIn(to)).toMatch(/^user default /m)
+  })
+
+  it('are those of the first that tells them; who does not let us ask is named', async () => {
+    const masters = await mastersOf(four)
+    const access = { username: 'keeper', password: 'hush' }
+    const nameOf = ({ host, port }: NodeView) => `${host}:${port}`
+    const allow = async (told: readonly NodeView[]) => {
+      for (const { port } of masters) {
+        const right = told.some((node) => node.port === port) ? '+acl|list' : '-acl|list'
+        await tell(port, 'ACL', 'SETUSER', 'keeper', 'on', '>hush', '~*', '&*', '+@all', right)
+      }
+    }
+    onTestFinished(async () => {
+      for (const { port } of masters) await tell(port, 'ACL', 'DELUSER', 'keeper')
+    })
+    for (const told of [...masters.map((node) => [node]), []]) {
+      await allow(told)
+      const to = join(await tempDir(), 'to')
+      const { manifest } = await backupCluster(four.seeds, to, access)
+      const [warning, ...others] = manifest.warnings
+      expect(others).toEqual([])
+      for (const node of masters) {
+        if (told.includes(node)) expect(warning).not.toContain(nameOf(node))
+        else expect(warning).toContain(nameOf(node))
+      }
+      expect(warning).toMatch(/not allowed to ask .* for their users \(ACL LIST\)$/)
+      expect(manifest.users).toBe(told.length === 0 ? null : 'users.acl')
+      if (told.length > 0) expect(await usersIn(to)).toContain('user keeper on')
+    }
+  })
+})
+
 it('is refused at once by a server that has no SYNC, with what to do', async () => {
   const server = await startSingle({ settings: { 'rename-command': 'SYNC ""' } })
   onTestFinished(() => server.stop())
@@ -424,6 +493,14 @@ describe('a backup that is damaged is found out, and not restored', () => {
         )
       },
       /backup.json was changed/,
+    ],
+    [
+      'a checksum of the manifest that cannot be read',
+      async (dir) => {
+        await rm(join(dir, 'backup.json.sha256'))
+        await mkdir(join(dir, 'backup.json.sha256'))
+      },
+      /cannot read backup.json.sha256: it is no file/,
     ],
     ['no checksum of the manifest', (dir) => rm(join(dir, 'backup.json.sha256')), /no backup.json.sha256/],
     [

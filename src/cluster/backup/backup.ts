@@ -1,15 +1,14 @@
-import { randomUUID } from 'node:crypto'
 import { BackupFolderError, BackupRefusedError, InterruptedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
-import { nameOf } from '../link.js'
-import { observe } from '../observer.js'
-import { versionOf } from '../version.js'
+import { type Observation, observe } from '../observer.js'
+import { describe } from './describe.js'
 import { BackupFolder } from './folder.js'
-import { type BackupManifest, madeBy, type ShardFile, sha256, USERS_FILE, VERSION } from './manifest.js'
+import { functionWarnings } from './libraries.js'
+import type { BackupManifest, ShardFile } from './manifest.js'
 import { RdbFault, RdbReader } from './rdb.js'
-import { functionWarnings, settingsOf, usersOf } from './settings.js'
 import { openSnapshot, SnapshotFault } from './snapshot.js'
 import { changeBetween, type Owner, operationsOn, type Standing, standingOf } from './standing.js'
+import { usersOf } from './users.js'
 
 export interface BackupOptions extends LinkOptions {
   /** Longest wait for a cluster in which something is not as it should be, in ms. Default 10,000. */
@@ -73,19 +72,39 @@ type Made = Pick<BackupReport, 'manifest' | 'tries'>
 
 async function make(seeds: readonly Address[], folder: BackupFolder, options: BackupOptions): Promise<Made> {
   for (let tries = 1; ; tries++) {
-    const before = await standingOf(seeds, options)
-    const startedAt = new Date().toISOString()
-    const taken = await takeAll(before, folder, options)
-    const why = 'why' in taken ? taken.why : await lookAgain(before, options)
-    if (!('why' in taken) && typeof why !== 'string') {
-      const manifest = await describe(before, why.after, taken.shards, startedAt, folder, options)
+    const manifest = await attempt(seeds, folder, options)
+    if (!('why' in manifest)) {
       await folder.finish(manifest)
       return { manifest, tries }
     }
+    const { why } = manifest
     if (tries >= (options.tries ?? TRIES)) throw new BackupRefusedError([`in ${tries} tries: ${why}`])
-    options.onProgress?.({ state: 'again', why: String(why) })
+    options.onProgress?.({ state: 'again', why })
     await folder.clear()
   }
+}
+
+/** Why it has to be begun anew. */
+interface Setback {
+  readonly why: string
+}
+
+async function attempt(
+  seeds: readonly Address[],
+  folder: BackupFolder,
+  options: BackupOptions,
+): Promise<BackupManifest | Setback> {
+  const before = await standingOf(seeds, options)
+  const startedAt = new Date().toISOString()
+  const shards = await takeAll(before, folder, options)
+  if ('why' in shards) return shards
+  const users = await usersOf(before, options)
+  if ('why' in users) return users
+  const functions = await functionWarnings(before, options)
+  // Last: all that is kept is of those who serve their slots still.
+  const after = await lookAgain(before, options)
+  if ('why' in after) return after
+  return describe({ before, after, shards, users, functions, startedAt }, folder)
 }
 
 /** @returns why there is no backup, and what of it could not be removed */
@@ -99,10 +118,12 @@ async function discarded(folder: BackupFolder, why: Error): Promise<Error> {
   }
 }
 
-type Taken = { readonly shards: readonly ShardFile[] } | { readonly why: string }
-
 /** All at once, so that they are of about one moment. The price: all masters fork at once. */
-async function takeAll({ owners }: Standing, folder: BackupFolder, options: BackupOptions): Promise<Taken> {
+async function takeAll(
+  { owners }: Standing,
+  folder: BackupFolder,
+  options: BackupOptions,
+): Promise<readonly ShardFile[] | Setback> {
   const ending = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal
   const results = await Promise.allSettled(
@@ -121,7 +142,7 @@ async function takeAll({ owners }: Standing, folder: BackupFolder, options: Back
     else if (!(result.reason instanceof InterruptedError)) failures.push(result.reason)
   }
   const [failure] = failures
-  if (shards.length === owners.length) return { shards }
+  if (shards.length === owners.length) return shards
   // A node that dies takes its connection with it; whether it was that, the next look shows.
   if (failure instanceof SnapshotFault) return { why: failure.message }
   throw failure ?? new InterruptedError('the backup')
@@ -174,55 +195,11 @@ async function take(owner: Owner, folder: BackupFolder, options: BackupOptions):
   }
 }
 
-async function lookAgain(
-  before: Standing,
-  options: BackupOptions,
-): Promise<string | { readonly after: Standing['observation'] }> {
+async function lookAgain(before: Standing, options: BackupOptions): Promise<Observation | Setback> {
   const addresses = before.nodes.map(({ host, port }) => ({ host, port }))
   const after = await observe(addresses, { ...options, config: true })
   const change = changeBetween(before, after)
-  if (change !== null) return change
+  if (change !== null) return { why: change }
   const [operation] = await operationsOn(addresses, options)
-  return operation ?? { after }
-}
-
-async function describe(
-  before: Standing,
-  after: Standing['observation'],
-  shards: readonly ShardFile[],
-  startedAt: string,
-  folder: BackupFolder,
-  access: LinkOptions,
-): Promise<BackupManifest> {
-  const users = await usersOf(before, access)
-  const lines = users.lines && Buffer.from(`${users.lines.join('\n')}\n`)
-  if (lines) await folder.write(USERS_FILE, [lines])
-  const [witness] = after.nodes.flatMap((node) => (node.up ? [node] : []))
-  const unsummed = shards.filter(({ checksummed }) => !checksummed).map(({ file }) => file)
-  return {
-    format: 'shardq-backup',
-    version: VERSION,
-    id: randomUUID(),
-    madeBy: madeBy(),
-    startedAt,
-    endedAt: new Date().toISOString(),
-    server: versionOf(witness?.info ?? new Map()),
-    epoch: { before: before.epoch, after: before.epoch },
-    shards: [...shards].sort((a, b) => (a.slots[0]?.[0] ?? 0) - (b.slots[0]?.[0] ?? 0)),
-    nodes: before.nodes.map(({ id, host, port, role, masterId }) => ({
-      ...{ id, host, port, role, masterId },
-      answered: !before.silent.includes(nameOf({ host, port })),
-    })),
-    ...settingsOf(after),
-    users: lines ? USERS_FILE : null,
-    ...(lines ? { usersSha256: sha256(lines) } : {}),
-    warnings: [
-      ...before.silent.map((name) => `${name} does not answer; it serves no slots`),
-      ...(await functionWarnings(before, access)),
-      ...(users.differ ? ['the nodes do not have the same users; those of the first are kept'] : []),
-      ...(unsummed.length > 0
-        ? [`${unsummed.join(', ')} came without a checksum of the server (rdbchecksum no)`]
-        : []),
-    ],
-  }
+  return operation === undefined ? after : { why: operation }
 }

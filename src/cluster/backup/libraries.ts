@@ -1,7 +1,8 @@
 import { BackupFolderError, RestoreRefusedError } from '../errors.js'
 import { type Library, librariesOf } from '../functions.js'
-import type { NodeLink } from '../link.js'
+import { type LinkOptions, type NodeLink, withLink } from '../link.js'
 import { isOutOfMemory } from './memory.js'
+import type { Standing } from './standing.js'
 import type { TargetNode } from './target.js'
 
 /** A file, or a node, with the libraries of functions that it has. */
@@ -95,4 +96,18 @@ export async function giveLibraries(
         { cause: error },
       )
     })
+}
+
+/** Where masters do not have the same functions, their files cannot be restored together, and the sooner that is known the better. */
+export async function functionWarnings({ owners }: Standing, access: LinkOptions): Promise<string[]> {
+  const warnings: string[] = []
+  const holders: Holder[] = []
+  for (const { name, address } of owners)
+    try {
+      holders.push(await withLink(address, access, (link) => holderOf(name, link)))
+    } catch (error) {
+      warnings.push(`whether the masters have the same functions is not known: ${(error as Error).message}`)
+    }
+  const clashes = clashesOf(holders).map((clash) => `${clash}; a restore refuses that: ${MAKE_ONE}`)
+  return [...warnings, ...clashes]
 }

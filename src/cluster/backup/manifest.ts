@@ -122,8 +122,14 @@ export const sumLine = (text: string) => `${sha256(text)}  ${MANIFEST}\n`
 export const sha256 = (text: string | Buffer) => createHash('sha256').update(text).digest('hex')
 
 async function sumFault(folder: string, text: string): Promise<string | null> {
-  const found = await readRegular(join(folder, MANIFEST_SUM)).catch(() => null)
-  if (found === null) return `there is no ${MANIFEST_SUM}, which was written with ${MANIFEST}`
+  let found: Buffer
+  try {
+    found = await readRegular(join(folder, MANIFEST_SUM))
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code !== 'ENOENT') return `cannot read ${MANIFEST_SUM}: ${message}`
+    return `there is no ${MANIFEST_SUM}, which was written with ${MANIFEST}`
+  }
   return String(found) === sumLine(text) ? null : `${MANIFEST} was changed: ${MANIFEST_SUM} is of another one`
 }
 

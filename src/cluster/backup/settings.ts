@@ -1,9 +1,5 @@
 import { named } from '../../named.js'
-import type { LinkOptions } from '../link.js'
-import { withLink } from '../link.js'
 import type { NodeObservation, Observation } from '../observer.js'
-import { clashesOf, type Holder, holderOf, MAKE_ONE } from './libraries.js'
-import type { Standing } from './standing.js'
 
 /** Passwords of all kinds. `tls-auth-clients` is none. */
 const SECRET = /pass|secret|token|(master|primary)auth/
@@ -37,39 +33,3 @@ export function settingsOf({ nodes }: Observation): SavedSettings {
 type Known = NodeObservation & { readonly config: ReadonlyMap<string, string> }
 
 const hasSettings = (node: NodeObservation): node is Known => node.up && node.config !== undefined
-
-/** Where masters do not have the same functions, their files cannot be restored together, and the sooner that is known the better. */
-export async function functionWarnings({ owners }: Standing, access: LinkOptions): Promise<string[]> {
-  const warnings: string[] = []
-  const holders: Holder[] = []
-  for (const { name, address } of owners)
-    try {
-      holders.push(await withLink(address, access, (link) => holderOf(name, link)))
-    } catch (error) {
-      warnings.push(`whether the masters have the same functions is not known: ${(error as Error).message}`)
-    }
-  const clashes = clashesOf(holders).map((clash) => `${clash}; a restore refuses that: ${MAKE_ONE}`)
-  return [...warnings, ...clashes]
-}
-
-/** The lines of ACL LIST of the first owner; null where we are not allowed to ask. */
-export async function usersOf(
-  { owners }: Standing,
-  access: LinkOptions,
-): Promise<{ lines: readonly string[] | null; differ: boolean }> {
-  const lists = await Promise.all(
-    owners.map(({ address }) =>
-      withLink(address, access, async (link) => (await link.reply('ACL', 'LIST')) as string[]).catch(
-        () => null,
-      ),
-    ),
-  )
-  const [lines = null] = lists
-  // Each process lists users and rules in an order of its own.
-  const text = (list: readonly string[] | null) =>
-    (list ?? [])
-      .map((line) => line.split(' ').sort().join(' '))
-      .sort()
-      .join('\n')
-  return { lines, differ: lists.some((list) => text(list) !== text(lines)) }
-}
