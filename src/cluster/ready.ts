@@ -12,6 +12,8 @@ export interface ReadyOptions {
   /** Milliseconds. */
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
+  /** More nodes may be known than are asked. Default false: then these are all. */
+  readonly others?: boolean
 }
 
 /**
@@ -44,9 +46,9 @@ export async function waitUntilAgreed(
       const expected = summaryOf(first.status.nodes)
       const other = views.find((view) => view.status && summaryOf(view.status.nodes) !== expected)
       if (other) missing.push(`${other.name} and ${first.name} see different roles or slots`)
-      if (first.status.nodes.length !== links.length) {
-        missing.push(`${first.status.nodes.length} nodes are known where ${links.length} were started`)
-      }
+      const known = first.status.nodes.length
+      if (options.others ? known < links.length : known !== links.length)
+        missing.push(`${known} nodes are known where ${links.length} were started`)
     }
     return missing.length === 0 && first?.status ? { done: first.status } : { missing }
   })

@@ -17,7 +17,7 @@ const RETRY_MS = 50
 export async function waitUntilWhole(
   nodes: readonly Address[],
   access: LinkOptions,
-  { timeoutMs, signal, writes = false }: ReadyOptions & { readonly writes?: boolean },
+  { timeoutMs, signal, others = false, writes = false }: ReadyOptions & { readonly writes?: boolean },
 ): Promise<ClusterStatus> {
   const wait = writes ? waitUntilReady : waitUntilAgreed
   const deadline = performance.now() + timeoutMs
@@ -28,7 +28,7 @@ export async function waitUntilWhole(
     try {
       await openAll(nodes, access, links, missing)
       const leftMs = Math.max(0, Math.min(RELINK_MS, deadline - performance.now()))
-      if (missing.length === 0) return await wait(links, { timeoutMs: leftMs, signal })
+      if (missing.length === 0) return await wait(links, { timeoutMs: leftMs, signal, others })
     } catch (error) {
       if (!(error instanceof ClusterNotReadyError)) throw error
       missing.push(...error.missing)

@@ -57,8 +57,9 @@ export async function carryOut(
   return null
 }
 
-const whole = ({ nodes }: Standing, { access, timeoutMs, signal }: CarryOutOptions) =>
-  waitUntilWhole(nodes, access, { timeoutMs, signal, writes: true })
+/** Nodes that join meanwhile are looked at before the next step, as all are. */
+const whole = ({ nodes }: Standing, { access, timeoutMs, signal }: CarryOutOptions, writes = true) =>
+  waitUntilWhole(nodes, access, { timeoutMs, signal, others: true, writes })
 
 async function restart(node: RollNode, standing: Standing, options: CarryOutOptions): Promise<Due | null> {
   const { access, hands, notes, signal } = options
@@ -146,8 +147,8 @@ async function comeBack(node: RollNode, { access, hands, timeoutMs, signal }: Ca
  * Confirmed by ROLE, and asked for again where it was dropped. What the replica may have been elected for just now is no secret to
  * it alone, so that the wait is the longest for which it can refuse.
  */
-async function handOver(to: RollNode, { nodes }: Standing, options: CarryOutOptions): Promise<void> {
-  const { access, timeoutMs, signal, onNote } = options
+async function handOver(to: RollNode, standing: Standing, options: CarryOutOptions): Promise<void> {
+  const { access, signal, onNote } = options
   for (let attempt = 1; ; attempt++) {
     if (await takeOver(to, access, signal)) return
     if (attempt === ATTEMPTS)
@@ -157,7 +158,7 @@ async function handOver(to: RollNode, { nodes }: Standing, options: CarryOutOpti
     await sleep(waitMs, undefined, { signal }).catch(() => {
       throw new InterruptedError('waiting for a failover')
     })
-    await waitUntilWhole(nodes, access, { timeoutMs, signal })
+    await whole(standing, options, false)
   }
 }
 

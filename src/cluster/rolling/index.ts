@@ -19,8 +19,17 @@ import { carryOut } from './carry-out.js'
 import { handsFor, serverFor } from './choose.js'
 import type { RestartHands } from './hands.js'
 import { LocalRestartHands } from './local-hands.js'
+import { Once } from './once.js'
 import { DEFAULTS, type PlannedRoll, type RollingOptions, type RollReport } from './options.js'
-import { newRecord, type Record, RecordKeeper, takenUp, wasRestarted } from './record.js'
+import {
+  joinedSince,
+  newRecord,
+  type Record,
+  RecordKeeper,
+  takenUp,
+  wasRestarted,
+  withJoined,
+} from './record.js'
 import { obstacles, type RollNode, type Standing, standingOf } from './standing.js'
 import { nextStep, positionOf, type RollStep, wholeWay } from './steps.js'
 import { cannotFollow } from './upgrade.js'
@@ -117,8 +126,10 @@ class Roll {
       await this.#keeper.write(record)
     }
     if (hands instanceof LocalRestartHands) await hands.rememberServer()
+    const once = new Once(this.server)
     const report = (interrupted: boolean) => ({ steps, ...this.#tally(standing, record), interrupted })
     for (;;) {
+      record = await this.#withJoined(record, standing, agreed !== null)
       const position = positionOf(standing, record, this.#isDone)
       const step = nextStep(position, record, options.restoreRoles ?? false)
       if (step === null) {
@@ -129,7 +140,7 @@ class Roll {
       options.onProgress?.({ state: 'begun', step, words: this.#words(step) })
       const startedMs = performance.now()
       try {
-        const lost = await this.#step(step, standing, record, signal, (next) => {
+        const lost = await this.#step(step, once, standing, record, signal, (next) => {
           record = next
         })
         const ms = Math.round(performance.now() - startedMs)
@@ -145,6 +156,27 @@ class Roll {
     }
   }
 
+  /** Nodes may be brought in by tools that take no lock. @throws RollingStoppedError where nobody has agreed to restart those */
+  async #withJoined(record: Record, standing: Standing, isAgreed: boolean): Promise<Record> {
+    const joined = joinedSince(record, standing)
+    if (joined.length === 0) return record
+    const next = withJoined(record, standing)
+    const toRestart = joined.filter((node) => !this.#isDone(node, next))
+    const unagreed = isAgreed ? toRestart : []
+    if (unagreed.length > 0) {
+      const problem = ({ name }: RollNode) =>
+        `${name} has joined meanwhile, and nobody has agreed to restart it`
+      throw this.#stopped(unagreed.map(problem), standing, record)
+    }
+    for (const { name } of toRestart)
+      this.options.onProgress?.({
+        state: 'note',
+        text: `${name} has joined meanwhile, and is restarted, too`,
+      })
+    await this.#keeper.write(next)
+    return next
+  }
+
   /** All of them at once, and those that are done too: an earlier run may have told them again what they had forgotten. */
   async #writeDown(standing: Standing, record: Record): Promise<Written> {
     const onNote = (text: string) => this.options.onProgress?.({ state: 'note', text })
@@ -158,6 +190,7 @@ class Roll {
   /** @returns what the node had been told at run time and had lost; null: nothing */
   async #step(
     step: RollStep,
+    once: Once,
     standing: Standing,
     record: Record,
     signal: AbortSignal,
@@ -169,6 +202,7 @@ class Roll {
       await this.#keeper.write(next)
     }
     try {
+      if (step.kind === 'restart') once.restarting(step.node)
       const lost = await carryOut(step, standing, {
         access: options,
         hands,

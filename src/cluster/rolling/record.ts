@@ -56,14 +56,21 @@ function runsOf({ nodes }: Standing): Record['before'] {
   return runs
 }
 
-/**
- * What was written down, with the nodes that have come since as they are now: nobody knows of them that they were restarted.
- * @returns null: it knows none of the nodes, and is about another cluster
- */
+/** @returns null: it knows none of the nodes, and is about another cluster */
 export function takenUp(kept: Record, standing: Standing): Record | null {
-  if (!standing.nodes.some(({ id }) => Object.hasOwn(kept.before, id))) return null
-  return { ...kept, before: { ...runsOf(standing), ...kept.before } }
+  if (joinedSince(kept, standing).length === standing.nodes.length) return null
+  return withJoined(kept, standing)
 }
+
+/** What was written down, with the nodes that have come since as they are now: nobody knows of them that they were restarted. */
+export const withJoined = (record: Record, standing: Standing): Record => ({
+  ...record,
+  before: { ...runsOf(standing), ...record.before },
+})
+
+/** Those of which it does not say what they were in the beginning, so that they would never be done. */
+export const joinedSince = ({ before }: Record, { nodes }: Standing): RollNode[] =>
+  nodes.filter(({ id }) => !Object.hasOwn(before, id))
 
 /** Whether it is another process than in the beginning. */
 export function wasRestarted({ id, runId }: RollNode, { before }: Record): boolean {
