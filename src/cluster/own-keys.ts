@@ -1,4 +1,7 @@
+import { randomBytes } from 'node:crypto'
+import { slotOf } from '../keys/slots.js'
 import type { NodeLink } from './link.js'
+import type { SlotRange } from './slots.js'
 
 /** The lock, and who holds it (operation). */
 export const OPERATION_KEY = 'shardq:operation'
@@ -11,8 +14,8 @@ export const RESTORE_KEY = 'shardq:restore'
 
 /**
  * Every key in which the tools write down something of a cluster in that cluster, with its type. All of them speak of its nodes and of what is
- * done to them, so they mean nothing in another cluster, and are no content. Not among them is `shardq:ready:N` (ready.ts), which runs out by
- * itself within a minute wherever it is.
+ * done to them, so they mean nothing in another cluster, and are no content. Not among them is `readyKey`, which runs out by itself within seconds
+ * wherever it is.
  */
 const TYPES: ReadonlyMap<string, string> = new Map([
   [OPERATION_KEY, 'string'],
@@ -50,4 +53,17 @@ export async function ownKeysOn(link: NodeLink, names = OWN_KEYS): Promise<OwnKe
 /** Names of the notes among them. */
 export async function notesOn(link: NodeLink, names = OWN_KEYS): Promise<string[]> {
   return (await ownKeysOn(link, names)).filter(({ isNote }) => isNote).map(({ name }) => name)
+}
+
+/**
+ * A key to try whether the owner of these slots takes a write (ready.ts). Another one each time, so that it is nobody else's, and in any of
+ * the slots, since one of them may be open. An owner of one slot costs some 20 ms of trying.
+ */
+export function readyKey(slots: readonly SlotRange[]): string {
+  const token = randomBytes(16).toString('hex')
+  for (let number = 0; ; number++) {
+    const key = `shardq:ready:${token}:${number}`
+    const slot = slotOf(key)
+    if (slots.some(([first, last]) => first <= slot && slot <= last)) return key
+  }
 }

@@ -2,11 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ClusterNotReadyError, InterruptedError } from './errors.js'
 import { type ClusterStatus, inspectOver } from './inspect.js'
 import { type NodeLink, nameOf } from './link.js'
-import { type NodeView, parseFields } from './replies.js'
+import { readyKey } from './own-keys.js'
+import { parseFields } from './replies.js'
 import { ALL_SLOTS } from './slots.js'
 import { summaryOf } from './views.js'
 
 const POLL_MS = 15
+/** How long a key that was written to try it is there, where it could not be removed, in ms. */
+const KEPT_MS = 10_000
 
 export interface ReadyOptions {
   /** Milliseconds. */
@@ -105,20 +108,18 @@ async function writeToEveryShard(
   options: ReadyOptions,
 ): Promise<void> {
   const owners = status.nodes.filter((node) => node.role === 'master' && node.slots.length > 0)
-  const anyLink = links[0]
-  if (!anyLink) return
-  const keys = await findKeys(anyLink, owners)
   // By id: on several hosts, ports are the same, and the cluster may call a node otherwise than we do.
   const ids = await Promise.all(links.map((link) => link.text('CLUSTER', 'MYID')))
   await Promise.all(
     owners.map(async (owner) => {
       const link = links[ids.indexOf(owner.id)]
       const replicas = status.nodes.filter((node) => node.masterId === owner.id).length
-      const key = keys.get(owner.id)
-      if (!link || key === undefined) return
+      if (!link) return
       await poll(options, async () => {
+        const key = readyKey(owner.slots)
         try {
-          await link.text('SET', key, '1', 'PX', 60_000)
+          if ((await link.text('SET', key, '1', 'PX', KEPT_MS, 'NX')) !== 'OK')
+            return { missing: [`${nameOf(owner)} has a key of the name that was to be tried: ${key}`] }
           const acknowledged = Number(replicas === 0 ? 0 : await link.text('WAIT', replicas, 500))
           await link.text('DEL', key)
           if (acknowledged >= replicas) return { done: undefined }
@@ -129,16 +130,4 @@ async function writeToEveryShard(
       })
     }),
   )
-}
-
-/** One key for each owner, found by asking the server for the slots of numbered names. */
-async function findKeys(link: NodeLink, owners: readonly NodeView[]): Promise<Map<string, string>> {
-  const keys = new Map<string, string>()
-  for (let number = 0; keys.size < owners.length && number < 10_000; number++) {
-    const key = `shardq:ready:${number}`
-    const slot = Number(await link.text('CLUSTER', 'KEYSLOT', key))
-    const owner = owners.find(({ slots }) => slots.some(([first, last]) => first <= slot && slot <= last))
-    if (owner && !keys.has(owner.id)) keys.set(owner.id, key)
-  }
-  return keys
 }

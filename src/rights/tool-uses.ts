@@ -83,7 +83,6 @@ export const FORMING = {
     'cluster|addslotsrange': 'deal out slots',
     'cluster|replicate': 'make a replica',
     'cluster|reset': 'a node that has left, or that could not be made one of a cluster, is empty again',
-    'cluster|keyslot': 'a key of each shard, to write to it',
     set: 'whether each shard takes a write',
     wait: 'whether its replicas take it',
     del: 'remove it',

@@ -195,7 +195,6 @@ export async function lyingCluster(
       case 'CLUSTER COUNTKEYSINSLOT':
       case 'DBSIZE':
       case 'EXISTS':
-      case 'CLUSTER KEYSLOT':
         return 0
       case 'CLUSTER GETKEYSINSLOT':
         return [text]

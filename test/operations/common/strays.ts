@@ -19,10 +19,10 @@ export async function mastersOf(cluster: LocalCluster): Promise<Master[]> {
 
 /**
  * What operations and connected queues write by themselves: the lock, and what is written to see what a replica confirms; of an operation it
- * runs out within a minute.
+ * runs out within seconds.
  */
 export const isPassing = (name: string) =>
-  name === OPERATION_KEY || name.endsWith(':probe') || /^shardq:ready:\d+$/.test(name)
+  name === OPERATION_KEY || name.endsWith(':probe') || /^shardq:ready:[0-9a-f]+:\d+$/.test(name)
 
 /** Keys on a master that does not own their slot; nobody could read them. */
 export async function straysOf(cluster: LocalCluster): Promise<string[]> {
