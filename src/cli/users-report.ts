@@ -20,7 +20,7 @@ function wordsOf({ change, password, switchedOn }: UserChange): string {
 }
 
 /** A line for each user and what is done to it, with the nodes where it is done. */
-export function renderPlan({ changes, silent }: UsersPlan, colors: Colors): string[] {
+export function renderPlan({ changes, silent, notes }: UsersPlan, colors: Colors): string[] {
   const table = new PlainTable(['user', 'what is done', 'on', 'rights added and taken away'])
   const groups = new Map<string, UserChange[]>()
   for (const change of changes) {
@@ -34,7 +34,7 @@ export function renderPlan({ changes, silent }: UsersPlan, colors: Colors): stri
     const rights = first.change === 'rules' ? differenceOf(first.missing, first.beyond) : []
     table.push([first.user, wordsOf(first), nodesText(group.map(({ node }) => node)), rights])
   }
-  return [...table.lines(), ...silent.map(silentText(colors))]
+  return [...table.lines(), ...silent.map(silentText(colors)), ...notes.map((note) => `! ${note}`)]
 }
 
 export function renderApplied({ ok, nodes, defaultUser, earlier }: UsersReport, colors: Colors): string[] {

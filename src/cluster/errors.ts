@@ -153,6 +153,24 @@ export class LockOutError extends ShardqError {
   }
 }
 
+/**
+ * Nodes would have written down what they have over edits of their files that are not in effect yet. Nothing was changed. Decision: which of the
+ * two is to be kept.
+ */
+export class FilesEditedError extends ShardqError {
+  constructor(
+    /** What would have written them. */
+    readonly operation: string,
+    /** Each with its node, as the file says and as the node has it. No secrets. */
+    readonly edits: readonly string[],
+    choice: string,
+  ) {
+    super(
+      `${operation} would overwrite what files of nodes say since they were changed, and nothing was done: ${edits.join('; ')}; ${choice}`,
+    )
+  }
+}
+
 /** The caller's AbortSignal fired. What this call had started was ended again. */
 export class InterruptedError extends ShardqError {
   constructor(what: string, options?: ErrorOptions) {

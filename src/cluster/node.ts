@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, realpathSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Access } from '../connection/target.js'
@@ -162,12 +162,19 @@ export async function startNode(
   return identity
 }
 
-/** What redis.conf was when the process of `redis.pid` was started: what is edited since is not in effect yet. */
+/** What redis.conf was when the process of `redis.pid` was started, or has written it on our word: what is edited since is not in effect yet. */
 const STARTED_FILE = 'redis.conf.started'
 
 /** Null: nobody has kept it. */
 export const startedConfig = (dir: string): Promise<string | null> =>
   readFile(join(dir, STARTED_FILE), 'latin1').catch(() => null)
+
+/** The server of this folder has just written its redis.conf, so that it has what stands there. */
+export async function keepAsStarted(dir: string): Promise<void> {
+  const half = join(dir, `${STARTED_FILE}.new`)
+  await writeFile(half, await readFile(join(dir, CONFIG_FILE)), { mode: 0o600 })
+  await rename(half, join(dir, STARTED_FILE))
+}
 
 /** The last lines that a node has written to its log. */
 export async function logTail(dir: string): Promise<string> {

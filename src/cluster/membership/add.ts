@@ -106,7 +106,7 @@ export async function admit(
     const name = nameOf(node)
     await judgeAgain(seeds, node, self.id, options)
     if (toSet.size > 0) {
-      await applySettings(node, toSet, options)
+      warnings.push(...(await applySettings(node, toSet, options)))
       options.onStep?.({ step: 'set', node: name, settings: [...toSet.keys()] })
     }
     const users = await giveUsers(node, member, options)

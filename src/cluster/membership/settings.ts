@@ -1,8 +1,11 @@
 import { shellWord } from '../../shell.js'
 import { NodeRefusedError } from '../errors.js'
-import { type Address, type LinkOptions, withLink } from '../link.js'
+import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
+import { rewriteConfig } from '../owed/files.js'
 import { redisCli } from '../redis-cli.js'
 import { settingsOf } from '../settings-read.js'
+import { mustKeepFiles } from '../users/files.js'
+import { isWithoutConfigFile } from '../users/persist.js'
 import type { Candidate } from './newcomer.js'
 
 /** Settings that should be the same on all nodes, since any of them may take the place of any other. */
@@ -57,16 +60,28 @@ export async function compareSettings(
   return { warnings, toSet }
 }
 
-/** Sets them, for good where the node has a redis.conf to write to. */
+/**
+ * Sets them, for good where the node has a redis.conf to write to.
+ * @returns a warning where it has, and cannot
+ * @throws FilesEditedError before anything was set
+ */
 export async function applySettings(
   address: Address,
   toSet: ReadonlyMap<string, string>,
   options: LinkOptions,
-): Promise<void> {
-  if (toSet.size === 0) return
-  await withLink(address, options, async (link) => {
+): Promise<readonly string[]> {
+  const names = [...toSet.keys()]
+  return withLink(address, options, async (link) => {
+    await mustKeepFiles(link, 'add-node', names, true)
     for (const [setting, value] of toSet) await link.text('CONFIG', 'SET', setting, value)
-    // Without a file there is nothing to rewrite, and whoever starts it so sets it by other means.
-    await link.text('CONFIG', 'REWRITE').catch(() => {})
+    try {
+      await rewriteConfig(link)
+      return []
+    } catch (error) {
+      const { message } = error as Error
+      // Nothing to rewrite, and whoever starts it so sets it by other means.
+      if (isWithoutConfigFile(message)) return []
+      return [`${nameOf(address)} has ${names.join(', ')} until its next restart, and no longer: ${message}`]
+    }
   })
 }

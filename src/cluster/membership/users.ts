@@ -1,4 +1,5 @@
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
+import { mustKeepFiles } from '../users/files.js'
 import { usersOf } from '../users/nodes.js'
 import { persist } from '../users/persist.js'
 import { isSameUser, type StoredUser, wordsOf } from '../users/stored.js'
@@ -29,6 +30,8 @@ export async function giveUsers(node: Address, member: Address, options: LinkOpt
         [...wanted.keys()].filter((name) => !isSameUser(has.get(name), theirs.get(name)))
       const given = missing(await usersOf({ link }))
       if (given.length === 0) return { given, warnings: [] }
+      const own = given.map((name) => `user ${name}`)
+      await mustKeepFiles(link, 'add-node', own)
       for (const name of given) await link.text('ACL', 'SETUSER', name, 'reset', ...(wanted.get(name) ?? []))
       const left = missing(await usersOf({ link }))
       if (left.length > 0) throw new Error(`it has ${left.join(' and ')} otherwise than it was told`)

@@ -3,10 +3,10 @@ import { networkInterfaces } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
 import { ShardqError } from '../../errors.js'
 import type { NodeLink } from '../link.js'
-import { startedConfig } from '../node.js'
+import { keepAsStarted, startedConfig } from '../node.js'
 import { CONFIG_FILE } from '../node-config.js'
 import { processFromPidFile, startedAtMs, worksIn } from '../processes.js'
-import { isForbidden } from '../replies.js'
+import { isForbidden, parseFields } from '../replies.js'
 import { settingOf } from '../settings-read.js'
 
 /** A file that was changed so soon after the start of its process was read by it, as near as the clocks tell. */
@@ -23,7 +23,7 @@ export interface Files {
   readonly settings: ReadonlySet<string> | null
   /** `user alice` */
   readonly users: ReadonlySet<string> | null
-  /** What stands in redis.conf now, by name. */
+  /** What stands in redis.conf now, and in the aclfile, by name. */
   readonly lines: Lines
 }
 
@@ -50,7 +50,7 @@ export async function filesOf(link: NodeLink, info: ReadonlyMap<string, string>)
       mark: (await Promise.all([path, ...(acl ? [acl] : [])].map(markOf))).join(' '),
       settings: filter(all, (name) => !isUser(name)),
       users: ofUsers,
-      lines: now,
+      lines: new Map([...now, ...(acl ? linesIn(await readFile(acl, 'latin1')) : [])]),
     }
   } catch (error) {
     const isOfServer = error instanceof ShardqError || (error as Error).name === 'ReplyError'
@@ -72,11 +72,25 @@ async function markOf(path: string): Promise<string> {
 const isSaid = (startedMs: number, info: ReadonlyMap<string, string>) =>
   Math.abs(Date.now() - startedMs - Number(info.get('uptime_in_seconds')) * 1_000) < CLOCK_MS
 
-/** Of a server of ours, what it was started with lies beside it. */
+/** A server of ours: what it was started with lies beside its redis.conf. */
+const isOurs = async (path: string, pid: number) =>
+  basename(path) === CONFIG_FILE && (await processFromPidFile(dirname(path)))?.pid === pid
+
+/**
+ * Has a server write its redis.conf. Of one of ours it is written down that it has what stands there: what it is told from then on, and what
+ * is edited, could not be told apart.
+ */
+export async function rewriteConfig(link: NodeLink): Promise<void> {
+  await link.text('CONFIG', 'REWRITE')
+  const info = parseFields(await link.text('INFO', 'server'))
+  const path = info.get('config_file') ?? ''
+  if (isThisMachine(link.address.host) && (await isOurs(path, Number(info.get('process_id')))))
+    await keepAsStarted(dirname(path))
+}
+
 async function editsOf(path: string, pid: number, now: Lines): Promise<ReadonlySet<string> | null> {
-  const dir = dirname(path)
-  if (basename(path) !== CONFIG_FILE || (await processFromPidFile(dir))?.pid !== pid) return null
-  const text = await startedConfig(dir)
+  if (!(await isOurs(path, pid))) return null
+  const text = await startedConfig(dirname(path))
   if (text === null) return null
   const then = linesIn(text)
   const names = [...new Set([...then.keys(), ...now.keys()])]

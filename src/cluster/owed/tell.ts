@@ -5,6 +5,7 @@ import { categoriesOf } from '../users/nodes.js'
 import { wordsOf } from '../users/stored.js'
 import { unknownText } from './changed.js'
 import type { Due } from './due.js'
+import { rewriteConfig } from './files.js'
 import { lostBy, toldSince } from './told.js'
 
 /**
@@ -43,7 +44,7 @@ function unlessRefused(error: Error): void {
 
 /** Written down, as far as the server has a file to write it to. @throws what the server says, where it has not */
 export async function writeDown(link: NodeLink): Promise<void> {
-  await link.text('CONFIG', 'REWRITE')
+  await rewriteConfig(link)
   // Users are part of that file, unless they have one of their own.
   if (await settingOf(link, 'aclfile')) await link.text('ACL', 'SAVE')
 }

@@ -2,6 +2,7 @@ import { NotPermittedError } from '../../errors.js'
 import { type NodeLink, nameOf } from '../link.js'
 import { isForbidden, parseFields } from '../replies.js'
 import { settingsOf } from '../settings-read.js'
+import { isRefusal } from '../shutdown.js'
 import { categoriesOf } from '../users/nodes.js'
 import { type Categories, keyOfUser } from '../users/stored.js'
 import { type Files, filesOf, spelledAlike } from './files.js'
@@ -40,13 +41,15 @@ export async function toldTo(link: NodeLink): Promise<Told> {
     settingsOf(link),
     link.reply('ACL', 'LIST').catch(nullIfForbidden) as Promise<string[] | null>,
   ])
+  const files = await filesOf(link, info)
   const categories = await categoriesOf(link, users ?? []).catch(nullIfForbidden)
+  const inFiles = await categoriesOf(link, userLinesOf(files)).catch(nullIfRefused)
   return {
     config: config ?? null,
     users,
-    categories: categories ?? new Map(),
+    categories: new Map([...(inFiles ?? []), ...(categories ?? [])]),
     calls: callsIn(info),
-    files: await filesOf(link, info),
+    files,
   }
 }
 
@@ -61,6 +64,15 @@ export async function toldSince(before: Pick<Known, 'config' | 'users'>, link: N
   if (isHidden(before.config?.size, now.config)) throw refuse('config|get')
   if (isHidden(before.users?.length, now.users)) throw refuse('acl|list')
   return now
+}
+
+const userLinesOf = (files: Files | null) =>
+  [...(files?.lines ?? [])].flatMap(([name, lines]) => (name.startsWith('user ') ? lines : []))
+
+/** A file may name a category that there is not. */
+function nullIfRefused(error: Error): null {
+  if (isRefusal(error)) return null
+  throw error
 }
 
 function nullIfForbidden(error: Error): null {

@@ -2,6 +2,7 @@ import type { Address } from '../link.js'
 import { mustBeAgreed } from '../operation/agreed.js'
 import { evenUnlocked, withOperation } from '../operation/index.js'
 import { disableDefault } from './default-user.js'
+import { judgeFiles } from './files.js'
 import { Giving } from './giving.js'
 import { mustLockNobodyOut } from './lock-out.js'
 import { toldWhichPassword, withEitherPassword } from './login.js'
@@ -41,6 +42,8 @@ export interface UsersReport {
   readonly defaultUser: 'as it was' | 'off'
   /** Users whose earlier passwords are valid still, since not every node has the new one, and keeps it. */
   readonly earlier: readonly string[]
+  /** As in `UsersPlan`, when it was done. */
+  readonly notes: readonly string[]
 }
 
 /**
@@ -67,6 +70,7 @@ async function apply(seeds: readonly Address[], options: ApplyOptions): Promise<
     if (agreed)
       mustBeAgreed('users apply', deedsOf(agreed), deedsOf(changesOf(found, accounts, hashes, stored)))
     await mustLockNobodyOut(found, options.username, accounts)
+    const notes = await judgeFiles(found.nodes, options)
     const giving = new Giving({ found, options, hashes, stored, access })
     await giving.each((node) => giving.give(node))
     if (!giving.hasFailed) await giving.each((node) => giving.replicate(node))
@@ -86,6 +90,7 @@ async function apply(seeds: readonly Address[], options: ApplyOptions): Promise<
       nodes,
       defaultUser: disable ? 'off' : 'as it was',
       earlier: giving.earlier,
+      notes,
     }
   })
 }

@@ -3,6 +3,7 @@ import { rulesOf } from '../../rights/rules.js'
 import type { Address, LinkOptions } from '../link.js'
 import type { Deed } from '../operation/agreed.js'
 import { type Account, hashOf, scopeOf } from './account.js'
+import { judgeFiles } from './files.js'
 import { mustLockNobodyOut } from './lock-out.js'
 import { refusalToldBy, toldWhichPassword, withEitherPassword } from './login.js'
 import { type FoundNodes, type UserNode, usersOf, withNodes } from './nodes.js'
@@ -33,12 +34,14 @@ export interface UsersPlan {
   readonly changes: readonly UserChange[]
   /** Nodes that do not answer, and so would be left out. */
   readonly silent: readonly { readonly node: string; readonly error: string }[]
+  /** What nodes write down for good besides, since they write all that they have; and whose files cannot be seen from here. */
+  readonly notes: readonly string[]
 }
 
 /**
  * What `applyUsers` would do. Changes nothing.
  * @throws NotPermittedError where we may not look at users; InvalidOptionError for a user without a password; LockOutError where the user that
- *   we log in as could not take it back
+ *   we log in as could not take it back; FilesEditedError where nodes would write over edits of their files
  */
 export async function planUsers(seeds: readonly Address[], options: UsersOptions): Promise<UsersPlan> {
   const { accounts, passwords, ...access } = withEitherPassword(options)
@@ -47,7 +50,9 @@ export async function planUsers(seeds: readonly Address[], options: UsersOptions
       const stored = await storedOn(found.nodes)
       const hashes = hashesOf(accounts, passwords, stored)
       await mustLockNobodyOut(found, access.username, accounts)
+      const notes = await judgeFiles(found.nodes, { accounts, ...(passwords && { passwords }) })
       return {
+        notes,
         changes: changesOf(found, accounts, hashes, stored),
         silent: found.silent.map(({ name, error }) => ({
           node: name,

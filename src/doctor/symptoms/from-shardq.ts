@@ -191,7 +191,7 @@ export const FROM_SHARDQ = {
   },
   'cluster-command': {
     pattern:
-      /DataDirError|NodeStopError|InterruptedError|DrillNotPermittedError|PortInUseError|LockOutError|KeyTakenError/,
+      /DataDirError|NodeStopError|InterruptedError|DrillNotPermittedError|PortInUseError|LockOutError|FilesEditedError|KeyTakenError/,
     means: () => 'a command of shardq could not do what it was to do; the message says what to type next',
     why: 'Nothing is left half done: what it had started was ended again.',
     mend: ['shardq cluster status'],
