@@ -1574,4 +1574,16 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [ts('cluster/owed/told')("if (!mayBeTold) return 'file'", "if (!mayBeTold) return 'told'")],
     noticedBy: inUnit('cluster/rolling', 'what its files do not say otherwise'),
   },
+  {
+    name: 'rolling-twice',
+    protects: 'a rolling restart restarts no node twice',
+    patches: [ts('cluster/rolling/once')('this.#ids.add(id)', '')],
+    noticedBy: regressionOnly('long/joins-during-rolling', 'restarts no node twice'),
+  },
+  {
+    name: 'users-over-edits',
+    protects: 'users apply writes over no edits of files',
+    patches: [ts('cluster/users/files')("  refuse('users apply', found)\n", '')],
+    noticedBy: regressionOnly('users-apply-files', 'refuses'),
+  },
 ]
