@@ -34,8 +34,8 @@ export async function withFolderLock<T>(
 }
 
 /** Removes a lock that is left over; one that is held stays. */
-export const removeStaleLock = (dataDir: string): Promise<void> =>
-  removeOldNote(join(dataDir, LOCK_FILE), isOver)
+export const removeStaleLock = async (dataDir: string): Promise<void> =>
+  removeOldNote(join(dataDir, LOCK_FILE), await makeNote('up'), isOver)
 
 async function isOver(note: string): Promise<boolean> {
   const holder = processOf(note)

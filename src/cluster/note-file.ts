@@ -1,5 +1,5 @@
-import { randomUUID } from 'node:crypto'
-import { lstat, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { lstat, mkdir, open, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -19,7 +19,7 @@ export class NoteFile {
 
   /**
    * @param note no two may be the same
-   * @returns the note of whoever has it, where that is not over
+   * @returns the note of whoever has it, or is about to take it over, where that is not over
    */
   static async take(path: string, note: string, isOver: IsOver): Promise<NoteFile | string> {
     const deadline = performance.now() + WRITING_MS
@@ -31,7 +31,8 @@ export class NoteFile {
         continue
       }
       if (found !== '' && !(await isOver(found))) return found
-      await setAside(path, found)
+      const other = await removeNote(path, found, note, isOver)
+      if (other !== null) return other
     }
     return new NoteFile(path, note)
   }
@@ -42,14 +43,32 @@ export class NoteFile {
   }
 
   async release(): Promise<void> {
-    if (await this.isOurs()) await setAside(this.path, this.note)
+    if (await this.isOurs()) await rm(this.path, { force: true })
   }
 }
 
-/** Removes a note that is over; any other stays. */
-export async function removeOldNote(path: string, isOver: IsOver): Promise<void> {
+/** Removes a note that is over; any other stays. @param mine as for `take` */
+export async function removeOldNote(path: string, mine: string, isOver: IsOver): Promise<void> {
   const found = await noteAt(path)
-  if (found !== null && found !== '' && (await isOver(found))) await setAside(path, found)
+  if (found !== null && found !== '' && (await isOver(found))) await removeNote(path, found, mine, isOver)
+}
+
+/**
+ * Removes just this note, which is over. A file cannot be removed on the condition of what is in it; so whoever removes it first takes a
+ * note that is named after it, which one alone can have, and looks again. Whoever has looked before that, and comes later, finds another note.
+ * @param mine by which it takes that one
+ * @returns the note of whoever is at it
+ */
+async function removeNote(path: string, note: string, mine: string, isOver: IsOver): Promise<string | null> {
+  const right = createHash('sha256').update(note).digest('hex').slice(0, 16)
+  const taken = await NoteFile.take(`${path}.${right}`, mine, isOver)
+  if (typeof taken === 'string') return taken
+  try {
+    if ((await noteAt(path)) === note) await rm(path, { force: true })
+  } finally {
+    await taken.release()
+  }
+  return null
 }
 
 /** @returns false where there is one already */
@@ -65,7 +84,8 @@ async function create(path: string, note: string): Promise<boolean> {
     } finally {
       await file.close()
     }
-    return true
+    // One that stood still while it was empty may have been taken for dead.
+    return (await noteAt(path)) === note
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EEXIST') return false
@@ -74,19 +94,6 @@ async function create(path: string, note: string): Promise<boolean> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
     return false
   }
-}
-
-/** By renaming, which one alone of several succeeds at; what was renamed may be a new note by then, and goes back. */
-async function setAside(path: string, note: string): Promise<void> {
-  const aside = `${path}.${randomUUID()}`
-  try {
-    await rename(path, aside)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
-  }
-  if ((await noteAt(aside)) !== note) await rename(aside, path)
-  else await rm(aside, { force: true })
 }
 
 /**

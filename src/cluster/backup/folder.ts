@@ -11,7 +11,7 @@ import { OwnFiles } from './own-files.js'
 /** There while a backup is being made, with who makes it. */
 const UNDER_WAY = 'backup.partial'
 /** It, or one that is being taken over. */
-const NOTES = /^backup\.partial(\.[0-9a-f-]+)?$/
+const NOTES = /^backup\.partial(\.[0-9a-f]{16})*$/
 /** The manifest until all is proven. */
 const UNPROVEN = `${MANIFEST}.new`
 /** What a backup that was broken off may leave; nothing else is ever removed. */
