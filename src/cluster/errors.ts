@@ -299,12 +299,13 @@ export class NodeNotEmptyError extends ShardqError {
   constructor(
     /** `host:port` */
     readonly node: string,
+    readonly notDone: 'removed' | 'emptied',
     readonly keys: number,
     problem: string,
     remedy: string,
   ) {
     super(
-      `${node} is not removed: it has ${keys} ${keys === 1 ? 'key' : 'keys'} of slots that other nodes own, ${problem}; ${remedy}`,
+      `${node} is not ${notDone}: it has ${keys} ${keys === 1 ? 'key' : 'keys'} of slots that other nodes own, ${problem}; ${remedy}`,
     )
   }
 }

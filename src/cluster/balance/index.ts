@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthenticationError, InvalidOptionError } from '../../errors.js'
-import { ClusterNotReadyError, InterruptedError } from '../errors.js'
+import { ClusterNotReadyError, InterruptedError, NodeNotEmptyError } from '../errors.js'
 import { carryOut } from '../fix/carry-out.js'
 import { deedsOf as deedsOfStep, describe, type FixStep, type Left, type Party } from '../fix/index.js'
 import type { Address } from '../link.js'
@@ -14,6 +14,7 @@ import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js
 import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
+import { expectEmptiable } from './emptiable.js'
 import { type BalancePlan, makePlan, type Share } from './flows.js'
 import { type RebalanceProgress, Tally } from './progress.js'
 import { PATIENCE_MS, type Survey, type SurveyOptions, survey, type Weights, weightsFor } from './survey.js'
@@ -68,7 +69,8 @@ const AFTER_FAILURE_MS = 500
 /**
  * Looks at a cluster and makes a plan. Changes nothing until `run`.
  * @throws InvalidOptionError; ClusterNotReadyError when a master does not answer, or nodes do not agree; NodeUnreachableError,
- *   AuthenticationError, WrongModeError when no node of the seeds can be asked
+ *   AuthenticationError, WrongModeError when no node of the seeds can be asked; NodeNotEmptyError when a master that is to be emptied has keys
+ *   of slots that it does not own
  */
 export async function planRebalance(
   seeds: readonly Address[],
@@ -81,6 +83,7 @@ export async function planRebalance(
   ])
   const found = await survey(seeds, options)
   const plan = makePlan(found, weightsFor(found, options.weights))
+  if (found.mends.length === 0) await expectEmptiable(found, plan, options)
   const everywhere = [...found.nodes.values()].map(({ host, port }) => ({ host, port }))
   const run = ({ evenIfChanged = false }: RunOptions = {}) =>
     withOperation(everywhere, options, { name: 'rebalance' }, options.signal, async (held) => {
@@ -169,19 +172,20 @@ export async function rebalance(
 }
 
 const isFinal = (error: unknown) =>
-  [AuthenticationError, InvalidOptionError, InterruptedError, ClusterNotReadyError].some(
+  [AuthenticationError, InvalidOptionError, InterruptedError, ClusterNotReadyError, NodeNotEmptyError].some(
     (kind) => error instanceof kind,
   )
 
 /** What was cut off is finished first, and then looked at again: it may have changed who has what. */
 async function step(
   nodes: Nodes,
-  { masters, mends }: Survey,
+  found: Survey,
   plan: BalancePlan,
   limits: MoveLimits,
   tally: Tally,
   refused: Refused,
 ): Promise<void> {
+  const { masters, mends } = found
   const parties: Party[] = masters.map(({ node }) => node)
   for (const mend of mends) {
     if (limits.signal?.aborted) return
@@ -193,5 +197,7 @@ async function step(
       },
     )
   }
-  if (mends.length === 0) await moveAll(nodes, plan, parties, limits, tally, refused)
+  if (mends.length > 0) return
+  await expectEmptiable(found, plan, nodes.access)
+  await moveAll(nodes, plan, parties, limits, tally, refused)
 }

@@ -9,6 +9,7 @@ import { type MoveSlotOptions, moveSlot } from '../move/move-slot.js'
 import type { Nodes } from '../move/nodes.js'
 import { opinionsOfOthers, ownersIn, selfIn } from '../move/opinions.js'
 import { keys, others } from '../move/party.js'
+import { expectNoStrays } from '../move/strays.js'
 import { OwedNotes } from '../owed/notes.js'
 import { giveBack } from '../owed/settle.js'
 import { NOT_TOLD, TO_KEEP } from '../owed/words.js'
@@ -83,6 +84,7 @@ async function finish(
   options: MoveSlotOptions,
 ): Promise<'done' | 'interrupted'> {
   await expectServing(nodes, [step.from, step.to], options.signal)
+  await expectNoStrays(nodes, step.from, [step.slot])
   return (await moveSlot(nodes, step, masters, options)) === 'moved' ? 'done' : 'interrupted'
 }
 

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type MoveOptions, moveSlots } from '../move/index.js'
+import { expectNoStrays, type MoveOptions, moveSlots } from '../move/index.js'
 import type { Nodes } from '../move/nodes.js'
 import type { NodeView } from '../replies.js'
-import { keyCounts } from '../slot-keys.js'
-import { countIn, type SlotRange, slotsIn } from '../slots.js'
+import { countIn, slotsIn } from '../slots.js'
 import { selfOf } from '../views.js'
 import type { Known } from './known.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
@@ -63,7 +62,7 @@ function wasPromoted(known: Known, id: string): boolean {
 const bySize = (masters: readonly NodeView[]) =>
   [...masters].sort((a, b) => countIn(a.slots) - countIn(b.slots))
 
-/** @throws StepRefused when a replica follows one of the two by now, or it has other slots than it had */
+/** @throws StepRefused when a replica follows one of the two by now, or it has other slots than it had; NodeNotEmptyError */
 export async function rejoin(
   nodes: Nodes,
   { node, follows, gives }: Rejoin,
@@ -73,10 +72,7 @@ export async function rejoin(
   const [own, view] = await Promise.all([nodes.self(node), nodes.view(follows)])
   if (view.some(({ masterId }) => masterId === node.id || masterId === follows.id))
     throw new StepRefused(`a replica follows ${node.name} or ${follows.name} by now`)
-  if ((await strayCount(nodes, node, own.slots)) > 0)
-    throw new StepRefused(
-      `${node.name} has keys of slots that it does not own, and would lose them as a replica`,
-    )
+  await expectNoStrays(nodes, node, slotsIn(own.slots))
   const known = new Set(gives.flatMap(({ slots }) => slots))
   if (slotsIn(own.slots).some((slot) => !known.has(slot)))
     throw new StepRefused(`${node.name} has got more slots meanwhile`)
@@ -87,13 +83,6 @@ export async function rejoin(
   await nodes.text(node, 'CLUSTER', 'REPLICATE', follows.id)
   await expectFollows(nodes, node, follows)
   return 'done'
-}
-
-async function strayCount(nodes: Nodes, node: Party, own: readonly SlotRange[]): Promise<number> {
-  const link = await nodes.link(node)
-  const counts = await keyCounts(link, slotsIn(own))
-  const counted = [...counts.values()].reduce((sum, count) => sum + count, 0)
-  return Number(await link.text('DBSIZE')) - counted
 }
 
 async function expectFollows(nodes: Nodes, node: Party, to: Party): Promise<void> {

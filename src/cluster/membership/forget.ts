@@ -58,11 +58,12 @@ export async function expectId(link: NodeLink, node: Meant): Promise<void> {
 export async function expectNoKeys(node: Meant, options: LinkOptions): Promise<void> {
   await withLink(node, options, async (link) => {
     const [role] = (await link.reply('ROLE')) as [string]
-    // Where it could not be kept from following whoever got its last slot, what it has is that one's.
+    // Where it could not be kept from following whoever got its last slot, what it has is that one's: it had nothing else (strays.ts).
     const keys = role === 'master' ? Number(await link.text('DBSIZE')) : 0
     if (keys > 0)
       throw new NodeNotEmptyError(
         nameOf(node),
+        'removed',
         keys,
         await someOf(link),
         'to bring home what their owners lack: shardq cluster fix',
@@ -115,6 +116,7 @@ async function unlessKeys(error: Error, node: Meant, link: NodeLink, options: Li
   if (!/containing keys/i.test(error.message)) throw error
   throw new NodeNotEmptyError(
     nameOf(node),
+    'removed',
     Number(await link.text('DBSIZE')),
     await someOf(link),
     'all others have forgotten it; compare them, and if their owners have what is wanted: ' +

@@ -11,10 +11,12 @@ import type { Nodes } from './nodes.js'
 import { type Party, StepRefused } from './party.js'
 import { partitionTag } from './queue-keys.js'
 import { moveSmallSlots } from './small-slots.js'
+import { expectNoStrays } from './strays.js'
 import { type MoveProgress, Tally } from './tally.js'
 
 export { Nodes } from './nodes.js'
 export { type Party, StepRefused } from './party.js'
+export { expectNoStrays } from './strays.js'
 export type { MoveProgress } from './tally.js'
 
 export interface SlotMove {
@@ -50,7 +52,8 @@ const SAMPLE = 10
  * Moves all slots, first those without keys, then those with few. Broken off at any place, by `signal`, a failure or the end of this process, it may
  * be called again with the same slots.
  * @param masters all masters, which are told at once
- * @throws StepRefused with a way out, for instance when a slot is neither node's; NodeUnreachableError; what a node fails with
+ * @throws StepRefused with a way out, for instance when a slot is neither node's; NodeNotEmptyError when `from` would become a replica and has
+ *   keys of slots that it does not own; NodeUnreachableError; what a node fails with
  */
 export async function moveSlots(
   nodes: Nodes,
@@ -60,6 +63,7 @@ export async function moveSlots(
 ): Promise<'moved' | 'interrupted'> {
   const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
   await expectServing(nodes, [from, to], signal)
+  await expectNoStrays(nodes, from, slots)
   const left = await slotsLeft(nodes, { slots, from, to }, masters)
   const tally = new Tally(slots.length, slots.length - left.all.length, options.onProgress)
   const { occupied, interrupted } = await moveEmptySlots(nodes, { slots: left.empty, from, to }, masters, {

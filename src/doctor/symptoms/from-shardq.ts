@@ -241,9 +241,9 @@ export const FROM_SHARDQ = {
     checks: ['duplicate-node-id', 'too-few-masters', 'master-without-replica', 'nothing-listens'],
   },
   'removed-node-has-keys': {
-    pattern: /NodeNotEmptyError|is not removed: it has \d+ keys? of slots that other nodes own/,
-    means: () => 'a node that is to be removed has keys that nobody finds there',
-    why: 'Its append-only file has brought back what had left it when it was killed, or somebody has written to it since. They may be old ones, or the only ones there are.',
+    pattern: /NodeNotEmptyError|is not (removed|emptied): it has \d+ keys? of slots that other nodes own/,
+    means: () => 'a node that is to be removed or emptied has keys that nobody finds there',
+    why: 'As a replica of who gets its last slot it would lose them. Its append-only file has brought back what had left it when it was killed, or somebody has written to it since. They may be old ones, or the only ones there are.',
     mend: ['shardq cluster fix', 'shardq cluster status'],
     checks: [],
   },
