@@ -162,7 +162,12 @@ async function expectNobodys(
   masters: readonly Party[],
 ): Promise<void> {
   for (const { node, view } of await opinionsOfOthers(nodes, to)) {
-    const self = view && selfIn(view)
+    if (!view)
+      throw new StepRefused(
+        `${nameOf(node)} does not answer, and may own slots of these by now`,
+        'start it; or wait until the others count it as failed; then again: shardq cluster fix',
+      )
+    const self = selfIn(view)
     const owned = self ? ownersIn([self], slots) : []
     const own = slots.find((_, i) => owned[i])
     if (own !== undefined) throw new StepRefused(`slot ${own} is ${nameOf(node)}'s by now`)

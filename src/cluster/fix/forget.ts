@@ -3,15 +3,19 @@ import { isMeant, nameOf } from '../link.js'
 import { hasMet } from '../meet.js'
 import { redisCli } from '../redis-cli.js'
 import type { NodeView } from '../replies.js'
-import { selfOf, witnessesOf } from '../views.js'
+import { calledBy, selfOf, witnessesOf } from '../views.js'
 import type { Known } from './known.js'
 import type { FixStep } from './steps.js'
 
-/**
- * One that is only being introduced may be listed several times, each with an id that somebody made up.
- * @throws InvalidOptionError for one that nobody knows, that lives, or whose data a replica has
- */
-export function nodesToForget(name: string, known: Known): NodeView[] {
+/** @throws InvalidOptionError for one that nobody knows, that lives, or whose data a replica has or may have that is not named, too */
+export function nodesToForget(names: readonly string[], known: Known): NodeView[] {
+  const nodes = new Map(names.flatMap((name) => named(name, known)).map((node) => [node.id, node]))
+  for (const node of nodes.values()) mustBeWhole(node, new Set(nodes.keys()), known)
+  return [...nodes.values()]
+}
+
+/** One that is only being introduced may be listed several times, each with an id that somebody made up. */
+function named(name: string, known: Known): NodeView[] {
   const listed = witnessesOf(known.evidence.observation).flatMap(({ view }) => view)
   const nodes = [...new Map(listed.map((node) => [node.id, node])).values()].filter((node) =>
     isMeant(node, name),
@@ -21,15 +25,43 @@ export function nodesToForget(name: string, known: Known): NodeView[] {
     if (known.isUp(node.id))
       throw new InvalidOptionError('forget', `${name} answers; a node that lives would be back at once`)
     mustBeSilent(name, node, known)
-    const replica = known.views().find(({ id, masterId }) => masterId === node.id && known.isUp(id))
-    if (replica && listed.some(({ id, slots }) => id === node.id && slots.length > 0))
-      throw new InvalidOptionError(
-        'forget',
-        `${name} owns slots, and ${nameOf(replica)} has its data; start it again, or let that one take over: ${redisCli(replica, {}, 'CLUSTER FAILOVER TAKEOVER')}`,
-      )
   }
   return nodes
 }
+
+/**
+ * Who has slots is given up with all who may have its data, or not at all: a replica that is started later finds its slots at others, with a later
+ * epoch, follows one of them, and copies what that one has over all that is left of the shard.
+ */
+function mustBeWhole(node: NodeView, forgotten: ReadonlySet<string>, known: Known): void {
+  const listed = witnessesOf(known.evidence.observation).flatMap(({ view }) => view)
+  if (!listed.some(({ id, slots }) => id === node.id && slots.length > 0)) return
+  const replicas = known.replicasOf(node.id).filter(({ id }) => !forgotten.has(id))
+  const up = replicas.find(({ id }) => known.isUp(id))
+  const replica = up ?? replicas.find(hasAddress) ?? replicas[0]
+  if (!replica) return
+  throw new InvalidOptionError(
+    'forget',
+    up
+      ? `${calledBy(node)} owns slots, and ${nameOf(up)} has its data; start it again, or let that one take over: ${takeOver(up)}`
+      : `${calledBy(node)} owns slots, and ${calledBy(replica)}, its replica, may have its data` +
+          `${hasAddress(replica) ? `: start it, and let it take over: ${takeOver(replica)}` : ''}; or, if both are gone for good: ${forgetting(node.id, known)}`,
+  )
+}
+
+export const hasAddress = ({ flags }: NodeView) => !flags.includes('noaddr')
+
+/** Also where most masters are gone, or count it as too old to be elected. */
+export const takeOver = (replica: NodeView) => redisCli(replica, {}, 'CLUSTER FAILOVER TAKEOVER')
+
+/** What gives up a node, and whoever may have what it had. */
+export const forgetting = (id: string, known: Known) =>
+  `shardq cluster fix ${[
+    id,
+    ...known.replicasOf(id).flatMap((replica) => (known.isUp(replica.id) ? [] : [replica.id])),
+  ]
+    .map((each) => `--forget ${each}`)
+    .join(' ')}`
 
 /** It may only not answer us: it serves its programs, and with its slots at others its keys would be lost. */
 function mustBeSilent(name: string, { id, host, port }: NodeView, { evidence }: Known): void {

@@ -117,6 +117,18 @@ export class Known {
     return this.#masterIds().sort((a, b) => load(a) - load(b))[0]
   }
 
+  /** As the others list them, also those that are down. */
+  replicasOf(id: string): NodeView[] {
+    return this.views().filter(({ masterId }) => masterId === id)
+  }
+
+  /** Of those that do not answer, whoever may have keys that nobody has who does. A replica has no more than its master. */
+  mayHaveKeys(): NodeView[] {
+    return this.views().filter(
+      ({ id, role, masterId }) => !this.isUp(id) && (role === 'master' || !this.isUp(masterId ?? '')),
+    )
+  }
+
   mastersDown(): NodeView[] {
     return this.views().filter(({ id, role }) => role === 'master' && !this.isUp(id))
   }

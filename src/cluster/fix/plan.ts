@@ -5,7 +5,7 @@ import { redisCli } from '../redis-cli.js'
 import type { NodeView } from '../replies.js'
 import { calledBy, campsOf, differencesOf } from '../views.js'
 import type { Evidence } from './evidence.js'
-import { forget, nodesToForget } from './forget.js'
+import { forget, forgetting, hasAddress, nodesToForget, takeOver } from './forget.js'
 import { Known } from './known.js'
 import { introductions, leftOut, leftOutOf } from './lost-sight.js'
 import { rejoins } from './rejoin.js'
@@ -21,10 +21,11 @@ export interface PlanOptions {
 /**
  * What to do about what was seen, and what not. Pure: the same evidence gives the same plan.
  * @throws InvalidOptionError when a node is to be forgotten that nobody knows, that lives, or whose data a replica has
+ *   or may have that is not named, too
  */
 export function planFrom(evidence: Evidence, options: PlanOptions = {}): FixPlan {
   const known = new Known(evidence)
-  const forgotten = (options.forget ?? []).flatMap((name) => nodesToForget(name, known))
+  const forgotten = nodesToForget(options.forget ?? [], known)
   const plan = new Drafts(known, new Set(forgotten.map(({ id }) => id)), options.bringHome ?? false)
   for (const slot of known.suspects()) plan.slot(slot)
   const ofSlots = plan.steps()
@@ -87,7 +88,7 @@ class Drafts {
     const { known } = this
     const down = known.named(slot).find((id) => !known.isUp(id) && !this.forgotten.has(id))
     const [holder] = known.holders(slot)
-    const missing = known.mastersDown().filter(({ id }) => !this.forgotten.has(id))
+    const missing = known.mayHaveKeys().filter(({ id }) => !this.forgotten.has(id))
     // Whoever has keys of it may have been promoted in its place, or be the other end of a move, or have old ones: nobody can know.
     // Given to that one, the owner would drop its own when it comes back.
     if (down !== undefined) this.#ownerDown(slot, down)
@@ -157,7 +158,7 @@ class Drafts {
       what: `${slots} of ${leaving.node.name} on the way to ${master ? nameOf(master) : leaving.peer}`,
       why: `that node ${master ? 'does not answer' : 'is not known any more'}, and may have keys that were moved already`,
       remedy: `start it again on its old data; or, if it and its keys are gone for good: ${
-        master ? `shardq cluster fix --forget ${master.id}` : command
+        master ? forgetting(master.id, known) : command
       }`,
     }))
     return null
@@ -229,9 +230,13 @@ class Drafts {
     const takeover = replica
       ? `; or let its replica take over: ${redisCli(replica, {}, 'CLUSTER FAILOVER FORCE')}`
       : ''
+    const down = known.replicasOf(id).filter((node) => hasAddress(node) && !this.forgotten.has(node.id))
+    const [first] = down
     const gone =
-      `; or, if it and its data are gone for good: shardq cluster fix --forget ${id}, which gives its slots to those that have keys of ` +
-      'them, and the rest to others, without keys'
+      (first
+        ? `; or start its replica ${down.map(nameOf).join(' or ')}, and let that take over: ${takeOver(first)}; or, if they and their data `
+        : '; or, if it and its data ') +
+      `are gone for good: ${forgetting(id, known)}, which gives its slots to those that have keys of them, and the rest to others, without keys`
     if (known.view(id)?.flags.includes('noaddr')) {
       this.#leave(`down ${id}`, slot, (slots) => ({
         what: `${slots} of ${owner.name}, whose address nobody knows any more`,

@@ -113,7 +113,7 @@ export function describe(step: FixStep): string {
       const what = `nobody owns ${slotText(step.slots)}`
       return step.keys > 0
         ? `${what}, and ${step.to.name} has ${keys(step.keys)} there: it gets them`
-        : `${what}, and no node has keys there: ${step.to.name} gets them`
+        : `${what}, and no node that answers has keys there: ${step.to.name} gets them`
     }
     case 'rejoin': {
       const slots = step.gives.flatMap((each) => each.slots)

@@ -363,6 +363,49 @@ describe('what is left', () => {
     expect(brief(planFrom(dead, { forget: ['ra'] }))).toEqual(['forget ra on a,b,c,rb,rc'])
   })
 
+  describe('a master and its replica are both down', () => {
+    const down = { down: true, flags: 'fail' }
+    const dead = withNode(withNode(WHOLE, 'ra', down), 'a', down)
+    const forget = (...names: string[]) => planFrom(evidence(dead), { forget: names })
+
+    test('the replica may have all of its keys: what is told of both is how to get them', () => {
+      const { steps, left } = planFrom(evidence(dead))
+      expect(steps).toEqual([])
+      expect(left.map(({ remedy }) => remedy)).toEqual([
+        'start it again on its old data, or if it runs under another address, name that too (redis.nodes); or start its replica ' +
+          '127.0.0.1:7003, and let that take over: redis-cli -h 127.0.0.1 -p 7003 CLUSTER FAILOVER TAKEOVER; or, if they and their data are gone for ' +
+          'good: shardq cluster fix --forget a --forget ra, which gives its slots to those that have keys of them, and the rest to others, ' +
+          'without keys',
+        'start it again; or, if it is gone for good: shardq cluster fix --forget ra',
+      ])
+    })
+
+    test('the master is not given up as long as the replica is not', () => {
+      expect(() => forget('a')).toThrow(InvalidOptionError)
+      expect(() => forget('a')).toThrow(
+        '127.0.0.1:7003, its replica, may have its data: start it, and let it take over: redis-cli -h 127.0.0.1 -p 7003 CLUSTER FAILOVER TAKEOVER; or, if both are gone for good: shardq cluster fix --forget a --forget ra',
+      )
+      expect(brief(forget('127.0.0.1:7003', 'a'))).toEqual([
+        'assign 5461 from 0 to c',
+        'forget ra on b,c,rb,rc',
+        'forget a on b,c,rb,rc',
+      ])
+    })
+
+    test('nor do slots of which nobody knows whose they were go to others', () => {
+      const without = withNode(dead, 'a', { slots: '' })
+      const { steps, left } = planFrom(evidence(without), { forget: ['a'] })
+      expect(steps.map(({ kind }) => kind)).toEqual(['forget'])
+      expect(left[0]).toMatchObject({
+        why: 'no node that answers has keys of them, but 127.0.0.1:7003 may, and does not answer',
+        remedy: expect.stringContaining('--forget ra'),
+      })
+      // One whose master answers has nothing that this one has not.
+      const other = withNode(withNode(WHOLE, 'rb', down), 'c', { slots: '10924-16383' })
+      expect(brief(planFrom(evidence(other)))).toEqual(['assign 1 from 10923 to c'])
+    })
+  })
+
   test.each([
     ['nobody', 'knows'],
     ['rb', 'answers'],
