@@ -9,6 +9,7 @@ import { withOperation } from '../operation/index.js'
 import { mustPermit } from '../permitted.js'
 import type { NodeView } from '../replies.js'
 import { expectId, resetNode } from './forget.js'
+import { expectCopyElsewhere } from './in-sync.js'
 import { lookAt } from './newcomer.js'
 import { refuseUnless, rehomes } from './removable.js'
 import { type PlannedRemoval, type RemoveOptions, remove } from './remove.js'
@@ -29,7 +30,7 @@ export async function planRemoval(
   const node = findNode(roster, name)
   if (!node) return finishing(roster, name, options)
   const going = goingWith(roster, node, options)
-  refuseUnless(roster, node, going, options)
+  await refuseUnless(roster, node, going, options)
   const everywhere = roster.nodes.map(({ host, port }) => ({ host, port }))
   const movesOf = async ({ id, slots }: NodeView, ours: RemoveOptions) =>
     slots.length === 0 ? null : planRebalance(everywhere, { ...ours, weights: { [id]: 0 } })
@@ -45,7 +46,7 @@ export async function planRemoval(
       const leaving = goingWith(now, itself, ours)
       if (!evenIfChanged)
         mustBeAgreed('remove-node', deedsOf(going, moves), deedsOf(leaving, await movesOf(itself, ours)))
-      refuseUnless(now, itself, leaving, ours)
+      await refuseUnless(now, itself, leaving, ours)
       return remove(everywhere, itself, leaving, ours)
     })
   return {
@@ -77,7 +78,7 @@ const deedsOf = (going: readonly NodeView[], moves: PlannedRemoval['moves']): De
 
 /**
  * Forgotten by all, but not reset: what a removal leaves that was cut off between the two.
- * @throws InvalidOptionError when it is not that
+ * @throws InvalidOptionError when it is not that; ClusterNotReadyError when nobody else has its data
  */
 async function finishing(roster: Roster, name: string, options: RemoveOptions): Promise<PlannedRemoval> {
   const unknown = noSuchNode('node', name)
@@ -89,15 +90,20 @@ async function finishing(roster: Roster, name: string, options: RemoveOptions): 
   const { self } = candidate
   if (!candidate.view.some(({ id, myself }) => !myself && findNode(roster, id))) throw unknown
   const seeds = roster.nodes.map(({ host, port }) => ({ host, port }))
+  const node = { ...address, id: self.id, masterId: self.masterId }
+  const gone = new Set([self.id])
+  await expectCopyElsewhere(roster, node, gone, options)
   const run = () =>
     withOperation(seeds, options, { name: 'remove-node' }, options.signal, async (held) => {
       const ours = { ...options, ...held }
-      const now = findNode(await rosterOf(seeds, ours), self.id)
+      const all = await rosterOf(seeds, ours)
+      const now = findNode(all, self.id)
       if (now)
         throw new NodeRefusedError(name, 'removed', [
           `it is a ${now.role} of the cluster again; if it is to leave: shardq cluster remove-node ${name}`,
         ])
-      await resetNode({ ...address, id: self.id }, ours)
+      await expectCopyElsewhere(all, node, gone, ours)
+      await resetNode(node, ours)
       options.onStep?.({ step: 'reset', node: name })
       return { removed: [name], left: [] }
     })

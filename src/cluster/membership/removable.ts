@@ -2,6 +2,7 @@ import { NodeRefusedError } from '../errors.js'
 import { nameOf } from '../link.js'
 import type { NodeView } from '../replies.js'
 import { neediestMaster } from './homes.js'
+import { withoutCopy } from './in-sync.js'
 import type { RemoveOptions } from './remove.js'
 import { type Roster, replicasOf, silentIn } from './roster.js'
 
@@ -9,12 +10,13 @@ import { type Roster, replicasOf, silentIn } from './roster.js'
 const FEWEST_MASTERS = 3
 
 /** @throws NodeRefusedError with each thing that is against removing a node, and the way out */
-export function refuseUnless(
+export async function refuseUnless(
   roster: Roster,
   node: NodeView,
   going: readonly NodeView[],
-  { leaveUnprotected }: RemoveOptions,
-): void {
+  options: RemoveOptions,
+): Promise<void> {
+  const { leaveUnprotected } = options
   const { nodes } = roster
   const gone = new Set(going.map(({ id }) => id))
   const staying = nodes.filter(({ id }) => !gone.has(id))
@@ -46,8 +48,11 @@ export function refuseUnless(
             'be without: --leave-unprotected',
         )
     }
+  if (!leaveUnprotected) problems.push(...(await withoutCopy(roster, mastersOf(going), gone, options)))
   if (problems.length > 0) throw new NodeRefusedError(nameOf(node), 'removed', problems)
 }
+
+const mastersOf = (going: readonly NodeView[]) => going.flatMap(({ masterId }) => masterId ?? [])
 
 /** Which replicas of a node that goes get which master; those that go with it none. */
 export function rehomes(roster: Roster, node: NodeView, going: readonly NodeView[]) {

@@ -13,6 +13,7 @@ import { withLent } from '../owed/lend.js'
 import type { NodeView } from '../replies.js'
 import { expectNoKeys, forgetEverywhere, resetNode } from './forget.js'
 import { neediestMaster } from './homes.js'
+import { expectCopyElsewhere } from './in-sync.js'
 import { follow } from './join.js'
 import { findNode, replicasOf, rosterOf } from './roster.js'
 
@@ -82,14 +83,15 @@ export async function remove(
   await rehome(everywhere, node, going, options)
   if (options.signal?.aborted) throw new InterruptedError(`removing ${nameOf(node)}`)
   await options.onEmpty?.(going)
+  const gone = new Set(going.map(({ id }) => id))
   for (const each of going) {
     await expectNoKeys(each, options)
-    await forgetEverywhere(
-      staying.concat(going.filter(({ id }) => id !== each.id && isLater(going, id, each.id))),
-      each,
-      options,
-    )
+    const others = staying.concat(going.filter(({ id }) => id !== each.id && isLater(going, id, each.id)))
+    const expectCopy = async () => expectCopyElsewhere(await rosterOf(others, options), each, gone, options)
+    await expectCopy()
+    await forgetEverywhere(others, each, options)
     options.onStep?.({ step: 'forgotten', node: nameOf(each) })
+    await expectCopy()
     await resetNode(each, options)
     options.onStep?.({ step: 'reset', node: nameOf(each) })
   }

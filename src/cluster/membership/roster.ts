@@ -69,7 +69,8 @@ export const witnessFor = ({ witnesses }: Roster, id: string) =>
 export const silentIn = (roster: Roster) => roster.nodes.filter(({ id }) => !witnessFor(roster, id))
 
 /** By `host:port` or id. */
-export const findNode = ({ nodes }: Roster, name: string) => nodes.find((node) => isMeant(node, name))
+export const findNode = ({ nodes }: Pick<Roster, 'nodes'>, name: string) =>
+  nodes.find((node) => isMeant(node, name))
 
 export const replicasOf = ({ nodes }: Pick<Roster, 'nodes'>, id: string) =>
   nodes.filter(({ masterId }) => masterId === id)

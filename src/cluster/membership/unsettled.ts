@@ -1,15 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Manifest, nodePlaces, readManifest, removeNodeDir, writeManifest } from '../data-dir.js'
 import { LockUnavailableError, OperationInProgressError } from '../errors.js'
-import type { Address, LinkOptions } from '../link.js'
+import { type Address, type LinkOptions, withLink } from '../link.js'
 import { linkOptions, probeNode, stopNode } from '../node.js'
 import { observe } from '../observer.js'
 import { withOperation } from '../operation/index.js'
 import { HOST } from '../ports.js'
 import { isAlive, processStamp } from '../processes.js'
-import type { NodeView } from '../replies.js'
+import { type NodeView, parseClusterNodes } from '../replies.js'
 import { selfOf, witnessesOf } from '../views.js'
 import { forgetEverywhere } from './forget.js'
+import { withoutCopy } from './in-sync.js'
 import { type LocalPort, localPorts } from './local-nodes.js'
 import type { RosterOptions } from './roster.js'
 
@@ -40,7 +41,8 @@ export async function markUnsettled(
 
 /**
  * Clears away what an add-node or remove-node has left that is no more: forgotten by all, ended, its folder removed. One that owns
- * slots or has replicas after all, since somebody gave them to it by hand, becomes a node like any other.
+ * slots or has replicas after all, since somebody gave them to it by hand, becomes a node like any other; so does a replica as long as no other one
+ * has all that its master has. One that was forgotten already stays marked then.
  * @returns the manifest as it is now; null when the folder holds no cluster
  */
 export async function clearUnsettled(dataDir: string, options: RosterOptions = {}): Promise<Manifest | null> {
@@ -86,23 +88,52 @@ export async function discard(
   const seeds = manifest.ports.map((port) => ({ host: HOST, port }))
   const adopted: number[] = []
   const isAt = await localPorts(dataDir, [...manifest.ports, ...leftovers])
-  const listed = await listedBy(seeds, access, isAt)
-  if (listed === null) return unsettled ? { ...manifest, unsettled } : manifest
-  for (const node of listed) {
+  const nodes = await listedBy(seeds, access, isAt)
+  if (nodes === null) return unsettled ? { ...manifest, unsettled } : manifest
+  const gone = new Set(nodes.flatMap((node) => (leftovers.includes(isAt(node) ?? -1) ? [node.id] : [])))
+  const isLastCopy = async ({ masterId }: Pick<NodeView, 'masterId'>) =>
+    masterId !== null && (await withoutCopy({ nodes }, [masterId], gone, access)).length > 0
+  const kept: number[] = []
+  for (const node of nodes) {
     // One of another host may have the same port.
     const port = isAt(node)
     if (port === undefined || !leftovers.includes(port)) continue
-    if (node.isUsed) adopted.push(port)
+    if (node.isUsed || (await isLastCopy(node))) adopted.push(port)
     else await forgetEverywhere(seeds, node, access)
   }
   for (const port of leftovers.filter((each) => !adopted.includes(each))) {
+    const forgotten = await unlisted(dataDir, manifest, port, nodes)
+    if (forgotten && (await isLastCopy(forgotten))) {
+      kept.push(port)
+      continue
+    }
     // Signals and folders pass no other fence.
     options.mayCall?.()
     await removeLocal(dataDir, manifest, port)
   }
-  const settled = { ...manifest, ports: [...manifest.ports, ...adopted] }
+  const settled = {
+    ...manifest,
+    ports: [...manifest.ports, ...adopted],
+    ...(unsettled && kept.length > 0 ? { unsettled: { ...unsettled, ports: kept } } : {}),
+  }
   await writeManifest(dataDir, settled)
   return settled
+}
+
+/** What a node of ours says of itself that all have forgotten and that was not reset yet. */
+async function unlisted(
+  dataDir: string,
+  manifest: Manifest,
+  port: number,
+  nodes: readonly NodeView[],
+): Promise<NodeView | undefined> {
+  const [place] = nodePlaces(dataDir, manifest, [port])
+  if (!place || (await probeNode(place)).state !== 'running') return undefined
+  const text = await withLink({ host: HOST, port }, linkOptions(place), (link) =>
+    link.text('CLUSTER', 'NODES'),
+  )
+  const self = parseClusterNodes(text, HOST).find(({ myself }) => myself)
+  return nodes.some(({ id }) => id === self?.id) ? undefined : self
 }
 
 /** Longest wait for the others, which may be loading their data. */

@@ -48,7 +48,7 @@ export function ownersIn(view: readonly NodeView[], slots: readonly number[]): (
 }
 
 /** One that is down counts as failed before long, and one that loads its data or runs a long script will answer. */
-function unlessUnreachable(error: Error): undefined {
+export function unlessUnreachable(error: Error): undefined {
   if (!(error instanceof NodeUnreachableError) && !BUSY.test(error.message)) throw error
   return undefined
 }
