@@ -1510,6 +1510,35 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: inUnit('cluster/fix-plan', 'past old copies that the promoted one has'),
   },
   {
+    name: 'emptied-strays',
+    protects: 'a master with keys of slots that it does not own is not emptied',
+    patches: [ts('cluster/move/strays')('if (stray === undefined) return', 'return')],
+    noticedBy: regressionOnly('long/emptied-master-strays', 'by its weight'),
+  },
+  {
+    name: 'forget-shard',
+    protects: 'who owns slots is given up with all of its replicas, or not at all',
+    patches: [ts('cluster/fix/forget')('  if (!replica) return\n', '  if (!up) return\n')],
+    noticedBy: inUnit('cluster/fix-plan', 'not given up as long as the replica is not'),
+  },
+  {
+    name: 'assign-silent',
+    protects: 'slots go to nobody while one does not answer that may own them',
+    patches: [
+      ts('cluster/fix/carry-out')(
+        '    if (!view)\n      throw',
+        '    if (!view) continue\n    if (!view)\n      throw',
+      ),
+    ],
+    noticedBy: regressionOnly('long/assign-cut-off', 'are given to nobody'),
+  },
+  {
+    name: 'last-good-replica',
+    protects: 'a replica without a link is no reason to remove the other one',
+    patches: [ts('cluster/membership/in-sync')("info.get('master_link_status') === 'up'", 'true')],
+    noticedBy: regressionOnly('long/last-good-replica', 'unless the master may be without'),
+  },
+  {
     name: 'owed-unsaid',
     protects: 'a note tells a node nothing that no other node says',
     patches: [ts('cluster/owed/due')('if (isSaid && !isConfigured)', 'if (!isConfigured)')],
