@@ -237,14 +237,14 @@ it.each(['moveSlots', 'fix'] as const)('killed with many slots open at once, %s 
     keys.map((key) => ['SET', key, key]),
   )
   // So that it comes no further than to the first keys.
-  await tell(to.port, 'CLIENT', 'PAUSE', 60_000, 'WRITE')
+  await tell(from.port, 'CLIENT', 'PAUSE', 60_000, 'WRITE')
   const mover = forkMover({ slots, from, to }, masters)
   try {
-    await eventually(async () => expect((await nodes.self(to)).open).toHaveLength(64))
+    await eventually(async () => expect((await nodes.self(from)).open).toHaveLength(64))
   } finally {
     mover.kill('SIGKILL')
     await once(mover, 'exit')
-    await tell(to.port, 'CLIENT', 'UNPAUSE')
+    await tell(from.port, 'CLIENT', 'UNPAUSE')
   }
   if (who === 'fix')
     expect(await (await planFix(cluster.seeds)).run()).toMatchObject({ left: [], openSlots: 0 })

@@ -18,7 +18,7 @@ import { expectEmptiable } from './emptiable.js'
 import { type BalancePlan, makePlan, type Share } from './flows.js'
 import { type RebalanceProgress, Tally } from './progress.js'
 import { PATIENCE_MS, type Survey, type SurveyOptions, survey, type Weights, weightsFor } from './survey.js'
-import { unprotected } from './unprotected.js'
+import { UnfollowedError, unprotected } from './unprotected.js'
 
 export type { BalancePlan, Flow, Share } from './flows.js'
 export type { RebalanceProgress } from './progress.js'
@@ -162,7 +162,11 @@ export async function rebalance(
       // However long that took, a replica that died meanwhile is waited for from now on.
       protectedAtMs = performance.now()
       failures = tally.done.slots > before ? 1 : failures + 1
-      if (isFinal(error) || failures >= MOST_FAILURES) throw error
+      if (isFinal(error)) throw error
+      if (failures >= MOST_FAILURES)
+        throw error instanceof UnfollowedError
+          ? new ClusterNotReadyError(Math.round(performance.now() - startedMs), [error.message])
+          : error
       tally.tell('waiting', (error as Error).message)
       await sleep(AFTER_FAILURE_MS)
     } finally {

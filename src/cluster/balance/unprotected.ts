@@ -1,5 +1,6 @@
 import { nameOf } from '../link.js'
-import type { Nodes, Party } from '../move/index.js'
+import { confirmAll } from '../move/confirm.js'
+import { type Nodes, type Party, StepRefused } from '../move/index.js'
 import { parseFields } from '../replies.js'
 import type { BalancePlan } from './flows.js'
 import type { Survey } from './survey.js'
@@ -31,7 +32,7 @@ export class UnfollowedError extends Error {}
 
 /**
  * What `unprotected` has seen may be so no more: the replica of a master may die while that one gets slots, and is then asked for no
- * confirmation.
+ * confirmation. And one that stands still counts as connected for a minute; each slot would be refused after ten seconds.
  * @throws UnfollowedError
  */
 export async function expectFollowed(nodes: Nodes, from: Party, to: Party): Promise<void> {
@@ -44,4 +45,8 @@ export async function expectFollowed(nodes: Nodes, from: Party, to: Party): Prom
     throw new UnfollowedError(
       `no replica follows ${to.name} any more, which gets slots from one with a replica`,
     )
+  await confirmAll(nodes, to).catch((error: Error) => {
+    if (!(error instanceof StepRefused)) throw error
+    throw new UnfollowedError(`${error.message}; ${error.remedy}`)
+  })
 }

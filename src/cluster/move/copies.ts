@@ -1,6 +1,7 @@
 import type { NodeLink } from '../link.js'
 import { type Reader, read } from '../read.js'
 import { redisCli, typedKey } from '../redis-cli.js'
+import { confirmAll, leastOf } from './confirm.js'
 import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
@@ -19,12 +20,9 @@ const CLAIM = 'claim'
  */
 export async function announceClaim(nodes: Nodes, party: Party, notes: readonly string[]): Promise<void> {
   const importer = await Importer.on(await nodes.link(party), party.name)
-  const replicas = (await nodes.view(party)).filter(
-    ({ masterId, flags }) => masterId === party.id && !flags.includes('fail'),
-  )
+  const least = leastOf(await nodes.view(party), party)
   await importer.write(notes.map((note) => ['SADD', note, CLAIM]))
-  // One at least, if there is any that counts as alive: another may be down for a moment.
-  await importer.confirmByAll(Math.min(1, replicas.length))
+  await importer.confirmByAll(least)
 }
 
 /**
@@ -70,6 +68,8 @@ export async function dropDoubles(
   const here: Reader = { link: await nodes.link(from), asking: true }
   const there: Reader = { link: await nodes.link(to), asking: false }
   const names = await nodes.keyNames(from, slot)
+  // What its owner has may have come a moment ago, and be on that one alone.
+  await confirmAll(nodes, to, slot)
   for (const name of names) {
     if (signal?.aborted) return 'interrupted'
     if (!isCopiesKey(name) && (await isSame(here, there, name))) await unlink(here.link, [name])
@@ -111,6 +111,7 @@ async function* copiesIn(here: Reader, note: Buffer): AsyncGenerator<readonly Bu
 async function expectKept(copies: readonly Buffer[], { nodes, party, keeper, slot }: Doubt): Promise<void> {
   const here: Reader = { link: await nodes.link(party), asking: true }
   const there: Reader = { link: await nodes.link(keeper), asking: false }
+  await confirmAll(nodes, keeper, slot)
   for (const copy of copies) {
     if (await isGone(here, there, copy)) continue
     if (await isSame(here, there, copy)) continue

@@ -1,5 +1,6 @@
 import { type Reader, read } from '../read.js'
 import { redisCli } from '../redis-cli.js'
+import { confirmAll } from './confirm.js'
 import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import { type Batch, migrate } from './migrate.js'
@@ -53,10 +54,17 @@ export async function clearWay(
   const different: Buffer[] = []
   for (const name of doubles) if (!(await isSame(source, target, name))) different.push(name)
   if (different.length > 0) throw refuseDifferent(different, move)
+  if (doubles.length === 0) return
+  // The other copy may have come a moment ago. Of a slot that is leaving, it has been there all the while.
+  if (serves === 'to') await confirmAll(nodes, to, slot)
   for (const name of doubles) await read(serves === 'from' ? target : source, 'UNLINK', name)
 }
 
-/** Moves all keys of the slot; or these, which are all that come into question. */
+/**
+ * Moves all keys of the slot; or these, which are all that come into question. The old node forgets what the new one has taken, so the
+ * replicas of that one are waited for before the first, after each call, and before anybody claims the slot: if it dies, what one call has moved
+ * is all that may be lost.
+ */
 export async function moveKeys(
   nodes: Nodes,
   move: Move,
@@ -66,6 +74,7 @@ export async function moveKeys(
   const source: Reader = { link: await nodes.link(move.from), asking: move.serves === 'to' }
   let moved = 0
   let busy = 0
+  await confirmAll(nodes, move.to, move.slot)
   for (;;) {
     if (options.signal?.aborted) return 'interrupted'
     const names = named
@@ -75,7 +84,9 @@ export async function moveKeys(
     const sizes = await sizesOf(source, names)
     refuseBigKeys(names, sizes, move, options)
     const batch = takeBatch(names, sizes)
-    if ((await migrate(nodes, move, [batch])) === 'busy') {
+    const end = await migrate(nodes, move, [batch])
+    await confirmAll(nodes, move.to, move.slot)
+    if (end === 'busy') {
       if (++busy > MOST_BUSY) throw new StepRefused(`keys of it appear on ${move.to.name} again and again`)
       await clearWay(nodes, move, options, batch.names)
       continue

@@ -1,4 +1,5 @@
 import { claim, claimCopies } from './claim.js'
+import { confirmAll } from './confirm.js'
 import { dropCopies } from './copies.js'
 import { type CopyProgress, copyKeys } from './copy-keys.js'
 import { takeLead, untilHeard } from './epoch.js'
@@ -45,6 +46,8 @@ export async function moveSlot(
   try {
     await dropCopies(nodes, to, slot, await nodes.keyNames(to, slot), from)
     await clear(nodes, move, options)
+    // Before clients are sent there.
+    await confirmAll(nodes, to, slot)
   } catch (error) {
     await restore(nodes, to, slot, before)
     throw error

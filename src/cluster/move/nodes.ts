@@ -22,6 +22,8 @@ export class Nodes {
   readonly givenUp = new Set<string>()
   /** Ids of nodes of which all others know which slots they have given away; not by us since. */
   readonly heardOf = new Set<string>()
+  /** By node id: a wait for its replicas that has not begun (confirm.ts). */
+  readonly confirming = new Map<string, Promise<void>>()
 
   link(party: Party): Promise<NodeLink> {
     return this.#open(party.name, party, COMMAND_MS)

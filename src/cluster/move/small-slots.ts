@@ -1,6 +1,7 @@
 import { keyCounts, type SlotSample, sampleKeys } from '../slot-keys.js'
 import { expectBelieved, expectUndisputed } from './belief.js'
 import { tell } from './claim.js'
+import { confirmAll } from './confirm.js'
 import { takeLead } from './epoch.js'
 import { expectNoneOpen } from './expect.js'
 import { inFlights } from './flights.js'
@@ -84,10 +85,15 @@ async function moveBatch(
   const open = new Set(slots)
   try {
     await inFlights(slots, (slot) => nodes.setSlot(to, slot, 'IMPORTING', from.id))
+    // As in `moveKeys`; before clients are sent there, too.
+    await confirmAll(nodes, to, slots[0])
     await inFlights(slots, (slot) => nodes.setSlot(from, slot, 'MIGRATING', to.id))
     // What has come to be since it was looked at, too; from now on no more.
     const ready = (await samplesOf(nodes, from, slots)).filter(isSmall)
-    for (const flight of flightsOf(ready)) await migrate(nodes, ends, flight)
+    for (const flight of flightsOf(ready)) {
+      await migrate(nodes, ends, flight)
+      await confirmAll(nodes, to, slots[0])
+    }
     const left = await countsOn(nodes, from, slots)
     const emptied = ready.filter(({ slot }) => !left.has(slot))
     const claimed = emptied.map(({ slot }) => slot)

@@ -64,6 +64,7 @@ export class Importer {
       if (performance.now() > deadline)
         throw new StepRefused(
           `${count === 1 ? 'no replica' : 'not every replica'} of ${this.name} keeps up with it`,
+          'see which does not, and why: shardq cluster check; then again',
         )
       await sleep(50)
     }
