@@ -55,6 +55,24 @@ const smuggle = async (node: NodeView, name: string, value: string, from = a) =>
 const migrate = (names: readonly (string | number)[]) =>
   tell(a.port, 'MIGRATE', b.host, b.port, '', 0, 5_000, 'KEYS', ...names.map(key))
 
+const dumpOf = async (node: NodeView, name: string) => {
+  const link = await NodeLink.open(node)
+  try {
+    return (await link.bytes('DUMP', name)) as Buffer
+  } finally {
+    link.close()
+  }
+}
+/** Into a node that imports the slot. */
+const restoreAt = async (node: NodeView, name: string, ttlMs: number, dump: Buffer) => {
+  const link = await NodeLink.open(node)
+  try {
+    await Promise.all([link.text('ASKING'), link.bytes('RESTORE', name, ttlMs, dump)])
+  } finally {
+    link.close()
+  }
+}
+
 async function fix(options: FixOptions = {}): Promise<FixReport> {
   return (await planFix(cluster.seeds, options)).run()
 }
@@ -237,6 +255,34 @@ describe('keys on the wrong node', () => {
     expect(await Promise.all([a, b, c].map(count))).toEqual([0, 2, 0])
     expect(await tell(b.port, 'HLEN', key('h'))).toBe('600')
   })
+
+  /** MIGRATE sends what is left of the time to live: taken a while later, by a node that stood still, the copy runs out later. */
+  it.each(['open', 'closed'])(
+    'a copy that runs out at another time is the same: the owner’s counts (%s)',
+    async (state) => {
+      await fresh()
+      await fill(a, ['s'])
+      await tell(a.port, 'SET', key('t'), 'v', 'PX', 1_000_000)
+      await tell(a.port, 'SET', key('never'), 'v')
+      const dump = await dumpOf(a, key('t'))
+      await setSlot(b, 'IMPORTING', a.id)
+      await restoreAt(b, key('t'), 1_030_000, dump)
+      if (state === 'open') await setSlot(a, 'MIGRATING', b.id)
+      else await setSlot(b, 'STABLE')
+      const report = await fix()
+      const owner = state === 'open' ? b : a
+      await expectMended(report, owner, ['s', 't', 'never'])
+      expect(Number(await tell(owner.port, 'PTTL', key('t')))).toBeLessThanOrEqual(1_000_000)
+
+      // One that never runs out is not one of which some time was left.
+      await setSlot(owner === a ? b : a, 'IMPORTING', owner.id)
+      await restoreAt(owner === a ? b : a, key('never'), 1_000_000, dump)
+      await setSlot(owner, 'MIGRATING', owner === a ? b.id : a.id)
+      expect((await fix()).left[0]?.why).toContain(`${key('never')} is on`)
+      await tellAll(owner === a ? b.port : a.port, [['ASKING'], ['DEL', key('never')]])
+      await expectMended(await fix(), owner, ['s', 't', 'never'])
+    },
+  )
 
   it.each(['open', 'closed'])(
     'not the same on both sides: named, and nothing is changed (%s)',

@@ -87,7 +87,7 @@ it('a copy whose fields run out at other times is not the same', async () => {
     await link.reply('HPEXPIREAT', name, atMs, FIELDS, 1, 'a')
   }
   const reader = ({ link }: typeof one) => ({ link, asking: false })
-  const isSameNow = () => isSame(reader(one), reader(other), Buffer.from(name))
+  const isSameNow = () => isSame(reader(one), reader(other), Buffer.from(name), 'whether')
   await fill(one, ['a', 'b', 'c'])
   await fill(other, ['c', 'b', 'a'])
   expect(await isSameNow()).toBe(true)

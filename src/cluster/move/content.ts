@@ -4,18 +4,24 @@ import { isSameStream } from '../stream-content.js'
 import { isSameVectorSet } from '../vector-content.js'
 
 /**
+ * What of the times to live has to be the same. Of two copies of which clients use one, only whether they run out at all: MIGRATE sends what is left, so
+ * one that a node took when it had stood still for a while runs out as much later, and clocks differ; the one that is used counts.
+ */
+export type Times = 'exact' | 'whether'
+
+/**
  * Whether a key is the same on both nodes, with its time to live. By DUMP where that is equal; it need not be for equal
  * sets and hashes, whose order differs from server to server, so those are compared by their members. Streams by their entries,
  * groups and what is pending; vector sets by their elements. What cannot be compared (types of modules) and has a different DUMP counts as different.
  */
-export async function isSame(a: Reader, b: Reader, key: Buffer): Promise<boolean> {
+export async function isSame(a: Reader, b: Reader, key: Buffer, times: Times): Promise<boolean> {
   const [typeA, typeB, expiryA, expiryB] = await Promise.all([
     read(a, 'TYPE', key),
     read(b, 'TYPE', key),
     read(a, 'PEXPIRETIME', key),
     read(b, 'PEXPIRETIME', key),
   ])
-  if (String(typeA) !== String(typeB) || Number(expiryA) !== Number(expiryB)) return false
+  if (String(typeA) !== String(typeB) || !isSameTime(Number(expiryA), Number(expiryB), times)) return false
   const [dumpA, dumpB] = (await Promise.all([read(a, 'DUMP', key), read(b, 'DUMP', key)])) as Buffer[]
   if (dumpA && dumpB && dumpA.equals(dumpB)) return true
   if (String(typeA) === 'stream') return isSameStream(a, b, key)
@@ -26,6 +32,9 @@ export async function isSame(a: Reader, b: Reader, key: Buffer): Promise<boolean
   ])
   return contentA !== null && contentA === contentB
 }
+
+const isSameTime = (a: number, b: number, times: Times) =>
+  times === 'exact' ? a === b : Math.min(a, 0) === Math.min(b, 0)
 
 async function contentOf(reader: Reader, type: string, key: Buffer): Promise<string | null> {
   switch (type) {

@@ -33,7 +33,7 @@ const MOST_BUSY = 3
 
 /**
  * Looks whether the move can be made: no key too big, none on both nodes with different content. One that is on both and the
- * same was left by a MIGRATE that was cut off; the copy that nobody uses is removed.
+ * same (content.ts) was left by a MIGRATE that was cut off; the copy that nobody uses is removed.
  * @param names keys to look at, default all of the slot
  * @throws StepRefused naming the keys
  */
@@ -51,13 +51,18 @@ export async function clearWay(
   refuseBigKeys(all, sizes, move, options)
   const there = await inFlights(all, async (name) => Number(await read(target, 'EXISTS', name)) === 1)
   const doubles = all.filter((_, i) => there[i])
+  const [used, unused] = serves === 'from' ? [source, target] : [target, source]
+  const same: Buffer[] = []
   const different: Buffer[] = []
-  for (const name of doubles) if (!(await isSame(source, target, name))) different.push(name)
+  for (const name of doubles)
+    if (await isSame(used, unused, name, 'whether')) same.push(name)
+    // Its time may have run out, and then there is only one.
+    else if (Number(await read(used, 'EXISTS', name)) === 1) different.push(name)
   if (different.length > 0) throw refuseDifferent(different, move)
-  if (doubles.length === 0) return
+  if (same.length === 0) return
   // The other copy may have come a moment ago. Of a slot that is leaving, it has been there all the while.
   if (serves === 'to') await confirmAll(nodes, to, slot)
-  for (const name of doubles) await read(serves === 'from' ? target : source, 'UNLINK', name)
+  for (const name of same) await read(unused, 'UNLINK', name)
 }
 
 /**
