@@ -75,7 +75,9 @@ export function printRebalanced(report: RebalanceReport, output: Output): void {
   output.lines(shareTable(shares))
   output.line(`moved ${slots} slots, ${keys} keys, about ${bytes(report.bytes)}, in ${seconds(ms)}`)
   printLeft(left, output)
-  if (interrupted)
-    output.line('stopped; what was moved stays moved, nothing is half way, and the same command goes on')
-  else if (left.length === 0) output.line(output.colors.green('✅ balanced'))
+  if (interrupted) {
+    const rest = left.length === 0 ? 'nothing is half way, ' : ''
+    output.line(`stopped; what was moved stays moved, ${rest}and the same command goes on`)
+  }
+  if (!interrupted && left.length === 0) output.line(output.colors.green('✅ balanced'))
 }

@@ -171,10 +171,14 @@ export class FilesEditedError extends ShardqError {
   }
 }
 
-/** The caller's AbortSignal fired. What this call had started was ended again. */
+/** The caller's AbortSignal fired. What this call had started was ended again, or the message says what is left. */
 export class InterruptedError extends ShardqError {
-  constructor(what: string, options?: ErrorOptions) {
-    super(`${what} was interrupted; everything it had started was ended again`, options)
+  constructor(what: string, options?: ErrorOptions & { readonly left?: string }) {
+    super(
+      `${what} was interrupted; ${options?.left ?? 'everything it had started was ended again'}`,
+      // What is not there is not to stand there as undefined.
+      options?.cause === undefined ? undefined : { cause: options.cause },
+    )
   }
 }
 

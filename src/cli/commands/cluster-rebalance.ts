@@ -58,7 +58,7 @@ export function registerClusterRebalance(cluster: Command): void {
       'after',
       `
 Exit codes: 0 balanced; 1 stopped, or some slot could not be moved, and it says why and what to type; 2 wrong usage.
-Ctrl-C ends it after the slot, or the hundred empty ones, under way, and nothing is left half way.
+Ctrl-C ends it after the slots, or the hundred keys, under way. A slot that is half way then is named; the same command goes on.
 
 Examples:
   $ shardq cluster rebalance --dry-run

@@ -14,7 +14,7 @@ export interface MoveLimits {
 }
 
 /** Slots that could not be moved, with the reason, by slot. */
-export type Refused = Map<number, Left>
+export type Refused = Map<number, Left & { readonly to: Party }>
 
 /**
  * Moves all slots of a plan. Those without keys first, since that is done within seconds; then the others. One that is refused
@@ -67,7 +67,7 @@ async function oneByOne(
     } catch (error) {
       if (!(error instanceof StepRefused)) throw error
       const what = `slot ${slot} of ${from.name} to ${to.name}`
-      refused.set(slot, { what, why: error.message, remedy: error.remedy })
+      refused.set(slot, { what, why: error.message, remedy: error.remedy, to })
     }
   }
 }

@@ -42,7 +42,7 @@ export interface RebalanceReport {
   readonly bytes: number
   readonly ms: number
   readonly shares: readonly Share[]
-  /** Slots that stay where they are, why, and what to do about it. */
+  /** Slots that stay where they are, why, and what to do about it; and those that it was stopped in the middle of. */
   readonly left: readonly Left[]
   /** It was stopped before its end; what was moved stays moved, and the next one goes on. */
   readonly interrupted: boolean
@@ -135,7 +135,7 @@ export async function rebalance(
     weights ??= weightsFor(found, options.weights)
     const plan = makePlan(found, weights, new Set(refused.keys()))
     if (interrupted || (plan.slots === 0 && found.mends.length === 0)) {
-      const left = [...refused.values()]
+      const left = [...leftOf(refused, found), ...(interrupted ? found.mends.map(halfWay) : [])]
       return { ...tally.done, ms: performance.now() - startedMs, shares: plan.shares, left, interrupted }
     }
     const bare = leaveUnprotected || found.mends.length > 0 ? [] : unprotected(plan, found)
@@ -174,6 +174,19 @@ export async function rebalance(
     }
   }
 }
+
+/** Not those whose move was refused at its end, when they had been claimed, and that are where they were to go by now. */
+function leftOf(refused: Refused, { masters }: Survey): Left[] {
+  const has = (to: Party, slot: number) =>
+    masters.some(({ node, slots }) => node.id === to.id && slots.includes(slot))
+  return [...refused].flatMap(([slot, { to, ...left }]) => (has(to, slot) ? [] : [left]))
+}
+
+const halfWay = (mend: FixStep): Left => ({
+  what: describe(mend),
+  why: 'it was stopped in the middle; clients find every key, at one end or the other',
+  remedy: 'again, the same command goes on; or to end this alone: shardq cluster fix',
+})
 
 const isFinal = (error: unknown) =>
   [AuthenticationError, InvalidOptionError, InterruptedError, ClusterNotReadyError, NodeNotEmptyError].some(

@@ -76,12 +76,12 @@ export async function remove(
   const now = findNode(await rosterOf(everywhere, options), node.id)
   if (now && now.slots.length > 0) {
     const { left, interrupted } = await emptied(everywhere, node, options)
-    if (interrupted) throw new InterruptedError(`removing ${nameOf(node)}`)
+    if (interrupted) throw interruptedAt(node, left)
     if (left.length > 0) return { removed: [], left }
     options.onStep?.({ step: 'emptied', node: nameOf(node) })
   }
   await rehome(everywhere, node, going, options)
-  if (options.signal?.aborted) throw new InterruptedError(`removing ${nameOf(node)}`)
+  if (options.signal?.aborted) throw interruptedAt(node, [])
   await options.onEmpty?.(going)
   const gone = new Set(going.map(({ id }) => id))
   for (const each of going) {
@@ -100,6 +100,13 @@ export async function remove(
   if (known) throw new ClusterNotReadyError(0, [`${nameOf(known)} is still known`])
   await options.onRemoved?.(options)
   return { removed: going.map(nameOf), left: [] }
+}
+
+function interruptedAt(node: NodeView, left: readonly Left[]): InterruptedError {
+  const open = left.map(({ what, remedy }) => `; ${what} (${remedy})`).join('')
+  return new InterruptedError(`removing ${nameOf(node)}`, {
+    left: `what was moved stays moved, and the same command goes on${open}`,
+  })
 }
 
 const isLater = (going: readonly NodeView[], id: string, than: string) =>

@@ -35,8 +35,8 @@ export interface MoveOptions {
   /** Move such keys all the same. Default false. */
   readonly bigKeys?: boolean
   /**
-   * Ends it where it leaves things whole: after some slots without keys or with few, a hundred keys, or, of a partition that is being
-   * copied, at once. What is done stays done.
+   * Ends it after some slots without keys or with few, a hundred keys, or, of a partition that is being copied, at once. What is done stays done; up to
+   * eight slots with many keys stay open, each key at one end or the other, where clients find it.
    */
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: (progress: MoveProgress) => void

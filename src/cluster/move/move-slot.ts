@@ -28,7 +28,7 @@ interface Contents {
  * owner sends whoever asks for one that it has not to where it may be, so no key can come to be on both.
  *
  * Broken off at any place it may be called again, or `shardq cluster fix`. By `signal` or a failure, it takes the slot back
- * where that can be done, so that partitions in it work on.
+ * where that can be done, so that partitions in it work on: not if keys have moved that are no queue's. Then it stays open.
  * @throws StepRefused, NodeUnreachableError, and what a node fails with
  */
 export async function moveSlot(
@@ -63,7 +63,10 @@ export async function moveSlot(
     }
     // Half of them moved, the slot can neither be taken back nor given away, and its partitions would stay closed.
     const unstoppable = copies.length === 0 ? options : { ...options, signal: undefined }
-    if ((await moveKeys(nodes, move, unstoppable, others)) === 'interrupted') return 'interrupted'
+    if ((await moveKeys(nodes, move, unstoppable, others)) === 'interrupted') {
+      await takeBack(nodes, move)
+      return 'interrupted'
+    }
     if (copies.length > 0) await claimCopies(nodes, move, copies, masters)
     else await claim(nodes, move, masters)
     return 'moved'

@@ -193,7 +193,7 @@ export const FROM_SHARDQ = {
     pattern:
       /DataDirError|NodeStopError|InterruptedError|DrillNotPermittedError|PortInUseError|LockOutError|FilesEditedError|KeyTakenError/,
     means: () => 'a command of shardq could not do what it was to do; the message says what to type next',
-    why: 'Nothing is left half done: what it had started was ended again.',
+    why: 'What it had started was ended again; what is left all the same is named in the message.',
     mend: ['shardq cluster status'],
     checks: ['not-redis', 'node-frozen'],
   },
