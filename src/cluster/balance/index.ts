@@ -16,6 +16,7 @@ import { mustPermit } from '../permitted.js'
 import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
 import { expectEmptiable } from './emptiable.js'
 import { type BalancePlan, makePlan, type Share } from './flows.js'
+import { leftOf } from './left.js'
 import { type RebalanceProgress, Tally } from './progress.js'
 import { PATIENCE_MS, type Survey, type SurveyOptions, survey, type Weights, weightsFor } from './survey.js'
 import { UnfollowedError, unprotected } from './unprotected.js'
@@ -135,7 +136,7 @@ export async function rebalance(
     weights ??= weightsFor(found, options.weights)
     const plan = makePlan(found, weights, new Set(refused.keys()))
     if (interrupted || (plan.slots === 0 && found.mends.length === 0)) {
-      const left = [...leftOf(refused, found), ...(interrupted ? found.mends.map(halfWay) : [])]
+      const left = leftOf(refused, found, interrupted)
       return { ...tally.done, ms: performance.now() - startedMs, shares: plan.shares, left, interrupted }
     }
     const bare = leaveUnprotected || found.mends.length > 0 ? [] : unprotected(plan, found)
@@ -174,19 +175,6 @@ export async function rebalance(
     }
   }
 }
-
-/** Not those whose move was refused at its end, when they had been claimed, and that are where they were to go by now. */
-function leftOf(refused: Refused, { masters }: Survey): Left[] {
-  const has = (to: Party, slot: number) =>
-    masters.some(({ node, slots }) => node.id === to.id && slots.includes(slot))
-  return [...refused].flatMap(([slot, { to, ...left }]) => (has(to, slot) ? [] : [left]))
-}
-
-const halfWay = (mend: FixStep): Left => ({
-  what: describe(mend),
-  why: 'it was stopped in the middle; clients find every key, at one end or the other',
-  remedy: 'again, the same command goes on; or to end this alone: shardq cluster fix',
-})
 
 const isFinal = (error: unknown) =>
   [AuthenticationError, InvalidOptionError, InterruptedError, ClusterNotReadyError, NodeNotEmptyError].some(

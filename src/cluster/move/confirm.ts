@@ -1,5 +1,4 @@
 import { tagForSlot } from '../../keys/slots.js'
-import type { NodeLink } from '../link.js'
 import type { NodeView } from '../replies.js'
 import { parseOpenSlots } from '../slots.js'
 import type { Nodes } from './nodes.js'
@@ -28,9 +27,11 @@ export function confirmAll(nodes: Nodes, party: Party, slot?: number): Promise<v
   const turn: Promise<void> = nodes
     .patiently(party, TURN_MS, async (link) => {
       begun()
-      const view = await nodes.view(party)
+      const [view, importer] = await Promise.all([nodes.view(party), Importer.on(link, party.name)])
       const place = placeIn(view, slot)
-      if (place !== undefined) await writeAndWait(link, party, place, leastOf(view, party))
+      if (place === undefined) return
+      // In one round trip: a link's commands are done in their order.
+      await Promise.all([probe(importer, party, place), importer.confirmByAll(leastOf(view, party))])
     })
     // It may not even have begun.
     .finally(begun)
@@ -52,17 +53,15 @@ function placeIn(view: readonly NodeView[], wanted: number | undefined): number 
   return undefined
 }
 
-async function writeAndWait(link: NodeLink, party: Party, slot: number, least: number): Promise<void> {
-  const importer = await Importer.on(link, party.name)
-  const probe = `shardq:{${tagForSlot(slot)}}:confirm`
+async function probe(importer: Importer, party: Party, slot: number): Promise<void> {
+  const name = `shardq:{${tagForSlot(slot)}}:confirm`
   try {
     await importer.write([
-      ['SET', probe, '', 'PX', PROBE_MS],
-      ['UNLINK', probe],
+      ['SET', name, '', 'PX', PROBE_MS],
+      ['UNLINK', name],
     ])
   } catch (error) {
     if (!(error instanceof Error) || error.name !== 'ReplyError') throw error
     throw new StepRefused(`${party.name} takes no key: ${error.message}`)
   }
-  await importer.confirmByAll(least)
 }

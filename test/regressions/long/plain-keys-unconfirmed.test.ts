@@ -1,5 +1,5 @@
 import { afterEach, expect, it } from 'vitest'
-import { nameOf } from '../../../src/cluster/index.js'
+import { ClusterNotReadyError, type LocalCluster, nameOf, planRebalance } from '../../../src/cluster/index.js'
 import { moveSlots, Nodes, StepRefused } from '../../../src/cluster/move/index.js'
 import { slotsIn } from '../../../src/cluster/slots.js'
 import { tagForSlot } from '../../../src/keys/slots.js'
@@ -44,6 +44,12 @@ async function scene(slotCount: number, keysPerSlot: number) {
   return { cluster, masters, from, to, replica, slots, names, counted, promoted }
 }
 
+/** At once, in the middle of something. */
+function stop(cluster: LocalCluster, port: number): void {
+  const node = cluster.nodes.find((each) => each.port === port)
+  if (node) process.kill(node.pid, 'SIGSTOP')
+}
+
 /** It counts as connected until repl-timeout, 60 s. MIGRATE removed all keys at the old owner, and none was left when the new one died. */
 it.each([
   ['few keys in each of many slots', 20, 5],
@@ -66,6 +72,28 @@ it.each([
   60_000,
 )
 
+it('a rebalance to a master whose replica stops meanwhile ends, and says so', async () => {
+  const { cluster, from, replica, names, counted } = await scene(20, 5)
+  let isFrozen = false
+  const options = { weights: { [from.id]: 0.5 }, agreeMs: 5_000 }
+  const plan = await planRebalance(cluster.seeds, {
+    ...options,
+    onProgress: ({ state }) => {
+      if (isFrozen || state !== 'moving') return
+      isFrozen = true
+      stop(cluster, replica.port)
+    },
+  })
+  const end = await plan.run().catch((error: Error) => error)
+  await cluster.resumeNode(replica.port)
+  expect(isFrozen).toBe(true)
+  expect(end).toBeInstanceOf(ClusterNotReadyError)
+  expect((end as Error).message).toMatch(/replica .*(follows|keeps up)/)
+  expect(await counted(from.port)).toBe(names.length)
+  expect(await (await planRebalance(cluster.seeds, options)).run()).toMatchObject({ left: [] })
+  expect(await readable(cluster, names)).toBe(names.length)
+}, 120_000)
+
 it('no more than one call has moved without a replica that has it', async () => {
   const { cluster, masters, from, to, replica, slots, names, counted } = await scene(1, 500)
   let isFrozen = false
@@ -76,7 +104,7 @@ it('no more than one call has moved without a replica that has it', async () => 
     moved.push(keys)
     if (isFrozen || keys === 0) return
     isFrozen = true
-    process.kill(cluster.nodes.find(({ port }) => port === replica.port)?.pid ?? 0, 'SIGSTOP')
+    stop(cluster, replica.port)
   }
   await expect(moveSlots(nodes, { slots, from, to }, masters, { onProgress })).rejects.toThrow(StepRefused)
   expect(isFrozen).toBe(true)
