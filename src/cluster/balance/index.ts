@@ -164,16 +164,20 @@ export async function rebalance(
       protectedAtMs = performance.now()
       failures = tally.done.slots > before ? 1 : failures + 1
       if (isFinal(error)) throw error
-      if (failures >= MOST_FAILURES)
-        throw error instanceof UnfollowedError
-          ? new ClusterNotReadyError(Math.round(performance.now() - startedMs), [error.message])
-          : error
+      if (failures >= MOST_FAILURES) throw notReady(error, performance.now() - startedMs)
       tally.tell('waiting', (error as Error).message)
       await sleep(AFTER_FAILURE_MS)
     } finally {
       await nodes.close()
     }
   }
+}
+
+/** A reason of ours as an error that says what to type; what a node failed with as it is. */
+function notReady(error: unknown, ms: number): unknown {
+  if (error instanceof UnfollowedError) return new ClusterNotReadyError(Math.round(ms), [error.message])
+  if (!(error instanceof StepRefused)) return error
+  return new ClusterNotReadyError(Math.round(ms), [`${error.message}; ${error.remedy}`])
 }
 
 const isFinal = (error: unknown) =>

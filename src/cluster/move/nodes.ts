@@ -2,7 +2,7 @@ import { NodeUnreachableError } from '../errors.js'
 import { type Address, type LinkOptions, NodeLink, nameOf, withLink } from '../link.js'
 import { type NodeView, parseClusterNodes } from '../replies.js'
 import { type OpenSlot, parseOpenSlots, type SlotRange } from '../slots.js'
-import { type Party, StepRefused } from './party.js'
+import { LATE_REPLICAS, type Party, StepRefused } from './party.js'
 
 /** Longer than for a look: what is read here may be large. */
 const COMMAND_MS = 5_000
@@ -56,9 +56,15 @@ export class Nodes {
     return (await this.link(party)).text(command, ...args)
   }
 
-  setSlot(party: Party, slot: number, ...state: string[]): Promise<string> {
+  /** @throws StepRefused when replicas do not keep up: Valkey waits for them */
+  async setSlot(party: Party, slot: number, ...state: string[]): Promise<string> {
     if (state[0] === 'NODE' && state[1] !== party.id) this.heardOf.delete(party.id)
-    return this.text(party, 'CLUSTER', 'SETSLOT', slot, ...state)
+    try {
+      return await this.text(party, 'CLUSTER', 'SETSLOT', slot, ...state)
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.startsWith('NOREPLICAS')) throw error
+      throw new StepRefused(`not every replica of ${party.name} keeps up with it`, LATE_REPLICAS)
+    }
   }
 
   async countKeys(party: Party, slot: number): Promise<number> {

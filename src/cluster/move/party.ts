@@ -17,6 +17,9 @@ export class StepRefused extends Error {
   }
 }
 
+/** What to type where replicas do not follow their master. */
+export const LATE_REPLICAS = 'see which does not, and why: shardq cluster check; then again'
+
 export const keys = (count: number) => (count === 1 ? '1 key' : `${count} keys`)
 
 /** Those of `parties` that are none of `named`. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NodeLink } from '../link.js'
 import { parseFields } from '../replies.js'
-import { StepRefused } from './party.js'
+import { LATE_REPLICAS, StepRefused } from './party.js'
 import type { Write } from './pieces.js'
 
 /** Bytes after which a replica of the new owner has to have them: what its output buffer can hold at most of a copy. */
@@ -64,7 +64,7 @@ export class Importer {
       if (performance.now() > deadline)
         throw new StepRefused(
           `${count === 1 ? 'no replica' : 'not every replica'} of ${this.name} keeps up with it`,
-          'see which does not, and why: shardq cluster check; then again',
+          LATE_REPLICAS,
         )
       await sleep(50)
     }
