@@ -14,7 +14,7 @@ export const RESTORE_KEY = 'shardq:restore'
 
 /**
  * Every key in which the tools write down something of a cluster in that cluster, with its type. All of them speak of its nodes and of what is
- * done to them, so they mean nothing in another cluster, and are no content. Not among them are `readyKey` and `shardq:{TAG}:confirm`
+ * done to them, so they mean nothing in another cluster, and are no content. Not among them are `readyKey` and `shardq:confirm:…`
  * (move/confirm.ts), which run out by themselves, within seconds, wherever they are.
  */
 const TYPES: ReadonlyMap<string, string> = new Map([

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { tagForSlot } from '../../keys/slots.js'
 import type { NodeView } from '../replies.js'
 import { parseOpenSlots } from '../slots.js'
@@ -54,7 +55,8 @@ function placeIn(view: readonly NodeView[], wanted: number | undefined): number 
 }
 
 async function probe(importer: Importer, party: Party, slot: number): Promise<void> {
-  const name = `shardq:{${tagForSlot(slot)}}:confirm`
+  // Another one each time, so that it is nobody else's.
+  const name = `shardq:confirm:{${tagForSlot(slot)}}:${randomBytes(16).toString('hex')}`
   try {
     await importer.write([
       ['SET', name, '', 'PX', PROBE_MS],

@@ -22,7 +22,9 @@ export async function mastersOf(cluster: LocalCluster): Promise<Master[]> {
  * runs out within seconds.
  */
 export const isPassing = (name: string) =>
-  name === OPERATION_KEY || name.endsWith(':probe') || /^shardq:ready:[0-9a-f]+:\d+$/.test(name)
+  name === OPERATION_KEY ||
+  name.endsWith(':probe') ||
+  /^shardq:(ready:[0-9a-f]+:\d+|confirm:\{.*\}:[0-9a-f]+)$/.test(name)
 
 /** Keys on a master that does not own their slot; nobody could read them. */
 export async function straysOf(cluster: LocalCluster): Promise<string[]> {
