@@ -249,6 +249,24 @@ export class KeyTakenError extends ShardqError {
   }
 }
 
+/**
+ * A restarted node is told again only what another one has too, and one that may have it did not answer, or does not let us look. What was sure was
+ * told; the rest stays written down. Decision: start that node, or give it up, and again.
+ */
+export class WitnessSilentError extends ShardqError {
+  constructor(
+    /** `slowlog-max-len`, `user reporter` */
+    readonly unseen: readonly string[],
+    /** Nodes, each with what it failed with. */
+    readonly silent: readonly string[],
+  ) {
+    super(
+      `${unseen.join(', ')}: told again only if another node has the same, and what is there could not be seen of ${silent.join(', ')}; ` +
+        'start it, or if it is gone for good: shardq cluster fix --forget HOST:PORT',
+    )
+  }
+}
+
 /** The lock under which the operation ran is lost, so it ended after the step under way. Decision: run it again. */
 export class OperationLostError extends ShardqError {
   constructor(

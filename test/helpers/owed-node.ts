@@ -68,7 +68,7 @@ export const writeNote = (cluster: LocalCluster, field: string, note: unknown) =
     await link.call(WAIT, 'HSET', OWED_KEY, field, typeof note === 'string' ? note : JSON.stringify(note))
   })
 
-const WAIT = { timeoutMs: 1_000 }
+const WAIT = { timeoutMs: 5_000 }
 
 async function atNotes<T>(cluster: LocalCluster, use: (link: KeyLink) => Promise<T>): Promise<T> {
   const link = new KeyLink(cluster.seeds, {})

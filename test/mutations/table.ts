@@ -1541,8 +1541,19 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'owed-unsaid',
     protects: 'a note tells a node nothing that no other node says',
-    patches: [ts('cluster/owed/due')('if (isSaid && !isConfigured)', 'if (!isConfigured)')],
+    patches: [
+      ts('cluster/owed/due')(
+        "if (said.is === 'found') settings.set(name, value)",
+        'settings.set(name, value)',
+      ),
+    ],
     noticedBy: regressionOnly('owed-forged', 'makes no user, and sets nothing'),
+  },
+  {
+    name: 'owed-witness',
+    protects: 'a node that was not seen has not said that it has nothing',
+    patches: [ts('cluster/owed/others')('if (this.#silent.size === 0)', 'if (this.#silent.size >= 0)')],
+    noticedBy: regressionOnly('long/owed-witness', 'does not let us look'),
   },
   {
     name: 'own-rights',

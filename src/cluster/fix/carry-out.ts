@@ -10,11 +10,9 @@ import type { Nodes } from '../move/nodes.js'
 import { opinionsOfOthers, ownersIn, selfIn } from '../move/opinions.js'
 import { keys, others } from '../move/party.js'
 import { expectNoStrays } from '../move/strays.js'
-import { OwedNotes } from '../owed/notes.js'
-import { giveBack } from '../owed/settle.js'
-import { NOT_TOLD, TO_KEEP } from '../owed/words.js'
 import { keyCounts } from '../slot-keys.js'
 import type { OpenSlot } from '../slots.js'
+import { giveItBack } from './give-back.js'
 import { introduce } from './lost-sight.js'
 import { rejoin } from './rejoin.js'
 import { type FixStep, type Party, StepRefused } from './steps.js'
@@ -177,26 +175,6 @@ async function expectNobodys(
     const [kept] = await keyCounts(await nodes.link(node), slots)
     if (kept) throw new StepRefused(`${node.name} has ${keys(kept[1])} of slot ${kept[0]}`)
   }
-}
-
-/** The secrets in it are taken from the masters. */
-async function giveItBack(
-  { access }: Nodes,
-  { node, owed }: Step<'give-back'>,
-  masters: readonly Party[],
-): Promise<'done'> {
-  const { unknown } = await giveBack(node, owed, masters, access)
-  const notes = new OwedNotes(masters, access)
-  try {
-    await notes.clear(owed)
-  } finally {
-    notes.close()
-  }
-  if (unknown.length === 0) return 'done'
-  throw new StepRefused(
-    `${unknown.join(', ')}: ${NOT_TOLD}`,
-    `look at it; it may be right as it is; ${TO_KEEP}`,
-  )
 }
 
 /** On every node within the minute for which it lasts: one that still knows it tells the others again. */

@@ -1,4 +1,5 @@
-import { type Address, type LinkOptions, type NodeLink, withLink } from '../link.js'
+import type { WitnessSilentError } from '../errors.js'
+import type { Address, LinkOptions, NodeLink } from '../link.js'
 import { parseFields } from '../replies.js'
 import { settingOf } from '../settings-read.js'
 import { categoriesOf } from '../users/nodes.js'
@@ -7,6 +8,7 @@ import { isSameVersion, versionOf } from '../version.js'
 import { unknownText } from './changed.js'
 import { withoutHashes } from './note-of.js'
 import type { Lent, Owed, Restarted } from './notes.js'
+import { type Found, Others } from './others.js'
 import { type Lost, lostBy, namesOf, type Told, toldSince } from './told.js'
 
 /** What a node is to be told, so that it is as it was. */
@@ -18,6 +20,12 @@ export interface Due extends Lost {
   readonly unknown: readonly string[]
 }
 
+/** The same, when it was looked for. */
+export interface DueNow extends Due {
+  /** What nobody can say, since not all nodes were seen that may have the same; null: nothing. Its note is to stay. */
+  readonly notSeen: WitnessSilentError | null
+}
+
 export const isNothing = ({ settings, users, unknown }: Due) =>
   settings.size + users.length + unknown.length === 0
 
@@ -26,22 +34,22 @@ export const namesIn = (due: Due) => ({ told: namesOf(due), unknown: due.unknown
 
 /**
  * What of a note is still to be given back to its node.
- * @param others nodes that may have the secrets which are not written down
+ * @param others all other nodes, also such as do not answer
  */
 export function dueOf(
   owed: Owed,
   link: NodeLink,
   others: readonly Address[],
   access: LinkOptions,
-): Promise<Due> {
+): Promise<DueNow> {
   return owed.kind === 'lent' ? dueOfLent(owed, link) : dueOfRestarted(owed, link, others, access)
 }
 
-async function dueOfLent({ settings }: Lent, link: NodeLink): Promise<Due> {
+async function dueOfLent({ settings }: Lent, link: NodeLink): Promise<DueNow> {
   const due = new Map<string, string>()
   for (const [name, { was, lent }] of Object.entries(settings))
     if ((await settingOf(link, name)) === lent) due.set(name, was)
-  return { settings: due, users: [], unknown: [] }
+  return { settings: due, users: [], unknown: [], notSeen: null }
 }
 
 /**
@@ -51,40 +59,50 @@ async function dueOfLent({ settings }: Lent, link: NodeLink): Promise<Due> {
 async function dueOfRestarted(
   owed: Restarted,
   link: NodeLink,
-  others: readonly Address[],
+  nodes: readonly Address[],
   access: LinkOptions,
-): Promise<Due> {
+): Promise<DueNow> {
   const info = parseFields(await link.text('INFO', 'everything'))
-  if (info.get('run_id') === owed.run) return { settings: new Map(), users: [], unknown: [] }
+  if (info.get('run_id') === owed.run) return { settings: new Map(), users: [], unknown: [], notSeen: null }
   const before = await toldIn(owed, link)
   const now = await toldSince(before, link)
   const lost = lostBy(before, hidden(now), upgradeOf(owed, info))
   // What was told for sure; else, or where the files are others by now, it may be what the operator has written there.
   const isTold = owed.files !== null && owed.files === now.files?.mark
+  // Whoever has told the process something since it was started knows how it is to be: what we know is older.
+  const areSettingsOld = now.calls.settings
+  const areUsersOld = now.calls.users || now.calls.loaded
+  const others = new Others(nodes, access)
   const settings = new Map<string, string>()
   const users: string[] = []
   const unknown: string[] = []
-  // Whoever has told the process something since it was started knows how it is to be: what we know is older.
-  const isConfigured = now.calls.settings
   for (const [name, value] of lost.settings) {
-    const isSaid =
-      isTold && (await isSaidBy(others, access, async (other) => (await settingOf(other, name)) === value))
-    if (isSaid && !isConfigured) settings.set(name, value)
-    else unknown.push(...unknownText({ settings: new Map([[name, value]]), users: [] }, now.config))
+    const said =
+      isTold && !areSettingsOld
+        ? await others.find(name, async (other) => ((await settingOf(other, name)) === value ? 'yes' : ''))
+        : NOT_ASKED
+    if (said.is === 'found') settings.set(name, value)
+    if (said.is === 'none')
+      unknown.push(...unknownText({ settings: new Map([[name, value]]), users: [] }, now.config))
   }
   for (const name of owed.secrets.filter((each) => now.config?.get(each) === '')) {
-    const value = await firstOf(others, access, (other) => settingOf(other, name))
-    if (value && isTold && !isConfigured) settings.set(name, value)
-    else unknown.push(name)
+    const said =
+      isTold && !areSettingsOld ? await others.find(name, (other) => settingOf(other, name)) : NOT_ASKED
+    if (said.is === 'found') settings.set(name, said.value)
+    if (said.is === 'none') unknown.push(name)
   }
-  const isOld = now.calls.users || now.calls.loaded
   for (const line of lost.users) {
-    const whole = await firstOf(others, access, (other) => sameUser(line, other))
-    if (whole && isTold && !isOld) users.push(whole)
-    else unknown.push(`user ${wordsOf(line)[1]}`)
+    const name = `user ${wordsOf(line)[1]}`
+    const said =
+      isTold && !areUsersOld ? await others.find(name, (other) => sameUser(line, other)) : NOT_ASKED
+    if (said.is === 'found') users.push(said.value)
+    if (said.is === 'none') unknown.push(name)
   }
-  return { settings, users, unknown }
+  return { settings, users, unknown, notSeen: others.fault }
 }
+
+/** Nobody can know that it is to be so, whoever has the same. */
+const NOT_ASKED: Found = { is: 'none' }
 
 /** The same rules may be told in another order by each process, and with categories in place of commands. */
 const toldIn = async ({ settings, users }: Restarted, link: NodeLink) => ({
@@ -107,24 +125,4 @@ async function sameUser(line: string, other: NodeLink): Promise<string> {
   const categories = await categoriesOf(other, [...lines, line])
   const keyOf = (each: string) => keyOfUser(withoutHashes(each), categories)
   return lines.find((each) => keyOf(each) === keyOf(line)) ?? ''
-}
-
-/** Whether one of them says so too. */
-const isSaidBy = async (
-  nodes: readonly Address[],
-  access: LinkOptions,
-  asks: (link: NodeLink) => Promise<boolean>,
-) => (await firstOf(nodes, access, async (link) => ((await asks(link)) ? 'yes' : ''))) !== undefined
-
-/** Of the nodes that answer, and permit it. */
-async function firstOf(
-  nodes: readonly Address[],
-  access: LinkOptions,
-  ask: (link: NodeLink) => Promise<string>,
-): Promise<string | undefined> {
-  for (const node of nodes) {
-    const answer = await withLink(node, access, ask).catch(() => '')
-    if (answer !== '') return answer
-  }
-  return undefined
 }

@@ -1,8 +1,9 @@
 import { type Address, type LinkOptions, withLink } from '../link.js'
 import { isForbidden } from '../replies.js'
 import { settingOf } from '../settings-read.js'
+import { unlessNotServed } from './not-served.js'
 import { type Lent, type LentSetting, OwedNotes } from './notes.js'
-import { giveBack, PATIENCE_MS, unlessNotServed } from './settle.js'
+import { giveBack, PATIENCE_MS } from './settle.js'
 
 type Node = Address & { readonly id: string }
 

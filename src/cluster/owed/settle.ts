@@ -1,10 +1,8 @@
-import { ShardqError } from '../../errors.js'
-import { OperationLostError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import { type Observation, observe } from '../observer.js'
-import { isRefusal } from '../shutdown.js'
 import { selfOf, type Witness, witnessesOf } from '../views.js'
-import { type Due, dueOf, isNothing } from './due.js'
+import { type Due, type DueNow, dueOf, isNothing } from './due.js'
+import { unlessNotServed } from './not-served.js'
 import { type Owed, OwedNotes } from './notes.js'
 import { tellAgain } from './tell.js'
 import { noneReadable, type Unpaid, unpaid, unreadable } from './unpaid.js'
@@ -35,9 +33,10 @@ export async function owedIn(observation: Observation, access: LinkOptions): Pro
   await throughNotes(seeds, access, {
     look: () => observation,
     onUnpaid: (each) => left.push(each),
-    each: async (owed, { witness, addresses }) => {
-      const due = witness && (await dueAt(witness.address, owed, addresses, access))
+    each: async (owed, { witness, everyone }) => {
+      const due = witness && (await dueAt(witness.address, owed, everyone, access))
       if (due && !isNothing(due)) found.push({ owed, node: witness.name, due })
+      if (due?.notSeen) throw due.notSeen
     },
   })
   return { owed: found, unpaid: left }
@@ -58,8 +57,8 @@ export async function settleOwed(
   await throughNotes(seeds, access, {
     look: () => observe(seeds, access),
     onUnpaid,
-    each: async (owed, { witness, addresses, isGone, notes }) => {
-      const due = witness && (await giveBack(witness.address, owed, addresses, access))
+    each: async (owed, { witness, everyone, isGone, notes }) => {
+      const due = witness && (await giveBack(witness.address, owed, everyone, access))
       if (due && !isNothing(due)) settled.push({ owed, node: witness.name, due })
       // `fix` is to say what is not known.
       const isPaid = due ? due.unknown.length === 0 : isGone
@@ -75,9 +74,9 @@ export async function clearSpent(seeds: readonly Address[], access: LinkOptions)
     look: () => observe(seeds, access),
     // A look tells it.
     onUnpaid: () => {},
-    each: async (owed, { witness, addresses, isGone, notes }) => {
-      const due = witness && (await dueAt(witness.address, owed, addresses, access))
-      if (due ? isNothing(due) : isGone) await notes.clear(owed)
+    each: async (owed, { witness, everyone, isGone, notes }) => {
+      const due = witness && (await dueAt(witness.address, owed, everyone, access))
+      if (due ? isNothing(due) && !due.notSeen : isGone) await notes.clear(owed)
     },
   })
 }
@@ -88,8 +87,7 @@ interface Whereabouts {
   readonly witness: Witness | undefined
   /** It has left the cluster: all answer that are known, and none knows it. */
   readonly isGone: boolean
-  /** Of all that answer. */
-  readonly addresses: readonly Address[]
+  readonly everyone: readonly Address[]
   readonly notes: OwedNotes
 }
 
@@ -112,13 +110,13 @@ async function throughNotes(
     if (all.length === 0) return
     const observation = await look()
     const witnesses = witnessesOf(observation)
-    const addresses = witnesses.map(({ address }) => address)
+    const everyone = everyoneIn(observation)
     for (const owed of all) {
       const witness = witnesses.find((one) => selfOf(one)?.id === owed.id)
       const isKnown = witnesses.some(({ view }) => view.some(({ id }) => id === owed.id))
       const isGone = observation.nodes.length === witnesses.length && !isKnown
       try {
-        await each(owed, { witness, addresses, isGone, notes })
+        await each(owed, { witness, everyone, isGone, notes })
       } catch (error) {
         unlessNotServed(error)
         onUnpaid(unpaid(owed, witness?.name ?? owed.id, error as Error))
@@ -145,24 +143,35 @@ async function readAll(
   }
 }
 
-/** @throws what the node fails with, or does not let us do; the note is to stay then */
+/** All that are known, each once: also those that do not answer, since they may have what is not written down. */
+export const everyoneIn = (observation: Observation): Address[] => [
+  ...witnessesOf(observation).map(({ address }) => address),
+  ...observation.nodes.filter(({ up }) => !up).map(({ address }) => address),
+]
+
+/**
+ * Tells the node all that is sure.
+ * @param everyone see `everyoneIn`
+ * @throws what the node fails with, or does not let us do, or WitnessSilentError: the note is to stay then
+ */
 export async function giveBack(
   node: Address,
   owed: Owed,
-  everywhere: readonly Address[],
+  everyone: readonly Address[],
   access: LinkOptions,
 ): Promise<Due> {
-  const due = await dueAt(node, owed, everywhere, access)
-  return withLink(node, { ...access, timeoutMs: ASK_MS }, (link) => tellAgain(link, due))
+  const due = await dueAt(node, owed, everyone, access)
+  const told = await withLink(node, { ...access, timeoutMs: ASK_MS }, (link) => tellAgain(link, due))
+  if (due.notSeen) throw due.notSeen
+  return told
 }
 
-const dueAt = (node: Address, owed: Owed, everywhere: readonly Address[], access: LinkOptions) => {
-  const others = everywhere.filter((each) => nameOf(each) !== nameOf(node))
+function dueAt(
+  node: Address,
+  owed: Owed,
+  everyone: readonly Address[],
+  access: LinkOptions,
+): Promise<DueNow> {
+  const others = everyone.filter((each) => nameOf(each) !== nameOf(node))
   return withLink(node, { ...access, timeoutMs: ASK_MS }, (link) => dueOf(owed, link, others, access))
-}
-
-/** What a server answers, or that none does, is no reason to end an operation. @throws everything else */
-export function unlessNotServed(error: unknown): void {
-  const isServed = error instanceof OperationLostError || !(error instanceof ShardqError || isRefusal(error))
-  if (isServed) throw error
 }
