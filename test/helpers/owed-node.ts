@@ -70,7 +70,7 @@ export const writeNote = (cluster: LocalCluster, field: string, note: unknown) =
 
 const WAIT = { timeoutMs: 5_000 }
 
-async function atNotes<T>(cluster: LocalCluster, use: (link: KeyLink) => Promise<T>): Promise<T> {
+export async function atNotes<T>(cluster: LocalCluster, use: (link: KeyLink) => Promise<T>): Promise<T> {
   const link = new KeyLink(cluster.seeds, {})
   try {
     return await use(link)

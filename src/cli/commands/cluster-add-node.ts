@@ -15,6 +15,7 @@ import { printRebalanced, progressLine } from '../balance-report.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { isLocal } from '../find-local.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { printLeft } from '../left-report.js'
 import { leaveUnprotectedOption, type UnprotectedFlag, unprotectedOf } from '../moving-options.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
@@ -164,13 +165,15 @@ function describe(step: AddStep, { colors }: Output): string {
 }
 
 function printReport(report: AddReport, output: Output): void {
-  const { added, warnings, rebalance } = report
+  const { added, warnings, left, rebalance } = report
   for (const warning of warnings) output.line(`${output.colors.yellow('!')} ${warning}`)
   output.document(report)
+  const isDone = !rebalance || (!rebalance.interrupted && rebalance.left.length === 0)
+  process.exitCode = isDone && left.length === 0 ? 0 : 1
   if (rebalance) {
     printRebalanced(rebalance, output)
-    process.exitCode = rebalance.interrupted || rebalance.left.length > 0 ? 1 : 0
   } else if (added.some(({ replicaOf }) => replicaOf === null)) {
     output.line('New masters have no slots yet; give them their share with: shardq cluster rebalance')
   }
+  printLeft(left, output)
 }

@@ -57,7 +57,8 @@ export function registerClusterRebalance(cluster: Command): void {
     .addHelpText(
       'after',
       `
-Exit codes: 0 balanced; 1 stopped, or some slot could not be moved, and it says why and what to type; 2 wrong usage.
+Exit codes: 0 balanced; 1 stopped, or some slot could not be moved, or a node has not
+got back a setting, and it says why and what to type; 2 wrong usage.
 Ctrl-C ends it after the slots, or the hundred keys, under way. A slot that is half way then is named; the same command goes on.
 
 Examples:

@@ -106,8 +106,8 @@ async function clusterRemoveNode(
   const report = await run({ evenIfChanged: flags.yes === true }).finally(() => line.keep())
   output.document({ ...shown, ...report })
   printLeft(report.left, output)
-  if (report.left.length > 0) process.exitCode = 1
-  else output.line(output.colors.green(`✅ removed: ${report.removed.join(', ')}`))
+  process.exitCode = report.left.length > 0 ? 1 : 0
+  if (report.removed.length > 0) output.line(output.colors.green(`✅ removed: ${report.removed.join(', ')}`))
 }
 
 async function planFor(name: string, flags: RemoveFlags, options: RemoveOptions): Promise<PlannedRemoval> {

@@ -19,6 +19,7 @@ import { agree } from '../agree.js'
 import { collect } from '../arguments.js'
 import { runAction } from '../command.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
+import { printLeft } from '../left-report.js'
 import type { Output } from '../output.js'
 import { accountsOf, type UsersFlags, WHO_HELP, withNodes, withWho } from '../users-flags.js'
 import { renderApplied, renderPlan } from '../users-report.js'
@@ -89,7 +90,8 @@ async function usersApply(flags: ApplyFlags, output: Output, signal: AbortSignal
   })
   output.document(report)
   output.lines(renderApplied(report, output.colors))
-  process.exitCode = report.ok ? 0 : 1
+  printLeft(report.left, output)
+  process.exitCode = report.ok && report.left.length === 0 ? 0 : 1
 }
 
 /** `up` and `stop` of the data folder log in as the default user. */

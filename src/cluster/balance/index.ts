@@ -12,6 +12,8 @@ import type { Address } from '../link.js'
 import { BIG_KEY_BYTES, Nodes, StepRefused } from '../move/index.js'
 import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
+import { withLeft } from '../owed/left.js'
+import type { Owes } from '../owed/unpaid.js'
 import { mustPermit } from '../permitted.js'
 import { type MoveLimits, moveAll, type Refused } from './carry-out.js'
 import { expectEmptiable } from './emptiable.js'
@@ -24,7 +26,7 @@ import { UnfollowedError, unprotected } from './unprotected.js'
 export type { BalancePlan, Flow, Share } from './flows.js'
 export type { RebalanceProgress } from './progress.js'
 
-export interface RebalanceOptions extends SurveyOptions {
+export interface RebalanceOptions extends SurveyOptions, Owes {
   /** By `host:port` or id: the share of a master in proportion to the others. Default 1; 0 empties it. */
   readonly weights?: Readonly<Record<string, number>>
   /** Size by MEMORY USAGE above which a key is not moved. Default 32 MB. */
@@ -43,7 +45,9 @@ export interface RebalanceReport {
   readonly bytes: number
   readonly ms: number
   readonly shares: readonly Share[]
-  /** Slots that stay where they are, why, and what to do about it; and those that it was stopped in the middle of. */
+  /**
+   * Slots that stay where they are, those that it was stopped in the middle of, and what nodes have not got back: why, and what to do about it.
+   */
   readonly left: readonly Left[]
   /** It was stopped before its end; what was moved stays moved, and the next one goes on. */
   readonly interrupted: boolean
@@ -91,7 +95,7 @@ export async function planRebalance(
       const now = await survey(everywhere, { ...options, ...held })
       const planned = makePlan(now, weightsFor(now, options.weights))
       if (!evenIfChanged) mustBeAgreed('rebalance', deedsOf(found, plan), deedsOf(now, planned))
-      return rebalance(everywhere, { ...options, ...held }, now)
+      return withLeft(held, await rebalance(everywhere, { ...options, ...held }, now))
     })
   const bare = options.leaveUnprotected ? [] : unprotected(plan, found)
   return { ...plan, mends: found.mends, unprotected: bare, run }

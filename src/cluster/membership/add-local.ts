@@ -17,6 +17,7 @@ import { ensureServer } from '../find-server.js'
 import { startNode } from '../node.js'
 import { openCluster, serverOf } from '../open.js'
 import { withOperation } from '../operation/index.js'
+import { leftOf } from '../owed/left.js'
 import { BUS_OFFSET, checkPortNumbers, checkPortsFree, HOST, isPortFree } from '../ports.js'
 import { type AddOptions, type AddReport, admit, type NodeToAdd } from './add.js'
 import { clearUnsettled, discard, markUnsettled } from './unsettled.js'
@@ -57,10 +58,10 @@ export async function addLocalNodes(options: AddLocalOptions = {}): Promise<AddR
         'its nodes are being changed by another process, or do not all answer; look at them with: shardq cluster check',
       )
     const report = await start(dataDir, manifest, seeds, { ...how, ...held })
-    if (!options.rebalance) return { ...report, rebalance: null }
     const weights = options.rebalance === true ? {} : options.rebalance
     const all = [...seeds, ...report.added.map(({ node }) => addressOf(node))]
-    return { ...report, rebalance: await rebalance(all, { ...how, ...weights, ...held }) }
+    const balanced = weights ? await rebalance(all, { ...how, ...weights, ...held }) : null
+    return { ...report, left: leftOf(held), rebalance: balanced }
   })
 }
 
@@ -69,7 +70,7 @@ async function start(
   manifest: Manifest,
   seeds: { host: string; port: number }[],
   options: AddLocalOptions,
-): Promise<Omit<AddReport, 'rebalance'>> {
+): Promise<Omit<AddReport, 'left' | 'rebalance'>> {
   const shape = shapeOf(manifest, options)
   const ports = await choosePorts(
     dataDir,

@@ -1,9 +1,11 @@
 import { InvalidOptionError } from '../../errors.js'
 import { type RebalanceOptions, type RebalanceReport, rebalance } from '../balance/index.js'
 import { ClusterNotReadyError, NodeRefusedError } from '../errors.js'
+import type { Left } from '../fix/index.js'
 import { type Address, nameOf } from '../link.js'
 import { noSuchNode } from '../no-such-node.js'
 import { withOperation } from '../operation/index.js'
+import { leftOf } from '../owed/left.js'
 import type { NodeView } from '../replies.js'
 import { giveFunctions } from './functions.js'
 import { neediestMaster } from './homes.js'
@@ -41,6 +43,8 @@ export type AddStep =
 export interface AddReport {
   readonly added: readonly { readonly node: string; readonly id: string; readonly replicaOf: string | null }[]
   readonly warnings: readonly string[]
+  /** What nodes have not got back, by this operation or one that was cut off: why, and what to do about it. */
+  readonly left: readonly Left[]
   readonly rebalance: RebalanceReport | null
 }
 
@@ -56,9 +60,9 @@ export async function addNodes(
 ): Promise<AddReport> {
   return withOperation(seeds, options, { name: 'add-node' }, options.signal, async (held) => {
     const report = await admit(seeds, nodes, { ...options, ...held })
-    if (!options.rebalance) return { ...report, rebalance: null }
     const how = options.rebalance === true ? {} : options.rebalance
-    return { ...report, rebalance: await rebalance(seeds, { ...options, ...how, ...held }) }
+    const balanced = how ? await rebalance(seeds, { ...options, ...how, ...held }) : null
+    return { ...report, left: leftOf(held), rebalance: balanced }
   })
 }
 
@@ -94,7 +98,7 @@ export async function admit(
   seeds: readonly Address[],
   nodes: readonly NodeToAdd[],
   options: AddOptions,
-): Promise<Omit<AddReport, 'rebalance'>> {
+): Promise<Omit<AddReport, 'left' | 'rebalance'>> {
   const roster = await rosterOf(seeds, options)
   const judged = await judgeAll(nodes, roster, options)
   const warnings = judged.flatMap(({ warnings }) => warnings)

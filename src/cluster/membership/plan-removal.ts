@@ -6,6 +6,7 @@ import { type Address, nameOf, withLink } from '../link.js'
 import { noSuchNode } from '../no-such-node.js'
 import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
+import { leftOf, withLeft } from '../owed/left.js'
 import { mustPermit } from '../permitted.js'
 import type { NodeView } from '../replies.js'
 import { expectId, resetNode } from './forget.js'
@@ -47,7 +48,7 @@ export async function planRemoval(
       if (!evenIfChanged)
         mustBeAgreed('remove-node', deedsOf(going, moves), deedsOf(leaving, await movesOf(itself, ours)))
       await refuseUnless(now, itself, leaving, ours)
-      return remove(everywhere, itself, leaving, ours)
+      return withLeft(held, await remove(everywhere, itself, leaving, ours))
     })
   return {
     node: nameOf(node),
@@ -105,7 +106,7 @@ async function finishing(roster: Roster, name: string, options: RemoveOptions): 
       await expectCopyElsewhere(all, node, gone, ours)
       await resetNode(node, ours)
       options.onStep?.({ step: 'reset', node: name })
-      return { removed: [name], left: [] }
+      return { removed: [name], left: leftOf(held) }
     })
   return { node: name, role: self.role, removes: [name], rehomes: [], moves: null, run }
 }

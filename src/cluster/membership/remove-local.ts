@@ -5,6 +5,7 @@ import { ClusterNotReadyError, NodeRefusedError } from '../errors.js'
 import { type Address, nameOf } from '../link.js'
 import { openCluster } from '../open.js'
 import { withOperation } from '../operation/index.js'
+import { leftOf } from '../owed/left.js'
 import { HOST } from '../ports.js'
 import type { NodeView } from '../replies.js'
 import { localPorts } from './local-nodes.js'
@@ -80,7 +81,7 @@ function finishing(
       if (isAt(name, manifest?.unsettled?.ports))
         throw new ClusterNotReadyError(0, ['not all other nodes answer, so that nobody can say what it has'])
       options.onStep?.({ step: 'ended', node: name })
-      return { removed: [name], left: [] }
+      return { removed: [name], left: leftOf(held) }
     })
   return { node: name, role: 'master', removes: [name], rehomes: [], moves: null, run }
 }

@@ -10,6 +10,7 @@ import type { Left } from '../fix/index.js'
 import { type Address, type LinkOptions, nameOf } from '../link.js'
 import type { RunOptions } from '../operation/agreed.js'
 import { withLent } from '../owed/lend.js'
+import type { Owes } from '../owed/unpaid.js'
 import type { NodeView } from '../replies.js'
 import { expectNoKeys, forgetEverywhere, resetNode } from './forget.js'
 import { neediestMaster } from './homes.js'
@@ -20,7 +21,7 @@ import { findNode, replicasOf, rosterOf } from './roster.js'
 export interface RemoveOptions
   extends Pick<
     RebalanceOptions,
-    keyof LinkOptions | 'agreeMs' | 'signal' | 'bigKeys' | 'bigKeyBytes' | 'onProgress'
+    keyof LinkOptions | keyof Owes | 'agreeMs' | 'signal' | 'bigKeys' | 'bigKeyBytes' | 'onProgress'
   > {
   /** Remove a master's replicas as well. Default false: they go to the masters that need them most. */
   readonly withReplicas?: boolean
@@ -43,7 +44,7 @@ export type RemoveStep =
 
 export interface RemoveReport {
   readonly removed: readonly string[]
-  /** What of its slots could not be moved, if so; it is still a node then. */
+  /** What of its slots could not be moved, if so; none is removed then. And what nodes have not got back. */
   readonly left: readonly Left[]
 }
 

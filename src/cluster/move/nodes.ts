@@ -1,5 +1,6 @@
 import { NodeUnreachableError } from '../errors.js'
 import { type Address, type LinkOptions, NodeLink, nameOf, withLink } from '../link.js'
+import type { Owes } from '../owed/unpaid.js'
 import { type NodeView, parseClusterNodes } from '../replies.js'
 import { type OpenSlot, parseOpenSlots, type SlotRange } from '../slots.js'
 import { LATE_REPLICAS, type Party, StepRefused } from './party.js'
@@ -16,7 +17,7 @@ export class Nodes {
   /** Longest wait for a cluster that is down, in ms. */
   patienceMs = 10_000
 
-  constructor(readonly access: LinkOptions) {}
+  constructor(readonly access: LinkOptions & Owes) {}
 
   /** Ids of nodes that the operator has given up: nobody waits until they have heard of anything. */
   readonly givenUp = new Set<string>()

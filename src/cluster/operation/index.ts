@@ -65,8 +65,10 @@ export interface Held {
   readonly isLocked: boolean
   /** What was given back first. */
   readonly settled: readonly Settled[]
-  /** What was to be given back and could not be. */
+  /** What was to be given back and could not be; also what this operation has lent, from when that is found. */
   readonly unpaid: readonly Unpaid[]
+  /** Adds to it. */
+  readonly onUnpaid: (unpaid: Unpaid) => void
 }
 
 /**
@@ -90,10 +92,9 @@ export async function withOperation<Result>(
     const fence = new Fence(isLocked)
     const unpaid: Unpaid[] = []
     const settles = isLocked && options.settles !== false
-    const settled = settles
-      ? await settleOwed(seeds, { ...access, mayCall, fence }, (each) => unpaid.push(each))
-      : []
-    const result = await run({ signal: ending, mayCall, fence, isLocked, settled, unpaid })
+    const onUnpaid = (each: Unpaid) => void unpaid.push(each)
+    const settled = settles ? await settleOwed(seeds, { ...access, mayCall, fence }, onUnpaid) : []
+    const result = await run({ signal: ending, mayCall, fence, isLocked, settled, unpaid, onUnpaid })
     lock.throwIfLost()
     return result
   } catch (error) {

@@ -1,3 +1,4 @@
+import { KeyTakenError } from '../errors.js'
 import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import { type Observation, observe } from '../observer.js'
 import { selfOf, type Witness, witnessesOf } from '../views.js'
@@ -9,6 +10,8 @@ import { noneReadable, type Unpaid, unpaid, unreadable } from './unpaid.js'
 
 /** Longest that an operation waits for a part of the cluster that may not be served, in ms. */
 export const PATIENCE_MS = 1_000
+/** As long as a failover of the node that serves the notes may take, of an operation that has the lock. */
+const SETTLE_MS = 5_000
 /** What is read of a node may be long. */
 const ASK_MS = 5_000
 
@@ -33,6 +36,8 @@ export async function owedIn(observation: Observation, access: LinkOptions): Pro
   await throughNotes(seeds, access, {
     look: () => observation,
     onUnpaid: (each) => left.push(each),
+    // Of a cluster that is to be mended, the slot of the notes may have no owner yet.
+    onUnread: (error) => error instanceof KeyTakenError && left.push(noneReadable(error)),
     each: async (owed, { witness, everyone }) => {
       const due = witness && (await dueAt(witness.address, owed, everyone, access))
       if (due && !isNothing(due)) found.push({ owed, node: witness.name, due })
@@ -57,6 +62,8 @@ export async function settleOwed(
   await throughNotes(seeds, access, {
     look: () => observe(seeds, access),
     onUnpaid,
+    onUnread: (error) => onUnpaid(noneReadable(error)),
+    patienceMs: SETTLE_MS,
     each: async (owed, { witness, everyone, isGone, notes }) => {
       const due = witness && (await giveBack(witness.address, owed, everyone, access))
       if (due && !isNothing(due)) settled.push({ owed, node: witness.name, due })
@@ -74,6 +81,7 @@ export async function clearSpent(seeds: readonly Address[], access: LinkOptions)
     look: () => observe(seeds, access),
     // A look tells it.
     onUnpaid: () => {},
+    onUnread: () => {},
     each: async (owed, { witness, everyone, isGone, notes }) => {
       const due = witness && (await dueAt(witness.address, owed, everyone, access))
       if (due ? isNothing(due) && !due.notSeen : isGone) await notes.clear(owed)
@@ -96,17 +104,21 @@ interface Through {
   readonly look: () => Observation | Promise<Observation>
   readonly each: (owed: Owed, whereabouts: Whereabouts) => Promise<void>
   readonly onUnpaid: (unpaid: Unpaid) => void
+  /** Told where none could be read. */
+  readonly onUnread: (error: Error) => void
+  /** Longest wait for the notes, in ms. Default 1,000. */
+  readonly patienceMs?: number
 }
 
 /** Each by itself: one that cannot be read, or whose node fails, is told, and holds back no other. */
 async function throughNotes(
   seeds: readonly Address[],
   access: LinkOptions,
-  { look, each, onUnpaid }: Through,
+  { look, each, onUnpaid, onUnread, patienceMs = PATIENCE_MS }: Through,
 ): Promise<void> {
-  const notes = new OwedNotes(seeds, access, PATIENCE_MS)
+  const notes = new OwedNotes(seeds, access, patienceMs)
   try {
-    const all = await readAll(notes, seeds, onUnpaid)
+    const all = await readAll(notes, seeds, onUnpaid, onUnread)
     if (all.length === 0) return
     const observation = await look()
     const witnesses = witnessesOf(observation)
@@ -131,6 +143,7 @@ async function readAll(
   notes: OwedNotes,
   [seed]: readonly Address[],
   onUnpaid: (unpaid: Unpaid) => void,
+  onUnread: (error: Error) => void,
 ): Promise<readonly Owed[]> {
   try {
     const { owed, unreadable: fields } = await notes.readAll()
@@ -138,7 +151,7 @@ async function readAll(
     return owed
   } catch (error) {
     unlessNotServed(error)
-    for (const each of noneReadable(error as Error)) onUnpaid(each)
+    onUnread(error as Error)
     return []
   }
 }

@@ -1,9 +1,8 @@
 import { visible } from '../../visible.js'
-import { KeyTakenError } from '../errors.js'
 import type { Address } from '../link.js'
 import { OWED_KEY } from '../own-keys.js'
 import { redisCli } from '../redis-cli.js'
-import type { Owed } from './notes.js'
+import type { Lent, Owed } from './notes.js'
 
 /** What is owed, and was not given back or not looked at. As what a fix leaves. */
 export interface Unpaid {
@@ -11,6 +10,11 @@ export interface Unpaid {
   readonly why: string
   /** What to type or do. */
   readonly remedy: string
+}
+
+export interface Owes {
+  /** Told of what a node was lent and has not got back. An operation names it in its report. */
+  readonly onUnpaid?: (unpaid: Unpaid) => void
 }
 
 const MOST_FIELDS = 3
@@ -21,6 +25,13 @@ const AGAIN = 'then again: shardq cluster fix'
 /** @param node `host:port` */
 export const unpaid = (owed: Owed, node: string, { message: why }: Error): Unpaid => ({
   what: `${node} has not got back ${subjectOf(owed)} from a ${visible(owed.operation)} that was cut off`,
+  why,
+  remedy: AGAIN,
+})
+
+/** Lent by an operation that has come to its end. */
+export const notBack = (owed: Lent, node: string, why: string): Unpaid => ({
+  what: `${node} has not got back ${subjectOf(owed)}, which it was lent for the time of the ${owed.operation}`,
   why,
   remedy: AGAIN,
 })
@@ -43,8 +54,8 @@ export function unreadable(fields: readonly string[], at: Address): Unpaid[] {
   ]
 }
 
-/** Where none can be read, and that does not pass. */
-export const noneReadable = (error: Error): Unpaid[] =>
-  error instanceof KeyTakenError
-    ? [{ what: 'what nodes are owed by operations that were cut off', why: error.message, remedy: AGAIN }]
-    : []
+export const noneReadable = ({ message: why }: Error): Unpaid => ({
+  what: 'what nodes are owed by operations that were cut off',
+  why,
+  remedy: AGAIN,
+})

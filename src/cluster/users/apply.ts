@@ -1,6 +1,8 @@
 import type { Address } from '../link.js'
 import { mustBeAgreed } from '../operation/agreed.js'
 import { evenUnlocked, withOperation } from '../operation/index.js'
+import { leftOf } from '../owed/left.js'
+import type { Unpaid } from '../owed/unpaid.js'
 import { disableDefault } from './default-user.js'
 import { judgeFiles } from './files.js'
 import { Giving } from './giving.js'
@@ -44,6 +46,8 @@ export interface UsersReport {
   readonly earlier: readonly string[]
   /** As in `UsersPlan`, when it was done. */
   readonly notes: readonly string[]
+  /** What nodes have not got back from an operation that was cut off: why, and what to do about it. */
+  readonly left: readonly Unpaid[]
 }
 
 /**
@@ -58,11 +62,14 @@ export async function applyUsers(seeds: readonly Address[], options: ApplyOption
   const operation = evenUnlocked('users apply', options.onUnlocked)
   const login = withEitherPassword(options)
   return toldWhichPassword(options, () =>
-    withOperation(seeds, login, operation, options.signal, (held) => apply(seeds, { ...login, ...held })),
+    withOperation(seeds, login, operation, options.signal, async (held) => ({
+      ...(await apply(seeds, { ...login, ...held })),
+      left: leftOf(held),
+    })),
   )
 }
 
-async function apply(seeds: readonly Address[], options: ApplyOptions): Promise<UsersReport> {
+async function apply(seeds: readonly Address[], options: ApplyOptions): Promise<Omit<UsersReport, 'left'>> {
   const { accounts, passwords, disableDefault: disable = false, agreed, signal, onNode, ...access } = options
   return withNodes(seeds, access, async (found) => {
     const stored = await storedOn(found.nodes)
