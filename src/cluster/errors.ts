@@ -267,6 +267,22 @@ export class WitnessSilentError extends ShardqError {
   }
 }
 
+/**
+ * What an operation would owe to a node was to be written down, and no replica has confirmed it: with the master that has it, it would be
+ * forgotten. The node was not changed. Decision: see to the replicas of that master, and again.
+ */
+export class UnconfirmedNoteError extends ShardqError {
+  constructor(
+    readonly operation: string,
+    why: string,
+  ) {
+    super(
+      `${operation} changed no setting and restarted nothing: what a node is to get back has to be at a replica first, and ${why}; ` +
+        'look at its replicas with: shardq cluster check - and try again',
+    )
+  }
+}
+
 /** The lock under which the operation ran is lost, so it ended after the step under way. Decision: run it again. */
 export class OperationLostError extends ShardqError {
   constructor(

@@ -1556,6 +1556,12 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: regressionOnly('long/owed-witness', 'does not let us look'),
   },
   {
+    name: 'owed-unconfirmed',
+    protects: 'a note of what a node is owed is at a replica before the node is changed',
+    patches: [ts('cluster/owed/notes')('if (why === null) return', 'return')],
+    noticedBy: regressionOnly('long/owed-confirmed', 'has confirmed nothing'),
+  },
+  {
     name: 'own-rights',
     protects: 'nobody takes the rights from themselves with which they make users',
     patches: [ts('cluster/users/lock-out')('if (lacking.length > 0) throw', 'if (lacking.length < 0) throw')],

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthenticationError } from '../../errors.js'
 import { KeyTakenError, NodeUnreachableError, OperationLostError } from '../errors.js'
 import { type Address, type LinkOptions, NodeLink, nameOf, withLink } from '../link.js'
-import { parseClusterNodes, parseFields } from '../replies.js'
+import { type NodeView, parseClusterNodes } from '../replies.js'
 
 const RETRY_MS = 100
 /** Of the wait for a replica. */
@@ -69,18 +69,27 @@ export class KeyLink {
   }
 
   /**
-   * Asks a replica whether it has what was written, which it does not need to have: where none answers in time, so be it. Without any
-   * replica, WAIT would wait in vain for all of its time.
+   * Asks a replica whether it has what was written just before. Over the connection by which that was written, or not at all: WAIT counts from
+   * there, and of another one, or of another master, says yes to everything.
+   * @returns why nobody knows; null: a replica has it, or the master has none that could take its place
    */
-  async confirm(signal?: AbortSignal): Promise<void> {
+  async confirm(): Promise<string | null> {
+    const name = nameOf(this.#home)
+    const link = this.#links.get(name)
+    if (!link) return `the connection to ${name} has broken`
     try {
-      const replication = parseFields(
-        String(await this.call({ timeoutMs: 0, signal }, 'INFO', 'replication')),
-      )
-      if (replication.get('connected_slaves') !== '0')
-        await this.call({ timeoutMs: 0, signal }, 'WAIT', 1, CONFIRM_MS)
+      const nodes = parseClusterNodes(await link.text('CLUSTER', 'NODES'), this.#home.host)
+      const self = nodes.find(({ myself }) => myself)
+      if (self?.role !== 'master') return `${name} is no master any more`
+      const isHeir = ({ masterId, flags }: NodeView) => masterId === self.id && !flags.includes('fail')
+      // WAIT would wait for nobody for all of its time.
+      if (!nodes.some(isHeir)) return null
+      const confirmed = Number(await link.reply('WAIT', 1, CONFIRM_MS))
+      return confirmed > 0 ? null : `no replica of ${name} has said within ${CONFIRM_MS} ms that it has it`
     } catch (error) {
-      if (error instanceof OperationLostError) throw error
+      // One that says why it refuses to tell is as good as before.
+      if (!this.#passes(error, this.#home) && error instanceof OperationLostError) throw error
+      return (error as Error).message
     }
   }
 

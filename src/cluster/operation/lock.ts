@@ -99,7 +99,8 @@ export class OperationLock {
       let held = await this.#hold('', { timeoutMs, signal })
       if (held !== null && (await isLeftBehind(held))) held = await this.#hold(held, { timeoutMs, signal })
       if (held !== null) throw new OperationInProgressError(this.options.name, readNote(held), this.#leaseMs)
-      await this.#link.confirm(signal)
+      // It may have it or not: what a failover forgets is written again at the next renewal.
+      await this.#link.confirm()
     } catch (error) {
       if (error instanceof OperationInProgressError || error instanceof AuthenticationError) throw error
       if (signal?.aborted) throw new InterruptedError(this.options.name, { cause: error })

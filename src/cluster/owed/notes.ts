@@ -1,9 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
+import { UnconfirmedNoteError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { KeyLink } from '../operation/key-link.js'
 import { OWED_KEY } from '../own-keys.js'
 
 const CALL_MS = 5_000
+const RETRY_MS = 100
 
 /** Also where memory is full: what makes room is an operation too. */
 const NOTE = `#!lua flags=allow-oom
@@ -101,10 +104,19 @@ export class OwedNotes {
     return { owed, unreadable }
   }
 
-  /** A replica is asked to confirm it, before anything is done. */
+  /**
+   * When it comes back, a replica has it, so that whatever is done then is not forgotten with the master.
+   * @throws UnconfirmedNoteError when none says so in time; the note may be there all the same
+   */
   async write(owed: Owed): Promise<void> {
-    await this.#call('EVAL', NOTE, 1, OWED_KEY, fieldOf(owed), JSON.stringify(owed))
-    await this.#link.confirm()
+    const deadline = performance.now() + this.timeoutMs
+    for (;;) {
+      await this.#call('EVAL', NOTE, 1, OWED_KEY, fieldOf(owed), JSON.stringify(owed))
+      const why = await this.#link.confirm()
+      if (why === null) return
+      if (performance.now() > deadline) throw new UnconfirmedNoteError(owed.operation, why)
+      await sleep(RETRY_MS)
+    }
   }
 
   async clear(owed: Key): Promise<void> {
