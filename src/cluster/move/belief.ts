@@ -5,8 +5,6 @@ import type { Nodes } from './nodes.js'
 import { type Opinion, opinionsOfOthers, ownersIn, selfIn } from './opinions.js'
 import { type Party, StepRefused } from './party.js'
 
-/** Between what was looked at and the claim; in more, a replica of the old owner could have been promoted. */
-export const FRESH_MS = 200
 /** A replica waits for so long with its election, when all have agreed that its master has failed. */
 const ELECTION_MS = 500
 const TRIES = 10
@@ -23,7 +21,8 @@ export interface Claimed {
 
 /**
  * Before a node claims slots with the latest epoch, which makes a wrong claim win: no master takes anybody else for their owner but the two
- * between whom they move. Else somebody was promoted in the place of the old one, and may have taken writes since. Only masters are asked: a
+ * between whom they move. Else somebody was promoted in the place of the old one, and may have taken writes since. Most of the other masters
+ * have to answer: the old owner may not have heard of it, and the new one hears nothing of slots that it imports. Only masters are asked: a
  * replica that is slow is no reason.
  * @returns whether that still holds: until an election could be over that began just after
  * @throws StepRefused
@@ -34,10 +33,13 @@ export async function expectUndisputed(nodes: Nodes, claimed: Claimed): Promise<
     const masters = await opinionsOfOthers(nodes, claimed.to, ({ role }) => role === 'master')
     const other = masters.flatMap(({ view = [] }) => othersIn(view, claimed))[0]
     if (other) throw disputed(nodes, claimed, other)
-    // By the word of the masters, who elect a replica in its place.
-    const failing = masters.filter(({ view }) => view?.some((node) => isFailing(node, claimed.from))).length
-    if (failing * 2 > masters.length) throw refused(nodes, `${claimed.from.name} counts as failed`)
-    if (masters.every(({ view }) => view === undefined)) throw refused(nodes, 'no other master answers')
+    const third = masters.filter(({ node }) => node.id !== claimed.from.id)
+    // Where there are only two, the old owner's word is all there is.
+    const voters = third.length > 0 ? third : masters
+    const answers = voters.flatMap(({ view }) => (view ? [view] : []))
+    if (answers.length * 2 <= voters.length) throw refused(nodes, 'too few other masters answer')
+    const failing = answers.filter((view) => view.some((node) => isFailing(node, claimed.from))).length
+    if (failing * 2 > voters.length) throw refused(nodes, `${claimed.from.name} counts as failed`)
     const isFresh = () => performance.now() - askedMs < ELECTION_MS
     if (isFresh()) return isFresh
     if (tries === TRIES) throw tooSlow(nodes)
