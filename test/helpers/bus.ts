@@ -8,6 +8,9 @@ import { tell } from './nodes.js'
 /** The id of who sends it stands here in every message of the cluster bus. */
 const [ID_AT, ID_END] = [40, 80]
 
+/** As cluster-node-timeout. */
+const [FOR_NOW_MS, AFTERWARDS_MS] = [60_000, 5_000]
+
 interface Wire {
   readonly ends: readonly [string, string]
   readonly sockets: readonly Socket[]
@@ -32,19 +35,13 @@ export class Bus {
     }
     for (const [i, port] of bus.ports.entries())
       await tell(port, 'CONFIG', 'SET', 'cluster-announce-bus-port', ours[i] ?? 0)
-    await eventually(async () => {
-      for (const port of bus.ports)
-        for (const node of (await bus.#seenBy(port)).filter(({ myself }) => !myself)) {
-          expect(ours).toContain(node.busPort)
-          expect(node.linkState).toBe('connected')
-        }
-    }, 20_000)
+    await bus.#untilWhole(ours)
+    await bus.#setTimeouts(FOR_NOW_MS)
     return bus
   }
 
-  /** None of these pairs hears of each other from now on, in either direction; nobody counts as failed before a minute is over. */
-  async cut(isCut: (one: string, other: string) => boolean): Promise<void> {
-    await this.#setTimeouts(60_000)
+  /** None of these pairs hears of each other from now on, in either direction; and nobody counts as failed for it. */
+  cut(isCut: (one: string, other: string) => boolean): void {
     this.#isCut = (one, other) => isCut(one, other) || isCut(other, one)
     for (const wire of this.#wires)
       if (this.#isCut(...wire.ends)) for (const socket of wire.sockets) socket.destroy()
@@ -52,7 +49,19 @@ export class Bus {
 
   async heal(): Promise<void> {
     this.#isCut = () => false
-    await this.#setTimeouts(1_000)
+    await this.#untilWhole()
+    // What was sent while it was cut counts from then on.
+    await this.#setTimeouts(AFTERWARDS_MS)
+  }
+
+  #untilWhole(busPorts?: readonly number[]): Promise<void> {
+    return eventually(async () => {
+      for (const port of this.ports)
+        for (const node of (await this.#seenBy(port)).filter(({ myself }) => !myself)) {
+          expect(node.linkState).toBe('connected')
+          if (busPorts) expect(busPorts).toContain(node.busPort)
+        }
+    }, 20_000)
   }
 
   async #setTimeouts(ms: number): Promise<void> {

@@ -49,7 +49,8 @@ export async function expectUndisputed(nodes: Nodes, claimed: Claimed): Promise<
 /**
  * After a claim, before anything is removed and before the node gets an even later epoch: all masters know it for the owner, with that epoch, and
  * the old one has no later one. Otherwise the claim is not believed, or only as long as nobody hears of the later epoch.
- * @param everywhere also by its replicas, of which one may be promoted in its place; those of the old owner are asked whether one was
+ * @param everywhere also by the replicas of both, of which one may be promoted in its place: one of the old owner that counts the slot as that
+ *   one's takes it, without its keys once they are removed
  * @throws StepRefused when somebody else owns one of them, or not all have heard within 20 s
  */
 export async function expectBelieved(
@@ -70,8 +71,7 @@ export async function expectBelieved(
     )
     const usurper = opinions.find((opinion) => isLater(opinion, self, claimed))
     if (usurper) throw refused(nodes, `${nameOf(usurper.node)} has a later epoch than ${to.name}`)
-    const asked = opinions.filter((each) => isMaster(each) || (everywhere && each.node.masterId === to.id))
-    const late = asked.filter((opinion) => !believes(opinion, self, claimed))
+    const late = opinions.filter((opinion) => !believes(opinion, self, claimed))
     if (late.length === 0) return
     if (performance.now() > deadline)
       throw refused(
@@ -88,9 +88,6 @@ const isConcerned =
   ({ from, to }: Claimed) =>
   ({ role, masterId }: NodeView) =>
     role === 'master' || masterId === from.id || masterId === to.id
-
-/** By its own word where it answers: one that was promoted may not have been heard of. */
-const isMaster = ({ node, view }: Opinion) => ((view && selfIn(view)) ?? node).role === 'master'
 
 const isFailing = ({ id, flags }: NodeView, party: Party) => id === party.id && flags.includes('fail')
 

@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest'
 import { planFix } from '../../../src/cluster/index.js'
 import { moveSlots } from '../../../src/cluster/move/index.js'
-import { parseClusterNodes } from '../../../src/cluster/replies.js'
+import { parseClusterNodes, parseFields } from '../../../src/cluster/replies.js'
 import { slotsIn } from '../../../src/cluster/slots.js'
 import { tagForSlot } from '../../../src/keys/slots.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
 import { Bus } from '../../helpers/bus.js'
-import { claimScene } from '../../helpers/claim-scene.js'
+import { claimScene, TASKS } from '../../helpers/claim-scene.js'
 import { FaultyNodes } from '../../helpers/faulty-nodes.js'
 import { tell } from '../../helpers/nodes.js'
 
@@ -16,6 +16,9 @@ const ownedBy = async (at: number, id: string) => {
   const seen = parseClusterNodes(await tell(at, 'CLUSTER', 'NODES'), '127.0.0.1')
   return slotsIn(seen.find((node) => node.id === id)?.slots ?? [])
 }
+
+const latestEpoch = async (at: number) =>
+  Number(parseFields(await tell(at, 'CLUSTER', 'INFO')).get('cluster_current_epoch'))
 
 async function scene() {
   const it = await claimScene()
@@ -36,7 +39,7 @@ it('the old owner has not heard that its replica was promoted: what that one has
       before: async ({ at, text }) => {
         // Once when it opens the slot, and once when all copies are there.
         if (at.id !== to.id || text !== 'CLUSTER BUMPEPOCH' || ++looks !== 2) return
-        await bus.cut((one) => one === from.id)
+        bus.cut((one) => one === from.id)
         await tell(heir.port, 'CLUSTER', 'FAILOVER', 'TAKEOVER')
         await eventually(async () => expect(await ownedBy(witness.port, heir.id)).toContain(slot))
         await eventually(async () => expect(await tell(heir.port, 'SET', name, 'paid')).toBe('OK'))
@@ -59,4 +62,36 @@ it('the old owner has not heard that its replica was promoted: what that one has
   expect(end).toMatchObject({ message: expect.stringContaining(`slot ${slot} is not`) })
   await planFix(cluster.seeds).then((fix) => fix.run({ evenIfChanged: true }))
   expect(await tell(heir.port, 'GET', name)).toBe('paid')
+}, 120_000)
+
+it('keys stay at the old owner until its replica has heard of the claim: promoted by hand, it has them', async () => {
+  const it = await scene()
+  const { slot, to, heir, bus, move, parties, queue } = it
+  let looks = 0
+  const nodes = new FaultyNodes(
+    {},
+    {
+      before: async ({ at, text }) => {
+        if (at.id !== to.id || text !== 'CLUSTER BUMPEPOCH' || ++looks !== 2) return
+        // It follows the old owner all the while, and knows of the latest epoch, but not of the claim that is made with it.
+        await eventually(
+          async () => expect(await latestEpoch(heir.port)).toBe(await latestEpoch(to.port)),
+          20_000,
+        )
+        bus.cut((one) => one === heir.id)
+      },
+    },
+  )
+  const end = await moveSlots(nodes, move, parties).catch((error: Error) => error)
+  await nodes.close()
+  expect(looks).toBe(2)
+  await tell(heir.port, 'CLUSTER', 'FAILOVER', 'TAKEOVER')
+  await bus.heal()
+  await eventually(async () => expect(await ownedBy(to.port, heir.id)).toContain(slot), 15_000)
+  await eventually(async () => {
+    const { ready } = await queue.depth()
+    expect(ready.medium).toBe(TASKS)
+    expect(await queue.verify()).toMatchObject({ clean: true })
+  }, 20_000)
+  expect(end).toMatchObject({ message: expect.stringContaining(`:${heir.port} does not answer, or has not`) })
 }, 120_000)
