@@ -125,9 +125,10 @@ export const RESTORING = {
     zscan: 'big sorted sets',
     zmscore: 'the same',
     pexpireat: 'the time to live of what was written in pieces',
-    multi: 'restore: a piece of a key, with the time to live of what is under construction',
-    pexpire: 'the same',
-    exec: 'the same',
+    multi:
+      'restore: a piece of a key, with its time to live; a slot that could not be given away is opened again in one go',
+    pexpire: 'restore: the time to live of what is under construction',
+    exec: 'as multi',
     rename: 'restore: a key that is whole gets its name',
     persist: 'the same',
   },

@@ -126,8 +126,10 @@ it('slots that cannot be claimed at once stay with their owner', async () => {
   )
   await expect(moveSlots(nodes, { slots, from, to }, parties)).rejects.toThrow('to answer')
   await nodes.close()
-  for (const { port } of cluster.seeds)
-    expect((await seen(port)).find(({ id }) => id === from.id)?.slots).toEqual(from.slots)
+  await eventually(async () => {
+    for (const { port } of cluster.seeds)
+      expect((await seen(port)).find(({ id }) => id === from.id)?.slots).toEqual(from.slots)
+  }, 15_000)
 }, 30_000)
 
 it('a replica that stands still keeps no slot without keys from being moved', async () => {

@@ -175,7 +175,7 @@ export function commandsOf(step: FixStep): string[] {
         `${to.name}> CLUSTER SETSLOT ${slot} IMPORTING ${from.id}`,
         `${from.name}> CLUSTER SETSLOT ${slot} MIGRATING ${to.id}`,
         ...migrate(from, to, step.keys),
-        `${to.name}, ${from.name}, then every master> CLUSTER SETSLOT ${slot} NODE ${to.id}`,
+        `${from.name} and ${to.name}, then every master> CLUSTER SETSLOT ${slot} NODE ${to.id}`,
       ]
     }
     case 'bring-home': {

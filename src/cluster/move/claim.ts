@@ -6,6 +6,7 @@ import { expectBelieved, expectUndisputed, tooSlow } from './belief.js'
 import { announceClaim } from './copies.js'
 import { takeLead } from './epoch.js'
 import { expectAllCopied, expectClosed } from './expect.js'
+import { handOver, tell } from './hand-over.js'
 import { forgetKeys } from './leave.js'
 import type { Nodes } from './nodes.js'
 import { selfIn } from './opinions.js'
@@ -75,11 +76,12 @@ async function giveSlot(
   await endAtOldOwner(nodes, claimed)
 }
 
-/** Gives a slot to the node to which all keys of it were moved. */
+/** Gives a slot to the node to which all keys of it were moved. @throws StepRefused when the old owner has others by now */
 export async function claim(nodes: Nodes, claimed: Slot, masters: readonly Party[]): Promise<void> {
-  await expectUndisputed(nodes, { ...claimed, slots: [claimed.slot] })
-  await nodes.setSlot(claimed.to, claimed.slot, 'NODE', claimed.to.id)
-  await settle(nodes, claimed, masters)
+  const { slot, from } = claimed
+  const kept = await handOver(nodes, { ...claimed, slots: [slot] }, masters, { isOpen: true })
+  if (kept.length > 0) throw new StepRefused(`keys of it have come to ${from.name} meanwhile`)
+  await expectClosed(nodes, from, slot)
 }
 
 /** The slot has its new owner, by its own word; now all others come to know it. */
@@ -97,15 +99,6 @@ async function endAtOldOwner(nodes: Nodes, { slot, from, to }: Slot): Promise<vo
 
 async function tellOthers(nodes: Nodes, { slot, from, to }: Slot, masters: readonly Party[]): Promise<void> {
   await Promise.all(others(masters, [to, from]).map((node) => tell(nodes, node, slot, to)))
-}
-
-/** One that has given its last slot away has become a replica, and is told nothing any more. */
-export async function tell(nodes: Nodes, node: Party, slot: number, owner: Party): Promise<void> {
-  try {
-    await nodes.setSlot(node, slot, 'NODE', owner.id)
-  } catch (error) {
-    if (!(error as Error).message.includes('only with masters')) throw error
-  }
 }
 
 /**

@@ -66,10 +66,11 @@ export async function moveSlots(
   await expectNoStrays(nodes, from, slots)
   const left = await slotsLeft(nodes, { slots, from, to }, masters)
   const tally = new Tally(slots.length, slots.length - left.all.length, options.onProgress)
-  const { occupied, interrupted } = await moveEmptySlots(nodes, { slots: left.empty, from, to }, masters, {
-    signal,
-    onSlots: (moved) => tally.slotsArrived(moved),
-  })
+  const onSlots = (moved: number) => tally.slotsArrived(moved)
+  const free = { slots: left.free, from, to }
+  await moveEmptySlots(nodes, free, masters, { isOpen: true, onSlots })
+  const empty = { slots: left.empty, from, to }
+  const { occupied, interrupted } = await moveEmptySlots(nodes, empty, masters, { signal, onSlots })
   if (interrupted) return 'interrupted'
   const move = async (slot: number): Promise<'moved' | 'interrupted'> => {
     const told = tally.forSlot()
@@ -93,6 +94,8 @@ export async function moveSlots(
 
 interface Left {
   readonly all: readonly number[]
+  /** The old owner has let go of them, and takes the new one for the owner, which has not claimed them: its keys are there. */
+  readonly free: readonly number[]
   /** Without keys, and open at neither end. */
   readonly empty: readonly number[]
   readonly occupied: readonly number[]
@@ -120,12 +123,17 @@ async function slotsLeft(
       throw new StepRefused(`slot ${slot} is neither ${from.name}'s nor ${to.name}'s`)
     }
   }
-  const counts = await inFlights(all, async (slot) => {
-    const [before, after] = await Promise.all([nodes.countKeys(from, slot), nodes.countKeys(to, slot)])
-    return before + after
-  })
-  const isEmpty = (slot: number, i: number) => counts[i] === 0 && !open.has(slot)
-  return { all, empty: all.filter(isEmpty), occupied: all.filter((slot, i) => !isEmpty(slot, i)) }
+  const counts = await inFlights(all, (slot) =>
+    Promise.all([nodes.countKeys(from, slot), nodes.countKeys(to, slot)]),
+  )
+  const kindOf = (slot: number, i: number) => {
+    const [before = 0, after = 0] = counts[i] ?? []
+    if (before + after === 0 && !open.has(slot)) return 'empty'
+    return before === 0 && !here.has(slot) ? 'free' : 'occupied'
+  }
+  const kinds = all.map(kindOf)
+  const of = (kind: string) => all.filter((_, i) => kinds[i] === kind)
+  return { all, free: of('free'), empty: of('empty'), occupied: of('occupied') }
 }
 
 /** Slots with a partition, and slots without. */

