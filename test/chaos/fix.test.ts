@@ -155,8 +155,14 @@ describe('an open slot', () => {
     await fill(a, [1])
     await setSlot(b, 'IMPORTING', a.id)
     await expectMended(await fix(), a, [1])
+    // As a node that is restarted with old keys of the slot.
     await smuggle(b, '2', 'v')
-    await expectMended(await fix(), b, [1, 2])
+    expect(await fix()).toMatchObject({
+      done: [{ kind: 'drop-same' }],
+      left: [{ remedy: expect.stringContaining('--bring-home') }],
+      openSlots: 0,
+    })
+    await expectMended(await fix({ bringHome: true }), a, [1, 2])
   })
 
   it('all keys moved, and only the new owner, or only the old one, told', async () => {

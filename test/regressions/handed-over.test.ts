@@ -3,6 +3,7 @@ import { type LocalCluster, nameOf, planFix } from '../../src/cluster/index.js'
 import { moveSlots, Nodes, type Party } from '../../src/cluster/move/index.js'
 import { slotsIn } from '../../src/cluster/slots.js'
 import { tagForSlot } from '../../src/keys/slots.js'
+import { eventually } from '../helpers/behaviour/harness.js'
 import { FaultyNodes } from '../helpers/faulty-nodes.js'
 import { tell, tellAll } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'
@@ -146,3 +147,38 @@ it('a claim that fails: the slot is the old owner’s again, which sends clients
   await expect(tell(from.port, 'GET', all[0] ?? '')).rejects.toThrow(/^ASK /)
   await expectKept({ from, to, slot, all })
 }, 60_000)
+
+it.each([
+  ['few', 11],
+  ['many', 150],
+])(
+  'the old owner is failed over when %s keys have moved: whoever is in its place gives the rest to where they are',
+  async (_, keys) => {
+    const { masters, from, to, slot } = await ends(keys)
+    const replica = (await cluster.status()).nodes.find(({ masterId }) => masterId === from.id)
+    if (!replica) throw new Error('no replica')
+    const heir = { ...replica, name: nameOf(replica) }
+    const moved = namesFor(slot, 'moved', keys)
+    const late = namesFor(slot, 'late', 20)
+    await write(from, moved)
+    let isDone = false
+    const nodes = new FaultyNodes(
+      {},
+      {
+        before: async ({ at, text }) => {
+          if (isDone || at.id !== from.id || text !== `CLUSTER SETSLOT ${slot} NODE ${to.id}`) return
+          isDone = true
+          await tell(heir.port, 'CLUSTER', 'FAILOVER')
+          await eventually(async () => expect(await tell(from.port, 'ROLE')).toMatch(/^slave/), 15_000)
+          await write(heir, late)
+        },
+      },
+    )
+    await expect(moveSlots(nodes, { slots: [slot], from, to }, masters)).rejects.toThrow(
+      'has become a replica',
+    )
+    await nodes.close()
+    await expectKept({ from: heir, to, slot, all: [...moved, ...late] })
+  },
+  60_000,
+)

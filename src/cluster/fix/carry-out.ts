@@ -9,6 +9,7 @@ import { type MoveSlotOptions, moveSlot } from '../move/move-slot.js'
 import type { Nodes } from '../move/nodes.js'
 import { opinionsOfOthers, ownersIn, selfIn } from '../move/opinions.js'
 import { keys, others } from '../move/party.js'
+import { isCopiesKey } from '../move/queue-keys.js'
 import { expectNoStrays } from '../move/strays.js'
 import { keyCounts } from '../slot-keys.js'
 import type { OpenSlot } from '../slots.js'
@@ -97,7 +98,9 @@ async function bringHome(
   const move: Move = { slot, from, to, serves: 'to' }
   let end: 'moved' | 'interrupted' | undefined
   try {
-    await dropCopies(nodes, from, slot, await nodes.keyNames(from, slot), to)
+    // They come home; what is noted of a move is of no more use.
+    const notes = (await nodes.keyNames(from, slot)).filter(isCopiesKey)
+    await dropCopies(nodes, from, slot, notes, to)
     await clearWay(nodes, move, options)
     end = await moveKeys(nodes, move, options)
   } finally {

@@ -18,8 +18,8 @@ export interface Evidence {
    */
   readonly keys: ReadonlyMap<string, ReadonlyMap<number, number>>
   /**
-   * Of slots that a master sends to a node that does not answer: the masters, by id, that have copies with a note, as the move that made
-   * them left them. Whoever was promoted in place of that node is one of them.
+   * Of slots that a master imports, or sends to a node that does not answer: the masters, by id, that have keys with a note, as the move that
+   * brought them left them. Whoever was promoted in place of that node is one of them.
    */
   readonly noted: ReadonlyMap<number, readonly string[]>
   /** What nodes are still to get back, where that was looked for. */
@@ -102,7 +102,7 @@ async function countKeys(
   )
 }
 
-/** Few slots: those that a move has open when the node at its other end dies. */
+/** Few slots: those that a move has open, or that a node imports since it was restarted. */
 async function findNotes(
   observation: Observation,
   keys: Evidence['keys'],
@@ -114,7 +114,7 @@ async function findNotes(
   })
   const stuck = masters
     .flatMap(({ openSlots }) => parseOpenSlots(openSlots))
-    .filter(({ direction, peer }) => direction === 'migrating' && !masters.some(({ id }) => id === peer))
+    .filter(({ direction, peer }) => direction === 'importing' || !masters.some(({ id }) => id === peer))
     .map(({ slot }) => slot)
   const noted = new Map<number, string[]>()
   for (const { id, address } of masters) {

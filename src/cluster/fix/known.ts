@@ -89,7 +89,7 @@ export class Known {
     return this.evidence.keys.get(id)?.get(slot) ?? 0
   }
 
-  /** Masters with copies of a slot that is on its way to a node which is no master that answers. */
+  /** Masters with keys of an open slot that a move has brought. */
   noted(slot: number): readonly string[] {
     return this.evidence.noted.get(slot) ?? []
   }

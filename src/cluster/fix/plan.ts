@@ -135,14 +135,15 @@ class Drafts {
 
   /**
    * Where keys of a slot have gone: to whom its owner sends those who miss one, or, if it sends them nowhere, to the one who
-   * imports it and has most of them. Undefined: nowhere.
+   * imports it, and has a note of a move: its owner has replaced the one that sent them. Undefined: nowhere. A node that is restarted imports
+   * every slot of which it has old keys.
    */
   #targetOf(slot: number, sides: readonly Side[]): string | undefined | null {
     const { known } = this
     const leaving = sides.find(({ owns, direction }) => owns && direction === 'migrating')
     if (leaving) return this.#otherEnd(slot, leaving)
     const importers = sides.filter(({ direction }) => direction === 'importing').map(({ node }) => node.id)
-    return known.holders(slot).find((id) => importers.includes(id))
+    return known.noted(slot).find((id) => importers.includes(id))
   }
 
   /** Null when the other end cannot be asked whether it has keys; the slot is left then. */

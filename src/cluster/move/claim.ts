@@ -3,7 +3,7 @@ import { withLent } from '../owed/lend.js'
 import { parseFields } from '../replies.js'
 import type { OpenSlot } from '../slots.js'
 import { expectBelieved, expectUndisputed, tooSlow } from './belief.js'
-import { announceClaim } from './copies.js'
+import { announceClaim, endMove } from './copies.js'
 import { takeLead } from './epoch.js'
 import { expectAllCopied, expectClosed } from './expect.js'
 import { handOver, tell } from './hand-over.js'
@@ -78,9 +78,10 @@ async function giveSlot(
 
 /** Gives a slot to the node to which all keys of it were moved. @throws StepRefused when the old owner has others by now */
 export async function claim(nodes: Nodes, claimed: Slot, masters: readonly Party[]): Promise<void> {
-  const { slot, from } = claimed
+  const { slot, from, to } = claimed
   const kept = await handOver(nodes, { ...claimed, slots: [slot] }, masters, { isOpen: true })
   if (kept.length > 0) throw new StepRefused(`keys of it have come to ${from.name} meanwhile`)
+  await endMove(nodes, to, [slot])
   await expectClosed(nodes, from, slot)
 }
 

@@ -1,3 +1,4 @@
+import { tagForSlot } from '../../keys/slots.js'
 import type { NodeLink } from '../link.js'
 import { type Reader, read } from '../read.js'
 import { redisCli, typedKey } from '../redis-cli.js'
@@ -6,12 +7,30 @@ import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { type Party, StepRefused } from './party.js'
-import { isCopiesKey } from './queue-keys.js'
+import { copiesKey, isCopiesKey } from './queue-keys.js'
 import { Importer } from './write.js'
 
 const SCAN_COUNT = 1_000
 /** A member of a note that is no key: the new owner is about to claim the slot, or has. */
 const CLAIM = 'claim'
+/** Nor is this: other keys are on their way here by MIGRATE, and those that have come may be the only ones. */
+const MOVE = 'move'
+
+/**
+ * Before keys that are no queue's are moved: whoever finds some of them here has to know that they came by a move, and not from long ago. A replica
+ * that is promoted in the old owner's place does not send clients after them, and a node that has old keys of a slot imports it after a restart.
+ */
+export async function noteMove(nodes: Nodes, party: Party, slots: readonly number[]): Promise<void> {
+  const importer = await Importer.on(await nodes.link(party), party.name)
+  await importer.write(slots.map((slot) => ['SADD', moveNote(slot), MOVE]))
+}
+
+/** Its owner by now. */
+export async function endMove(nodes: Nodes, owner: Party, slots: readonly number[]): Promise<void> {
+  await inFlights(slots, (slot) => nodes.text(owner, 'UNLINK', moveNote(slot)))
+}
+
+const moveNote = (slot: number) => copiesKey(tagForSlot(slot))
 
 /**
  * Says beside the copies that they are about to become the keys, and waits until the replicas of their node have that, with all copies. One
@@ -27,11 +46,12 @@ export async function announceClaim(nodes: Nodes, party: Party, notes: readonly 
 
 /**
  * Removes what a copy that was broken off has left: exactly those keys that it had noted before it made them. Of an owner, only
- * the notes go: there the copies have become the keys.
+ * the notes go: there the copies have become the keys. The note of a move stays as long as keys are beside it.
  *
  * Nothing is removed that may be the only one there is. Where no claim was announced, `keeper` has been the owner all the while. Where one was,
  * the copies may have become the keys, on a node that is no more: then each is removed only if `keeper` has the same. And where that has
  * nothing of the slot, the copies are the keys, and stay.
+ * @param names all that the node has of the slot
  * @param keeper who has the slot, or had it before the copies were made
  * @returns how many keys were removed
  * @throws StepRefused when a copy may be more than that, and `keeper` has something else
@@ -51,7 +71,8 @@ export async function dropCopies(
   const areKeys = isOwner || (await nodes.countKeys(keeper, slot)) === 0
   for (const note of notes) {
     if (!areKeys) removed += await dropNoted(link, note, { nodes, party, keeper, slot })
-    await unlink(link, [note])
+    const isAlone = isOwner || notes.length === names.length
+    if (isAlone || !(await has({ link, asking: true }, note, MOVE))) await unlink(link, [note])
   }
   return removed
 }
@@ -88,7 +109,7 @@ interface Doubt {
 
 async function dropNoted(link: NodeLink, note: Buffer, doubt: Doubt): Promise<number> {
   const here: Reader = { link, asking: true }
-  const wasAnnounced = Number(await read(here, 'SISMEMBER', note, CLAIM)) === 1
+  const wasAnnounced = await has(here, note, CLAIM)
   let removed = 0
   for await (const copies of copiesIn(here, note)) {
     if (wasAnnounced) await expectKept(copies, doubt)
@@ -97,12 +118,15 @@ async function dropNoted(link: NodeLink, note: Buffer, doubt: Doubt): Promise<nu
   return removed
 }
 
+const has = async (here: Reader, note: Buffer, member: string) =>
+  Number(await read(here, 'SISMEMBER', note, member)) === 1
+
 async function* copiesIn(here: Reader, note: Buffer): AsyncGenerator<readonly Buffer[]> {
   let cursor: Buffer | string = '0'
   do {
     const reply = await read(here, 'SSCAN', note, cursor, 'COUNT', SCAN_COUNT)
     const [next, members] = reply as [Buffer, Buffer[]]
-    yield members.filter((member) => String(member) !== CLAIM)
+    yield members.filter((member) => ![CLAIM, MOVE].includes(String(member)))
     cursor = next
   } while (String(cursor) !== '0')
 }

@@ -1,6 +1,6 @@
 import { claim, claimCopies } from './claim.js'
 import { confirmAll } from './confirm.js'
-import { dropCopies } from './copies.js'
+import { dropCopies, noteMove } from './copies.js'
 import { type CopyProgress, copyKeys } from './copy-keys.js'
 import { takeLead, untilHeard } from './epoch.js'
 import { restore, tellOwner } from './expect.js'
@@ -63,6 +63,7 @@ export async function moveSlot(
     }
     // Half of them moved, the slot can neither be taken back nor given away, and its partitions would stay closed.
     const unstoppable = copies.length === 0 ? options : { ...options, signal: undefined }
+    if (copies.length === 0 && others.length > 0) await noteMove(nodes, to, [slot])
     if ((await moveKeys(nodes, move, unstoppable, others)) === 'interrupted') {
       await takeBack(nodes, move)
       return 'interrupted'

@@ -1,5 +1,6 @@
 import { keyCounts, type SlotSample, sampleKeys } from '../slot-keys.js'
 import { confirmAll } from './confirm.js'
+import { endMove, noteMove } from './copies.js'
 import { takeLead } from './epoch.js'
 import { expectNoneOpen } from './expect.js'
 import { inFlights } from './flights.js'
@@ -89,6 +90,8 @@ async function moveBatch(
     await inFlights(slots, (slot) => nodes.setSlot(from, slot, 'MIGRATING', to.id))
     // What has come to be since it was looked at, too; from now on no more.
     const ready = (await samplesOf(nodes, from, slots)).filter(isSmall)
+    const noted = ready.filter(({ names }) => names.length > 0).map(({ slot }) => slot)
+    await noteMove(nodes, to, noted)
     for (const flight of flightsOf(ready)) {
       await migrate(nodes, ends, flight)
       await confirmAll(nodes, to, slots[0])
@@ -132,10 +135,8 @@ async function claimAll(
   if (emptied.length === 0) return []
   const slots = emptied.map(({ slot }) => slot)
   const kept = await handOver(nodes, { slots, from, to }, masters, { isOpen: true })
-  await expectNoneOpen(
-    nodes,
-    from,
-    slots.filter((slot) => !kept.includes(slot)),
-  )
+  const arrived = slots.filter((slot) => !kept.includes(slot))
+  await endMove(nodes, to, arrived)
+  await expectNoneOpen(nodes, from, arrived)
   return kept
 }

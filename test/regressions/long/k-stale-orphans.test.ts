@@ -4,7 +4,10 @@ import { tell, tellAll } from '../../helpers/nodes.js'
 import { ownCluster } from '../../helpers/own-cluster.js'
 
 /** Keys of months ago on a node that does not own their slot, which were deleted at the owner since: `fix --yes` brought them back. */
-it('what was deleted at the owner is not brought back by fix --yes', async () => {
+it.each([
+  ['', false],
+  [', also where that node was restarted since, and imports the slot', true],
+])('what was deleted at the owner is not brought back by fix --yes%s', async (_, isRestarted) => {
   const cluster = await ownCluster({ replicasPerMaster: 0 })
   const { nodes } = await cluster.status()
   const [first] = nodes
@@ -21,6 +24,11 @@ it('what was deleted at the owner is not brought back by fix --yes', async () =>
   ])
   await tell(owner.port, 'SET', '{u1}profile', 'kept')
 
+  if (isRestarted) {
+    await cluster.killNode(other.port, 'SIGTERM')
+    await cluster.restartNode(other.port)
+    expect(await tell(other.port, 'CLUSTER', 'NODES')).toContain(`[${slot}-<-${owner.id}]`)
+  }
   const fix = (...args: string[]) =>
     shardq(['cluster', 'fix', '--yes', '--data-dir', cluster.dataDir, ...args])
   const left = await fix()

@@ -101,11 +101,20 @@ describe('open slots', () => {
     ['only migrating, no keys there', '[93->-b]', '', { a: { 93: 5 } }, 'close 93 on a'],
     ['only migrating, keys there', '[93->-b]', '', { a: { 93: 5 }, b: { 93: 1 } }, 'finish 93 a>b'],
     ['only importing, no keys there', '', '[93-<-a]', { a: { 93: 5 } }, 'close 93 on b'],
-    ['only importing, keys there', '', '[93-<-a]', { a: { 93: 5 }, b: { 93: 1 } }, 'finish 93 a>b'],
+    ['only importing, keys there', '', '[93-<-a]', { a: { 93: 5 }, b: { 93: 1 } }, 'drop-same 93 b>a'],
+    ['only importing, all keys there', '', '[93-<-a]', { b: { 93: 1 } }, 'bring-home 93 b>a'],
     ['left open by a node that has given the slot away', '[6000->-b]', '', {}, 'close 6000 on a'],
     ['the same, with keys left behind', '[6000->-b]', '', { a: { 6000: 1 } }, 'bring-home 6000 a>b'],
   ] as const)('%s', (_, aOpen, bOpen, keys, step) => {
     expect(brief(plan(opened(aOpen, bOpen), keys))).toEqual([step])
+  })
+
+  test('only importing, keys there that a move has brought: the owner has taken the place of the one that sent them', () => {
+    const noted = new Map([[93, ['b']]])
+    const nodes = opened('', '[93-<-ra]')
+    expect(brief(planFrom({ ...evidence(nodes, { a: { 93: 5 }, b: { 93: 2 } }), noted }))).toEqual([
+      'finish 93 a>b',
+    ])
   })
 
   test('keys on a third node go to where the slot ends up, and its end is not closed before they have', () => {
