@@ -31,7 +31,8 @@ export async function expectUndisputed(nodes: Nodes, claimed: Claimed): Promise<
   for (let tries = 1; ; tries++) {
     const askedMs = performance.now()
     const masters = await opinionsOfOthers(nodes, claimed.to, ({ role }) => role === 'master')
-    const other = masters.flatMap(({ view = [] }) => othersIn(view, claimed))[0]
+    const named = masters.flatMap(({ view = [] }) => othersIn(view, claimed))
+    const other = named.find(({ id }) => !nodes.givenUp.has(id))
     if (other) throw disputed(nodes, claimed, other)
     const third = masters.filter(({ node }) => node.id !== claimed.from.id)
     // Where there are only two, the old owner's word is all there is.
@@ -92,7 +93,7 @@ const isConcerned =
 const isFailing = ({ id, flags }: NodeView, party: Party) => id === party.id && flags.includes('fail')
 
 const othersIn = (view: readonly NodeView[], { slots, from, to }: Claimed) =>
-  ownersIn(view, slots).filter((owner) => owner && owner.id !== from.id && owner.id !== to.id)
+  ownersIn(view, slots).flatMap((owner) => (owner && ![from.id, to.id].includes(owner.id) ? [owner] : []))
 
 /** Whoever owns one of them by its own word, with a later epoch. */
 function isLater({ view }: Opinion, owner: NodeView, { slots }: Claimed): boolean {
