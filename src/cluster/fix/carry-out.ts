@@ -13,6 +13,7 @@ import { isCopiesKey } from '../move/queue-keys.js'
 import { expectNoStrays } from '../move/strays.js'
 import { keyCounts } from '../slot-keys.js'
 import type { OpenSlot } from '../slots.js'
+import { close } from './close.js'
 import { giveItBack } from './give-back.js'
 import { introduce } from './lost-sight.js'
 import { rejoin } from './rejoin.js'
@@ -37,7 +38,7 @@ export async function carryOut(
 ): Promise<'done' | 'interrupted'> {
   switch (step.kind) {
     case 'close':
-      return close(nodes, step)
+      return close(nodes, step, masters)
     case 'finish':
       return finish(nodes, step, masters, options)
     case 'bring-home':
@@ -55,25 +56,6 @@ export async function carryOut(
     case 'forget':
       return forget(nodes, step)
   }
-}
-
-/**
- * The end that imports first. From then on a client that the owner sends there is sent back, so no key can come to be there;
- * if one has in the last moment, the end is opened again and the slot is one to be finished.
- */
-async function close(nodes: Nodes, { slot, sides }: Step<'close'>): Promise<'done'> {
-  for (const { node, owns, direction, peer } of sides) {
-    const open = await nodes.openSlot(node, slot)
-    if (!open) continue
-    if (open.direction !== direction || open.peer !== peer || (await nodes.owns(node, slot)) !== owns)
-      throw new StepRefused(`it is not open on ${node.name} any more as it was`)
-    await nodes.setSlot(node, slot, 'STABLE')
-    if (owns || (await nodes.countKeys(node, slot)) === 0) continue
-    await restore(nodes, node, slot, { direction, peer })
-    throw new StepRefused(`keys of it have come to ${node.name} meanwhile`)
-  }
-  for (const { node } of sides) await expectClosed(nodes, node, slot)
-  return 'done'
 }
 
 async function finish(

@@ -7,7 +7,7 @@ import { announceClaim, endMove } from './copies.js'
 import { takeLead } from './epoch.js'
 import { expectAllCopied, expectClosed } from './expect.js'
 import { handOver, tell } from './hand-over.js'
-import { forgetKeys } from './leave.js'
+import { forgetKeys, forgetPartitions } from './leave.js'
 import type { Nodes } from './nodes.js'
 import { selfIn } from './opinions.js'
 import { others, type Party, StepRefused } from './party.js'
@@ -85,9 +85,11 @@ export async function claim(nodes: Nodes, claimed: Slot, masters: readonly Party
   await expectClosed(nodes, from, slot)
 }
 
-/** The slot has its new owner, by its own word; now all others come to know it. */
+/** The slot has its new owner, by its own word, and whoever moved it was cut off then: what was left to do is done. */
 export async function settle(nodes: Nodes, claimed: Slot, masters: readonly Party[]): Promise<void> {
   await tellOthers(nodes, claimed, masters)
+  await expectBelieved(nodes, { ...claimed, slots: [claimed.slot] }, { everywhere: true })
+  await forgetPartitions(nodes, claimed)
   await endAtOldOwner(nodes, claimed)
 }
 

@@ -1,8 +1,10 @@
+import { nameOf } from '../link.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { ownersIn, selfIn } from './opinions.js'
 import type { Party } from './party.js'
 import type { KeyToCopy } from './pieces.js'
+import { partitionTag } from './queue-keys.js'
 
 /** Keys that the old owner forgets in one go, about a millisecond; the largest first. */
 const KEYS_PER_CALL = 2_000
@@ -29,6 +31,28 @@ export async function forgetKeys(
     late.push(...some.filter((_, i) => gone[i] !== 1))
   }
   if (late.length > 0) await wash(nodes, { slot, from, to }, late)
+}
+
+/**
+ * As `forgetKeys`, of a claim that was cut off before. What keys there were is known by whoever still has some: the old owner, its replicas, which
+ * were not told, and the new one. Keys that are no partition's had left before the claim.
+ */
+export async function forgetPartitions(
+  nodes: Nodes,
+  claimed: { readonly slot: number; readonly from: Party; readonly to: Party },
+): Promise<void> {
+  const { slot, from, to } = claimed
+  const replicas = (await nodes.view(from)).filter(
+    ({ masterId, flags }) => masterId === from.id && !flags.includes('fail'),
+  )
+  const holders = [from, to, ...replicas.map((node) => ({ ...node, name: nameOf(node) }))]
+  const names = (await Promise.all(holders.map((each) => nodes.keyNames(each, slot)))).flat()
+  const keys = new Map(names.map((name) => [name.toString('latin1'), { name, bytes: 0 }]))
+  await forgetKeys(
+    nodes,
+    claimed,
+    [...keys.values()].filter(({ name }) => partitionTag(name) !== undefined),
+  )
 }
 
 /** It has heard before we came, and forgotten them itself: made once more and removed, they are removed everywhere. */
