@@ -13,7 +13,8 @@ export interface NodeView {
   readonly slots: readonly (readonly [number, number])[]
   /**
    * Slots being moved, as the server writes them (`[93->-id]`, `[77-<-id]`). Of a replica none: in Valkey 8 it repeats what its
-   * master has open, and nothing is open there that would not be closed with it.
+   * master has open, and it is closed with it. Where a replica stood still, it may have open what its master has been refused (NOREPLICAS); that is closed
+   * with the next change of the slot, and seen when it is promoted.
    */
   readonly openSlots: readonly string[]
   /** Without `master`, `slave` and `myself`; empty for a healthy node. */

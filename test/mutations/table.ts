@@ -1562,6 +1562,14 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: regressionOnly('long/owed-confirmed', 'has confirmed nothing'),
   },
   {
+    name: 'release-in-time',
+    protects: 'no more slots are let go of than can be claimed in time',
+    patches: [
+      ts('cluster/move/empty-slots')('performance.now() - startedMs + ms < RELEASE_MS', 'ms < Infinity'),
+    ],
+    noticedBy: regressionOnly('claims-believed', 'takes its time for each slot'),
+  },
+  {
     name: 'own-rights',
     protects: 'nobody takes the rights from themselves with which they make users',
     patches: [ts('cluster/users/lock-out')('if (lacking.length > 0) throw', 'if (lacking.length < 0) throw')],

@@ -118,7 +118,7 @@ it('slots that cannot be claimed at once stay with their owner', async () => {
     {},
     {
       before: async ({ at, text }) => {
-        if (isSlow || at.id !== from.id || !text.startsWith('CLUSTER SETSLOT')) return
+        if (isSlow || at.id !== from.id || !/SETSLOT \d+ NODE/.test(text)) return
         isSlow = true
         await sleep(700)
       },
@@ -140,5 +140,24 @@ it('a replica that stands still keeps no slot without keys from being moved', as
   const end = await moveSlots(nodes, { slots: slots.slice(0, BATCH), from, to }, parties)
   await nodes.close()
   await cluster.resumeNode(replica.port)
+  expect(end).toBe('moved')
+}, 30_000)
+
+it('a node that takes its time for each slot gives away fewer at once', async () => {
+  const { from, to, slots, parties } = await shard()
+  // As Valkey, which asks its replicas for each, and one after the other.
+  let turn: Promise<unknown> = Promise.resolve()
+  const nodes = new FaultyNodes(
+    {},
+    {
+      before: ({ text }) => {
+        if (!text.startsWith('CLUSTER SETSLOT')) return
+        turn = turn.then(() => sleep(4))
+        return turn
+      },
+    },
+  )
+  const end = await moveSlots(nodes, { slots: slots.slice(0, BATCH), from, to }, parties)
+  await nodes.close()
   expect(end).toBe('moved')
 }, 30_000)

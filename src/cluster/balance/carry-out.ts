@@ -1,5 +1,5 @@
 import type { Left, Party } from '../fix/index.js'
-import { moveSlots, type Nodes, StepRefused } from '../move/index.js'
+import { moveSlots, type Nodes, NoReplicasError, StepRefused } from '../move/index.js'
 import { slotsIn } from '../slots.js'
 import type { BalancePlan, Flow } from './flows.js'
 import type { Tally } from './progress.js'
@@ -49,7 +49,8 @@ export async function moveAll(
     try {
       await move(flow.occupied, flow)
     } catch (error) {
-      if (!(error instanceof StepRefused)) throw error
+      // That is of the node, and the next slot would wait as long.
+      if (!(error instanceof StepRefused) || error instanceof NoReplicasError) throw error
       await oneByOne(flow, (slot) => move([slot], flow), refused)
     }
   }
@@ -65,7 +66,7 @@ async function oneByOne(
     try {
       await move(slot)
     } catch (error) {
-      if (!(error instanceof StepRefused)) throw error
+      if (!(error instanceof StepRefused) || error instanceof NoReplicasError) throw error
       const what = `slot ${slot} of ${from.name} to ${to.name}`
       refused.set(slot, { what, why: error.message, remedy: error.remedy, to })
     }

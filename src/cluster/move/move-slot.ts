@@ -6,7 +6,7 @@ import { takeLead, untilHeard } from './epoch.js'
 import { restore, tellOwner } from './expect.js'
 import { clearWay, type MigrateOptions, type Move, moveKeys, sizesOf } from './move-keys.js'
 import type { Nodes } from './nodes.js'
-import type { Party } from './party.js'
+import { NoReplicasError, type Party } from './party.js'
 import type { KeyToCopy } from './pieces.js'
 import { isCopiesKey, partitionTag } from './queue-keys.js'
 import { takeBack } from './take-back.js'
@@ -52,7 +52,10 @@ export async function moveSlot(
     await restore(nodes, to, slot, before)
     throw error
   }
-  await nodes.setSlot(from, slot, 'MIGRATING', to.id)
+  await nodes.setSlot(from, slot, 'MIGRATING', to.id).catch(async (error: Error) => {
+    if (error instanceof NoReplicasError) await restore(nodes, to, slot, before)
+    throw error
+  })
   try {
     // What has come to be since, and from now on no more.
     const { queue, others } = await clear(nodes, move, options)

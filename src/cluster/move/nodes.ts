@@ -3,7 +3,7 @@ import { type Address, type LinkOptions, NodeLink, nameOf, withLink } from '../l
 import type { Owes } from '../owed/unpaid.js'
 import { type NodeView, parseClusterNodes } from '../replies.js'
 import { type OpenSlot, parseOpenSlots, type SlotRange } from '../slots.js'
-import { LATE_REPLICAS, type Party, StepRefused } from './party.js'
+import { NoReplicasError, type Party, StepRefused } from './party.js'
 
 /** Longer than for a look: what is read here may be large. */
 const COMMAND_MS = 5_000
@@ -57,15 +57,12 @@ export class Nodes {
     return (await this.link(party)).text(command, ...args)
   }
 
-  /** @throws StepRefused when replicas do not keep up: Valkey waits for them */
+  /** @throws NoReplicasError */
   async setSlot(party: Party, slot: number, ...state: string[]): Promise<string> {
     if (state[0] === 'NODE' && state[1] !== party.id) this.heardOf.delete(party.id)
-    try {
-      return await this.text(party, 'CLUSTER', 'SETSLOT', slot, ...state)
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOREPLICAS')) throw error
-      throw new StepRefused(`not every replica of ${party.name} keeps up with it`, LATE_REPLICAS)
-    }
+    return this.text(party, 'CLUSTER', 'SETSLOT', slot, ...state).catch((error: Error) => {
+      throw error.message.startsWith('NOREPLICAS') ? new NoReplicasError(party) : error
+    })
   }
 
   async countKeys(party: Party, slot: number): Promise<number> {

@@ -20,6 +20,16 @@ export class StepRefused extends Error {
 /** What to type where replicas do not follow their master. */
 export const LATE_REPLICAS = 'see which does not, and why: shardq cluster check; then again'
 
+/**
+ * Valkey carries out a SETSLOT only when all replicas that are online have it, and refuses it after 2 s (NOREPLICAS). The node is as it was; a replica
+ * that stood still carries it out when it runs on, and hears then from its master that it is not so.
+ */
+export class NoReplicasError extends StepRefused {
+  constructor({ name }: Party) {
+    super(`a replica of ${name} does not confirm a change of slots (NOREPLICAS)`, LATE_REPLICAS)
+  }
+}
+
 export const keys = (count: number) => (count === 1 ? '1 key' : `${count} keys`)
 
 /** Those of `parties` that are none of `named`. */

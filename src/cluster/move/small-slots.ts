@@ -3,7 +3,7 @@ import { confirmAll } from './confirm.js'
 import { endMove, noteMove } from './copies.js'
 import { takeLead } from './epoch.js'
 import { expectNoneOpen } from './expect.js'
-import { inFlights } from './flights.js'
+import { inGrowingFlights } from './flights.js'
 import { handOver } from './hand-over.js'
 import { migrate } from './migrate.js'
 import { BATCH_BYTES, BATCH_KEYS } from './move-keys.js'
@@ -82,12 +82,15 @@ async function moveBatch(
   const { from, to } = ends
   // Before it claims anything: a claim with an older epoch is corrected by the others.
   await takeLead(nodes, to, masters)
-  const open = new Set(slots)
+  const open = new Set<number>()
   try {
-    await inFlights(slots, (slot) => nodes.setSlot(to, slot, 'IMPORTING', from.id))
+    await inGrowingFlights(slots, (slot) => {
+      open.add(slot)
+      return nodes.setSlot(to, slot, 'IMPORTING', from.id)
+    })
     // As in `moveKeys`; before clients are sent there, too.
     await confirmAll(nodes, to, slots[0])
-    await inFlights(slots, (slot) => nodes.setSlot(from, slot, 'MIGRATING', to.id))
+    await inGrowingFlights(slots, (slot) => nodes.setSlot(from, slot, 'MIGRATING', to.id))
     // What has come to be since it was looked at, too; from now on no more.
     const ready = (await samplesOf(nodes, from, slots)).filter(isSmall)
     const noted = ready.filter(({ names }) => names.length > 0).map(({ slot }) => slot)
