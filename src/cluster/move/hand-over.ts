@@ -116,8 +116,9 @@ async function withoutOrphans(
       },
     )
   try {
-    await giveBack(slots.filter((slot) => !claiming.includes(slot)))
-    await giveBack(await orphansOf(nodes, { slots: claiming, from, to }, form))
+    const unclaimed = slots.filter((slot) => !claiming.includes(slot))
+    await giveBack(await withoutOwner(nodes, unclaimed, [from]))
+    await giveBack(await unlessClaimed(nodes, { slots: claiming, from, to }, form))
     return cause
   } catch (error) {
     // One that has become a replica meanwhile refuses, and has nothing to take back.
@@ -133,22 +134,32 @@ async function withoutOrphans(
  * Of neither of the two by its own word. What may have been claimed the old one would drop again when it hears of it, with what was written to
  * it, unless it sends clients on: so all of those that are open, where the new one does not say.
  */
-async function orphansOf(
+async function unlessClaimed(
   nodes: Nodes,
   { slots, from, to }: Claimed,
   { isOpen }: Form,
 ): Promise<readonly number[]> {
-  if (slots.length === 0) return []
   try {
-    const selves = await Promise.all(
-      [from, to].map(async (each) => (await nodes.viewAnew(each)).filter(({ myself }) => myself)),
-    )
-    const owners = ownersIn(selves.flat(), slots)
-    return slots.filter((_, i) => !owners[i])
+    return await withoutOwner(nodes, slots, [from, to])
   } catch (error) {
     if (!isOpen) throw error
     return slots
   }
+}
+
+/** Those of which none of these says that they are its own. */
+async function withoutOwner(
+  nodes: Nodes,
+  slots: readonly number[],
+  parties: readonly Party[],
+): Promise<readonly number[]> {
+  if (slots.length === 0) return []
+  const views = await Promise.all(parties.map((each) => nodes.viewAnew(each)))
+  const owners = ownersIn(
+    views.flatMap((view) => view.filter(({ myself }) => myself)),
+    slots,
+  )
+  return slots.filter((_, i) => !owners[i])
 }
 
 /** The old owner's, as it was. Open, in one go: as its owner without sending clients on, it would take writes of keys that are at the other end. */
