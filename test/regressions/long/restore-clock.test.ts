@@ -7,13 +7,13 @@ import {
   RestoreIncompleteError,
   RestoreRefusedError,
   restoreCluster,
-} from '../../src/cluster/index.js'
-import { NodeLink } from '../../src/cluster/link.js'
-import { slotOf } from '../../src/keys/slots.js'
-import { contentsOf } from '../helpers/contents.js'
-import { owns, tell, tellAll } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
-import { until } from '../helpers/until.js'
+} from '../../../src/cluster/index.js'
+import { NodeLink } from '../../../src/cluster/link.js'
+import { slotOf } from '../../../src/keys/slots.js'
+import { contentsOf } from '../../helpers/contents.js'
+import { owns, tell, tellAll } from '../../helpers/nodes.js'
+import { openCluster } from '../../helpers/own-cluster.js'
+import { until } from '../../helpers/until.js'
 
 /**
  * What expires, expires by a clock: that of the server which reads the backup, too. Two days ahead, that one left out every key with less to live,

@@ -8,12 +8,12 @@ import {
   RestoreRefusedError,
   restoreCluster,
   verifyBackup,
-} from '../../src/cluster/index.js'
-import { NodeLink } from '../../src/cluster/link.js'
-import { contentsOf } from '../helpers/contents.js'
-import { tell } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
-import { plainKeys, writeKeys } from '../helpers/plain-keys.js'
+} from '../../../src/cluster/index.js'
+import { NodeLink } from '../../../src/cluster/link.js'
+import { contentsOf } from '../../helpers/contents.js'
+import { tell } from '../../helpers/nodes.js'
+import { openCluster } from '../../helpers/own-cluster.js'
+import { plainKeys, writeKeys } from '../../helpers/plain-keys.js'
 
 /**
  * Where a FUNCTION LOAD REPLACE had reached two masters of three, their files disagreed on the library. Verify was content; a restore

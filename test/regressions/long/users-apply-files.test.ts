@@ -9,11 +9,11 @@ import {
   FilesEditedError,
   parseAccount,
   planUsers,
-} from '../../src/cluster/index.js'
-import { startedAtMs } from '../../src/cluster/processes.js'
-import { type BareServers, openBareServers } from '../helpers/bare-servers.js'
-import { tell } from '../helpers/nodes.js'
-import { until } from '../helpers/until.js'
+} from '../../../src/cluster/index.js'
+import { startedAtMs } from '../../../src/cluster/processes.js'
+import { type BareServers, openBareServers } from '../../helpers/bare-servers.js'
+import { tell } from '../../helpers/nodes.js'
+import { until } from '../../helpers/until.js'
 
 /**
  * A server that is to keep its users writes all that it has: over what somebody has edited in its files for the next restart, and what it was

@@ -8,13 +8,13 @@ import {
   RestoreIncompleteError,
   restoreCluster,
   verifyBackup,
-} from '../../src/cluster/index.js'
-import { NodeLink } from '../../src/cluster/link.js'
-import { contentsOf } from '../helpers/contents.js'
-import { tell } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
-import { plainKeys, writeKeys } from '../helpers/plain-keys.js'
-import { tempDir } from '../helpers/temp-dir.js'
+} from '../../../src/cluster/index.js'
+import { NodeLink } from '../../../src/cluster/link.js'
+import { contentsOf } from '../../helpers/contents.js'
+import { tell } from '../../helpers/nodes.js'
+import { openCluster } from '../../helpers/own-cluster.js'
+import { plainKeys, writeKeys } from '../../helpers/plain-keys.js'
+import { tempDir } from '../../helpers/temp-dir.js'
 
 /**
  * A restore opened each file by its name three times, hours apart: checked was one of Monday, and restored, with the id of that backup, one of

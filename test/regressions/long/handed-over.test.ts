@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type LocalCluster, nameOf, planFix } from '../../src/cluster/index.js'
-import { moveSlots, Nodes, type Party } from '../../src/cluster/move/index.js'
-import { slotsIn } from '../../src/cluster/slots.js'
-import { tagForSlot } from '../../src/keys/slots.js'
-import { eventually } from '../helpers/behaviour/harness.js'
-import { FaultyNodes } from '../helpers/faulty-nodes.js'
-import { tell, tellAll } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
+import { type LocalCluster, nameOf, planFix } from '../../../src/cluster/index.js'
+import { moveSlots, Nodes, type Party } from '../../../src/cluster/move/index.js'
+import { slotsIn } from '../../../src/cluster/slots.js'
+import { tagForSlot } from '../../../src/keys/slots.js'
+import { eventually } from '../../helpers/behaviour/harness.js'
+import { FaultyNodes } from '../../helpers/faulty-nodes.js'
+import { tell, tellAll } from '../../helpers/nodes.js'
+import { openCluster } from '../../helpers/own-cluster.js'
 
 /** A slot whose keys have moved changes its owner: the old one lets go first, which it refuses to as long as it has a key. */
 
