@@ -16,7 +16,7 @@ const FOREIGN = 4
 
 /** What is in a cluster: partitions with tasks in every state, slots with keys of every type of somebody else, and slots without keys. */
 export interface Scene {
-  /** The master that has a certain partition, with one slot of each kind that it has by now; and another. */
+  /** A master that has a slot of each kind by now, with one of each, and of several the one with most keys of somebody else; and another. */
   ends(): Promise<{ from: Master; to: Master; masters: Master[]; slots: number[] }>
   /**
    * What is wrong with what is there. Nothing: every key is on its owner and nowhere else, every task in one place.
@@ -48,7 +48,7 @@ export async function setScene(cluster: LocalCluster): Promise<Scene> {
       await queue.disconnect()
     }
   }
-  const [{ slot: partition } = { slot: 0 }] = makePartitions('jobs', PARTITIONS)
+  const partitions = makePartitions('jobs', PARTITIONS).map(({ slot }) => slot)
   const masters = await mastersOf(cluster)
   const foreign = masters.flatMap((master) => {
     const [[from, to] = [0, 0]] = master.slots
@@ -67,11 +67,15 @@ export async function setScene(cluster: LocalCluster): Promise<Scene> {
   return {
     async ends() {
       const now = await mastersOf(cluster)
-      const from = now.find((master) => owns(master, partition))
+      const foreignOf = (master: Master) => foreign.filter((slot) => owns(master, slot))
+      const [from] = now
+        .filter((master) => partitions.some((slot) => owns(master, slot)))
+        .sort((a, b) => foreignOf(b).length - foreignOf(a).length)
       const to = now.find(({ id, slots }) => id !== from?.id && slots.length > 0)
-      const full = foreign.find((slot) => from && owns(from, slot))
+      const partition = partitions.find((slot) => from && owns(from, slot))
+      const [full] = from ? foreignOf(from) : []
       const empty = from && slotsIn(from.slots).find((slot) => !taken.has(slot))
-      if (!from || !to || full === undefined || empty === undefined)
+      if (!from || !to || partition === undefined || full === undefined || empty === undefined)
         throw new Error('no two masters, or no slots')
       return { from, to, masters: now, slots: [partition, full, empty] }
     },
