@@ -1565,9 +1565,23 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'release-in-time',
     protects: 'no more slots are let go of than can be claimed in time',
     patches: [
-      ts('cluster/move/empty-slots')('performance.now() - startedMs + ms < RELEASE_MS', 'ms < Infinity'),
+      ts('cluster/move/hand-over')('performance.now() - startedMs + ms < RELEASE_MS', 'ms < Infinity'),
     ],
     noticedBy: regressionOnly('claims-believed', 'takes its time for each slot'),
+  },
+  {
+    name: 'late-command',
+    protects: 'what an operation has given up is not carried out later',
+    patches: [ts('cluster/operation/fence')('if (isLate(name)) await', "if (name === '') await")],
+    noticedBy: regressionOnly('long/late-command', 'after another operation has begun'),
+  },
+  {
+    name: 'big-key-written-over',
+    protects: 'a big key of a restore gets its name only where nobody else has it',
+    patches: [
+      ts('cluster/backup/construction')("if redis.call('EXISTS', KEYS[2]) == 1 then", 'if false then'),
+    ],
+    noticedBy: inChaos('backup', 'a client that writes it meanwhile loses nothing'),
   },
   {
     name: 'own-rights',
@@ -1638,6 +1652,6 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'users-over-edits',
     protects: 'users apply writes over no edits of files',
     patches: [ts('cluster/users/files')("  refuse('users apply', found)\n", '')],
-    noticedBy: regressionOnly('users-apply-files', 'refuses'),
+    noticedBy: regressionOnly('long/users-apply-files', 'refuses'),
   },
 ]
