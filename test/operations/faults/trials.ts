@@ -138,6 +138,9 @@ export const TRIALS: Readonly<
       })
       const again = async () => {
         const left = (await cluster.status()).nodes.filter(isSpare)
+        // Forgotten by all, one may know them still: it is named, as whoever wants to use it again is told to.
+        for (const each of spares.filter(({ port }) => !left.some((known) => known.port === port)))
+          if (await knowsOthers(each)) await carryOut(removing(each, false), cluster.seeds)
         // Its replica may be the master by now.
         const master = left.find(({ role }) => role === 'master')
         if (master) return removing(master, true)
@@ -217,6 +220,9 @@ async function mastersFirst(cluster: LocalCluster, spares: Servers['spares']): P
   const masters = new Set((await mastersOf(cluster)).map(({ port }) => port))
   return [...spares].sort((a, b) => Number(masters.has(b.port)) - Number(masters.has(a.port)))
 }
+
+const knowsOthers = async ({ port }: Address) =>
+  (await tell(port, 'CLUSTER', 'NODES')).trim().split('\n').length > 1
 
 /** Those that are nodes. The master among them first: its replica goes with it. */
 async function removeSpares(cluster: LocalCluster, spares: Servers['spares']): Promise<void> {
