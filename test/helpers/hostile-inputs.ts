@@ -34,7 +34,7 @@ const QUEUE = [...CONNECTED, 'EVALSHA', 'SISMEMBER'] as const
 
 /**
  * What each command reads, and was fed with: what it asks servers, files, the environment. Options and arguments are those that
- * commander knows: test/regressions/hostile-words.test.ts.
+ * commander knows: test/regressions/long/hostile-words.test.ts.
  */
 export const INPUTS: Readonly<Record<string, readonly string[]>> = {
   'cluster up': ['INFO', 'a configuration', 'cluster.json'],

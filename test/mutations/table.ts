@@ -1567,7 +1567,7 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [
       ts('cluster/move/hand-over')('performance.now() - startedMs + ms < RELEASE_MS', 'ms < Infinity'),
     ],
-    noticedBy: regressionOnly('claims-believed', 'takes its time for each slot'),
+    noticedBy: regressionOnly('long/claims-believed', 'takes its time for each slot'),
   },
   {
     name: 'late-command',
@@ -1606,7 +1606,7 @@ export const MUTATIONS: readonly Mutation[] = [
         '        throw error\n        onUnpaid(',
       ),
     ],
-    noticedBy: regressionOnly('owed-poison', 'holds back no other, and stays'),
+    noticedBy: regressionOnly('long/owed-poison', 'holds back no other, and stays'),
   },
   {
     name: 'owed-unlocked',
@@ -1614,7 +1614,7 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [
       ts('cluster/operation/index')('isLocked && options.settles !== false', 'options.settles !== false'),
     ],
-    noticedBy: regressionOnly('owed-poison', 'without the lock nothing'),
+    noticedBy: regressionOnly('long/owed-poison', 'without the lock nothing'),
   },
   {
     name: 'lent-field',
@@ -1622,7 +1622,7 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [
       ts('cluster/owed/notes')(", ...(owed.kind === 'lent' ? Object.keys(owed.settings).sort() : [])", ''),
     ],
-    noticedBy: regressionOnly('owed-poison', 'are two notes'),
+    noticedBy: regressionOnly('long/owed-poison', 'are two notes'),
   },
   {
     name: 'forget-alive',

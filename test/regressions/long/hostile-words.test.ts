@@ -2,12 +2,12 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createProgram } from '../../src/cli/program.js'
-import { FORMS, INVOCATIONS, Runner } from '../helpers/hostile-commands.js'
-import { hostileManifest, writeManifest } from '../helpers/hostile-manifest.js'
-import { HOSTILE, HOSTILE_NAMES } from '../helpers/hostile-names.js'
-import { faultsIn } from '../helpers/hostile-output.js'
-import { tempDir } from '../helpers/temp-dir.js'
+import { createProgram } from '../../../src/cli/program.js'
+import { FORMS, INVOCATIONS, Runner } from '../../helpers/hostile-commands.js'
+import { hostileManifest, writeManifest } from '../../helpers/hostile-manifest.js'
+import { HOSTILE, HOSTILE_NAMES } from '../../helpers/hostile-names.js'
+import { faultsIn } from '../../helpers/hostile-output.js'
+import { tempDir } from '../../helpers/temp-dir.js'
 
 /** No process can be given a NUL as a word. */
 const WORDS = HOSTILE_NAMES.filter((name) => !HOSTILE[name].includes('\u0000')).map((name) => HOSTILE[name])
