@@ -64,7 +64,9 @@ export class OwnKey {
   /** Looks at all of it. @returns what is wrong; @throws what the look failed with */
   async look(redis: Cluster): Promise<Lost | null> {
     const found = await this.kind.read(redis, this.name)
-    const shown = await Promise.all(this.#possible.map((model) => this.kind.shown(model, redis, this.name)))
+    // One after the other: some kinds make the value anew, under one name beside the key.
+    const shown: unknown[] = []
+    for (const model of this.#possible) shown.push(await this.kind.shown(model, redis, this.name))
     const same = this.kind.same ?? isEqual
     const matching = this.#possible.filter((_, i) => same(found, shown[i]))
     if (matching.length > 0) {
