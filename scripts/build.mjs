@@ -20,7 +20,7 @@ export function build() {
   )
 }
 
-const isFolderOrLua = (path) => path.endsWith('.lua') || !/\.[a-z]+$/.test(path)
+export const isFolderOrLua = (path) => path.endsWith('.lua') || !/\.[a-z]+$/.test(path)
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   try {

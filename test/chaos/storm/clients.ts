@@ -1,10 +1,9 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import type { Book } from '../../../src/ledger/index.js'
+import { forkBeside } from '../../helpers/fork.js'
 import type { ClientSpec, FromClient, ToClient } from './messages.js'
 
-const SCRIPT = fileURLToPath(new URL('client.ts', import.meta.url))
 /** Longer than an enqueue may take. */
 const QUIET_MS = 30_000
 /** On a busy machine a process may take this long to read its program. */
@@ -30,12 +29,9 @@ export class Client {
 
   async start(): Promise<void> {
     this.#lives++
-    const execArgv = ['--import', 'tsx']
-    const [command, ...before] = [...this.inside, process.execPath]
-    const child = fork(SCRIPT, {
-      execPath: command ?? process.execPath,
-      execArgv: command === process.execPath ? execArgv : [...before, ...execArgv],
-    })
+    const [execPath, ...before] = this.inside
+    const inside = execPath === undefined ? {} : { execPath, execArgv: [...before, process.execPath] }
+    const child = forkBeside(import.meta.url, 'client', this.spec.name, inside)
     this.#child = child
     await this.#tellAndWait({ type: 'start', spec: { ...this.spec, name: this.name } }, 'started', START_MS)
     if (this.#going) this.go()
@@ -57,6 +53,8 @@ export class Client {
     if (!child) return
     this.#child = undefined
     this.book.write({ what: 'stopped', process: this.name })
+    // One that could not even start tells of its end no second time.
+    if (child.exitCode !== null || child.signalCode !== null) return
     const ended = once(child, 'exit')
     child.kill('SIGKILL')
     await ended

@@ -1,8 +1,8 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { type Address, planFix } from '../../../src/cluster/index.js'
+import { forkBeside } from '../../helpers/fork.js'
 import { tell } from '../../helpers/nodes.js'
 import type { Servers } from '../common/servers.js'
 import type { Work } from '../common/work.js'
@@ -18,7 +18,6 @@ import type { Task, Told } from './victim.js'
 export const KINDS = ['tool', 'source', 'target', 'link', 'pause'] as const
 export type Kind = (typeof KINDS)[number]
 
-const VICTIM = fileURLToPath(new URL('victim.ts', import.meta.url))
 /** Until an operation that neither ends nor fails is ended. */
 const PATIENCE_MS = 90_000
 /** The lock of an operation runs out after 20 s. */
@@ -129,8 +128,7 @@ async function strike(
 const ended = (child: ChildProcess) => Promise.all([once(child, 'exit'), once(child, 'disconnect')])
 
 function begin(task: Task): ChildProcess {
-  return fork(VICTIM, [JSON.stringify(task)], {
-    execArgv: ['--import', 'tsx'],
+  return forkBeside(import.meta.url, 'victim', task, {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     signal: interrupt.signal,
     killSignal: 'SIGKILL',

@@ -1,13 +1,11 @@
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { Address } from '../../../src/cluster/index.js'
+import { forkBeside } from '../../helpers/fork.js'
 import type { Work } from '../common/work.js'
 import type { Choice } from './choose.js'
 import type { Failure, FromOperator, OperatorTask } from './operator.js'
 
-const SCRIPT = fileURLToPath(new URL('operator.ts', import.meta.url))
 /** Until one that neither ends nor fails is ended; pauses come on top. */
 const PATIENCE_MS = 180_000
 const MOST_WORDS = 2_000
@@ -31,10 +29,7 @@ export async function operate(
 ): Promise<Ending> {
   await sleep(beginsMs, undefined, { signal: ending })
   const task: OperatorTask = { work, seeds, thinksMs, insists }
-  const child = fork(SCRIPT, [JSON.stringify(task)], {
-    execArgv: ['--import', 'tsx'],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-  })
+  const child = forkBeside(import.meta.url, 'operator', task, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
   const kill = () => void child.kill('SIGKILL')
   ending.addEventListener('abort', kill)
   let words = ''

@@ -1,19 +1,17 @@
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import { forkBeside } from '../../../helpers/fork.js'
 import type { ApplicationSpec, ForeignAccount, FromApplication, ToApplication } from './application.js'
 
 export type { ForeignAccount } from './application.js'
 export type { Lost } from './own-key.js'
-
-const SCRIPT = fileURLToPath(new URL('application.ts', import.meta.url))
 
 /** An application that has nothing to do with the queue, at work in a process of its own. */
 export class Foreign {
   private constructor(private readonly child: ChildProcess) {}
 
   static async start(spec: ApplicationSpec): Promise<Foreign> {
-    const child = fork(SCRIPT, [JSON.stringify(spec)], { execArgv: ['--import', 'tsx'] })
+    const child = forkBeside(import.meta.url, 'application', spec)
     const foreign = new Foreign(child)
     await foreign.#hear('ready')
     return foreign
