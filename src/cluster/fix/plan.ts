@@ -9,6 +9,7 @@ import { forget, forgetting, hasAddress, nodesToForget, takeOver } from './forge
 import { Known } from './known.js'
 import { introductions, leftOut, leftOutOf } from './lost-sight.js'
 import { rejoins } from './rejoin.js'
+import { leftUntilBack, mayClaimAgain } from './returning.js'
 import { type FixPlan, type FixStep, isMend, type Left, type Side, slotText } from './steps.js'
 
 export interface PlanOptions {
@@ -122,6 +123,11 @@ class Drafts {
       return
     }
     const [from, to] = [known.party(owner), known.party(target)]
+    const down = mayClaimAgain(known, this.forgotten)
+    if (down.length > 0) {
+      this.#leave(`until back ${owner} ${target}`, slot, leftUntilBack(from.name, to.name, down))
+      return
+    }
     const [keys, keysThere] = [known.keysOn(owner, slot), known.keysOn(target, slot)]
     this.#finishes.push({ kind: 'finish', slot, from, to, keys, keysThere })
     this.#closeAllBut(slot, owner, [owner, target])

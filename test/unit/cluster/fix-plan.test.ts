@@ -135,6 +135,40 @@ describe('open slots', () => {
     expect(brief(plan(failedOver, { a: { 93: 5 }, rb: { 93: 1 } }))).toEqual(['finish 93 a>rb'])
   })
 
+  describe('on the way to one that was promoted in place of a master that does not answer', () => {
+    const replaced = (info: string) =>
+      withNode(
+        withNode(withNode(opened('[93->-rb]', ''), 'b', { slots: '', down: true, flags: 'fail' }), 'a', {
+          info,
+        }),
+        'rb',
+        { follows: '-', slots: '5461-10922 [93-<-a]' },
+      )
+    const keys = { a: { 93: 5 }, rb: { 93: 2 } }
+
+    test('Redis: finished', () => {
+      expect(brief(plan(replaced('redis_version:8.0.2'), keys))).toEqual(['finish 93 a>rb'])
+    })
+
+    test('Valkey: left, since that one would claim it when it comes back, and all that it had', () => {
+      const { steps, left } = plan(replaced('redis_version:7.2.4 valkey_version:8.1.1'), keys)
+      expect(steps).toEqual([])
+      expect(left).toMatchObject([
+        {
+          what: 'slot 93 of 127.0.0.1:7000 on the way to 127.0.0.1:7004',
+          remedy:
+            'start it again, and then once more: shardq cluster fix; or, if it is gone for good: shardq cluster fix --forget b',
+        },
+        { what: 'master 127.0.0.1:7001, which does not answer' },
+      ])
+    })
+
+    test('Valkey, and that one is gone for good: finished', () => {
+      const seen = evidence(replaced('redis_version:7.2.4 valkey_version:8.1.1'), keys)
+      expect(brief(planFrom(seen, { forget: ['b'] }))).toEqual(['finish 93 a>rb', 'forget b on a,c,ra,rb,rc'])
+    })
+  })
+
   test('the other end does not answer, or nobody knows it: left', () => {
     const down = plan(withNode(opened('[93->-b]', ''), 'b', { down: true, slots: '5461-10922' }), {
       a: { 93: 5 },
