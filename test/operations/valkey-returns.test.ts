@@ -1,6 +1,10 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
 import { ensureValkey } from '../../scripts/find-valkey.js'
 import { planFix } from '../../src/cluster/index.js'
+import { forgetEverywhere, resetNode } from '../../src/cluster/membership/forget.js'
 import { tagForSlot } from '../../src/keys/slots.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { owns, tell } from '../helpers/nodes.js'
@@ -58,3 +62,26 @@ it('a target of a move dies, is replaced, and comes back after fix: nothing is l
     return target?.slots[0]?.[0] ?? 0
   }
 }, 120_000)
+
+/**
+ * Valkey 8.1: a node that hears nothing from those it knows introduces itself again after a cluster-node-timeout. One that was reset just then
+ * was met under its new id, and was in the cluster once more when its removal said that it was gone.
+ */
+it('a forgotten node that introduces itself again before it is reset stays out all the same', async () => {
+  const { cluster, dispose } = await openCluster({ redisPath, settings: SETTINGS })
+  onTestFinished(dispose)
+  const node = (await cluster.status()).nodes.find(({ role }) => role === 'replica')
+  const dir = cluster.nodes.find(({ port }) => port === node?.port)?.dir
+  if (!node || dir === undefined) throw new Error('no replica')
+  const others = cluster.seeds.filter(({ port }) => port !== node.port)
+  await forgetEverywhere(others, node, {})
+  await eventually(
+    async () => expect(await readFile(join(dir, 'redis.log'), 'utf8')).toContain('Sending MEET packet'),
+    10_000,
+  )
+  await resetNode(node, others, {})
+  await sleep(3_000)
+  for (const { port } of others)
+    expect(await tell(port, 'CLUSTER', 'NODES')).not.toContain(`127.0.0.1:${node.port}@`)
+  expect((await tell(node.port, 'CLUSTER', 'NODES')).trim().split('\n')).toHaveLength(1)
+}, 60_000)

@@ -104,7 +104,7 @@ async function finishing(roster: Roster, name: string, options: RemoveOptions): 
           `it is a ${now.role} of the cluster again; if it is to leave: shardq cluster remove-node ${name}`,
         ])
       await expectCopyElsewhere(all, node, gone, ours)
-      await resetNode(node, ours)
+      await resetNode(node, seeds, ours)
       options.onStep?.({ step: 'reset', node: name })
       return { removed: [name], left: leftOf(held) }
     })

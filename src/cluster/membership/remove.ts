@@ -93,7 +93,7 @@ export async function remove(
     await forgetEverywhere(others, each, options)
     options.onStep?.({ step: 'forgotten', node: nameOf(each) })
     await expectCopy()
-    await resetNode(each, options)
+    await resetNode(each, others, options)
     options.onStep?.({ step: 'reset', node: nameOf(each) })
   }
   const after = await rosterOf(staying, options)

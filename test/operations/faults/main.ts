@@ -35,6 +35,8 @@ const say = (text: string) => void process.stdout.write(`${text}\n`)
 const redisPath = flags['redis-path']
 /** Of one job, until it is given up. */
 const MOST_CLUSTERS = 5
+/** Of an operation that was broken off, where its refusal says that the same command goes on. */
+const MOST_TRIES = 3
 const parts = Number(flags.parts)
 const totals = { points: 0, notReached: 0, bad: 0 }
 
@@ -102,12 +104,16 @@ class Faults {
     const after = [...(await this.#fix(mended)), ...(isWholeAfterFix ? await this.scene.faults(notes) : [])]
     if (after.length > 0) return { mended, faults: after.map((each) => `after fix: ${each}`) }
     if (work.operation === 'move' || work.operation === 'fix') return { mended, faults: [] }
-    try {
-      const next = again ? await again(end) : work
-      if (next) await carryOut(next, this.servers.cluster.seeds)
-    } catch (error) {
-      if (!isOver(work.operation, error as Error))
+    for (let tries = 1; ; tries++) {
+      try {
+        const next = again ? await again(end) : work
+        if (next) await carryOut(next, this.servers.cluster.seeds)
+        break
+      } catch (error) {
+        if (isOver(work.operation, error as Error)) break
+        if (tries < MOST_TRIES && isToBeRepeated(error as Error)) continue
         return { mended, faults: [`once more: ${(error as Error).message}`] }
+      }
     }
     await this.#allUp()
     return {
@@ -148,6 +154,9 @@ class Faults {
 /** A removal that is done finds no node to remove. */
 const isOver = (operation: Work['operation'], { message }: Error) =>
   operation === 'remove-node' && /the cluster has no node/.test(message)
+
+/** As whoever reads it would do. */
+const isToBeRepeated = ({ message }: Error) => /the same command goes on/.test(message)
 
 /** A cluster in which something was found is not used on. */
 async function faultsOf(job: Job): Promise<void> {
