@@ -12,6 +12,13 @@ const KEYS_PER_CALL = 2_000
 const UNLINK_ALL = `local gone = {}
 for i, name in ipairs(ARGV) do gone[i] = redis.pcall('UNLINK', name) == 1 and 1 or 0 end
 return gone`
+/**
+ * KEYS: one that is not there, to be removed from the append-only file and at the replicas all the same. In one go, since a tool that ends between the
+ * two would leave an empty string under the name of a partition's key, of which nobody could know any more what it is.
+ */
+const MAKE_AND_UNLINK = `#!lua flags=allow-oom
+redis.call('SET', KEYS[1], '')
+return redis.call('UNLINK', KEYS[1])`
 
 /**
  * The old owner forgets what it had of a slot that is another's by now. It would do so by itself when it hears of it, but only
@@ -67,12 +74,7 @@ async function wash(
   await nodes.setSlot(from, slot, 'IMPORTING', to.id)
   const link = await nodes.link(from)
   await inFlights(names, (name) =>
-    Promise.all([
-      link.text('ASKING'),
-      link.bytes('SET', name, ''),
-      link.text('ASKING'),
-      link.bytes('UNLINK', name),
-    ]),
+    Promise.all([link.text('ASKING'), link.bytes('EVAL', MAKE_AND_UNLINK, 1, name)]),
   )
   await nodes.setSlot(from, slot, 'STABLE')
 }
