@@ -406,13 +406,13 @@ function takeBackLostBy({ keyed, ids, enqueues, runs }: Story, faults: readonly 
   )
 }
 
-/** Reasons by which a task has two copies, each of which is completed once. */
+/** Reasons by which a task has two copies, each of which may end, and be counted as ended, once. */
 const OF_COPIES: readonly Reason[] = [
   'enqueue in flight',
   'taken back while running',
   'take-back lost with its master',
 ]
-const isOfCopy = (reason: Reason) => OF_COPIES.includes(reason)
+export const isOfCopy = (reason: Reason) => OF_COPIES.includes(reason)
 
 /** Two runs that overlap; without a reason in the record the task was handed out twice. Without a key its copies may meet at later attempts. */
 function ranAtOnce(story: Story, faults: readonly Fault[], stops: readonly Stop[]): boolean {

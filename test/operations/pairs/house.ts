@@ -2,7 +2,7 @@ import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { backupCluster, inspectAny } from '../../../src/cluster/index.js'
-import type { Fact } from '../../../src/ledger/index.js'
+import { type Fact, isOfCopy } from '../../../src/ledger/index.js'
 import { judgeFault } from '../../chaos/storm/judge.js'
 import { stormClusterOf } from '../../chaos/storm/local-storm-cluster.js'
 import { Storm } from '../../chaos/storm/storm.js'
@@ -117,7 +117,7 @@ export class House {
       }
     })
     const { enqueued, ended } = await this.storm.counted()
-    this.#copies += findings.repeats.filter(({ reason }) => reason === 'enqueue in flight').length
+    this.#copies += findings.repeats.filter(({ reason }) => isOfCopy(reason)).length
     // A copy that had died already has ended, and counts no more as enqueued once it is taken back.
     const isCounted = enqueued <= ended && ended <= enqueued + this.#copies
     const foreign = await this.foreign.account()
