@@ -1,5 +1,5 @@
 import type { Left, Party } from '../fix/index.js'
-import { moveSlots, type Nodes, NoReplicasError, StepRefused } from '../move/index.js'
+import { moveSlots, NodeRefuses, type Nodes, StepRefused } from '../move/index.js'
 import { slotsIn } from '../slots.js'
 import type { BalancePlan, Flow } from './flows.js'
 import type { Tally } from './progress.js'
@@ -38,6 +38,7 @@ export async function moveAll(
       tally.end()
     }
   }
+  for (const [to, bytes] of bytesInto(plan)) await nodes.expectRoom(to, bytes)
   for (const flow of plan.flows) {
     const occupied = new Set(flow.occupied)
     await move(
@@ -50,10 +51,17 @@ export async function moveAll(
       await move(flow.occupied, flow)
     } catch (error) {
       // That is of the node, and the next slot would wait as long.
-      if (!(error instanceof StepRefused) || error instanceof NoReplicasError) throw error
+      if (!(error instanceof StepRefused) || error instanceof NodeRefuses) throw error
       await oneByOne(flow, (slot) => move([slot], flow), refused)
     }
   }
+}
+
+/** What each gets, as far as it is known; what it gives away may leave later. */
+function bytesInto({ flows }: BalancePlan): ReadonlyMap<Party, number> {
+  const into = new Map<string, [Party, number]>()
+  for (const { to, bytes } of flows) into.set(to.id, [to, (into.get(to.id)?.[1] ?? 0) + bytes])
+  return new Map(into.values())
 }
 
 /** Those that have arrived already are passed over by the mover. */
@@ -66,7 +74,7 @@ async function oneByOne(
     try {
       await move(slot)
     } catch (error) {
-      if (!(error instanceof StepRefused) || error instanceof NoReplicasError) throw error
+      if (!(error instanceof StepRefused) || error instanceof NodeRefuses) throw error
       const what = `slot ${slot} of ${from.name} to ${to.name}`
       refused.set(slot, { what, why: error.message, remedy: error.remedy, to })
     }

@@ -9,7 +9,7 @@ import { ClusterNotReadyError, InterruptedError, NodeNotEmptyError } from '../er
 import { carryOut } from '../fix/carry-out.js'
 import { deedsOf as deedsOfStep, describe, type FixStep, type Left, type Party } from '../fix/index.js'
 import type { Address } from '../link.js'
-import { BIG_KEY_BYTES, Nodes, StepRefused } from '../move/index.js'
+import { BIG_KEY_BYTES, Nodes, NoRoomError, StepRefused } from '../move/index.js'
 import { type Deed, mustBeAgreed, type RunOptions } from '../operation/agreed.js'
 import { withOperation } from '../operation/index.js'
 import { withLeft } from '../owed/left.js'
@@ -168,7 +168,9 @@ export async function rebalance(
       protectedAtMs = performance.now()
       failures = tally.done.slots > before ? 1 : failures + 1
       if (isFinal(error)) throw error
-      if (failures >= MOST_FAILURES) throw notReady(error, performance.now() - startedMs)
+      // More memory does not come by itself, and each try may cost keys.
+      if (failures >= MOST_FAILURES || error instanceof NoRoomError)
+        throw notReady(error, performance.now() - startedMs)
       tally.tell('waiting', (error as Error).message)
       await sleep(AFTER_FAILURE_MS)
     } finally {

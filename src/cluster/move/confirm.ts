@@ -4,7 +4,8 @@ import type { NodeView } from '../replies.js'
 import { parseOpenSlots } from '../slots.js'
 import type { Nodes } from './nodes.js'
 import { selfIn } from './opinions.js'
-import { type Party, StepRefused } from './party.js'
+import type { Party } from './party.js'
+import { refusalOf } from './room.js'
 import { Importer } from './write.js'
 
 /** Longer than replicas are waited for. */
@@ -65,6 +66,6 @@ async function probe(importer: Importer, party: Party, slot: number): Promise<vo
     ])
   } catch (error) {
     if (!(error instanceof Error) || error.name !== 'ReplyError') throw error
-    throw new StepRefused(`${party.name} takes no key: ${error.message}`)
+    throw refusalOf(party, `${party.name} takes no key`, error.message)
   }
 }

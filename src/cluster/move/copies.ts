@@ -7,7 +7,7 @@ import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { type Party, StepRefused } from './party.js'
-import { copiesKey, isCopiesKey } from './queue-keys.js'
+import { copiesKey, isCopiesKey, partitionTag } from './queue-keys.js'
 import { Importer } from './write.js'
 
 const SCAN_COUNT = 1_000
@@ -66,6 +66,7 @@ export async function dropCopies(
   const notes = names.filter(isCopiesKey)
   if (notes.length === 0) return 0
   const link = await nodes.link(party)
+  for (const note of notes) await expectNote({ link, asking: true }, note, party)
   let removed = 0
   const isOwner = await nodes.owns(party, slot)
   const areKeys = isOwner || (await nodes.countKeys(keeper, slot)) === 0
@@ -96,8 +97,31 @@ export async function dropDoubles(
     if (!isCopiesKey(name) && (await isSame(here, there, name, 'whether'))) await unlink(here.link, [name])
   }
   const left = await nodes.keyNames(from, slot)
-  if (left.every(isCopiesKey)) await unlink(here.link, left)
+  if (!left.every(isCopiesKey)) return 'done'
+  for (const note of left) await expectNote(here, note, from)
+  await unlink(here.link, left)
   return 'done'
+}
+
+/** Members of a note that are looked at. */
+const SAMPLE = 20
+
+/**
+ * By its name it is a note, and notes are removed. One that is no set, or has members which no note has, is somebody's.
+ * @throws StepRefused naming it
+ */
+async function expectNote(reader: Reader, note: Buffer, { name, ...party }: Party): Promise<void> {
+  const type = String((await read(reader, 'TYPE', note)) ?? 'none')
+  if (type === 'none') return
+  const members =
+    type === 'set' ? (((await read(reader, 'SRANDMEMBER', note, SAMPLE)) ?? []) as Buffer[]) : []
+  const isOurs = (member: Buffer) =>
+    [CLAIM, MOVE].includes(String(member)) || partitionTag(member) !== undefined
+  if (type === 'set' && members.every(isOurs)) return
+  throw new StepRefused(
+    `${note} on ${name} has a name that shardq gives to notes about a move, which it removes, and is none`,
+    `give it another name: ${redisCli(party, {}, `RENAME ${typedKey(note)} ${typedKey(Buffer.concat([note, Buffer.from(':')]))}`)} ; then again`,
+  )
 }
 
 interface Doubt {

@@ -32,6 +32,10 @@ export async function copyKeys(
   let done: CopyProgress = { keys: 0, bytes: 0 }
   for (const flight of flightsOf(keys)) {
     if (signal?.aborted) return 'interrupted'
+    await nodes.expectRoom(
+      to,
+      flight.reduce((sum, { bytes }) => sum + bytes, 0),
+    )
     await note(importer, flight)
     const [first] = flight
     if (flight.length === 1 && first && first.bytes > PIECE_BYTES) {

@@ -15,7 +15,7 @@ import { expectNoStrays } from './strays.js'
 import { type MoveProgress, Tally } from './tally.js'
 
 export { Nodes } from './nodes.js'
-export { NoReplicasError, type Party, StepRefused } from './party.js'
+export { NodeRefuses, NoRoomError, type Party, StepRefused } from './party.js'
 export { expectNoStrays } from './strays.js'
 export type { MoveProgress } from './tally.js'
 

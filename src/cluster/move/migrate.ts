@@ -1,9 +1,12 @@
 import type { Nodes } from './nodes.js'
-import { keys, type Party, StepRefused } from './party.js'
+import { keys, type Party } from './party.js'
+import { refusalOf } from './room.js'
 
 /** For a MIGRATE of nothing; and bytes that a ms is allowed for, a tenth of what is usual on a local network. */
 const MIGRATE_MS = 5_000
 const BYTES_PER_MS = 10_000
+/** What comes takes this much for a moment: the value, and the message that brings it. */
+const BYTES_PER_BYTE = 2
 
 /** Keys of one slot. */
 export interface Batch {
@@ -13,6 +16,7 @@ export interface Batch {
 
 /**
  * One MIGRATE for each batch, all in one round trip, and one such after the other, so that others have their turn in between.
+ * Before it and after it the other end is asked whether it throws keys away (room.ts): those that have gone there nobody else has.
  * @returns busy when a key was there already; it is here as well, then
  * @throws StepRefused
  */
@@ -26,6 +30,7 @@ export async function migrate(
     password === undefined ? [] : username === undefined ? ['AUTH', password] : ['AUTH2', username, password]
   const bytes = batches.reduce((sum, batch) => sum + batch.bytes, 0)
   const timeoutMs = MIGRATE_MS + Math.ceil(bytes / BYTES_PER_MS)
+  await nodes.expectRoom(to, bytes * BYTES_PER_BYTE)
   const ends = await nodes.patiently(from, timeoutMs + MIGRATE_MS, (link) =>
     Promise.allSettled(
       batches
@@ -39,7 +44,8 @@ export async function migrate(
   const serious = failures.find((message) => !message.includes('BUSYKEY'))
   if (serious !== undefined) {
     const count = batches.reduce((sum, { names }) => sum + names.length, 0)
-    throw new StepRefused(`${from.name} could not hand ${keys(count)} to ${to.name}: ${serious}`)
+    throw refusalOf(to, `${from.name} could not hand ${keys(count)} to ${to.name}`, serious)
   }
+  await nodes.expectKept(to)
   return failures.length === 0 ? 'moved' : 'busy'
 }

@@ -132,7 +132,7 @@ function refuseBigKeys(
   throw new StepRefused(
     `${some(big)} on ${from.name} is over ${megabytes(options.bigKeyBytes)}; both nodes stand still while it is moved, ` +
       'and count as dead if that takes longer than cluster-node-timeout',
-    'when a pause is no harm: shardq cluster fix --big-keys',
+    'when a pause is no harm, the same command with --big-keys',
   )
 }
 

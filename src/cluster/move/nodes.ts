@@ -4,6 +4,7 @@ import type { Owes } from '../owed/unpaid.js'
 import { type NodeView, parseClusterNodes } from '../replies.js'
 import { type OpenSlot, parseOpenSlots, type SlotRange } from '../slots.js'
 import { NoReplicasError, type Party, StepRefused } from './party.js'
+import { Rooms } from './room.js'
 
 /** Longer than for a look: what is read here may be large. */
 const COMMAND_MS = 5_000
@@ -25,6 +26,7 @@ export class Nodes {
   readonly heardOf = new Set<string>()
   /** By node id: a wait for its replicas that has not begun (confirm.ts). */
   readonly confirming = new Map<string, Promise<void>>()
+  readonly rooms = new Rooms()
 
   link(party: Party): Promise<NodeLink> {
     return this.#open(party.name, party, COMMAND_MS)
@@ -55,6 +57,16 @@ export class Nodes {
 
   async text(party: Party, command: string, ...args: (string | number)[]): Promise<string> {
     return (await this.link(party)).text(command, ...args)
+  }
+
+  /** @throws NoRoomError when so many bytes more would have it throw keys away, or it has thrown some away already */
+  async expectRoom(party: Party, bytes: number): Promise<void> {
+    await this.rooms.expectRoom(await this.link(party), party, bytes)
+  }
+
+  /** @throws NoRoomError when it has thrown keys away */
+  async expectKept(party: Party): Promise<void> {
+    await this.rooms.expectKept(await this.link(party), party)
   }
 
   /** @throws NoReplicasError */

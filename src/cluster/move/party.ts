@@ -20,11 +20,17 @@ export class StepRefused extends Error {
 /** What to type where replicas do not follow their master. */
 export const LATE_REPLICAS = 'see which does not, and why: shardq cluster check; then again'
 
+/** For a reason that is the node's: the next slot would be refused as well. */
+export class NodeRefuses extends StepRefused {}
+
+/** A node has no memory for what is to come, or threw keys away for what has come. */
+export class NoRoomError extends NodeRefuses {}
+
 /**
  * Valkey carries out a SETSLOT only when all replicas that are online have it, and refuses it after 2 s (NOREPLICAS). The node is as it was; a replica
  * that stood still carries it out when it runs on, and hears then from its master that it is not so.
  */
-export class NoReplicasError extends StepRefused {
+export class NoReplicasError extends NodeRefuses {
   constructor({ name }: Party) {
     super(`a replica of ${name} does not confirm a change of slots (NOREPLICAS)`, LATE_REPLICAS)
   }
