@@ -113,8 +113,8 @@ const SAMPLE = 20
 async function expectNote(reader: Reader, note: Buffer, { name, ...party }: Party): Promise<void> {
   const type = String((await read(reader, 'TYPE', note)) ?? 'none')
   if (type === 'none') return
-  const members =
-    type === 'set' ? (((await read(reader, 'SRANDMEMBER', note, SAMPLE)) ?? []) as Buffer[]) : []
+  const scanned = type === 'set' ? await read(reader, 'SSCAN', note, 0, 'COUNT', SAMPLE) : null
+  const [, members] = (scanned ?? ['', []]) as [unknown, Buffer[]]
   const isOurs = (member: Buffer) =>
     [CLAIM, MOVE].includes(String(member)) || partitionTag(member) !== undefined
   if (type === 'set' && members.every(isOurs)) return
