@@ -1654,4 +1654,34 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [ts('cluster/users/files')("  refuse('users apply', found)\n", '')],
     noticedBy: regressionOnly('long/users-apply-files', 'refuses'),
   },
+  {
+    name: 'valkey-claims-again',
+    protects:
+      'on Valkey, no slot is given to the one promoted in place of a master that may come back and claim it',
+    patches: [ts('cluster/fix/plan')('if (down.length > 0) {', 'if (down.length > 1_000) {')],
+    noticedBy: inUnit('cluster/fix-plan', 'since that one would claim it'),
+  },
+  {
+    name: 'evicting-target',
+    protects: 'no key is moved to a node that would throw keys away for it',
+    patches: [ts('cluster/move/room')("if (policy === 'noeviction' || limit === 0) {", 'if (limit >= 0) {')],
+    noticedBy: regressionOnly('long/evicting-target', 'with allkeys-lru'),
+  },
+  {
+    name: 'foreign-note',
+    protects: 'a key of somebody with the name of a note is not removed',
+    patches: [
+      ts('cluster/move/copies')(
+        '  for (const note of notes) await expectNote({ link, asking: true }, note, party)\n',
+        '',
+      ),
+    ],
+    noticedBy: regressionOnly('long/foreign-note', 'keeps its slot where it is'),
+  },
+  {
+    name: 'made-and-unlinked',
+    protects: 'a tool that ends while keys are removed once more leaves none of them',
+    patches: [ts('cluster/move/leave')("return redis.call('UNLINK', KEYS[1])", 'return 1')],
+    noticedBy: regressionOnly('long/removal-repeated-cut-off', 'leaves none of them'),
+  },
 ]
