@@ -362,19 +362,39 @@ export class CreateRefusedError extends ShardqError {
   }
 }
 
-/** Making one cluster of servers failed half way. Decision: mend what `cause` says, and create again. */
+/**
+ * Making one cluster of servers failed half way. Decision: mend what `cause` says, and create again; where nodes are `taken`, look first what
+ * somebody else has made of them.
+ */
 export class CreateFailedError extends ShardqError {
+  /** Nodes that are not empty again. None: all are as they were. */
+  readonly left: readonly string[]
+  /** Of those, whom somebody uses by now. They were left as they are. */
+  readonly taken: readonly string[]
+
   constructor(
     problem: string,
-    /** Nodes that are not empty again. None: all are as they were. */
-    readonly left: readonly string[],
+    { left, taken }: { readonly left: readonly string[]; readonly taken: readonly string[] },
     options?: ErrorOptions,
   ) {
-    const undone =
-      left.length === 0
-        ? 'every node is empty again, and it can be run again'
-        : `${left.join(', ')} could not be made empty again; when they answer: shardq cluster create --reset`
-    super(`no cluster was created: ${problem}; ${undone}`, options)
+    const silent = left.filter((each) => !taken.includes(each))
+    const undone = [
+      ...(left.length === 0 ? ['every node is empty again, and it can be run again'] : []),
+      ...(silent.length === 0
+        ? []
+        : [
+            `${silent.join(', ')} could not be made empty again; when they answer: shardq cluster create --reset`,
+          ]),
+      ...(taken.length === 0
+        ? []
+        : [
+            `${taken.join(', ')}: not as this run has found or made them, or with keys, so somebody else uses them; left as they are. Look at ` +
+              `them: shardq cluster status --node ${taken[0]}`,
+          ]),
+    ]
+    super(`no cluster was created: ${[problem, ...undone].join('; ')}`, options)
+    this.left = left
+    this.taken = taken
   }
 }
 

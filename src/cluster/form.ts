@@ -22,8 +22,8 @@ export interface FormOptions extends ReadyOptions {
    * other it would stay, and be taken for what was there before. Default: as it is.
    */
   readonly formingTimeoutMs?: number
-  /** Told of each node from the moment on when it is no longer as it was. */
-  readonly onTouched?: (link: NodeLink) => void
+  /** Told of each node from the moment on when it is no longer as it was, with the id that it had then. */
+  readonly onClaimed?: (link: NodeLink, id: string) => void
 }
 
 /** The slots of each master, as inclusive ranges, shared out as `redis-cli --cluster create` does it. */
@@ -81,11 +81,13 @@ export async function formCluster(
  * Gives each node its epoch. A server takes one only while it knows nobody and has none, so of two that make clusters of
  * the same nodes at once neither gets those that the other has begun with.
  */
-async function claim(links: readonly NodeLink[], { onTouched }: FormOptions): Promise<void> {
+async function claim(links: readonly NodeLink[], { onClaimed }: FormOptions): Promise<void> {
   const claims = await Promise.allSettled(
     links.map(async (link, index) => {
+      // Before: who is reset after the claim has another id.
+      const id = await link.text('CLUSTER', 'MYID')
       await link.text('CLUSTER', 'SET-CONFIG-EPOCH', index + 1)
-      onTouched?.(link)
+      onClaimed?.(link, id)
     }),
   )
   const refused = claims.find((each) => each.status === 'rejected')

@@ -257,7 +257,7 @@ export const FROM_SHARDQ = {
   'create-refused': {
     pattern: /CreateRefusedError|CreateFailedError|no cluster was created/,
     means: () => 'servers that run were not made one cluster',
-    why: 'Each line says what is wrong with one of them, and what mends it; what had been begun was undone.',
+    why: 'Each line says what is wrong with one of them, and what mends it; what had been begun was undone, but for nodes that somebody else uses by now.',
     mend: ['shardq cluster create --nodes HOST:PORT,... --dry-run', 'shardq cluster firewall --help'],
     checks: ['nothing-listens', 'masterauth-missing', 'protected-mode', 'bus-port', 'duplicate-node-id'],
   },
