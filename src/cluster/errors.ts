@@ -441,11 +441,14 @@ export class RollingStoppedError extends ShardqError {
 export class BackupRefusedError extends ShardqError {
   constructor(
     readonly reasons: readonly string[],
-    options?: ErrorOptions,
+    options?: ErrorOptions & { readonly wayOut?: string },
   ) {
+    const { wayOut = 'look at it with: shardq cluster check, and try again when it is mended' } =
+      options ?? {}
     super(
-      `no backup: ${reasons.join('; ')}; look at it with: shardq cluster check, and try again when it is mended`,
-      options,
+      `no backup: ${reasons.join('; ')}; ${wayOut}`,
+      // What is not there is not to stand there as undefined.
+      options?.cause === undefined ? undefined : { cause: options.cause },
     )
   }
 }

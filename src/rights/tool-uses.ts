@@ -15,7 +15,7 @@ export const OBSERVING = {
 
 export const CHECKING = {
   commands: {
-    'config|get': 'check: settings; drill: cluster-node-timeout',
+    'config|get': 'check: settings; drill: cluster-node-timeout; backup: repl-diskless-sync',
     time: 'check, restore: clocks',
     'acl|list': 'check, users: whether users are the same on all nodes',
     'function|list': 'check, backup: whether functions are the same on all masters',

@@ -194,12 +194,84 @@ describe('a backup', () => {
   })
 })
 
-it('takes it from servers that save to their disk first as well (repl-diskless-sync no)', async () => {
-  for (const { port } of await mastersOf(four)) await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'no')
-  const to = join(await tempDir(), 'to')
-  await backupCluster(four.seeds, to)
-  expect((await verifyBackup(to, { load: false })).faults).toEqual([])
-  for (const { port } of await mastersOf(four)) await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'yes')
+describe('of servers that save to their own disk first (repl-diskless-sync no)', () => {
+  const setAll = async (value: string) => {
+    for (const { port } of await mastersOf(four))
+      await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', value)
+  }
+
+  it('is refused before the first snapshot, with what to type; where it is not known, there is a warning', async () => {
+    const masters = await mastersOf(four)
+    const saves = () =>
+      Promise.all(masters.map(async ({ port }) => /rdb_saves:\d+/.exec(await tell(port, 'INFO'))?.[0]))
+    onTestFinished(() => setAll('yes'))
+    await setAll('no')
+    const to = join(await tempDir(), 'to')
+    const before = await saves()
+    const failure = await backupCluster(four.seeds, to).catch((error) => error)
+    expect(failure).toBeInstanceOf(BackupRefusedError)
+    for (const { port } of masters)
+      expect(failure.message).toContain(`redis-cli -h 127.0.0.1 -p ${port} CONFIG SET repl-diskless-sync yes`)
+    expect(failure.message).not.toContain('cluster check')
+    expect(await saves()).toEqual(before)
+    await expect(readdir(to)).rejects.toThrow(/ENOENT/)
+
+    onTestFinished(async () => {
+      for (const { port } of masters) await tell(port, 'ACL', 'DELUSER', 'keeper')
+    })
+    for (const { port } of masters)
+      await tell(port, 'ACL', 'SETUSER', 'keeper', 'on', '>hush', '~*', '&*', '+@all', '-config|get')
+    const { manifest } = await backupCluster(four.seeds, to, { username: 'keeper', password: 'hush' })
+    expect(manifest.warnings).toEqual([
+      expect.stringMatching(/^not allowed to ask .* for repl-diskless-sync \(CONFIG GET\)/),
+    ])
+    expect((await verifyBackup(to, { load: false })).faults).toEqual([])
+  })
+
+  it('names a node that refuses writes since, and the way out, and does not try again', async () => {
+    const [node] = await mastersOf(four)
+    if (!node) throw new Error('no master')
+    const { port } = node
+    const [dir, file] = await Promise.all(
+      ['dir', 'dbfilename'].map(
+        async (name) => (await tell(port, 'CONFIG', 'GET', name)).split(',')[1] ?? '',
+      ),
+    )
+    const dump = join(dir ?? '', file ?? '')
+    const statusIn = async () =>
+      /rdb_last_bgsave_status:(\w+)/.exec(await tell(port, 'INFO', 'persistence'))?.[1]
+    const { reply } = NodeLink.prototype
+    onTestFinished(async () => {
+      NodeLink.prototype.reply = reply
+      await setAll('yes')
+      await tell(port, 'CONFIG', 'SET', 'save', '')
+      await rm(dump, { recursive: true, force: true })
+      await tell(port, 'BGSAVE')
+      await until('it is saved', statusIn, (status) => status === 'ok')
+    })
+    await tell(port, 'CONFIG', 'SET', 'save', '3600 1')
+    // A save ends with giving the file its name, which a folder has here.
+    await rm(dump, { force: true })
+    await mkdir(join(dump, 'not empty'), { recursive: true })
+    // Changed by somebody after it was looked at.
+    NodeLink.prototype.reply = async function (this: NodeLink, command, ...args) {
+      const answer = await reply.call(this, command, ...args)
+      if (args[0] === 'GET' && args[1] === 'repl-diskless-sync' && this.address.port === port)
+        await tell(port, 'CONFIG', 'SET', 'repl-diskless-sync', 'no')
+      return answer
+    }
+    const again: string[] = []
+    const failure = await backupCluster(four.seeds, join(await tempDir(), 'to'), {
+      onProgress: (progress) => progress.state === 'again' && again.push(progress.why),
+    }).catch((error) => error)
+    expect(await statusIn()).toBe('err')
+    const slot = node.slots[0]?.[0] ?? 0
+    await expect(tell(port, 'SET', `{${tagForSlot(slot)}}w`, 1)).rejects.toThrow(/MISCONF/)
+    expect(failure).toBeInstanceOf(BackupRefusedError)
+    expect(failure.message).toContain(`127.0.0.1:${port} has failed to save to its own disk since`)
+    expect(failure.message).toMatch(/BGSAVE; or, .*CONFIG SET stop-writes-on-bgsave-error no/)
+    expect(again).toEqual([])
+  })
 })
 
 describe('the users that it keeps', () => {

@@ -5,6 +5,7 @@ import { describe } from './describe.js'
 import { BackupFolder } from './folder.js'
 import { functionWarnings } from './libraries.js'
 import type { BackupManifest, ShardFile } from './manifest.js'
+import { mustSaveStill, mustSendWithoutDisk } from './own-disk.js'
 import { RdbFault, RdbReader } from './rdb.js'
 import { openSnapshot, SnapshotFault } from './snapshot.js'
 import { changeBetween, type Owner, operationsOn, type Standing, standingOf } from './standing.js'
@@ -96,6 +97,8 @@ async function attempt(
 ): Promise<BackupManifest | Setback> {
   const before = await standingOf(seeds, options)
   const startedAt = new Date().toISOString()
+  const disks = await mustSendWithoutDisk(before, options)
+  if ('why' in disks) return disks
   const shards = await takeAll(before, folder, options)
   if ('why' in shards) return shards
   const users = await usersOf(before, options)
@@ -104,7 +107,7 @@ async function attempt(
   // Last: all that is kept is of those who serve their slots still.
   const after = await lookAgain(before, options)
   if ('why' in after) return after
-  return describe({ before, after, shards, users, functions, startedAt }, folder)
+  return describe({ before, after, shards, users, functions, disks, startedAt }, folder)
 }
 
 /** @returns why there is no backup, and what of it could not be removed */
@@ -120,10 +123,11 @@ async function discarded(folder: BackupFolder, why: Error): Promise<Error> {
 
 /** All at once, so that they are of about one moment. The price: all masters fork at once. */
 async function takeAll(
-  { owners }: Standing,
+  standing: Standing,
   folder: BackupFolder,
   options: BackupOptions,
 ): Promise<readonly ShardFile[] | Setback> {
+  const { owners } = standing
   const ending = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal
   const results = await Promise.allSettled(
@@ -143,8 +147,11 @@ async function takeAll(
   }
   const [failure] = failures
   if (shards.length === owners.length) return shards
-  // A node that dies takes its connection with it; whether it was that, the next look shows.
-  if (failure instanceof SnapshotFault) return { why: failure.message }
+  if (failure instanceof SnapshotFault) {
+    await mustSaveStill(standing, options, failure.message)
+    // A node that dies takes its connection with it; whether it was that, the next look shows.
+    return { why: failure.message }
+  }
   throw failure ?? new InterruptedError('the backup')
 }
 

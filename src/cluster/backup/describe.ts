@@ -15,12 +15,14 @@ export interface Parts {
   readonly users: SavedUsers
   /** What is wrong with functions. */
   readonly functions: readonly string[]
+  /** What is not known of how nodes send their snapshots. */
+  readonly disks: { readonly warnings: readonly string[] }
   readonly startedAt: string
 }
 
 /** The manifest of what was taken; users are written beside it. */
 export async function describe(
-  { before, after, shards, users, functions, startedAt }: Parts,
+  { before, after, shards, users, functions, disks, startedAt }: Parts,
   folder: BackupFolder,
 ): Promise<BackupManifest> {
   const lines = users.lines && Buffer.from(`${users.lines.join('\n')}\n`)
@@ -47,6 +49,7 @@ export async function describe(
     warnings: [
       ...before.silent.map((name) => `${name} does not answer; it serves no slots`),
       ...functions,
+      ...disks.warnings,
       ...users.warnings,
       ...(unsummed.length > 0
         ? [`${unsummed.join(', ')} came without a checksum of the server (rdbchecksum no)`]

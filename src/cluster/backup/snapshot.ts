@@ -31,7 +31,8 @@ const MARK_BYTES = 40
 /**
  * Has a node send its data as to a replica, and only its data (`rdb-only`): no stream of writes follows, so nothing is
  * buffered for us however long it takes, and as we acknowledge nothing, no WAIT and no min-replicas-to-write counts us.
- * The node forks, and sends over the connection; its disk is not touched (`capa eof`) unless it has repl-diskless-sync no.
+ * The node forks, and sends over the connection; its disk is not touched (`capa eof`) unless it has
+ * repl-diskless-sync no, which is looked at before (own-disk.ts).
  * @throws SnapshotFault; BackupRefusedError where there is no SYNC; AuthenticationError, InterruptedError
  */
 export async function openSnapshot(address: Address, options: SnapshotOptions): Promise<Snapshot> {

@@ -8,6 +8,7 @@ import { OPERATION_KEY, RESTORE_KEY } from '../own-keys.js'
 import type { NodeView } from '../replies.js'
 import { ALL_SLOTS, countIn, parseOpenSlots, rangeText, type SlotRange } from '../slots.js'
 import { campsOf, differencesOf, noWitness, selfOf, type Witness, witnessesOf } from '../views.js'
+import { lastSaveOf } from './own-disk.js'
 
 /** A master that serves slots. */
 export interface Owner {
@@ -23,6 +24,8 @@ export interface Owner {
   readonly offset: number
   /** How often it was told to do what moves slots. */
   readonly moves: number
+  /** How its last save to its own disk went: `ok` or `err`. */
+  readonly lastSave: string
 }
 
 /** Who serves what, as all nodes that answer agree. */
@@ -114,6 +117,7 @@ const ownerOf = (view: NodeView, witness: Witness): Owner => ({
   run: witness.info.get('run_id') ?? '',
   offset: Number(witness.info.get('master_repl_offset') ?? 0),
   moves: movesOf(witness.info),
+  lastSave: lastSaveOf(witness.info),
 })
 
 /** Of INFO commandstats: also what other tools send, and what is taken back again, which leaves no other trace. */

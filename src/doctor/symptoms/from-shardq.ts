@@ -272,7 +272,7 @@ export const FROM_SHARDQ = {
     pattern: /BackupRefusedError|^no backup: /m,
     means: () =>
       'the cluster was not in a state of which a backup could be vouched for, or did not stay in it',
-    why: 'A slot without an owner, one that is being moved, views that differ, a master that does not answer, or who serves what has changed while snapshots were taken. Nothing of it was kept.',
+    why: 'A slot without an owner, one that is being moved, views that differ, a master that does not answer, or who serves what has changed while snapshots were taken; or a node would save to its own disk first (repl-diskless-sync no). Nothing of it was kept.',
     mend: ['shardq cluster check', 'shardq cluster fix'],
     checks: [
       ...(['open-slots', 'slots-unassigned', 'views-differ', 'node-failed', 'wrong-node-keys'] as const),
