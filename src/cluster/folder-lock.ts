@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DataDirError } from './errors.js'
+import { makeFolder } from './make-folder.js'
 import { NoteFile, removeOldNote } from './note-file.js'
 import { makeNote, processOf } from './operation/holder.js'
 import { isAlive } from './processes.js'
@@ -20,7 +20,7 @@ export async function withFolderLock<T>(
   let made: boolean
   let lock: NoteFile | string
   try {
-    made = (await mkdir(dataDir, { recursive: true, mode: 0o700 })) !== undefined
+    made = (await makeFolder(dataDir)) !== undefined
     lock = await NoteFile.take(join(dataDir, LOCK_FILE), await makeNote('up'), isOver)
   } catch (error) {
     throw fail((error as Error).message, error)

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { lstat, mkdir, open, readFile, rm } from 'node:fs/promises'
+import { lstat, open, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { makeFolder } from './make-folder.js'
 
 /** A note that is still empty after so long was left by a process that was killed between making it and writing it. */
 const WRITING_MS = 1_000
@@ -91,7 +92,7 @@ async function create(path: string, note: string): Promise<boolean> {
     if (code === 'EEXIST') return false
     if (code !== 'ENOENT') throw error
     // One that failed has just removed the folder, as it was empty.
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeFolder(dirname(path))
     return false
   }
 }

@@ -1,7 +1,8 @@
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { shellWord } from '../../shell.js'
 import { BackupFolderError, BackupUnsettledError } from '../errors.js'
+import { makeFolder } from '../make-folder.js'
 import { NoteFile } from '../note-file.js'
 import { isLeftBehind, isOfThisHost, makeNote, readNote } from '../operation/holder.js'
 import { nameOnce, onDisk, removeIfEmpty, syncFolder } from './disk.js'
@@ -39,7 +40,7 @@ export class BackupFolder {
   }
 
   static async #open(path: string): Promise<BackupFolder> {
-    const first = await mkdir(path, { recursive: true, mode: 0o700 })
+    const first = await makeFolder(path)
     const made = first !== undefined
     let note: NoteFile | undefined
     try {

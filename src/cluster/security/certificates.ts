@@ -1,9 +1,10 @@
 import { generateKeyPair, randomBytes, X509Certificate } from 'node:crypto'
-import { access, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { access, readFile, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { InvalidOptionError } from '../../errors.js'
+import { makeFolderOf } from '../make-folder.js'
 
 /** What a folder of certificates holds; the same names where somebody brings their own. */
 export const CERTIFICATE_FILES = {
@@ -88,7 +89,7 @@ export async function makeCertificates(options: CertificatesOptions): Promise<Ce
     [client.certificate]: forClient.pem,
     [client.key]: forClient.keyPem,
   }
-  await mkdir(dir, { recursive: true, mode: 0o700 })
+  await makeFolderOf('to', dir)
   for (const [name, text] of Object.entries(written)) {
     await writeFile(join(dir, name), text, { mode: 0o600, flag: 'wx' })
   }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidOptionError } from '../../errors.js'
+import { makeFolderOf } from '../make-folder.js'
 import type { Account } from './account.js'
 
 export interface PasswordSources {
@@ -44,16 +45,22 @@ export const variableOf = (name: string) => `SHARDQ_PASSWORD_${name.toUpperCase(
 /** 192 bits, of characters that need no quotes anywhere. */
 export const inventPassword = () => randomBytes(24).toString('base64url')
 
-/** Writes each into a file of its own that nobody else may read. @returns the files. @throws where one is there already */
+/**
+ * Writes each into a file of its own that nobody else may read.
+ * @returns the files
+ * @throws InvalidOptionError where one is there already, or cannot be written
+ */
 export async function keepPasswords(
   folder: string,
   passwords: ReadonlyMap<string, string>,
 ): Promise<string[]> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await makeFolderOf('passwords', folder)
   const files: string[] = []
   for (const [name, password] of passwords) {
     const file = fileIn(folder, name)
-    await writeFile(file, `${password}\n`, { flag: 'wx', mode: 0o600 })
+    await writeFile(file, `${password}\n`, { flag: 'wx', mode: 0o600 }).catch((cause: Error) => {
+      throw new InvalidOptionError('passwords', `cannot write ${file}: ${cause.message}`, { cause })
+    })
     files.push(file)
   }
   return files
