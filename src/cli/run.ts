@@ -22,10 +22,18 @@ export async function run(argv: readonly string[]): Promise<number> {
       if (json) reportError(error, json)
       return WRONG_USAGE
     }
-    reportError(error, json)
-    return error instanceof InvalidOptionError ? WRONG_USAGE : FAILED
+    const known = isFolderGone(error)
+      ? new InvalidOptionError('working directory', GONE, { cause: error })
+      : error
+    reportError(known, json)
+    return known instanceof InvalidOptionError ? WRONG_USAGE : FAILED
   }
 }
+
+const GONE = 'it was removed, so that no path can be told from it; type this again in a folder that is there'
+
+/** What `process.cwd` throws, which stands behind every relative path. */
+const isFolderGone = (error: unknown) => (error as NodeJS.ErrnoException | null)?.syscall === 'uv_cwd'
 
 function quieten(command: Command): void {
   command.configureOutput({ writeErr: () => {} })

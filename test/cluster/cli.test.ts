@@ -1,8 +1,10 @@
-import { writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
 import { freePorts, stopCluster } from '../../src/cluster/index.js'
-import { shardq } from '../helpers/cli.js'
+import { MAIN, shardq } from '../helpers/cli.js'
 import { tempDir } from '../helpers/temp-dir.js'
 
 const seed = `127.0.0.1:${inject('cluster').nodes[0]?.port}`
@@ -96,6 +98,56 @@ describe('wrong usage', () => {
     const json = await shardq([...words, '--json'], { cwd })
     expect(json).toMatchObject({ code: 2, stderr: '' })
     expect(JSON.parse(json.stdout).error.message).toEqual(expect.any(String))
+  })
+})
+
+describe('a folder that cannot be', () => {
+  /** One that takes no folders, though it is there: `mkdir` says there that it is not. */
+  const NO_PLACE = '/proc/shardq'
+
+  test.each([
+    ['backup', ['cluster', 'backup', '--to', `${NO_PLACE}/x`], 1],
+    ['up', ['cluster', 'up', '--data-dir', `${NO_PLACE}/x`], 1],
+    ['certificates', ['cluster', 'certificates', '--to', `${NO_PLACE}/x`], 2],
+    ['users apply', ['cluster', 'users', 'apply', '--yes', '--passwords', `${NO_PLACE}/x`], 2],
+  ])('is named by %s, which ends', async (name, words, code) => {
+    const needsNode = ['backup', 'users apply'].includes(name)
+    const result = await shardq([...words, ...(needsNode ? ['--node', seed] : [])], {
+      cwd: await tempDir(),
+      // It looped in a thread that no signal ends but this one.
+      onSpawn: (child) => {
+        const limit = setTimeout(() => child.kill('SIGKILL'), 15_000)
+        child.once('exit', () => clearTimeout(limit))
+      },
+    })
+    expect(result).toMatchObject({ code, stderr: expect.stringContaining(`mkdir '${NO_PLACE}`) })
+    expect(result.stderr).not.toContain('    at ')
+  })
+
+  test('below a link to nothing, it is named with the option that it was given by', async () => {
+    const cwd = await tempDir()
+    await symlink('nowhere', join(cwd, 'link'))
+    const words = ['cluster', 'users', 'apply', '--yes', '--passwords', 'link/s', '--node', seed]
+    const plain = await shardq(words, { cwd })
+    expect(plain.code).toBe(2)
+    expect(plain.stderr).toMatch(/^✗ passwords: cannot make the folder link\/s: EEXIST: .*link'\n$/)
+    const { error } = JSON.parse((await shardq([...words, '--json'], { cwd })).stdout)
+    expect(error).toMatchObject({ name: 'InvalidOptionError', option: 'passwords' })
+  })
+
+  test('the working directory was removed: said in a sentence', async () => {
+    const cwd = await tempDir()
+    // Removed by the shell that then becomes the command: no process can be started in a folder that is gone.
+    const child = spawn(
+      'sh',
+      ['-c', 'rmdir "$PWD" && exec "$0" "$@"', process.execPath, MAIN, 'cluster', 'status'],
+      { cwd, stdio: ['ignore', 'pipe', 'pipe'] },
+    )
+    const stderr = child.stderr.setEncoding('utf8').toArray()
+    const [code] = await once(child, 'close')
+    expect({ code, stderr: (await stderr).join('') }).toEqual({
+      ...{ code: 2, stderr: expect.stringMatching(/^✗ working directory: it was removed, .*\n$/) },
+    })
   })
 })
 
