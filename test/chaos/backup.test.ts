@@ -531,8 +531,11 @@ describe('a backup that is damaged is found out, and not restored', () => {
         const bytes = await readFile(join(dir, LAST))
         bytes.write('0099', 5)
         await writeFile(join(dir, LAST), await withChecksums(dir, 2, bytes))
+        await editManifest(dir, (manifest) =>
+          Object.assign(manifest, { server: { flavour: 'Redis', version: '99.0.0' } }),
+        )
       },
-      /shard-10923.rdb: .* cannot read it: Can't handle RDB format version 99/,
+      /shard-10923.rdb: .* cannot read it: Can't handle RDB format version 99; it was written by Redis 99.0.0: .* with --redis-path/,
     ],
     [
       'another number of keys',

@@ -174,6 +174,18 @@ describe('a rolling restart', () => {
     }
   })
 
+  it('names a node that its command does not restart, which runs: its files are left alone', async () => {
+    const before = await runIds()
+    const options = { settleMs: 200, comeBackMs: 1_000, restartCommand: 'true {port}' }
+    const plan = await planRolling(cluster.seeds, options)
+    const { message } = stopped(await plan.run().catch((error: unknown) => error))
+    expect(message).toMatch(
+      /did not come back within 1 s: it has not ended yet; it runs, so leave its files alone, .*does not restart it: true \d+/,
+    )
+    expect(message).not.toMatch(/move|redis-check/)
+    expect(await restarted(before)).toEqual([])
+  })
+
   it('goes on where a node was down, and starts it', async () => {
     const before = await runIds()
     const end = `kill $(head -1 '${cluster.dataDir}/node_{port}/redis.pid'); exit 3`

@@ -4,10 +4,11 @@ import { BackupFolderError, InterruptedError } from '../errors.js'
 import type { RedisServer } from '../find-server.js'
 import type { NodeLink } from '../link.js'
 import { slotsIn } from '../slots.js'
+import { isSameVersion } from '../version.js'
 import { type CheckedBackup, mustBeAsChecked } from './check-backup.js'
 import { foreignFault } from './foreign.js'
 import { LoadFault, type LoadServer, loadRdb } from './load-server.js'
-import type { ShardFile } from './manifest.js'
+import type { BackupManifest, ShardFile } from './manifest.js'
 
 const NAMES_AT_ONCE = 5_000
 
@@ -32,7 +33,10 @@ export async function withLoaded<Result>(
   } catch (error) {
     if (!(error instanceof LoadFault)) throw error
     await mustBeAsChecked(backup, shard)
-    throw fail(`${server.flavour} ${server.version} cannot read it: ${error.message}`, error)
+    throw fail(
+      `${server.flavour} ${server.version} cannot read it: ${error.message}${another(server, backup.manifest)}`,
+      error,
+    )
   }
   try {
     await mustBeAsChecked(backup, shard)
@@ -43,6 +47,12 @@ export async function withLoaded<Result>(
   } finally {
     await loaded.close()
   }
+}
+
+/** A server of another version may well read what this one cannot. */
+function another(server: RedisServer, { server: writer }: BackupManifest): string {
+  if (isSameVersion(server, writer)) return ''
+  return `; it was written by ${writer.flavour} ${writer.version}: name such a server, or a later one, with --redis-path`
 }
 
 /**

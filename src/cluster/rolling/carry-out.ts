@@ -14,7 +14,7 @@ import { waitUntilWhole } from '../whole.js'
 import { hastenLink, prepareAbsence } from './absence.js'
 import { payNote, settingsNoted, tellWhatIsLost } from './give-back.js'
 import type { RestartHands } from './hands.js'
-import { explainNoReturn } from './no-return.js'
+import { explainNoReturn, NOT_ENDED, notBack, RunsStill } from './no-return.js'
 import type { RollNode, Standing } from './standing.js'
 import type { RollStep } from './steps.js'
 import { cannotFollow } from './upgrade.js'
@@ -77,6 +77,7 @@ async function restart(node: RollNode, standing: Standing, options: CarryOutOpti
     if (error instanceof InterruptedError || error instanceof OperationLostError) return error
     return explainNoReturn(error, {
       node,
+      words: hands.words(node),
       master,
       config: told?.config ?? (await settingsNoted(node, notes)),
     })
@@ -124,15 +125,18 @@ async function expectReplaceable(node: RollNode, { access }: CarryOutOptions): P
 async function comeBack(node: RollNode, { access, hands, timeoutMs, signal }: CarryOutOptions) {
   const deadline = performance.now() + timeoutMs
   let seen = 'it does not answer'
+  let runs = false
   while (performance.now() < deadline) {
     try {
       const info = parseFields(await withLink(node, access, (link) => link.text('INFO', 'everything')))
-      if (info.get('run_id') === node.runId) seen = 'it has not ended yet'
+      runs = true
+      if (info.get('run_id') === node.runId) seen = NOT_ENDED
       else if (info.get('loading') !== '0')
         seen = `it is loading its data (${info.get('loading_loaded_perc')} %)`
       else return versionOf(info)
     } catch (error) {
       seen = (error as Error).message
+      runs = false
       const fault = await hands.ended(node)
       if (fault) throw fault
     }
@@ -140,7 +144,7 @@ async function comeBack(node: RollNode, { access, hands, timeoutMs, signal }: Ca
     if (signal?.aborted) throw new InterruptedError('waiting for a node')
     await sleep(POLL_MS)
   }
-  throw new Error(`${node.name} did not come back within ${timeoutMs / 1000} s: ${seen}`)
+  throw runs ? new RunsStill(seen, node, timeoutMs) : new Error(notBack(node.name, timeoutMs, seen))
 }
 
 /**

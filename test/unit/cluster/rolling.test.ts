@@ -1,6 +1,7 @@
 import { describe, expect, it, test } from 'vitest'
 import { noteOf } from '../../../src/cluster/owed/note-of.js'
 import { callsIn, lostBy, namesOf, originOf } from '../../../src/cluster/owed/told.js'
+import { explainNoReturn, NOT_ENDED, notBack, RunsStill } from '../../../src/cluster/rolling/no-return.js'
 import { newRecord, type Record, takenUp, wasRestarted } from '../../../src/cluster/rolling/record.js'
 import type { RollNode, Standing } from '../../../src/cluster/rolling/standing.js'
 import { describeRoll, nextStep, type Position, wholeWay } from '../../../src/cluster/rolling/steps.js'
@@ -38,6 +39,28 @@ const position = (changes: Partial<Position> = {}): Position => ({
 })
 const record: Record = { version: 2, since: '', redisPath: null, before: {}, masters: ['a', 'b'], at: null }
 const way = (from: Position, restoreRoles = false) => wholeWay(from, record, restoreRoles).map(describeRoll)
+
+describe('a node that does not come back', () => {
+  const config = new Map([['dir', '/data']])
+  const explained = (error: Error) =>
+    explainNoReturn(error, { node: ra, words: 'restart it', master: a, config }).message
+
+  it('may not be able to read its data, where it does not answer', () => {
+    expect(explained(new Error(notBack('ra', 3_000, 'refused')))).toMatch(
+      /refused; .*move \/data\/appendonlydir away/,
+    )
+  })
+
+  it.each([
+    [NOT_ENDED, 'does not restart it: restart it'],
+    ['it is loading its data (40 %)', 'or give it longer: --come-back-ms'],
+  ])('runs: %s, so its files are in use', (seen, wayOut) => {
+    const text = explained(new RunsStill(seen, ra, 3_000))
+    expect(text).toContain(`ra did not come back within 3 s: ${seen}; it runs, so leave its files alone`)
+    expect(text).toContain(wayOut)
+    expect(text).not.toContain('appendonlydir')
+  })
+})
 
 describe('the next step', () => {
   it('replicas of all shards, then each master, handed over to where the fewest masters are', () => {
