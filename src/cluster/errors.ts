@@ -348,6 +348,31 @@ export class NodeNotEmptyError extends ShardqError {
   }
 }
 
+/**
+ * A node that is to be removed, or emptied, which makes it a replica, has libraries of functions that no other master has just so: with it they would
+ * be lost. Nothing was done. Decision: give them to the other masters, or delete them.
+ */
+export class OnlyLibrariesError extends ShardqError {
+  /** Names of the libraries. */
+  readonly libraries: readonly string[]
+
+  constructor(
+    /** `host:port` */
+    readonly node: string,
+    readonly notDone: 'removed' | 'emptied',
+    {
+      names,
+      what,
+      remedy,
+    }: { readonly names: readonly string[]; readonly what: string; readonly remedy: string },
+  ) {
+    super(
+      `${node} is not ${notDone}: no other master has ${what} just so, and with it they would be lost; ${remedy}`,
+    )
+    this.libraries = names
+  }
+}
+
 /** These servers cannot become a cluster as they are. Nothing was changed. Decision: what each problem says. */
 export class CreateRefusedError extends ShardqError {
   constructor(

@@ -1,4 +1,6 @@
-import type { NodeLink } from './link.js'
+import type { Written } from '../connection/host.js'
+import type { LinkOptions, NodeLink } from './link.js'
+import { redisCli } from './redis-cli.js'
 import { fieldOf } from './replies.js'
 
 export interface Library<Code = Buffer> {
@@ -25,3 +27,18 @@ export const parseLibraries = (reply: unknown): Map<string, Library<unknown>> =>
       },
     ]),
   )
+
+/**
+ * Copies all libraries from one node to another by hand. What is there already under the same name stays, and is an error, since nobody can know
+ * which is right.
+ * @param replace unless they are known to be the same
+ */
+export const copyFunctions = (
+  from: Written,
+  to: Written,
+  access: Pick<LinkOptions, 'tls'>,
+  { replace = false } = {},
+): string => {
+  const restore = replace ? '-X dump FUNCTION RESTORE dump REPLACE' : '-x FUNCTION RESTORE'
+  return `${redisCli(from, access, 'FUNCTION DUMP')} | head -c -1 | ${redisCli(to, access, restore)}`
+}

@@ -18,7 +18,8 @@ export const CHECKING = {
     'config|get': 'check: settings; drill: cluster-node-timeout; backup: repl-diskless-sync',
     time: 'check, restore: clocks',
     'acl|list': 'check, users: whether users are the same on all nodes',
-    'function|list': 'check, backup: whether functions are the same on all masters',
+    'function|list':
+      'check, backup: whether functions are the same on all masters; rebalance, remove-node: whether others have those of a node',
     'cluster|countkeysinslot': 'check, fix: keys that are not where they belong',
     bgsave: 'what check advises where the last one failed',
     bgrewriteaof: 'the same',

@@ -1,3 +1,4 @@
+import { copyFunctions } from '../../cluster/functions.js'
 import { isNewEnough, versionOf } from '../../cluster/version.js'
 import { shellWord } from '../../shell.js'
 import { alike, type Check, each, groupBy, listed, type Place, type Sighting } from '../check.js'
@@ -58,7 +59,7 @@ export const SETTINGS = {
     severity: 'warning',
     about: 'the libraries of functions (FUNCTION LOAD) are not the same on all masters',
     why: 'Functions do not spread from master to master. Who calls one is refused (ERR Function not found) or gets another answer, by the slot of the key.',
-    mend: ([to]) => (to ? [copyFunctions({ ...to, host: 'OTHER-HOST' }, to)] : []),
+    mend: ([to]) => (to ? [copyAllFunctions({ ...to, host: 'OTHER-HOST' }, to)] : []),
     find: functionsDiffer,
   },
   unprotected: {
@@ -146,9 +147,7 @@ const copyUsers = (from: Place, to: Place) =>
 function functionsDiffer(scene: Scene): Sighting[] {
   const masters = new Set(scene.cluster.filter((node) => !isReplica(node)).map(({ name }) => name))
   const known = [...scene.probed.functions].filter(([name]) => masters.has(name))
-  return differFromMost(known, scene, copyFunctions)
+  return differFromMost(known, scene, copyAllFunctions)
 }
 
-/** What is there already under the same name stays, and is an error: which is right, nobody can know. */
-const copyFunctions = (from: Place, to: Place) =>
-  `${cli(from, 'FUNCTION DUMP')} | head -c -1 | ${cli(to, '-x FUNCTION RESTORE')}`
+const copyAllFunctions = (from: Place, to: Place) => copyFunctions(from, to, { tls: to.tls })

@@ -138,7 +138,7 @@ function describe(step: RemoveStep, { colors }: Output): string {
     case 'forgotten':
       return `${done} ${step.node} is forgotten by all`
     case 'reset':
-      return `${done} ${step.node} is empty, and knows nobody any more`
+      return `${done} ${step.node} has no keys, and knows nobody any more`
     case 'ended':
       return `${done} ${step.node} is ended, and its folder removed`
   }

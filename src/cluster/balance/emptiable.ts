@@ -6,7 +6,7 @@ import type { Survey } from './survey.js'
 /**
  * Whether the masters that a plan empties may become replicas, before thousands of slots are moved of which the last one is refused. What mends
  * bring home counts as well, so it is asked after them.
- * @throws NodeNotEmptyError
+ * @throws NodeNotEmptyError, OnlyLibrariesError
  */
 export async function expectEmptiable(
   { masters }: Pick<Survey, 'masters'>,
@@ -16,7 +16,8 @@ export async function expectEmptiable(
   const emptied = new Set(shares.filter(({ slotsAfter }) => slotsAfter === 0).map(({ node }) => node.id))
   const nodes = new Nodes(access)
   try {
-    for (const { node, slots } of masters) if (emptied.has(node.id)) await expectNoStrays(nodes, node, slots)
+    for (const { node, slots } of masters)
+      if (emptied.has(node.id)) await expectNoStrays(nodes, node, slots, emptied)
   } finally {
     await nodes.close()
   }

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AuthenticationError, InvalidOptionError } from '../../errors.js'
-import { ClusterNotReadyError, InterruptedError, NodeNotEmptyError } from '../errors.js'
+import { ClusterNotReadyError, InterruptedError, NodeNotEmptyError, OnlyLibrariesError } from '../errors.js'
 import { carryOut } from '../fix/carry-out.js'
 import { deedsOf as deedsOfStep, describe, type FixStep, type Left, type Party } from '../fix/index.js'
 import type { Address } from '../link.js'
@@ -75,7 +75,7 @@ const AFTER_FAILURE_MS = 500
  * Looks at a cluster and makes a plan. Changes nothing until `run`.
  * @throws InvalidOptionError; ClusterNotReadyError when a master does not answer, or nodes do not agree; NodeUnreachableError,
  *   AuthenticationError, WrongModeError when no node of the seeds can be asked; NodeNotEmptyError when a master that is to be emptied has keys
- *   of slots that it does not own
+ *   of slots that it does not own, OnlyLibrariesError when it has libraries of functions that no other has
  */
 export async function planRebalance(
   seeds: readonly Address[],
@@ -187,9 +187,14 @@ function notReady(error: unknown, ms: number): unknown {
 }
 
 const isFinal = (error: unknown) =>
-  [AuthenticationError, InvalidOptionError, InterruptedError, ClusterNotReadyError, NodeNotEmptyError].some(
-    (kind) => error instanceof kind,
-  )
+  [
+    AuthenticationError,
+    InvalidOptionError,
+    InterruptedError,
+    ClusterNotReadyError,
+    NodeNotEmptyError,
+    OnlyLibrariesError,
+  ].some((kind) => error instanceof kind)
 
 /** What was cut off is finished first, and then looked at again: it may have changed who has what. */
 async function step(

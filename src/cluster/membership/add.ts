@@ -2,8 +2,9 @@ import { InvalidOptionError } from '../../errors.js'
 import { type RebalanceOptions, type RebalanceReport, rebalance } from '../balance/index.js'
 import { ClusterNotReadyError, NodeRefusedError } from '../errors.js'
 import type { Left } from '../fix/index.js'
-import { type Address, nameOf } from '../link.js'
+import { type Address, type LinkOptions, nameOf } from '../link.js'
 import { noSuchNode } from '../no-such-node.js'
+import { onlyLibraries, servingWithout } from '../only-libraries.js'
 import { withOperation } from '../operation/index.js'
 import { leftOf } from '../owed/left.js'
 import type { NodeView } from '../replies.js'
@@ -148,18 +149,33 @@ async function judgeAgain(
     throw new NodeRefusedError(nameOf(node), 'added', ['it is another node than a moment ago; try again'])
   const roster = await rosterOf(seeds, options)
   judge(candidate, roster, options)
-  mustBeFree(node, findNode(roster, id), roster)
+  await mustBeFree(node, candidate.self, roster, options)
 }
 
 /** Typed again after a failover, an add-node names the two the other way round: it is the shard that was asked for. */
 const tookOver = ({ replicaOf }: NodeToAdd, known: NodeView | undefined, roster: Roster) =>
   replicaOf !== undefined && known?.role === 'master' && findNode(roster, replicaOf)?.masterId === known.id
 
-/** A server that serves slots cannot become a replica. @throws NodeRefusedError */
-function mustBeFree(node: NodeToAdd, known: NodeView | undefined, roster: Roster): void {
-  if (node.replicaOf === undefined || known?.role !== 'master' || known.slots.length === 0) return
-  if (tookOver(node, known, roster)) return
+/**
+ * A server that serves slots cannot become a replica, and one that has functions would lose them with its first copy of its master's data. As a
+ * master it keeps them. @throws NodeRefusedError
+ */
+async function mustBeFree(
+  node: NodeToAdd,
+  self: NodeView,
+  roster: Roster,
+  options: LinkOptions,
+): Promise<void> {
+  const known = findNode(roster, self.id)
+  if (node.replicaOf === undefined || self.role !== 'master' || tookOver(node, known, roster)) return
   const name = nameOf(node)
+  if (known === undefined || known.slots.length === 0) {
+    const only = await onlyLibraries(node, servingWithout(roster.nodes, new Set([self.id])), options)
+    if (!only) return
+    throw new NodeRefusedError(name, 'added', [
+      `no master of the cluster has ${only.what} just so, and as a replica it would lose them; ${only.remedy}`,
+    ])
+  }
   throw new NodeRefusedError(name, 'added', [
     `it is a master that owns slots, and no replica before it has given them away: shardq cluster rebalance --weight ${name}=0`,
   ])
@@ -182,7 +198,7 @@ async function judgeAll(nodes: readonly NodeToAdd[], roster: Roster, options: Ad
       const candidate = await lookAt(node, options)
       judge(candidate, roster, options)
       const known = findNode(roster, candidate.self.id)
-      mustBeFree(node, known, roster)
+      await mustBeFree(node, candidate.self, roster, options)
       if (node.replicaOf !== undefined && node.replicaOf !== 'auto' && !tookOver(node, known, roster)) {
         const master = findNode(roster, node.replicaOf)
         // One of the list becomes a master, unless it is a node already.

@@ -1,5 +1,6 @@
 import { NodeRefusedError } from '../errors.js'
 import { nameOf } from '../link.js'
+import { onlyLibraries, servingWithout } from '../only-libraries.js'
 import type { NodeView } from '../replies.js'
 import { neediestMaster } from './homes.js'
 import { withoutCopy } from './in-sync.js'
@@ -48,6 +49,10 @@ export async function refuseUnless(
             'be without: --leave-unprotected',
         )
     }
+  for (const each of going.filter(({ role }) => role === 'master')) {
+    const only = await onlyLibraries(each, servingWithout(nodes, gone), options)
+    if (only) problems.push(`no other master has ${only.what} just so; ${only.remedy}`)
+  }
   if (!leaveUnprotected) problems.push(...(await withoutCopy(roster, mastersOf(going), gone, options)))
   if (problems.length > 0) throw new NodeRefusedError(nameOf(node), 'removed', problems)
 }

@@ -8,6 +8,7 @@ import {
 import { ClusterNotReadyError, InterruptedError } from '../errors.js'
 import type { Left } from '../fix/index.js'
 import { type Address, type LinkOptions, nameOf } from '../link.js'
+import { expectLibrariesElsewhere, servingWithout } from '../only-libraries.js'
 import type { RunOptions } from '../operation/agreed.js'
 import { withLent } from '../owed/lend.js'
 import type { Owes } from '../owed/unpaid.js'
@@ -88,8 +89,13 @@ export async function remove(
   for (const each of going) {
     await expectNoKeys(each, options)
     const others = staying.concat(going.filter(({ id }) => id !== each.id && isLater(going, id, each.id)))
-    const expectCopy = async () => expectCopyElsewhere(await rosterOf(others, options), each, gone, options)
-    await expectCopy()
+    const expectCopy = async () => {
+      const roster = await rosterOf(others, options)
+      await expectCopyElsewhere(roster, each, gone, options)
+      return servingWithout(roster.nodes, gone)
+    }
+    const serving = await expectCopy()
+    if (each.role === 'master') await expectLibrariesElsewhere(each, serving, 'removed', options)
     await forgetEverywhere(others, each, options)
     options.onStep?.({ step: 'forgotten', node: nameOf(each) })
     await expectCopy()

@@ -1,4 +1,5 @@
 import { NodeNotEmptyError } from '../errors.js'
+import { expectLibrariesElsewhere, servingWithout } from '../only-libraries.js'
 import { keyCounts } from '../slot-keys.js'
 import { ALL_SLOTS, slotsIn } from '../slots.js'
 import type { Nodes } from './nodes.js'
@@ -7,11 +8,17 @@ import type { Party } from './party.js'
 /**
  * Looks before the last slots of a master are moved. The server then makes it a replica of whoever gets the last one (unless
  * cluster-allow-replica-migration is off, which not everybody may say, and which somebody may switch on), and it copies that one's data over its
- * own: keys of slots that it does not own are lost. Counted slot by slot, since DBSIZE less what was counted elsewhere is never of one moment.
- * Costs some reads, and nothing where a slot stays.
- * @throws NodeNotEmptyError
+ * own: keys of slots that it does not own are lost, and libraries of functions that nobody else has. Keys are counted slot by slot, since DBSIZE less
+ * what was counted elsewhere is never of one moment. Costs some reads, and nothing where a slot stays.
+ * @param emptied ids of all masters that lose their last slots
+ * @throws NodeNotEmptyError, OnlyLibrariesError
  */
-export async function expectNoStrays(nodes: Nodes, from: Party, slots: readonly number[]): Promise<void> {
+export async function expectNoStrays(
+  nodes: Nodes,
+  from: Party,
+  slots: readonly number[],
+  emptied: ReadonlySet<string> = new Set(),
+): Promise<void> {
   const own = new Set(slotsIn((await nodes.self(from)).slots))
   const going = new Set(slots)
   // One without slots is a replica already, or stays a master.
@@ -19,7 +26,10 @@ export async function expectNoStrays(nodes: Nodes, from: Party, slots: readonly 
   const others = Array.from({ length: ALL_SLOTS }, (_, slot) => slot).filter((slot) => !own.has(slot))
   const counts = await keyCounts(await nodes.link(from), others)
   const [stray] = counts.keys()
-  if (stray === undefined) return
+  if (stray === undefined) {
+    const staying = servingWithout(await nodes.view(from), new Set([...emptied, from.id]))
+    return expectLibrariesElsewhere(from, staying, 'emptied', nodes.access)
+  }
   const [name] = await nodes.keyNames(from, stray, 1)
   throw new NodeNotEmptyError(
     from.name,

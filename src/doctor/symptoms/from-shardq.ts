@@ -247,6 +247,17 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster fix', 'shardq cluster status'],
     checks: [],
   },
+  'only-libraries': {
+    pattern:
+      /OnlyLibrariesError|no (other )?master (of the cluster )?has the (library|libraries) of functions/,
+    means: () => 'a node has libraries of functions that no other master has, and they would be lost with it',
+    why: 'Functions belong to no slot, so nothing moves them. A master that loses its last slot becomes a replica, and has then what its master has.',
+    mend: [
+      'redis-cli -h HOST -p PORT FUNCTION DUMP | head -c -1 | redis-cli -h OTHER-HOST -p PORT -x FUNCTION RESTORE',
+      'redis-cli -h HOST -p PORT FUNCTION DELETE NAME',
+    ],
+    checks: ['functions-differ'],
+  },
   'lock-unavailable': {
     pattern: /LockUnavailableError|does not take the lock for/,
     means: () => 'the cluster does not serve the key that keeps two operations apart, so it is not changed',

@@ -8,6 +8,10 @@ import * as queue from '../../../src/errors.js'
 
 /** As servers, redis-cli, Node and shardq print them. */
 const MESSAGES: readonly (readonly [message: string, symptom: string])[] = [
+  [
+    '10.0.0.5:7000 is not emptied: no other master has the library of functions app just so, and with it they would be lost; give them ...',
+    'only-libraries',
+  ],
   ['(error) CLUSTERDOWN The cluster is down', 'clusterdown'],
   ['CLUSTERDOWN Hash slot not served', 'clusterdown'],
   ['(error) MOVED 3999 127.0.0.1:7001', 'moved'],
