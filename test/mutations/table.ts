@@ -1516,6 +1516,23 @@ export const MUTATIONS: readonly Mutation[] = [
     noticedBy: regressionOnly('long/emptied-master-strays', 'by its weight'),
   },
   {
+    name: 'only-libraries',
+    protects: 'a master with functions that no other has is not emptied',
+    patches: [ts('cluster/only-libraries')('if (names.length === 0) return', 'return')],
+    noticedBy: regressionOnly('long/only-libraries', 'a master is not emptied'),
+  },
+  {
+    name: 'create-resets-own',
+    protects: 'a create resets only nodes that are what it has made of them',
+    patches: [
+      ts('cluster/create/reset')(
+        'view.every(({ id, slots }) => own.has(id)',
+        'view.every(({ id, slots }) => true || own.has(id)',
+      ),
+    ],
+    noticedBy: regressionOnly('long/i-create-stale', 'nodes are reset only'),
+  },
+  {
     name: 'forget-shard',
     protects: 'who owns slots is given up with all of its replicas, or not at all',
     patches: [ts('cluster/fix/forget')('  if (!replica) return\n', '  if (!up) return\n')],

@@ -3,6 +3,7 @@ import { InvalidOptionError } from '../../errors.js'
 import { CreateRefusedError } from '../errors.js'
 import type { Address, LinkOptions } from '../link.js'
 import { observe } from '../observer.js'
+import { onlyLibraries } from '../only-libraries.js'
 import { type Deed, mustBeAgreed } from '../operation/agreed.js'
 import { ALL_SLOTS, countIn } from '../slots.js'
 import { spread } from '../spread.js'
@@ -80,6 +81,12 @@ async function look({ nodes, replicasPerMaster = 1, ...options }: CreateOptions)
   )
   const order = [...roles.masters, ...roles.replicas.map(({ node }) => node)]
   const follows = roles.replicas.map(({ master }) => roles.masters.indexOf(master))
+  const lost = await losing(
+    order.map((index) => candidates[index] as Candidate),
+    roles.masters.length,
+    options,
+  )
+  if (lost.length > 0) throw new CreateRefusedError(lost)
   const plan: Ordered = {
     candidates: order.map((index) => candidates[index] as Candidate),
     leftovers,
@@ -88,6 +95,26 @@ async function look({ nodes, replicasPerMaster = 1, ...options }: CreateOptions)
     follows,
   }
   return { plan, shortcomings: roles.shortcomings, warnings }
+}
+
+/** Functions of those that are to be replicas, which copy their master's data over their own. */
+async function losing(
+  ordered: readonly Candidate[],
+  masters: number,
+  options: LinkOptions,
+): Promise<string[]> {
+  const takers = ordered.slice(0, masters).map(({ address }) => address)
+  const found = await Promise.all(
+    ordered.slice(masters).map(async ({ name, address }) => {
+      const only = await onlyLibraries(address, takers, options)
+      return only
+        ? [
+            `${name} is to be a replica, and would lose ${only.what}, which no master has just so; ${only.remedy}`,
+          ]
+        : []
+    }),
+  )
+  return found.flat()
 }
 
 /** A server as it was when the plan was made: which node it is, what it has, and whom it knows. */

@@ -23,13 +23,17 @@ export async function expectNoStrays(
   const going = new Set(slots)
   // One without slots is a replica already, or stays a master.
   if (own.size === 0 || [...own].some((slot) => !going.has(slot))) return
+  await expectNoStrayKeys(nodes, from, own)
+  const staying = servingWithout(await nodes.view(from), new Set([...emptied, from.id]))
+  await expectLibrariesElsewhere(from, staying, 'emptied', nodes.access)
+}
+
+/** @throws NodeNotEmptyError */
+async function expectNoStrayKeys(nodes: Nodes, from: Party, own: ReadonlySet<number>): Promise<void> {
   const others = Array.from({ length: ALL_SLOTS }, (_, slot) => slot).filter((slot) => !own.has(slot))
   const counts = await keyCounts(await nodes.link(from), others)
   const [stray] = counts.keys()
-  if (stray === undefined) {
-    const staying = servingWithout(await nodes.view(from), new Set([...emptied, from.id]))
-    return expectLibrariesElsewhere(from, staying, 'emptied', nodes.access)
-  }
+  if (stray === undefined) return
   const [name] = await nodes.keyNames(from, stray, 1)
   throw new NodeNotEmptyError(
     from.name,

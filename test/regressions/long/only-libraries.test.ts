@@ -3,10 +3,12 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import {
   type Address,
   addNodes,
+  CreateRefusedError,
   type LocalCluster,
   NodeRefusedError,
   nameOf,
   OnlyLibrariesError,
+  planCreate,
   planRebalance,
   planRemoval,
 } from '../../../src/cluster/index.js'
@@ -74,6 +76,22 @@ it('a server with functions that the cluster has not is added as a master, not a
   const { code, stdout } = await shardq(args)
   expect(code).toBe(0)
   expect(stdout).toContain('has no keys, and knows nobody any more')
+})
+
+it('servers do not become replicas of a new cluster with functions that none of its masters has', async () => {
+  const nodes = await bareServers(6)
+  const { nodes: planned } = await planCreate({ nodes })
+  const replica = planned.find(({ role }) => role === 'replica')
+  const master = planned.find(({ role }) => role === 'master')
+  if (!replica || !master) throw new Error('no roles')
+  await load(replica.port, 'mine')
+  const problem = await failing(planCreate({ nodes }))
+  expect(problem).toBeInstanceOf(CreateRefusedError)
+  expect(problem.message).toContain(
+    `${replica.name} is to be a replica, and would lose the library of functions mine`,
+  )
+  await load(master.port, 'mine')
+  await planCreate({ nodes })
 })
 
 it('a master is not emptied of functions that only it has, until another has them', async () => {
