@@ -42,12 +42,13 @@ export class Reader {
     return Number(await this.#ask('CLUSTER', 'COUNTKEYSINSLOT', slot))
   }
 
-  /** Of the node that serves its slot: what a restore has written that is not at its end; null: there is none. */
+  /** Of the node that serves its slot: what a restore has written that is not at its end; null: there is none, or the key is somebody's. */
   async restore(): Promise<Restore | null> {
-    const [folder, begunAt] = (await this.#ask('HMGET', RESTORE_KEY, 'folder', 'begunAt')) as (
-      | string
-      | null
-    )[]
+    const found = await this.#ask('HMGET', RESTORE_KEY, 'folder', 'begunAt').catch((error: Error) => {
+      if (error.message.startsWith('WRONGTYPE')) return []
+      throw error
+    })
+    const [folder, begunAt] = found as (string | null)[]
     return folder && begunAt ? { folder, begunAt } : null
   }
 

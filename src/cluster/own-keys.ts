@@ -34,6 +34,9 @@ export interface OwnKey {
   readonly expires: boolean
 }
 
+/** Whether a key of one of our names is of our type. Any other is somebody else's. */
+export const isNote = (name: string, type: string): boolean => TYPES.get(name) === type
+
 /** What a server has under these names. @param names served by it */
 export async function ownKeysOn(link: NodeLink, names = OWN_KEYS): Promise<OwnKey[]> {
   const found = await Promise.all(
@@ -42,7 +45,7 @@ export async function ownKeysOn(link: NodeLink, names = OWN_KEYS): Promise<OwnKe
       return {
         name,
         type: String(type),
-        isNote: String(type) === TYPES.get(name),
+        isNote: isNote(name, String(type)),
         expires: Number(expiry) >= 0,
       }
     }),

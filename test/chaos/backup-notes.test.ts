@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { checkCluster } from '../../src/check/index.js'
 import {
   backupCluster,
   type LocalCluster,
@@ -9,10 +10,9 @@ import {
 } from '../../src/cluster/index.js'
 import { makeNote } from '../../src/cluster/operation/holder.js'
 import { KeyLink } from '../../src/cluster/operation/key-link.js'
-import { slotOf } from '../../src/keys/slots.js'
 import { shardq } from '../helpers/cli.js'
 import { contentsOf } from '../helpers/contents.js'
-import { owns, tell } from '../helpers/nodes.js'
+import { tell } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'
 import { tempDir } from '../helpers/temp-dir.js'
 
@@ -34,6 +34,7 @@ type Command = readonly [name: string, key: string, ...args: (string | number)[]
 const LOCK = 'shardq:operation'
 const OWED = 'shardq:owed'
 const ROLLING = 'shardq:rolling-restart'
+const RESTORE = 'shardq:restore'
 const owedBy = (field: string): Command => ['HSET', OWED, field, '{"kind":"lent"}']
 /** Of a process that has ended. */
 const LEFT_BEHIND = JSON.stringify({ ...JSON.parse(await makeNote('fix')), stamp: 'of another time' })
@@ -138,28 +139,40 @@ describe('what has the name of a note and is none', () => {
     await refused(/has shardq:owed as a list, which is not from shardq/)
   })
 
-  it('under a name that a restore needs itself: the backup is not one that can be restored, and is named as such', async () => {
-    // Written and removed while the snapshots are taken: before and after, no backup would be taken.
-    const { nodes } = await source.status()
-    const keeper = nodes.find((node) => owns(node, slotOf(LOCK)))
-    if (!keeper) throw new Error(`nobody owns ${LOCK}`)
-    await tell(keeper.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', 1)
-    const to = join(await tempDir(), 'to')
-    let writing: Promise<void> | undefined
-    let removing: Promise<void> | undefined
-    await backupCluster(source.seeds, to, {
-      tries: 1,
-      onProgress: ({ state, ...progress }) => {
-        const isKeeper = 'node' in progress && progress.node === `127.0.0.1:${keeper.port}`
-        if (state === 'begun' && !isKeeper) writing ??= send(source, ['RPUSH', LOCK, 'mine'])
-        if (state === 'begun' && isKeeper) removing ??= send(source, ['DEL', LOCK])
-      },
-    })
-    await Promise.all([writing, removing])
-    await tell(keeper.port, 'CONFIG', 'SET', 'repl-diskless-sync-delay', 0)
-    const named = /shardq:operation as a list, which is not from shardq, and a restore needs that name/
-    expect((await verifyBackup(to)).faults.join()).toMatch(named)
-    await expect(restoreCluster(to, target.seeds)).rejects.toThrow(named)
-    expect((await contentsOf(target.seeds)).size).toBe(0)
+  it.each([LOCK, RESTORE])(
+    '%s: a backup has it and warns; a restore needs that name, and leaves it out if asked',
+    async (name) => {
+      await send(source, ['RPUSH', name, 'mine', 'too'])
+      const to = join(await tempDir(), 'to')
+      const named = new RegExp(
+        `${name} as a list, which is not from shardq, and a restore needs that name.*--skip-taken`,
+      )
+      const { manifest } = await backupCluster(source.seeds, to, { agreeMs: 0 })
+      expect(manifest.warnings).toEqual([expect.stringMatching(named)])
+      expect(manifest.shards.reduce((sum, { keys }) => sum + keys, 0)).toBe(51)
+      expect((await checkCluster(source.seeds)).notes.join()).not.toContain('WRONGTYPE')
+
+      expect((await verifyBackup(to)).faults.join()).toMatch(named)
+      await expect(restoreCluster(to, target.seeds)).rejects.toThrow(named)
+      expect((await contentsOf(target.seeds)).size).toBe(0)
+      const node = `127.0.0.1:${target.seeds[0]?.port}`
+      const restored = await shardq(['cluster', 'restore', '--from', to, '--node', node, '--skip-taken'])
+      expect(restored).toMatchObject({ code: 0, stderr: '' })
+      expect(restored.stdout).toMatch(new RegExp(`${name} left out, as asked.*restored: 50 keys`, 's'))
+      expect(await contentsOf(target.seeds)).toEqual(await without(source, name))
+    },
+  )
+
+  it('one that goes on without the word for it says so, and not that something else writes there', async () => {
+    await send(source, ['SET', RESTORE, 'mine'])
+    const from = await backup()
+    const enough = new AbortController()
+    const onProgress = ({ state }: { state: string }) => state === 'copying' && enough.abort()
+    const { signal } = enough
+    const options = { skipTaken: true, signal, onProgress }
+    await expect(restoreCluster(from, target.seeds, options)).rejects.toThrow(/interrupted/)
+    await expect(restoreCluster(from, target.seeds)).rejects.toThrow(/--skip-taken/)
+    await restoreCluster(from, target.seeds, { skipTaken: true })
+    expect(await contentsOf(target.seeds)).toEqual(await without(source, RESTORE))
   })
 })

@@ -774,7 +774,7 @@ describe('a restore', () => {
     })
   })
 
-  it('is refused, and so is a backup, by a note that is none, in words that say what to do', async () => {
+  it('is refused by a note that is none, and a backup by one of an operation that cannot be read, in words that say what to do', async () => {
     await empty(four)
     const keeper = await ownerOf(four, RESTORE_KEY)
     await tell(keeper.port, 'RPUSH', RESTORE_KEY, 'hello')
@@ -791,16 +791,13 @@ describe('a restore', () => {
     const lock = await ownerOf(four, OPERATION_KEY)
     const to = join(await tempDir(), 'to')
     for (const note of [
-      ['RPUSH', OPERATION_KEY, 'hello'],
       ['SET', OPERATION_KEY, '{"operation":{"a":1},"pid":"1; rm","host":7}'],
       ['SET', OPERATION_KEY, '[[['],
     ]) {
       await send(lock.port, note)
       const failure = await backupCluster(four.seeds, to, { agreeMs: 0, tries: 1 }).catch((error) => error)
       expect(failure).toBeInstanceOf(BackupRefusedError)
-      expect(failure.message).toContain(
-        note[0] === 'RPUSH' ? 'shardq:operation' : 'an operation has been running since',
-      )
+      expect(failure.message).toContain('an operation has been running since')
       expect(failure.message).not.toContain('rm')
       await tell(lock.port, 'DEL', OPERATION_KEY)
     }

@@ -33,6 +33,7 @@ interface RestoreFlags extends CommonOptions, SecurityFlags {
   readonly profile?: Profile
   readonly redisPath?: string
   readonly skipFunctions?: boolean
+  readonly skipTaken?: boolean
 }
 
 export function registerClusterRestore(cluster: Command): void {
@@ -55,6 +56,10 @@ export function registerClusterRestore(cluster: Command): void {
     .addOption(new Option('--profile <name>', 'of the new cluster (default: queue)').choices(PROFILES))
     .addOption(redisPathOption())
     .option('--skip-functions', 'leave out libraries of functions (FUNCTION LOAD)')
+    .option(
+      '--skip-taken',
+      'leave out keys that have a name which the restore needs itself, and are not from shardq',
+    )
   withSecurityOptions(command)
     .addHelpText(
       'after',
@@ -81,6 +86,7 @@ async function clusterRestore(flags: RestoreFlags, output: Output, signal: Abort
     signal,
     ...(flags.redisPath === undefined ? {} : { redisPath: flags.redisPath }),
     ...(flags.skipFunctions === undefined ? {} : { skipFunctions: flags.skipFunctions }),
+    ...(flags.skipTaken === undefined ? {} : { skipTaken: flags.skipTaken }),
     onProgress: (progress) => print(progress, line, output),
   }).finally(() => line.clear())
   const { manifest, ...rest } = report
@@ -149,10 +155,11 @@ function textOf(progress: RestoreProgress, { colors }: Output): string {
       return `${file}: ${state} ${count(keys)} of ${count(of)} keys`
     }
     case 'restored': {
-      const { file, keys, found, expired, leftOut, copyMs, compareMs } = progress.file
+      const { file, keys, found, expired, leftOut, skipped, copyMs, compareMs } = progress.file
       const beside = [
         ...(found > 0 ? [`${count(found)} were there`] : []),
         ...(expired > 0 ? [`${count(expired)} have expired`] : []),
+        ...skipped.map((name) => `${name} left out, as asked: the restore needs that name`),
         ...leftOut.map((name) => `${name} left out: a note of the cluster that was backed up`),
       ]
       return (

@@ -3,6 +3,7 @@ import type { Address, LinkOptions } from '../link.js'
 import { type Observation, observe } from '../observer.js'
 import { describe } from './describe.js'
 import { BackupFolder } from './folder.js'
+import { foreignWarnings } from './foreign.js'
 import { functionWarnings } from './libraries.js'
 import type { BackupManifest, ShardFile } from './manifest.js'
 import { mustSaveStill, mustSendWithoutDisk } from './own-disk.js'
@@ -103,11 +104,18 @@ async function attempt(
   if ('why' in shards) return shards
   const users = await usersOf(before, options)
   if ('why' in users) return users
-  const functions = await functionWarnings(before, options)
+  const warnings = [
+    ...(await functionWarnings(before, options)),
+    ...disks.warnings,
+    ...(await foreignWarnings(
+      before.owners.map(({ address }) => address),
+      options,
+    )),
+  ]
   // Last: all that is kept is of those who serve their slots still.
   const after = await lookAgain(before, options)
   if ('why' in after) return after
-  return describe({ before, after, shards, users, functions, disks, startedAt }, folder)
+  return describe({ before, after, shards, users, warnings, startedAt }, folder)
 }
 
 /** @returns why there is no backup, and what of it could not be removed */

@@ -13,16 +13,14 @@ export interface Parts {
   readonly after: Observation
   readonly shards: readonly ShardFile[]
   readonly users: SavedUsers
-  /** What is wrong with functions. */
-  readonly functions: readonly string[]
-  /** What is not known of how nodes send their snapshots. */
-  readonly disks: { readonly warnings: readonly string[] }
+  /** Of functions, of keys that no restore brings, of how nodes send their snapshots. */
+  readonly warnings: readonly string[]
   readonly startedAt: string
 }
 
 /** The manifest of what was taken; users are written beside it. */
 export async function describe(
-  { before, after, shards, users, functions, disks, startedAt }: Parts,
+  { before, after, shards, users, warnings, startedAt }: Parts,
   folder: BackupFolder,
 ): Promise<BackupManifest> {
   const lines = users.lines && Buffer.from(`${users.lines.join('\n')}\n`)
@@ -48,8 +46,7 @@ export async function describe(
     ...(lines ? { usersSha256: sha256(lines) } : {}),
     warnings: [
       ...before.silent.map((name) => `${name} does not answer; it serves no slots`),
-      ...functions,
-      ...disks.warnings,
+      ...warnings,
       ...users.warnings,
       ...(unsummed.length > 0
         ? [`${unsummed.join(', ')} came without a checksum of the server (rdbchecksum no)`]

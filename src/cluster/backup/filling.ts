@@ -10,6 +10,7 @@ import { expiredIn } from './account.js'
 import { mustAgreeOnTime } from './clocks.js'
 import { comparePage, copyKeys } from './copy.js'
 import { countKeys } from './count.js'
+import { dropForeign, foreignFault } from './foreign.js'
 import { giveLibraries, holderOf } from './libraries.js'
 import type { LoadServer } from './load-server.js'
 import { withLoaded } from './look.js'
@@ -89,6 +90,10 @@ export class Filling {
     const started = performance.now()
     const { backup, options } = this.parts
     const { nodes } = this.parts.target
+    const skipped = options.skipTaken ? await dropForeign(loaded.link) : []
+    // Another call has begun, which was to leave it out.
+    const taken = await foreignFault(loaded.link)
+    if (taken !== null) throw new RestoreIncompleteError(`${file}: ${taken}`)
     // Before the first file it was looked at too, but that may be hours ago, or be done by a call that was broken off.
     await mustAgreeOnTime(nodes, loaded.link, inFile)
     // Given before the first key; whoever goes on with a restore does not know whether all are there still.
@@ -104,14 +109,14 @@ export class Filling {
     await mustAgreeOnTime(nodes, loaded.link, inFile)
     const account = expiredIn({
       ...{ inFile, expiredAtLoad: loaded.expired, left },
-      ...{ same: keys, expired, leftOut: leftOut.length },
+      ...{ same: keys, expired, leftOut: leftOut.length + skipped.length },
     })
     if (typeof account === 'string') throw new RestoreIncompleteError(`${file}: ${account}`)
     const { lasting, withFieldTimes } = await countKeys(loaded.link)
     this.#lasting += lasting
     this.#withFieldTimes += withFieldTimes
     return {
-      ...{ file, keys, found, leftOut },
+      ...{ file, keys, found, leftOut, skipped },
       expired: account,
       copyMs: Math.round(copied - started),
       compareMs: Math.round(performance.now() - copied),

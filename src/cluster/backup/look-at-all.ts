@@ -1,7 +1,7 @@
 import type { RedisServer } from '../find-server.js'
 import type { CheckedBackup } from './check-backup.js'
 import { mustAgreeOnTime } from './clocks.js'
-import { mustNotClash } from './foreign.js'
+import { dropForeign, mustNotClash } from './foreign.js'
 import { mustTake } from './format.js'
 import { giveLibraries, type Holder, holderOf } from './libraries.js'
 import { lookAtKeys, withLoaded } from './look.js'
@@ -24,6 +24,7 @@ export async function lookAtAll({ backup, server, target, options }: Sources): P
   const room = await roomOf(target.nodes)
   for (const shard of manifest.shards)
     await withLoaded(server, backup, shard, options.signal, async ({ link, loaded }) => {
+      if (options.skipTaken) await dropForeign(link)
       await mustTake(target.nodes, { server, link }, manifest)
       await mustAgreeOnTime(target.nodes, link, shard.keys)
       if (!options.skipFunctions) holders.push(await holderOf(shard.file, link))

@@ -8,6 +8,11 @@ export interface RestoreOptions extends LinkOptions {
   readonly bigKeyBytes?: number
   /** Leave out libraries of functions (FUNCTION LOAD). Default false; true where files of the backup disagree on them, or the cluster has its own. */
   readonly skipFunctions?: boolean
+  /**
+   * Leave out keys that are not from shardq and have a name which the restore needs itself (`shardq:operation`, `shardq:restore`). Default false: a
+   * backup with such a key is refused.
+   */
+  readonly skipTaken?: boolean
   /** Ends it after the keys that are under way; the same call goes on from there. */
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: RestoreProgress) => void
@@ -36,6 +41,8 @@ export interface RestoredFile {
   readonly expired: number
   /** Notes of the tools, which are about the nodes of the cluster that was backed up. */
   readonly leftOut: readonly string[]
+  /** What `skipTaken` has left out. */
+  readonly skipped: readonly string[]
   readonly copyMs: number
   readonly compareMs: number
 }

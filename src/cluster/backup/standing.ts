@@ -4,7 +4,7 @@ import { type Address, type LinkOptions, nameOf, withLink } from '../link.js'
 import { type Observation, Observer } from '../observer.js'
 import { isLeftBehind, readNote } from '../operation/holder.js'
 import { KeyLink } from '../operation/key-link.js'
-import { OPERATION_KEY, RESTORE_KEY } from '../own-keys.js'
+import { isNote, OPERATION_KEY, RESTORE_KEY } from '../own-keys.js'
 import type { NodeView } from '../replies.js'
 import { ALL_SLOTS, countIn, parseOpenSlots, rangeText, type SlotRange } from '../slots.js'
 import { campsOf, differencesOf, noWitness, selfOf, type Witness, witnessesOf } from '../views.js'
@@ -187,14 +187,16 @@ export async function operationsOn(
   const ask = (command: string, key: string) =>
     link.call({ timeoutMs: COMMAND_MS, signal: options.signal }, command, key)
   try {
+    // What is not from us says nothing of an operation, nor of a restore; that it is there is in the backup's warnings (foreign.ts).
     const note = await ask('GET', OPERATION_KEY).catch((error: Error) => {
-      throw error instanceof KeyTakenError ? new BackupRefusedError([error.message], { cause: error }) : error
+      if (error instanceof KeyTakenError) return null
+      throw error
     })
     if (note !== null && !(await isLeftBehind(String(note)))) {
       const { operation, since, pid, host } = readNote(String(note))
       return [`${operation} has been running since ${since} (process ${pid} on ${host})`]
     }
-    if (Number(await ask('EXISTS', RESTORE_KEY)) > 0)
+    if (isNote(RESTORE_KEY, String(await ask('TYPE', RESTORE_KEY))))
       throw new BackupRefusedError(['a restore into this cluster is not complete'])
     return []
   } finally {
