@@ -60,7 +60,7 @@ export const INPUTS: Readonly<Record<string, readonly string[]>> = {
   'cluster users compare': [...VIEW, ...CONFIGURED, 'ACL CAT', 'ACL LIST'],
   'cluster firewall': ['CLUSTER INFO', 'CLUSTER NODES', ...CONFIGURED],
   'cluster rolling-restart': [...VIEW, ...CONFIGURED, 'CLUSTER FAILOVER', 'GET', 'cluster.json'],
-  'cluster backup': [...VIEW, ...CONFIGURED, 'EVAL', 'EXISTS', 'GET'],
+  'cluster backup': [...VIEW, ...CONFIGURED, 'EVAL', 'GET', 'TYPE'],
   'cluster backup verify': ['backup.json'],
   'cluster restore': [...CONFIGURED, 'backup.json'],
   'queue list': [...CONNECTED, 'EVALSHA_RO', 'SMEMBERS'],
