@@ -23,7 +23,7 @@ const CHECKED = [
   'HMGET',
   'TIME',
 ] as const
-const LOCKED = ['EVAL', 'HGETALL', 'WAIT'] as const
+const LOCKED = ['CLIENT LIST', 'CLIENT SETNAME', 'EVAL', 'HGETALL', 'WAIT'] as const
 const MOVED = ['CLUSTER COUNTKEYSINSLOT', 'CLUSTER SETSLOT', 'DBSIZE', 'MIGRATE'] as const
 const GIVEN = [
   ...['ACL CAT', 'ACL LIST', 'ACL SETUSER', 'CONFIG GET', 'CONFIG REWRITE', 'CONFIG SET'],
@@ -44,8 +44,8 @@ export const INPUTS: Readonly<Record<string, readonly string[]>> = {
   'cluster check': [...VIEW, ...CHECKED, ...CONFIGURED, 'cluster.json'],
   'cluster fix': [...VIEW, ...CONFIGURED, ...MOVED, 'HGETALL'],
   'cluster add-node': [...VIEW, ...CONFIGURED, ...GIVEN, ...LOCKED, 'CLUSTER MEET', 'cluster.json'],
-  'cluster remove-node': [...VIEW, ...CONFIGURED, 'CLUSTER FORGET', 'cluster.json'],
-  'cluster rebalance': [...VIEW, ...CONFIGURED, ...MOVED, ...LOCKED, 'CLUSTER BUMPEPOCH'],
+  'cluster remove-node': [...VIEW, ...CONFIGURED, 'CLUSTER FORGET', 'FUNCTION LIST', 'cluster.json'],
+  'cluster rebalance': [...VIEW, ...CONFIGURED, ...MOVED, ...LOCKED, 'CLUSTER BUMPEPOCH', 'FUNCTION LIST'],
   'cluster drill': [
     ...VIEW,
     ...CONFIGURED,
@@ -56,7 +56,15 @@ export const INPUTS: Readonly<Record<string, readonly string[]>> = {
   ],
   'cluster certificates': [],
   'cluster users print': [],
-  'cluster users apply': [...VIEW, ...CONFIGURED, ...LOCKED, 'ACL CAT', 'ACL LIST', 'ACL SETUSER'],
+  'cluster users apply': [
+    ...VIEW,
+    ...CONFIGURED,
+    ...LOCKED,
+    'ACL CAT',
+    'ACL LIST',
+    'ACL SETUSER',
+    'CONFIG GET',
+  ],
   'cluster users compare': [...VIEW, ...CONFIGURED, 'ACL CAT', 'ACL LIST'],
   'cluster firewall': ['CLUSTER INFO', 'CLUSTER NODES', ...CONFIGURED],
   'cluster rolling-restart': [...VIEW, ...CONFIGURED, 'CLUSTER FAILOVER', 'GET', 'cluster.json'],
