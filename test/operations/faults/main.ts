@@ -10,6 +10,7 @@ import { nameOf, planFix } from '../../../src/cluster/index.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
 import { tell } from '../../helpers/nodes.js'
 import { Servers } from '../common/servers.js'
+import { mastersOf } from '../common/strays.js'
 import { carryOut, type Work } from '../common/work.js'
 import { breakOff, callsOf, KINDS, type Kind } from './break-off.js'
 import { pointsOf } from './calls.js'
@@ -73,8 +74,10 @@ class Faults {
         : [Number(flags.at)].filter((at) => at >= from)
     say(`${operation} ${kind}: ${points.length} points, which stand for ${calls.length} calls`)
     for (const at of points) {
+      await this.#allFollowed()
       const beganMs = performance.now()
       const attempt = await this.trial.prepare()
+      await this.#allFollowed()
       const broken = await breakOff(kind, at, attempt, this.servers, this.scene)
       const { mended, faults } = await this.#account(attempt, broken.end)
       totals.points++
@@ -131,6 +134,19 @@ class Faults {
       const down = nodes.filter(({ flags }) => flags.length > 0)
       if (down.length > 0) throw new Error(`${down.map(({ port, flags }) => `${port} is ${flags}`)}`)
     }, 20_000)
+  }
+
+  /**
+   * Every fault is one fault: what is on a master alone is lost with it, whatever is done. An old master that comes back may follow whoever got its last slot,
+   * and only 5 s later the one that was promoted in its place.
+   */
+  async #allFollowed(): Promise<void> {
+    await eventually(async () => {
+      const masters = (await mastersOf(this.servers.cluster)).filter(({ slots }) => slots.length > 0)
+      for (const { port, name } of masters)
+        if (!/^slave\d+:.*state=online/m.test(await tell(port, 'INFO', 'replication')))
+          throw new Error(`no replica follows ${name}`)
+    }, 40_000)
   }
 
   /** @returns what it could not mend */
