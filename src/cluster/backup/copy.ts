@@ -16,8 +16,14 @@ import type { Target, TargetNode } from './target.js'
 /** For no more than that does a server stand still. */
 const PIECE = { bytes: 1024 * 1024, elements: 2_000 }
 
-/** How a key of the backup stands in the cluster that is filled. */
-export type KeyState = 'same' | 'missing' | 'expired' | 'different'
+/** How a key of the backup stands in the cluster that is filled. `moved`: the same, but its time has shifted as by a move to another node. */
+export type KeyState = 'same' | 'moved' | 'missing' | 'expired' | 'different'
+
+/**
+ * MIGRATE sends what is left of a time to live, so its end shifts by the time that the key is on its way, and by as much as two clocks are
+ * apart. Slots may be moved between a restore that was broken off and the call that goes on: to make room, for instance.
+ */
+const MOVED_MS = MOST_APART_MS + 5_000
 
 /**
  * One script for all keys of a page on one node: asked key by key, answers would take most of the time. ARGV: how many small
@@ -95,17 +101,27 @@ async function stateOf(
  */
 async function stateNow(source: NodeLink, node: TargetNode, key: SourceKey): Promise<KeyState> {
   for (let tries = 1; ; tries++) {
-    const [here, there] = (
+    const [here = -2, there = -2] = (
       await Promise.all([source.bytes('PEXPIRETIME', key.name), node.link.bytes('PEXPIRETIME', key.name)])
     ).map(Number)
     // Nobody writes to the server that reads the backup: what has gone there has run out.
     if (here === -2 && there === -2) return 'expired'
     const isThere = there !== -2
-    if (isThere && there === key.expiresAtMs && (await isSameInPieces(source, node.link, key.name)))
-      return 'same'
+    const shift = there === key.expiresAtMs ? 0 : shiftOf(key.expiresAtMs, there)
+    if (isThere && shift <= MOVED_MS && (await isSameInPieces(source, node.link, key.name)))
+      return shift === 0 ? 'same' : 'moved'
     if (tries === MOST_LOOKS || !(await mayPass(source, key.name))) return isThere ? 'different' : 'missing'
     await sleep(LOOK_AGAIN_MS)
   }
+}
+
+/** In ms; one that has no end has not shifted. */
+const shiftOf = (hereMs: number, thereMs: number) =>
+  hereMs > 0 && thereMs > 0 ? Math.abs(hereMs - thereMs) : Number.POSITIVE_INFINITY
+
+/** Gives a key that was moved the exact time of the backup again. */
+export async function setTime(target: Target, { name, expiresAtMs }: SourceKey): Promise<void> {
+  await target.nodeOf(name).link.bytes('PEXPIREAT', name, expiresAtMs)
 }
 
 /** Whether fields of it run out by themselves, or all have. */
@@ -206,7 +222,7 @@ export async function copyKeys(
   const states = await comparePage(source, target, [...busy.flat(), ...big])
   for (const [key, state] of states) {
     const node = target.nodeOf(key.name)
-    if (state === 'different') throw appeared(key, node)
+    if (state === 'different' || state === 'moved') throw appeared(key, node)
     if (state === 'missing' && !(await copyBig(source, node, marker, key)))
       if ((await stateNow(source, node, key)) === 'different') throw appeared(key, node)
   }

@@ -8,7 +8,7 @@ import type { NodeLink } from '../link.js'
 import { notesOn } from '../own-keys.js'
 import { expiredIn } from './account.js'
 import { mustAgreeOnTime } from './clocks.js'
-import { comparePage, copyKeys } from './copy.js'
+import { comparePage, copyKeys, setTime } from './copy.js'
 import { countKeys } from './count.js'
 import { dropForeign, foreignFault } from './foreign.js'
 import { giveLibraries, holderOf } from './libraries.js'
@@ -138,7 +138,10 @@ export class Filling {
   /** A key is there as a whole or not at all. Whatever differs was written by somebody since, and is not to be lost. */
   async #missing(source: NodeLink, page: readonly SourceKey[]): Promise<SourceKey[]> {
     const states = await comparePage(source, this.parts.target, page)
-    for (const [key, state] of states) if (state === 'different') throw await this.#changed(key, 'is other')
+    for (const [key, state] of states) {
+      if (state === 'different') throw await this.#changed(key, 'is other')
+      if (state === 'moved') await setTime(this.parts.target, key)
+    }
     return [...states].flatMap(([key, state]) => (state === 'missing' ? [key] : []))
   }
 
@@ -153,7 +156,7 @@ export class Filling {
       const standings = await comparePage(link, target, page)
       for (const [key, standing] of standings) {
         if (standing === 'missing') throw await this.#changed(key, 'is gone')
-        if (standing === 'different') throw await this.#changed(key, 'is other')
+        if (standing === 'different' || standing === 'moved') throw await this.#changed(key, 'is other')
         if (standing === 'expired') expired++
         else keys++
       }

@@ -47,15 +47,16 @@ export class Rooms {
   async #expectKept(link: NodeLink, party: Party): Promise<{ policy: string; free: number } | undefined> {
     if ((this.#keeps.get(party.id) ?? 0) > performance.now()) return undefined
     const info = parseFields(await link.text('INFO', 'memory', 'stats'))
+    // Also of one that throws nothing away yet: somebody may change that in the middle.
+    const evicted = Number(info.get('evicted_keys') ?? 0)
+    const before = this.#evicted.get(party.id) ?? evicted
+    this.#evicted.set(party.id, before)
     const policy = info.get('maxmemory_policy') ?? 'noeviction'
     const limit = Number(info.get('maxmemory') ?? 0)
     if (policy === 'noeviction' || limit === 0) {
       this.#keeps.set(party.id, performance.now() + BELIEVED_MS)
       return undefined
     }
-    const evicted = Number(info.get('evicted_keys') ?? 0)
-    const before = this.#evicted.get(party.id) ?? evicted
-    this.#evicted.set(party.id, before)
     if (evicted > before)
       throw new NoRoomError(
         `${party.name} has thrown ${evicted - before} keys away while keys were moved to it (maxmemory-policy ${policy}); they may be the only ones there were`,
