@@ -1,4 +1,4 @@
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { NodeLink } from '../../../src/cluster/link.js'
 import { NoRoomError } from '../../../src/cluster/move/party.js'
 import { Rooms } from '../../../src/cluster/move/room.js'
@@ -51,6 +51,7 @@ test('one that has thrown keys away since it was first asked is found', async ()
 test('also where it threw nothing away when it was first asked', async () => {
   const rooms = new Rooms()
   await rooms.expectRoom(saying({ ...EVICTING, maxmemory: 0 }), PARTY, MB)
+  onTestFinished(() => void vi.restoreAllMocks())
   vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 2_000)
   await expect(rooms.expectKept(saying({ ...EVICTING, evicted_keys: 7 }), PARTY)).rejects.toThrow(
     'has thrown 2 keys away',
