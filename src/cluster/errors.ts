@@ -102,6 +102,27 @@ export class NodeStopError extends ShardqError {
   }
 }
 
+/** Nodes of ours would not come back with the data that they have now. None was stopped. Decision: what each problem says. */
+export class StopRefusedError extends ShardqError {
+  constructor(
+    readonly dataDir: string,
+    /** Each names the node, and what to type. */
+    readonly problems: readonly string[],
+    options?: ErrorOptions,
+  ) {
+    const folder = `--data-dir ${shellWord(dataDir)}`
+    super(
+      [
+        'nothing was stopped, since data would be lost:',
+        ...problems.map((each) => `  - ${each}`),
+        `  then again, it waits until the file is written: shardq cluster stop ${folder}`,
+        `  or, if all data of this cluster may go, begin with an empty one: shardq cluster up --clean ${folder}`,
+      ],
+      options,
+    )
+  }
+}
+
 /** No answer from a node's address in time. */
 export class NodeUnreachableError extends ShardqError {
   constructor(

@@ -23,6 +23,7 @@ import {
 } from './processes.js'
 import { settleConfig } from './relocate.js'
 import { parseFields } from './replies.js'
+import { isRefusal, whyRefused } from './shutdown.js'
 
 /** A master gives its replicas 10 s (shutdown-timeout) to catch up before it ends. */
 const STOP_TIMEOUT_MS = 15_000
@@ -222,17 +223,25 @@ export async function discardProcess(identity: ProcessIdentity): Promise<void> {
  * first AOF, and will not end before that is done.
  */
 async function shutdown(place: NodePlace, identity: ProcessIdentity, how: string[]): Promise<void> {
+  const address = { host: HOST, port: place.port }
   const deadline = performance.now() + SHUTDOWN_REFUSED_MS
   while (true) {
     try {
       const patient = { ...linkOptions(place), timeoutMs: STOP_TIMEOUT_MS }
-      await withLink({ host: HOST, port: place.port }, patient, (link) => link.text('SHUTDOWN', ...how))
+      await withLink(address, patient, (link) => link.text('SHUTDOWN', ...how))
       return
     } catch (error) {
       // The connection breaks when it obeys; an answer is a refusal.
-      const message = (error as Error).message
-      if (!/^[A-Z]+ /.test(message)) return
-      if (performance.now() > deadline) throw new NodeStopError(place.port, identity.pid, message)
+      if (!isRefusal(error)) return
+      if (performance.now() > deadline) {
+        // The refusal is told in any case; what it says of its disk is not worth another failure.
+        const info = await withLink(address, linkOptions(place), (link) =>
+          link.text('INFO', 'persistence'),
+        ).catch(() => '')
+        const why = whyRefused(parseFields(info), place.dir)
+        const problem = `${(error as Error).message} - ${why}; then the same command again`
+        throw new NodeStopError(place.port, identity.pid, problem, { cause: error })
+      }
       await sleep(100)
     }
   }

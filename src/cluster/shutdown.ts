@@ -1,3 +1,4 @@
+import { shellWord } from '../shell.js'
 import { ConnectionLostError, NodeUnreachableError } from './errors.js'
 import { type Address, type LinkOptions, withLink } from './link.js'
 
@@ -26,3 +27,25 @@ export async function askToEnd(
 
 /** The server's own word, `ERR Errors trying to SHUTDOWN`, and not that the connection broke. */
 export const isRefusal = (error: unknown) => /^[A-Z]+ /.test((error as Error).message)
+
+type Fields = ReadonlyMap<string, string>
+
+export const isWritingLog = (info: Fields): boolean =>
+  ['aof_rewrite_in_progress', 'aof_rewrite_scheduled'].some((field) => info.get(field) === '1')
+
+const STATUSES = ['aof_last_write_status', 'aof_last_bgrewrite_status', 'rdb_last_bgsave_status']
+
+/** What INFO persistence says of a folder that takes no more; null: nothing. */
+export function cannotWrite(info: Fields, dir: string): string | null {
+  const failed = STATUSES.filter((field) => info.get(field) === 'err')
+  if (failed.length === 0) return null
+  const said = failed.map((field) => `${field}:err`).join(', ')
+  return `it cannot write to ${dir} (${said}): its disk is full, or the folder may not be written; make room there: df -h ${shellWord(dir)}`
+}
+
+/** Why a server most likely refuses to end. What SHUTDOWN itself could not save is in no field, but in its log. */
+export const whyRefused = (info: Fields, dir: string): string =>
+  cannotWrite(info, dir) ??
+  (isWritingLog(info)
+    ? 'it is writing its append-only file; wait until INFO persistence says aof_rewrite_in_progress:0'
+    : `it could not save to ${dir}, as its log there says; mostly the disk is full, or the folder may not be written; make room there: df -h ${shellWord(dir)}`)

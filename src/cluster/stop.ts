@@ -8,9 +8,11 @@ import {
   readManifest,
   removeCluster,
 } from './data-dir.js'
-import { DataDirError } from './errors.js'
+import { DataDirError, StopRefusedError } from './errors.js'
 import { type NamedHolder, nameHolderOf } from './holder-text.js'
+import { notKept } from './kept.js'
 import { type NodePlace, type NodeState, probeNode, stopNode } from './node.js'
+import { HOST } from './ports.js'
 
 export interface StopOptions {
   /** Default `.shardq/cluster` in the current folder. */
@@ -42,6 +44,7 @@ export interface StopReport {
  * Ends the nodes of the cluster in a data folder, and only those: a process is ours when it answers and works in that folder
  * (`probeNode`), or, when it does not answer, when the pid file names it together with the time at which it started. Returns
  * when the processes are gone; what holds a port and is not ours is left alone, and is in the report as `foreign`.
+ * @throws StopRefusedError before anything is ended, when a node would not come back with the data that it has, and that is not to be removed
  * @throws NodeStopError when a node refuses, or is still there after 15 s
  * @throws DataDirError when the folder's manifest is damaged
  */
@@ -54,23 +57,45 @@ export async function stopCluster(options: StopOptions = {}): Promise<StopReport
   const found = await Promise.all(
     placesToStop(dataDir, manifest).map(async (place) => ({ place, state: await probeNode(place) })),
   )
+  if (!remove) await mustBeKept(dataDir, found)
   // Frozen ones first: a master that shuts down waits for its replicas, and these would not answer it.
   const frozen = found.filter(({ state }) => state.state === 'unresponsive')
   const others = found.filter(({ state }) => state.state !== 'unresponsive')
   const nodes: StoppedNode[] = []
   for (const group of [frozen, others]) {
-    const stopped = await Promise.all(
+    // Each one is ended, or is at its end, before what one of them refuses is told.
+    const stopped = await Promise.allSettled(
       group.map(async ({ place, state }) => {
         const node = await stopOne(place, state, !remove)
         options.onNode?.(node)
         return node
       }),
     )
-    nodes.push(...stopped)
+    for (const each of stopped) {
+      if (each.status === 'rejected') throw each.reason
+      nodes.push(each.value)
+    }
   }
   nodes.sort((a, b) => a.port - b.port)
   if (remove) await removeCluster(dataDir, allPorts(manifest))
   return { dataDir, found: true, removed: remove, nodes }
+}
+
+interface Found {
+  readonly place: NodePlace
+  readonly state: NodeState
+}
+
+/** One that does not answer cannot be asked, and is ended all the same. */
+async function mustBeKept(dataDir: string, found: readonly Found[]): Promise<void> {
+  const running = found.filter(({ state }) => state.state === 'running')
+  const problems = await Promise.all(
+    running.map(async ({ place }) => {
+      const problem = await notKept(place)
+      return problem === null ? [] : [`${HOST}:${place.port}: ${problem}`]
+    }),
+  )
+  if (problems.some((each) => each.length > 0)) throw new StopRefusedError(dataDir, problems.flat())
 }
 
 /** Where certificates or password are gone, nodes refuse us; then they are ended by signals, as those that are frozen. */

@@ -191,7 +191,7 @@ export const FROM_SHARDQ = {
   },
   'cluster-command': {
     pattern:
-      /DataDirError|NodeStopError|InterruptedError|DrillNotPermittedError|PortInUseError|LockOutError|FilesEditedError|KeyTakenError|WitnessSilentError|UnconfirmedNoteError/,
+      /DataDirError|NodeStopError|StopRefusedError|InterruptedError|DrillNotPermittedError|PortInUseError|LockOutError|FilesEditedError|KeyTakenError|WitnessSilentError|UnconfirmedNoteError/,
     means: () => 'a command of shardq could not do what it was to do; the message says what to type next',
     why: 'What it had started was ended again; what is left all the same is named in the message.',
     mend: ['shardq cluster status'],
