@@ -28,6 +28,8 @@ export interface Manifest {
    * process was killed at it can be cleared away (membership/unsettled.ts).
    */
   readonly unsettled?: { readonly ports: readonly number[]; readonly by: ProcessIdentity }
+  /** Nodes that the cluster has forgotten: nothing starts them any more, and their folders stay until the cluster is removed. */
+  readonly forgotten?: readonly number[]
   readonly ports: readonly number[]
   readonly masters: number
   readonly replicasPerMaster: number
@@ -44,7 +46,9 @@ export const MANIFEST = 'cluster.json'
 export const nodeDir = (dataDir: string, port: number) => join(dataDir, `node_${port}`)
 
 /** Every port that the folder has to do with. */
-export const allPorts = ({ ports, unsettled }: Manifest) => [...ports, ...(unsettled?.ports ?? [])]
+export const allPorts = ({ ports, unsettled, forgotten }: Manifest) => [
+  ...new Set([...ports, ...(unsettled?.ports ?? []), ...(forgotten ?? [])]),
+]
 
 /**
  * Where the nodes of a cluster live, or some others of its folder, and how to talk to them.

@@ -65,6 +65,29 @@ export class NodeStartError extends ShardqError {
   }
 }
 
+/**
+ * Folders of nodes are gone, with their data, and these cannot be started. The other nodes run. Decision: bring the folders back, or give the
+ * nodes up.
+ */
+export class NodeLostError extends ShardqError {
+  constructor(
+    readonly ports: readonly number[],
+    dataDir: string,
+    options?: ErrorOptions,
+  ) {
+    const names = ports.map((port) => `node ${port}`).join(', ')
+    const folders = ports.map((port) => `node_${port}`).join(', ')
+    const forget = ports.map((port) => `--forget 127.0.0.1:${port}`).join(' ')
+    const where = ` --data-dir ${shellWord(dataDir)}`
+    super(
+      `${names} cannot be started: there is no ${folders} with its redis.conf in ${dataDir} any more; all other nodes run; put it back and ` +
+        `type this again; or, if it is gone for good: shardq cluster fix ${forget}${where} - and a new replica in its place: ` +
+        `shardq cluster add-node --replica-of auto${where}`,
+      options,
+    )
+  }
+}
+
 /** The nodes run, but did not all become ready in time. `missing` says what was still wanting. */
 export class ClusterNotReadyError extends ShardqError {
   constructor(

@@ -76,6 +76,8 @@ export {
   type AddStep,
   addLocalNodes,
   addNodes,
+  type ForgottenNode,
+  leaveOutForgotten,
   type NodeToAdd,
   type PlannedRemoval,
   planLocalRemoval,

@@ -57,6 +57,36 @@ export async function waitUntilAgreed(
   })
 }
 
+/**
+ * Waits until all nodes take those on some ports for failed, a replica that can has taken the place of a master, and the others serve: before
+ * that nobody can be told to forget them. Not for ever: what is missing then, `fix` says better.
+ */
+export async function waitUntilGivenUp(
+  links: readonly NodeLink[],
+  ports: readonly number[],
+  { timeoutMs, signal }: ReadyOptions,
+): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  while (performance.now() < deadline) {
+    if (signal?.aborted) throw new InterruptedError('waiting for the cluster')
+    const views = await Promise.all(links.map((link) => inspectOver(link)))
+    if (views.every((view) => haveGivenUp(view, ports))) return
+    await sleep(POLL_MS)
+  }
+}
+
+function haveGivenUp({ state, nodes }: ClusterStatus, ports: readonly number[]): boolean {
+  const lost = nodes.filter(({ port }) => ports.includes(port))
+  const others = nodes.filter((node) => !lost.includes(node))
+  const owners = lost.filter(({ slots }) => slots.length > 0)
+  return (
+    lost.every(({ flags }) => flags.includes('fail')) &&
+    others.every(({ flags }) => flags.length === 0) &&
+    !owners.some(({ id }) => others.some(({ masterId }) => masterId === id)) &&
+    (owners.length > 0 || state === 'ok')
+  )
+}
+
 /** Repeats a step until it is done. @throws ClusterNotReadyError with what the last try was missing */
 export async function poll<T>(
   { timeoutMs, signal }: ReadyOptions,

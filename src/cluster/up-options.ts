@@ -70,6 +70,8 @@ export type UpStep =
   | { readonly step: 'slots'; readonly port: number; readonly first: number; readonly last: number }
   /** The folder was another one when it was last brought up; `isCopy`: that one still holds a cluster. */
   | { readonly step: 'moved'; readonly from: string; readonly isCopy: boolean }
+  /** The cluster has forgotten it: it is not started, and its folder stays. */
+  | { readonly step: 'forgotten'; readonly port: number; readonly dir: string }
   | { readonly step: 'running'; readonly ports: readonly number[] }
   | { readonly step: 'ready'; readonly ms: number; readonly nodes: readonly LocalNode[] }
 

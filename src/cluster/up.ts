@@ -12,18 +12,20 @@ import {
   writeManifest,
   writeNodeConfig,
 } from './data-dir.js'
-import { DataDirError, InterruptedError, NodeStartError, PortInUseError } from './errors.js'
+import { DataDirError, InterruptedError, NodeLostError, NodeStartError, PortInUseError } from './errors.js'
 import { ensureServer, type RedisServer } from './find-server.js'
 import { withFolderLock } from './folder-lock.js'
 import { formCluster, slotRanges } from './form.js'
 import { nameHolderOf } from './holder-text.js'
 import type { ClusterStatus } from './inspect.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
+import { withoutForgotten } from './membership/forgotten.js'
 import { clearUnsettledAlone } from './membership/unsettled.js'
 import { discardProcess, type NodePlace, type PortHolder, probeNode, stopNode } from './node.js'
+import { CONFIG_FILE } from './node-config.js'
 import { checkPortsFree } from './ports.js'
 import { isAlive, type ProcessIdentity, processStamp } from './processes.js'
-import { waitUntilAgreed, waitUntilReady } from './ready.js'
+import { waitUntilAgreed, waitUntilGivenUp, waitUntilReady } from './ready.js'
 import { settleConfig } from './relocate.js'
 import { checkFurnishable, checkSamePassword, furnish } from './security/furnish.js'
 import { startNodeAnyhow } from './shard-ids.js'
@@ -39,11 +41,13 @@ const FORMING_TIMEOUT_MS = 1000
  * - nothing there: creates it;
  * - stopped, or some nodes crashed: starts what is missing, on its old data;
  * - running: changes nothing;
+ * - nodes of it were forgotten by the others (`fix --forget`): does without them, and leaves their folders;
+ * - the folder of a node is gone: starts the others, which run on, and throws;
  * - moved, or a copy of the folder of another cluster: as above, in this folder, and never in the one that it was.
  * When it fails or is interrupted, the processes that it started are ended, and a cluster that was new is
  * removed again.
  * @throws InvalidOptionError, DataDirError, PortInUseError, ServerNotFoundError, ServerInstallError,
- *   ServerTooOldError, NodeStartError, ClusterNotReadyError, AuthenticationError, TlsError, InterruptedError
+ *   ServerTooOldError, NodeStartError, NodeLostError, ClusterNotReadyError, AuthenticationError, TlsError, InterruptedError
  */
 export async function startCluster(options: UpOptions = {}): Promise<LocalCluster> {
   const started = performance.now()
@@ -77,7 +81,9 @@ async function bringUp(
   if (manifest === null) return create(dataDir, wanted, options, started)
   checkSameCluster(dataDir, manifest, options)
   checkSamePassword(dataDir, manifest, options)
-  return revive(dataDir, manifest, options, started)
+  const { manifest: remaining, forgotten } = await withoutForgotten(dataDir, manifest)
+  for (const node of forgotten) options.onStep?.({ step: 'forgotten', ...node })
+  return revive(dataDir, remaining, options, started)
 }
 
 /** The cluster in the folder; what an `up` that was killed has left there is cleared away first. */
@@ -184,7 +190,15 @@ async function revive(
       down.map(({ port }) => port),
       { bus: true },
     )
-    await startNodes(server, down, ours, options)
+    const lost = await withoutFolder(down)
+    const there = down.filter(({ port }) => !lost.includes(port))
+    await startNodes(server, there, ours, options)
+    if (lost.length > 0) {
+      const others = places.filter(({ port }) => !lost.includes(port))
+      await withLinks(others, (links) => waitUntilGivenUp(links, lost, readyOptions(options)))
+      ours.clear()
+      throw new NodeLostError(lost, dataDir)
+    }
     for (const [port, identity] of ours) running.set(port, identity)
     await startLeftovers(server, dataDir, manifest, ours)
     const settled = await clearUnsettledAlone(dataDir)
@@ -214,6 +228,15 @@ async function startLeftovers(
       const identity = await startNodeAnyhow(server, place).catch(() => undefined)
       if (identity) ours.set(place.port, identity)
     }
+}
+
+/** Those that have nothing to be started from. */
+async function withoutFolder(places: readonly NodePlace[]): Promise<number[]> {
+  const found = await Promise.allSettled(places.map(({ dir }) => access(join(dir, CONFIG_FILE))))
+  return places.flatMap(({ port }, i) => {
+    const each = found[i]
+    return each?.status === 'rejected' && each.reason.code === 'ENOENT' ? [port] : []
+  })
 }
 
 /** What we have started and is there still: a leftover may have been cleared away since. */

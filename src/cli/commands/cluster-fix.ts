@@ -2,16 +2,21 @@ import type { Command } from 'commander'
 import {
   type Address,
   commandsOf,
+  DataDirError,
   describeStep,
   type FixPlan,
   type FixProgress,
   type FixReport,
+  type ForgottenNode,
   InterruptedError,
+  type Left,
+  leaveOutForgotten,
   planFix,
 } from '../../cluster/index.js'
 import { agree } from '../agree.js'
 import { collect, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
+import { isLocal } from '../find-local.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
 import { printLeft } from '../left-report.js'
 import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../moving-options.js'
@@ -87,8 +92,16 @@ async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal):
   const { steps, left } = plan
   printPlan(plan, output)
   if (flags.dryRun || steps.length === 0) {
-    output.document({ steps: steps.map(stepDocument), left, done: [] })
-    process.exitCode = left.length === 0 ? 0 : 1
+    const settled = flags.dryRun ? { forgotten: [], unsettled: [] } : await settleFolder(flags, output)
+    const stays = [...left, ...settled.unsettled]
+    printLeft(settled.unsettled, output)
+    output.document({
+      steps: steps.map(stepDocument),
+      left: stays,
+      done: [],
+      forgotten: settled.forgotten,
+    })
+    process.exitCode = stays.length === 0 ? 0 : 1
     return
   }
   await agree(
@@ -99,9 +112,38 @@ async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal):
   )
   output.line()
   const report = await plan.run({ evenIfChanged: flags.yes ?? false })
-  printReport(report, output)
-  output.document({ steps: steps.map(stepDocument), ...report, done: report.done.map(stepDocument) })
-  process.exitCode = report.left.length === 0 ? 0 : 1
+  const { forgotten, unsettled } = await settleFolder(flags, output)
+  const remaining = [...report.left, ...unsettled]
+  printReport({ ...report, left: remaining }, output)
+  output.document({
+    steps: steps.map(stepDocument),
+    ...report,
+    left: remaining,
+    done: report.done.map(stepDocument),
+    forgotten,
+  })
+  process.exitCode = remaining.length === 0 ? 0 : 1
+}
+
+/** Nodes of a data folder that were forgotten, now or by a `fix` that was killed, are not to be started with it any more. */
+async function settleFolder(
+  flags: FixFlags,
+  output: Output,
+): Promise<{ readonly forgotten: readonly ForgottenNode[]; readonly unsettled: readonly Left[] }> {
+  if (!(await isLocal(flags))) return { forgotten: [], unsettled: [] }
+  try {
+    const forgotten = await leaveOutForgotten(flags.dataDir)
+    for (const { port, dir } of forgotten)
+      output.line(
+        `node ${port} is no node of the data folder any more; its data stays in ${dir}; remove it when nobody needs it`,
+      )
+    return { forgotten, unsettled: [] }
+  } catch (error) {
+    if (!(error instanceof DataDirError)) throw error
+    const what = 'nodes of the data folder that were forgotten, and which `up` would start again'
+    const left = { what, why: error.message, remedy: 'shardq cluster fix' }
+    return { forgotten: [], unsettled: [left] }
+  }
 }
 
 const stepDocument = (step: FixPlan['steps'][number]) => ({

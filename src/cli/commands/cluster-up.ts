@@ -180,6 +180,11 @@ function stepPrinter(output: Output): (step: UpStep) => void {
             : `📁 It was ${step.from} before; its configuration now names this folder`,
         )
         break
+      case 'forgotten':
+        apart(
+          `✗ The cluster has forgotten node ${step.port}: it is not started any more. Its data stays in ${step.dir}; remove it when nobody needs it`,
+        )
+        break
       case 'running':
         apart(`✅ Every node runs already: ${step.ports.join(', ')}`)
         break

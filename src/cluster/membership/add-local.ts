@@ -143,20 +143,31 @@ async function choosePorts(
   if (named !== undefined) {
     const ports = Array.from({ length: count }, (_, i) => named + i)
     checkPortNumbers(ports, 'port')
+    // What stands in a folder of that name is not ours to start from, nor to remove when it fails.
+    for (const port of ports)
+      if (await isThere(nodeDir(dataDir, port)))
+        throw new DataDirError(
+          dataDir,
+          `node_${port} is there already, and may have data of a node that is none of the cluster any more; choose another --port, ` +
+            'or move it away when nobody needs it',
+        )
     await checkPortsFree(ports, { bus: true })
     return ports
   }
   const ports: number[] = []
   for (let port = Math.max(...allPorts(manifest)) + 1; ports.length < count; port++) {
     checkPortNumbers([port], 'port')
-    const taken = await stat(nodeDir(dataDir, port)).then(
-      () => true,
-      () => false,
-    )
+    const taken = await isThere(nodeDir(dataDir, port))
     if (!taken && (await isPortFree(port)) && (await isPortFree(port + BUS_OFFSET))) ports.push(port)
   }
   return ports
 }
+
+const isThere = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
 
 function addressOf(name: string) {
   return { host: HOST, port: Number(name.slice(name.lastIndexOf(':') + 1)) }
