@@ -82,7 +82,7 @@ export class NodeLostError extends ShardqError {
     super(
       `${names} cannot be started: there is no ${folders} with its redis.conf in ${dataDir} any more; all other nodes run; put it back and ` +
         `type this again; or, if it is gone for good: shardq cluster fix ${forget}${where} - and a new replica in its place: ` +
-        `shardq cluster add-node --replica-of auto${where}`,
+        `shardq cluster add-node --replica-of auto${where} (if a replica has the data of a master that is gone, \`fix\` first says how it takes its place)`,
       options,
     )
   }

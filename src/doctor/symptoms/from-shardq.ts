@@ -179,6 +179,14 @@ export const FROM_SHARDQ = {
     mend: ['shardq cluster up --clean'],
     checks: ['not-redis', 'disk-low', 'node-frozen'],
   },
+  'node-lost': {
+    pattern: /NodeLostError|node \d+ cannot be started: there is no/,
+    means: () =>
+      'the folder of a node of the local cluster is gone, and its data with it; the other nodes run',
+    why: 'Somebody removed or moved it, or its disk is not there. The message names it.',
+    mend: ['shardq cluster fix --forget 127.0.0.1:PORT', 'shardq cluster add-node --replica-of auto'],
+    checks: ['nothing-listens', 'node-failed'],
+  },
   'cluster-not-ready': {
     pattern: /ClusterNotReadyError|ClusterNotWholeError|DrillNotHealedError|the cluster (was|is) not ready/,
     means: () => 'not every node answers, agrees, and has its replica linked',
