@@ -70,8 +70,9 @@ export async function waitUntilGivenUp(
   const deadline = performance.now() + timeoutMs
   while (performance.now() < deadline) {
     if (signal?.aborted) throw new InterruptedError('waiting for the cluster')
-    const views = await Promise.all(links.map((link) => inspectOver(link)))
-    if (views.every((view) => haveGivenUp(view, ports))) return
+    // One that is loading its data does not tell yet.
+    const views = await Promise.all(links.map(viewOf))
+    if (views.every(({ status }) => status !== null && haveGivenUp(status, ports))) return
     await sleep(POLL_MS)
   }
 }

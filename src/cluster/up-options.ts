@@ -4,6 +4,7 @@ import type { Manifest } from './data-dir.js'
 import { DataDirError } from './errors.js'
 import type { RedisServer } from './find-server.js'
 import type { LocalNode } from './local-cluster.js'
+import type { ForgottenNode } from './membership/forgotten.js'
 import { PROFILES, type Profile, type Settings } from './node-config.js'
 import { checkPortNumbers } from './ports.js'
 import { askedTls, tlsOptions, withoutSecrets } from './security/asked.js'
@@ -71,7 +72,7 @@ export type UpStep =
   /** The folder was another one when it was last brought up; `isCopy`: that one still holds a cluster. */
   | { readonly step: 'moved'; readonly from: string; readonly isCopy: boolean }
   /** The cluster has forgotten it: it is not started, and its folder stays. */
-  | { readonly step: 'forgotten'; readonly port: number; readonly dir: string }
+  | ({ readonly step: 'forgotten' } & ForgottenNode)
   | { readonly step: 'running'; readonly ports: readonly number[] }
   | { readonly step: 'ready'; readonly ms: number; readonly nodes: readonly LocalNode[] }
 

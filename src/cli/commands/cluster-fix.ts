@@ -18,7 +18,7 @@ import { collect, wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { isLocal } from '../find-local.js'
 import { findNodes, seedsOf } from '../find-nodes.js'
-import { printLeft } from '../left-report.js'
+import { dataStays, printLeft } from '../left-report.js'
 import { type BigKeyFlags, bigKeyMbOption, bigKeysOf, bigKeysOption } from '../moving-options.js'
 import { dataDirOption, nodeOption } from '../node-options.js'
 import type { Output } from '../output.js'
@@ -133,10 +133,8 @@ async function settleFolder(
   if (!(await isLocal(flags))) return { forgotten: [], unsettled: [] }
   try {
     const forgotten = await leaveOutForgotten(flags.dataDir)
-    for (const { port, dir } of forgotten)
-      output.line(
-        `node ${port} is no node of the data folder any more; its data stays in ${dir}; remove it when nobody needs it`,
-      )
+    for (const node of forgotten)
+      output.line(`node ${node.port} is no node of the data folder any more${dataStays(node)}`)
     return { forgotten, unsettled: [] }
   } catch (error) {
     if (!(error instanceof DataDirError)) throw error

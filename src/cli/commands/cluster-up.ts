@@ -6,6 +6,7 @@ import { shellWord } from '../../shell.js'
 import { wholeNumber } from '../arguments.js'
 import { type CommonOptions, runAction, withCommonOptions } from '../command.js'
 import { seconds } from '../figures.js'
+import { dataStays } from '../left-report.js'
 import { dataDirOption, redisPathOption } from '../node-options.js'
 import type { Output } from '../output.js'
 import { type SecurityFlags, securityOptions, withSecurityOptions } from '../security-flags.js'
@@ -181,9 +182,7 @@ function stepPrinter(output: Output): (step: UpStep) => void {
         )
         break
       case 'forgotten':
-        apart(
-          `✗ The cluster has forgotten node ${step.port}: it is not started any more. Its data stays in ${step.dir}; remove it when nobody needs it`,
-        )
+        apart(`✗ The cluster has forgotten node ${step.port}: it is not started any more${dataStays(step)}`)
         break
       case 'running':
         apart(`✅ Every node runs already: ${step.ports.join(', ')}`)

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import {
   DEFAULT_DATA_DIR,
@@ -14,10 +15,11 @@ import type { NodeView } from '../replies.js'
 import { ALL_SLOTS, countIn } from '../slots.js'
 import { writtenView } from './local-nodes.js'
 
-/** A node of a data folder that is no member of its cluster any more, and the folder in which its data stays. */
+/** A node of a data folder that is no member of its cluster any more. */
 export interface ForgottenNode {
   readonly port: number
-  readonly dir: string
+  /** The folder in which its data stays; null where that is gone. */
+  readonly dir: string | null
 }
 
 /**
@@ -52,7 +54,11 @@ export async function withoutForgotten(
     forgotten: [...new Set([...(manifest.forgotten ?? []), ...gone])],
   }
   await writeManifest(dataDir, settled)
-  return { manifest: settled, forgotten: gone.map((port) => ({ port, dir: nodeDir(dataDir, port) })) }
+  const forgotten = gone.map((port) => {
+    const dir = nodeDir(dataDir, port)
+    return { port, dir: existsSync(dir) ? dir : null }
+  })
+  return { manifest: settled, forgotten }
 }
 
 /**
