@@ -18,6 +18,7 @@ import { withFolderLock } from './folder-lock.js'
 import { formCluster, slotRanges } from './form.js'
 import { nameHolderOf } from './holder-text.js'
 import type { ClusterStatus } from './inspect.js'
+import { isThere } from './is-there.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
 import { withoutForgotten } from './membership/forgotten.js'
 import { clearUnsettledAlone } from './membership/unsettled.js'
@@ -267,10 +268,7 @@ async function settle(places: readonly NodePlace[], { onStep }: UpOptions): Prom
     if (before !== null) from = dirname(before)
   }
   if (from === null) return
-  const isCopy = await access(join(from, MANIFEST)).then(
-    () => true,
-    () => false,
-  )
+  const isCopy = await isThere(join(from, MANIFEST))
   onStep?.({ step: 'moved', from, isCopy })
 }
 

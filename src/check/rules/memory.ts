@@ -1,3 +1,4 @@
+import { megabytes } from '../../megabytes.js'
 import { alike, type Check, each, plural } from '../check.js'
 import { setting, toEach } from '../commands.js'
 import { type Live, mastersOf, numberOf } from '../scene.js'
@@ -73,5 +74,3 @@ const countedBytes = (node: Live) =>
 const used = (node: Live) =>
   `${megabytes(countedBytes(node))} of ${megabytes(numberOf(node, 'maxmemory'))} ` +
   `(${Math.floor(usedShare(node) * 100)} %), policy ${node.info.get('maxmemory_policy')}`
-
-const megabytes = (bytes: number) => `${(bytes / 1_048_576).toFixed(1)} MB`

@@ -92,7 +92,7 @@ async function clusterFix(flags: FixFlags, output: Output, signal: AbortSignal):
   const { steps, left } = plan
   printPlan(plan, output)
   if (flags.dryRun || steps.length === 0) {
-    const settled = flags.dryRun ? { forgotten: [], unsettled: [] } : await settleFolder(flags, output)
+    const settled = await settleFolder(flags, output)
     const stays = [...left, ...settled.unsettled]
     printLeft(settled.unsettled, output)
     output.document({
@@ -130,7 +130,7 @@ async function settleFolder(
   flags: FixFlags,
   output: Output,
 ): Promise<{ readonly forgotten: readonly ForgottenNode[]; readonly unsettled: readonly Left[] }> {
-  if (!(await isLocal(flags))) return { forgotten: [], unsettled: [] }
+  if (flags.dryRun || !(await isLocal(flags))) return { forgotten: [], unsettled: [] }
   try {
     const forgotten = await leaveOutForgotten(flags.dataDir)
     for (const node of forgotten)

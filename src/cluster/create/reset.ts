@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Address, type LinkOptions, type NodeLink, nameOf, withLink } from '../link.js'
+import { Watch } from '../operation/watch.js'
 import { parseClusterNodes, parseFields } from '../replies.js'
-import { Watch } from './stood-still.js'
 
 /** Longest that nodes are told to forget each other, in ms. */
 const RESET_MS = 5_000

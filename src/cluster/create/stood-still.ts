@@ -1,29 +1,11 @@
-/**
- * How long this process has done nothing. By the monotonic clock or by the wall clock, whichever says more: one stands still in a suspended
- * machine, and the other can be set back.
- */
-export class Watch {
-  #since = now()
-
-  /** ms since it was made, or was last told. */
-  sinceMs(): number {
-    const { monotonicMs, wallMs } = now()
-    return Math.max(monotonicMs - this.#since.monotonicMs, wallMs - this.#since.wallMs)
-  }
-
-  restart(): void {
-    this.#since = now()
-  }
-}
-
-const now = () => ({ monotonicMs: performance.now(), wallMs: Date.now() })
+import { Watch } from '../operation/watch.js'
 
 /** Beyond the longest wait for an answer, in ms. By default less in all than another `create` takes to reset nodes and to make a ready cluster of them. */
 const LONGEST_PAUSE_MS = 2_000
 
 /** A fence for what has no lock: refuses the next command where the last one was so long ago that the process must have stood still. */
 export class StandstillFence {
-  readonly #watch = new Watch()
+  #last = new Watch()
   readonly #ended = new AbortController()
 
   constructor(private readonly timeoutMs: number) {}
@@ -35,7 +17,7 @@ export class StandstillFence {
 
   /** See `LinkOptions`. */
   readonly mayCall = (): void => {
-    const pauseMs = this.#watch.sinceMs()
+    const pauseMs = this.#last.sinceMs()
     if (pauseMs > LONGEST_PAUSE_MS + this.timeoutMs && !this.signal.aborted)
       this.#ended.abort(
         new Error(
@@ -43,6 +25,6 @@ export class StandstillFence {
         ),
       )
     this.signal.throwIfAborted()
-    this.#watch.restart()
+    this.#last = new Watch()
   }
 }

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { InvalidOptionError } from '../../errors.js'
 import { rebalance } from '../balance/index.js'
@@ -14,6 +13,7 @@ import {
 } from '../data-dir.js'
 import { DataDirError, InterruptedError } from '../errors.js'
 import { ensureServer } from '../find-server.js'
+import { isThere } from '../is-there.js'
 import { startNode } from '../node.js'
 import { openCluster, serverOf } from '../open.js'
 import { withOperation } from '../operation/index.js'
@@ -162,12 +162,6 @@ async function choosePorts(
   }
   return ports
 }
-
-const isThere = (path: string) =>
-  stat(path).then(
-    () => true,
-    () => false,
-  )
 
 function addressOf(name: string) {
   return { host: HOST, port: Number(name.slice(name.lastIndexOf(':') + 1)) }

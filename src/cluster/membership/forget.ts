@@ -32,13 +32,7 @@ export async function forgetEverywhere(
         `${owning.name} sees it as the owner of slots; look at them, and try again: shardq cluster status`,
       ])
     const knowing = witnesses.filter(({ view }) => view.some(({ id, myself }) => id === node.id && !myself))
-    await Promise.all(
-      knowing.map(({ address }) =>
-        withLink(address, options, (link) => link.text('CLUSTER', 'FORGET', node.id)).catch((error) =>
-          unlessUnknown(error, node, nameOf(address)),
-        ),
-      ),
-    )
+    await tellToForget(knowing, node, node.id, options)
     return knowing.map(({ name }) => `${name} still knows ${nameOf(node)}`)
   })
 }
@@ -87,6 +81,22 @@ async function viewOf(node: Address, options: LinkOptions): Promise<readonly Nod
   )
 }
 
+/** @param id by which it is known there */
+async function tellToForget(
+  knowing: readonly { readonly address: Address }[],
+  node: Meant,
+  id: string,
+  options: LinkOptions,
+): Promise<void> {
+  await Promise.all(
+    knowing.map(({ address }) =>
+      withLink(address, options, (link) => link.text('CLUSTER', 'FORGET', id)).catch((error) =>
+        unlessUnknown(error, node, nameOf(address)),
+      ),
+    ),
+  )
+}
+
 /** A look is older than what was done on it. */
 function unlessUnknown(error: Error, node: Meant, at: string): void {
   // Valkey 8.1: a removal was cut off before it reset the replica, which has introduced itself to the others since.
@@ -122,13 +132,7 @@ export async function resetNode(
       if (met.length === 0) return []
       const id = await link.text('CLUSTER', 'MYID')
       const known = met.filter((each) => each.id === id)
-      await Promise.all(
-        known.map(({ address, name }) =>
-          withLink(address, options, (other) => other.text('CLUSTER', 'FORGET', id)).catch((error) =>
-            unlessUnknown(error, node, name),
-          ),
-        ),
-      )
+      await tellToForget(known, node, id, options)
       if (known.length > 0) await resetUntilAlone(link, node, options)
       return met.map(({ name }) => `${name} has met ${nameOf(node)} again`)
     })

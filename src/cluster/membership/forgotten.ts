@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import {
   DEFAULT_DATA_DIR,
@@ -9,6 +8,7 @@ import {
   writeManifest,
 } from '../data-dir.js'
 import { withFolderLock } from '../folder-lock.js'
+import { isThere } from '../is-there.js'
 import { probeNode } from '../node.js'
 import { isAlive } from '../processes.js'
 import type { NodeView } from '../replies.js'
@@ -54,10 +54,12 @@ export async function withoutForgotten(
     forgotten: [...new Set([...(manifest.forgotten ?? []), ...gone])],
   }
   await writeManifest(dataDir, settled)
-  const forgotten = gone.map((port) => {
-    const dir = nodeDir(dataDir, port)
-    return { port, dir: existsSync(dir) ? dir : null }
-  })
+  const forgotten = await Promise.all(
+    gone.map(async (port) => {
+      const dir = nodeDir(dataDir, port)
+      return { port, dir: (await isThere(dir)) ? dir : null }
+    }),
+  )
   return { manifest: settled, forgotten }
 }
 

@@ -17,8 +17,8 @@ const PROBE_MS = 1_000
  * Waits until every replica that follows a node has all that the node has by now: each may be promoted in its place. WAIT asks only for what was
  * written on its own link, and not for what another node has sent (MIGRATE), so a key is written after that, and removed. Those who come
  * while one waits share the next wait.
- * @param slot in which the key is written: the node owns or imports it. Default: any that it owns. In one that is leaving no key can be made, so another one
- *   is taken then. A node that has none has got nothing by a move, or gives its last ones away, with keys that it has had all along: it is not asked
+ * @param slot in which the key is written: the node owns or imports it. Default: one of its own. In a slot that is leaving no key can be made; then one
+ *   of its own is taken, too. A node that has none has got nothing by a move, or gives its last ones away, with keys that it has had all along: it is not asked
  * @throws StepRefused when a replica does not keep up, or none follows though there are some
  */
 export function confirmAll(nodes: Nodes, party: Party, slot?: number): Promise<void> {

@@ -1,3 +1,4 @@
+import { megabytes } from '../../megabytes.js'
 import { type Reader, read } from '../read.js'
 import { redisCli } from '../redis-cli.js'
 import { confirmAll } from './confirm.js'
@@ -151,5 +152,3 @@ function some(names: readonly string[]): string {
   const shown = names.slice(0, 10).join(', ')
   return names.length > 10 ? `${shown} and ${names.length - 10} more` : shown
 }
-
-const megabytes = (bytes: number) => `${(bytes / 1024 / 1024).toFixed(1)} MB`

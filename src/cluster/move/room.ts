@@ -1,3 +1,4 @@
+import { megabytes } from '../../megabytes.js'
 import type { NodeLink } from '../link.js'
 import { redisCli } from '../redis-cli.js'
 import { parseFields } from '../replies.js'
@@ -30,21 +31,20 @@ export class Rooms {
    * @throws NoRoomError when it has less, or has thrown keys away since it was first asked
    */
   async expectRoom(link: NodeLink, party: Party, bytes: number): Promise<void> {
-    const memory = await this.#expectKept(link, party)
+    const memory = await this.expectKept(link, party)
     if (memory === undefined || memory.free >= bytes + SLACK_BYTES) return
     throw new NoRoomError(
-      `${party.name} has ${megabytes(memory.free)} MB free, and would throw keys away for what is moved to it (maxmemory-policy ${memory.policy})`,
+      `${party.name} has ${megabytes(Math.max(0, memory.free))} free, and would throw keys away for what is moved to it (maxmemory-policy ${memory.policy})`,
       remedyFor(party),
     )
   }
 
-  /** After keys were sent to it. @throws NoRoomError when it has thrown keys away since it was first asked */
-  async expectKept(link: NodeLink, party: Party): Promise<void> {
-    await this.#expectKept(link, party)
-  }
-
-  /** Undefined: it throws nothing away. */
-  async #expectKept(link: NodeLink, party: Party): Promise<{ policy: string; free: number } | undefined> {
+  /**
+   * After keys were sent to it.
+   * @returns undefined: it throws nothing away
+   * @throws NoRoomError when it has thrown keys away since it was first asked
+   */
+  async expectKept(link: NodeLink, party: Party): Promise<{ policy: string; free: number } | undefined> {
     if ((this.#keeps.get(party.id) ?? 0) > performance.now()) return undefined
     const info = parseFields(await link.text('INFO', 'memory', 'stats'))
     // Also of one that throws nothing away yet: somebody may change that in the middle.
@@ -69,5 +69,3 @@ export class Rooms {
 const remedyFor = (party: Party) =>
   `have it refuse what does not fit: ${redisCli(party, {}, 'CONFIG SET maxmemory-policy noeviction')} ; ` +
   'or give it more maxmemory; then again'
-
-const megabytes = (bytes: number) => Math.max(0, bytes / 1024 / 1024).toFixed(1)

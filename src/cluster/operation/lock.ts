@@ -11,6 +11,7 @@ import { OPERATION_KEY } from '../own-keys.js'
 import { isLeftBehind, makeNote, readNote } from './holder.js'
 import type { OperationOptions } from './index.js'
 import { KeyLink } from './key-link.js'
+import { Watch } from './watch.js'
 
 /**
  * ARGV: our note, the note that ours may replace, ms. Returns nil when the lock is ours now, or else the note of who has it. Also where memory is
@@ -43,7 +44,7 @@ export class OperationLock {
   readonly #leaseMs: number
   #note = ''
   /** Of the last renewal's beginning, since the lease may have been set that early. */
-  #heldSince = now()
+  #heldSince = new Watch()
   #timer: NodeJS.Timeout | undefined
   /** From when it was first asked for: whoever gets no answer may have it all the same. */
   #mayBeHeld = false
@@ -163,7 +164,7 @@ export class OperationLock {
     instead: string,
     options: { timeoutMs: number; signal?: AbortSignal | undefined },
   ): Promise<string | null> {
-    const began = now()
+    const began = new Watch()
     this.#mayBeHeld = true
     const args = [HOLD, 1, OPERATION_KEY, this.#note, instead, this.#leaseMs] as const
     const held = await this.#link.call(options, 'EVAL', ...args)
@@ -173,11 +174,8 @@ export class OperationLock {
     return null
   }
 
-  /** By whichever clock says less: the monotonic one stands still in a suspended machine, the other one may be set back. */
   #leftMs(): number {
-    const { monotonicMs, wallMs } = now()
-    const { monotonicMs: sinceMs, wallMs: sinceWallMs } = this.#heldSince
-    return this.#leaseMs - Math.max(monotonicMs - sinceMs, wallMs - sinceWallMs)
+    return this.#leaseMs - this.#heldSince.sinceMs()
   }
 
   #runOut(): void {
@@ -190,5 +188,3 @@ export class OperationLock {
     this.#lost.abort(this.#why)
   }
 }
-
-const now = () => ({ monotonicMs: performance.now(), wallMs: Date.now() })

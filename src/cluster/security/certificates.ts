@@ -1,9 +1,10 @@
 import { generateKeyPair, randomBytes, X509Certificate } from 'node:crypto'
-import { access, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { InvalidOptionError } from '../../errors.js'
+import { isThere } from '../is-there.js'
 import { makeFolderOf } from '../make-folder.js'
 
 /** What a folder of certificates holds; the same names where somebody brings their own. */
@@ -99,11 +100,8 @@ export async function makeCertificates(options: CertificatesOptions): Promise<Ce
 
 async function refuseToOverwrite(dir: string, names: readonly string[]): Promise<void> {
   for (const name of names) {
-    const there = await access(join(dir, name)).then(
-      () => true,
-      () => false,
-    )
-    if (there) throw new InvalidOptionError('to', `${join(dir, name)} is there already; nothing was written`)
+    if (await isThere(join(dir, name)))
+      throw new InvalidOptionError('to', `${join(dir, name)} is there already; nothing was written`)
   }
 }
 

@@ -1,8 +1,9 @@
-import { access, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve } from 'node:path'
 import { InvalidOptionError } from '../../errors.js'
 import type { Manifest } from '../data-dir.js'
 import { DataDirError } from '../errors.js'
+import { isThere } from '../is-there.js'
 import type { UpOptions } from '../up-options.js'
 import { OWN_TLS_DIR, PASSWORD_FILE, securityOf } from './access.js'
 import { askedPassword } from './asked.js'
@@ -17,11 +18,7 @@ import { generatePassword } from './password.js'
  */
 export async function checkFurnishable(dataDir: string, { tls }: Manifest): Promise<void> {
   for (const name of [PASSWORD_FILE, OWN_TLS_DIR]) {
-    const there = await access(join(dataDir, name)).then(
-      () => true,
-      () => false,
-    )
-    if (there) {
+    if (await isThere(join(dataDir, name))) {
       const problem = `${name} is there already, but not from a cluster of ours; move it away, or choose another --data-dir`
       throw new DataDirError(dataDir, problem)
     }
