@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
-import { shardq } from '../helpers/cli.js'
+import { shardq, signalOnce } from '../helpers/cli.js'
 import { tempDir } from '../helpers/temp-dir.js'
 
 /** Runs the demo with a temporary folder of its own, and tells what it left there. */
@@ -26,13 +26,7 @@ describe('shardq demo', () => {
 
   test('leaves nothing behind when it is interrupted', { timeout: 30_000 }, async () => {
     const { code, stderr, left } = await demo([], {
-      onSpawn: (child) => {
-        let output = ''
-        child.stdout?.on('data', (text: string) => {
-          output += text
-          if (output.includes('completed')) child.kill('SIGINT')
-        })
-      },
+      onSpawn: signalOnce('SIGINT', (stdout) => stdout.includes('completed')),
     })
     expect(code).toBe(1)
     expect(stderr).toContain('interrupted')

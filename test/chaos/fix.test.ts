@@ -13,7 +13,7 @@ import { TaskQueue, Worker } from '../../src/index.js'
 import { partitionSlots } from '../../src/keys/partitions.js'
 import { tagForSlot } from '../../src/keys/slots.js'
 import { eventually } from '../helpers/behaviour/harness.js'
-import { shardq } from '../helpers/cli.js'
+import { shardq, signalOnce } from '../helpers/cli.js'
 import { tell, tellAll } from '../helpers/nodes.js'
 import { openCluster, ownCluster } from '../helpers/own-cluster.js'
 import { onTerminal } from '../helpers/terminal.js'
@@ -389,11 +389,7 @@ describe('the command line', () => {
         await migrate([0, 1, 2])
       }
       const first = await run(['--yes'], {
-        onSpawn: (child) => {
-          child.stdout?.on('data', (text: Buffer) => {
-            if (text.toString().includes('✓')) child.kill(signal)
-          })
-        },
+        onSpawn: signalOnce(signal, (stdout) => stdout.includes('✓')),
       })
       expect(first.code).toBe(signal === 'SIGKILL' ? null : 1)
       if (signal === 'SIGINT') expect(first.stdout).toContain('stopped; what was done stays done')

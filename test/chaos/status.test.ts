@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ClusterPicture, LocalCluster, NodePicture } from '../../src/cluster/index.js'
 import { NodeLink } from '../../src/cluster/link.js'
 import { eventually } from '../helpers/behaviour/harness.js'
-import { shardq } from '../helpers/cli.js'
+import { shardq, signalOnce } from '../helpers/cli.js'
 import { tell } from '../helpers/nodes.js'
 import { openCluster } from '../helpers/own-cluster.js'
 import { onTerminal } from '../helpers/terminal.js'
@@ -114,19 +114,8 @@ it('a master that was killed: down before the failover, and after it beneath its
 
 describe('--watch', () => {
   it('--json: one document per line, until Ctrl-C, which is no failure', async () => {
-    const lines: string[] = []
     const result = await shardq(['cluster', 'status', ...where(), '--watch', '1', '--json'], {
-      onSpawn: (child) => {
-        child.stdout?.on('data', (text: Buffer) => {
-          lines.push(
-            ...text
-              .toString()
-              .split('\n')
-              .filter((line) => line !== ''),
-          )
-          if (lines.length >= 2) child.kill('SIGINT')
-        })
-      },
+      onSpawn: signalOnce('SIGINT', (stdout) => stdout.split('\n').length > 2),
     })
     expect(result).toMatchObject({ code: 0, stderr: '' })
     const documents = result.stdout
@@ -139,13 +128,7 @@ describe('--watch', () => {
 
   it('on a pipe: one picture after the other, without colours', async () => {
     const result = await shardq(['cluster', 'status', ...where(), '--watch', '1'], {
-      onSpawn: (child) => {
-        let seen = ''
-        child.stdout?.on('data', (text: Buffer) => {
-          seen += text.toString()
-          if (seen.split('state ok').length > 2) child.kill('SIGTERM')
-        })
-      },
+      onSpawn: signalOnce('SIGTERM', (stdout) => stdout.split('state ok').length > 2),
     })
     expect(result).toMatchObject({ code: 0, stderr: '' })
     expect(result.stdout.includes('\u001b')).toBe(false)
@@ -153,12 +136,7 @@ describe('--watch', () => {
 
   it('goes on while nobody answers, since that is what one watches for', async () => {
     const result = await shardq(['cluster', 'status', '--node', '127.0.0.1:1', '--watch', '1', '--json'], {
-      onSpawn: (child) => {
-        let lines = 0
-        child.stdout?.on('data', () => {
-          if (++lines === 2) child.kill('SIGINT')
-        })
-      },
+      onSpawn: signalOnce('SIGINT', (stdout) => stdout.split('\n').length > 2),
     })
     expect(result).toMatchObject({ code: 0, stderr: '' })
     expect(JSON.parse(result.stdout.split('\n')[0] ?? '')).toMatchObject({

@@ -10,7 +10,7 @@ import {
   type UpStep,
 } from '../../src/cluster/index.js'
 import { isListening } from '../../src/cluster/ports.js'
-import { shardq } from '../helpers/cli.js'
+import { shardq, signalOnce } from '../helpers/cli.js'
 import { ownCluster } from '../helpers/own-cluster.js'
 import { tempDir } from '../helpers/temp-dir.js'
 
@@ -55,11 +55,7 @@ test.each(['SIGINT', 'SIGTERM'] as const)('%s to the command line does the same'
   const dataDir = join(dir, 'cluster')
   const [base = 0] = await freePorts(1)
   const result = await shardq(['cluster', 'up', '--base-port', String(base), '--data-dir', dataDir], {
-    onSpawn: (child) => {
-      child.stdout?.on('data', (text: Buffer) => {
-        if (text.toString().includes('Started node')) child.kill(signal)
-      })
-    },
+    onSpawn: signalOnce(signal, (stdout) => stdout.includes('Started node')),
   })
   expect(result.stderr).toContain('interrupted')
   expect(result.code).toBe(1)

@@ -36,3 +36,20 @@ export async function shardq(args: readonly string[], options: CliOptions = {}):
   const [code] = (await once(child, 'close')) as [number | null]
   return { code, stdout, stderr }
 }
+
+/**
+ * For `onSpawn`: sends the signal when what was printed so far says so, and only once. A command that has cleaned up
+ * after the first no longer listens, and a second one then ends it as if it had not.
+ */
+export function signalOnce(signal: NodeJS.Signals, isTime: (stdout: string) => boolean) {
+  return (child: ChildProcess): void => {
+    let stdout = ''
+    let sent = false
+    child.stdout?.on('data', (text: string) => {
+      stdout += text
+      if (sent || !isTime(stdout)) return
+      sent = true
+      child.kill(signal)
+    })
+  }
+}
