@@ -1,13 +1,15 @@
 import { tagForSlot } from '../../keys/slots.js'
-import type { NodeLink } from '../link.js'
+import { type NodeLink, nameOf } from '../link.js'
 import { type Reader, read } from '../read.js'
 import { redisCli, typedKey } from '../redis-cli.js'
+import { isRefusal } from '../shutdown.js'
 import { confirmAll, leastOf } from './confirm.js'
 import { isSame } from './content.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { type Party, StepRefused } from './party.js'
 import { copiesKey, isCopiesKey, partitionTag } from './queue-keys.js'
+import { refusalOf } from './room.js'
 import { Importer } from './write.js'
 
 const SCAN_COUNT = 1_000
@@ -103,6 +105,23 @@ export async function dropDoubles(
   return 'done'
 }
 
+/**
+ * Whether all that a node has of a slot are copies by a note there, of which no claim was announced: then their owner has every key. So it is,
+ * too, where the note of a move came and no key after it.
+ * @param names all that the node, which imports the slot, has of it
+ */
+export async function isOnlyCopies(nodes: Nodes, party: Party, names: readonly Buffer[]): Promise<boolean> {
+  const here: Reader = { link: await nodes.link(party), asking: true }
+  const notes = names.filter(isCopiesKey)
+  const copies = names.filter((name) => !isCopiesKey(name))
+  const isIn = async (name: Buffer | string) => {
+    for (const note of notes) if (await has(here, note, name)) return true
+    return false
+  }
+  if ((await isIn(CLAIM)) || (copies.length > 0 && (await isIn(MOVE)))) return false
+  return (await inFlights(copies, isIn)).every(Boolean)
+}
+
 /** Members of a note that are looked at. */
 const SAMPLE = 20
 
@@ -142,7 +161,7 @@ async function dropNoted(link: NodeLink, note: Buffer, doubt: Doubt): Promise<nu
   return removed
 }
 
-const has = async (here: Reader, note: Buffer, member: string) =>
+const has = async (here: Reader, note: Buffer, member: Buffer | string) =>
   Number(await read(here, 'SISMEMBER', note, member)) === 1
 
 async function* copiesIn(here: Reader, note: Buffer): AsyncGenerator<readonly Buffer[]> {
@@ -183,7 +202,14 @@ async function isGone(here: Reader, there: Reader, name: Buffer): Promise<boolea
   return ms === -2 || (Number(kept) === 0 && ms >= 0 && ms < CLOCK_MS)
 }
 
+/** @throws NodeRefuses where it takes no writes */
 async function unlink(link: NodeLink, names: readonly Buffer[]): Promise<number> {
-  const gone = await inFlights(names, (name) => read({ link, asking: true }, 'UNLINK', name))
+  const remove = (name: Buffer) =>
+    read({ link, asking: true }, 'UNLINK', name).catch((error: Error) => {
+      if (!isRefusal(error)) throw error
+      const name = nameOf(link.address)
+      throw refusalOf({ name }, `${name} does not remove copies of a move that was broken off`, error.message)
+    })
+  const gone = await inFlights(names, remove)
   return gone.reduce<number>((sum, count) => sum + Number(count), 0)
 }

@@ -8,6 +8,7 @@ import { expectServing } from './expect.js'
 import { inFlights } from './flights.js'
 import { moveSlot } from './move-slot.js'
 import type { Nodes } from './nodes.js'
+import { expectNoOldKeys } from './old-keys.js'
 import { type Party, StepRefused } from './party.js'
 import { partitionTag } from './queue-keys.js'
 import { moveSmallSlots } from './small-slots.js'
@@ -74,6 +75,7 @@ export async function moveSlots(
   if (interrupted) return 'interrupted'
   const move = async (slot: number): Promise<'moved' | 'interrupted'> => {
     const told = tally.forSlot()
+    await expectNoOldKeys(nodes, { slot, from, to })
     const end = await moveSlot(nodes, { slot, from, to }, masters, { bigKeys, bigKeyBytes, signal, ...told })
     if (end === 'moved') tally.slotsArrived(1)
     return end

@@ -2,7 +2,7 @@ import { nameOf } from '../link.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { ownersIn, selfIn } from './opinions.js'
-import type { Party } from './party.js'
+import { type Party, StepRefused } from './party.js'
 import type { KeyToCopy } from './pieces.js'
 import { partitionTag } from './queue-keys.js'
 
@@ -70,11 +70,33 @@ async function wash(
 ): Promise<void> {
   const self = selfIn(await nodes.view(from))
   // It was its last slot, and it takes over all that its new master has.
-  if (self?.role !== 'master' || ownersIn([self], [slot])[0]) return
+  if (self?.role !== 'master') return
+  if (ownersIn([self], [slot])[0]) return expectRemoved(nodes, { slot, from, to }, names)
   await nodes.setSlot(from, slot, 'IMPORTING', to.id)
   const link = await nodes.link(from)
   await inFlights(names, (name) =>
     Promise.all([link.text('ASKING'), link.bytes('EVAL', MAKE_AND_UNLINK, 1, name)]),
   )
   await nodes.setSlot(from, slot, 'STABLE')
+}
+
+/** It takes the slot for its own still, so it has not forgotten them: their time had run out, or it refused. @throws StepRefused */
+async function expectRemoved(
+  nodes: Nodes,
+  { slot, from, to }: { readonly slot: number; readonly from: Party; readonly to: Party },
+  names: readonly Buffer[],
+): Promise<void> {
+  const link = await nodes.link(from)
+  const said = await inFlights(names, (name) =>
+    link.bytes('UNLINK', name).then(
+      () => null,
+      ({ message }: Error) => (/^(MOVED|ASK) /.test(message) ? null : message),
+    ),
+  )
+  const refusal = said.find((each) => each !== null)
+  if (refusal === undefined) return
+  throw new StepRefused(
+    `${from.name} does not remove what it had of slot ${slot}, which is ${to.name}'s by now: ${refusal}`,
+    'see to it that it takes writes; then: shardq cluster fix',
+  )
 }

@@ -30,16 +30,17 @@ export async function migrate(
     password === undefined ? [] : username === undefined ? ['AUTH', password] : ['AUTH2', username, password]
   const bytes = batches.reduce((sum, batch) => sum + batch.bytes, 0)
   const timeoutMs = MIGRATE_MS + Math.ceil(bytes / BYTES_PER_MS)
-  await nodes.expectRoom(to, bytes * BYTES_PER_BYTE)
-  const ends = await nodes.patiently(from, timeoutMs + MIGRATE_MS, (link) =>
-    Promise.allSettled(
+  const ends = await nodes.patiently(from, timeoutMs + MIGRATE_MS, async (link) => {
+    // In its turn: what was sent before it, of other slots, has taken its room by now.
+    await nodes.expectRoom(to, bytes * BYTES_PER_BYTE)
+    return Promise.allSettled(
       batches
         .filter(({ names }) => names.length > 0)
         .map(({ names }) =>
           link.bytes('MIGRATE', to.host, to.port, '', 0, timeoutMs, ...auth, 'KEYS', ...names),
         ),
-    ),
-  )
+    )
+  })
   const failures = ends.flatMap((end) => (end.status === 'rejected' ? [(end.reason as Error).message] : []))
   const serious = failures.find((message) => !message.includes('BUSYKEY'))
   if (serious !== undefined) {

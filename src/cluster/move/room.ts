@@ -2,17 +2,22 @@ import { megabytes } from '../../megabytes.js'
 import type { NodeLink } from '../link.js'
 import { redisCli } from '../redis-cli.js'
 import { parseFields } from '../replies.js'
-import { NoRoomError, type Party, StepRefused } from './party.js'
+import { NodeRefuses, NoRoomError, type Party, StepRefused } from './party.js'
 
 /** Buffers of its own, and what others write meanwhile. */
 const SLACK_BYTES = 1024 * 1024
 /** How long it is believed of a node that it throws nothing away. */
 const BELIEVED_MS = 1_000
 
-/** What a node said that refused a key: with `noeviction`, that its memory is full. */
-export function refusalOf(party: Party, why: string, said: string): StepRefused {
-  return said.includes('OOM')
-    ? new NoRoomError(`${why}: ${said}`, `give ${party.name} more memory (maxmemory); then again`)
+/** What a node said that refused a write. Its memory is full, with `noeviction`; or its disk, or its replicas are gone, and the next slot would fare no better. */
+export function refusalOf({ name }: Pick<Party, 'name'>, why: string, said: string): StepRefused {
+  if (said.includes('OOM'))
+    return new NoRoomError(`${why}: ${said}`, `give ${name} more memory (maxmemory); then again`)
+  return /MISCONF|NOREPLICAS/.test(said)
+    ? new NodeRefuses(
+        `${why}: ${said}`,
+        `see to it that ${name} takes writes: shardq cluster check; then again`,
+      )
     : new StepRefused(`${why}: ${said}`)
 }
 
@@ -49,7 +54,8 @@ export class Rooms {
     const info = parseFields(await link.text('INFO', 'memory', 'stats'))
     // Also of one that throws nothing away yet: somebody may change that in the middle.
     const evicted = Number(info.get('evicted_keys') ?? 0)
-    const before = this.#evicted.get(party.id) ?? evicted
+    // Less than before: somebody has set it back (CONFIG RESETSTAT).
+    const before = Math.min(this.#evicted.get(party.id) ?? evicted, evicted)
     this.#evicted.set(party.id, before)
     const policy = info.get('maxmemory_policy') ?? 'noeviction'
     const limit = Number(info.get('maxmemory') ?? 0)
@@ -62,9 +68,13 @@ export class Rooms {
         `${party.name} has thrown ${evicted - before} keys away while keys were moved to it (maxmemory-policy ${policy}); they may be the only ones there were`,
         remedyFor(party),
       )
-    return { policy, free: limit - Number(info.get('used_memory') ?? 0) }
+    return { policy, free: limit - countedIn(info) }
   }
 }
+
+/** What a server counts against its limit: not the buffers for its replicas and its append-only file. */
+const countedIn = (info: ReadonlyMap<string, string>) =>
+  Number(info.get('used_memory') ?? 0) - Number(info.get('mem_not_counted_for_evict') ?? 0)
 
 const remedyFor = (party: Party) =>
   `have it refuse what does not fit: ${redisCli(party, {}, 'CONFIG SET maxmemory-policy noeviction')} ; ` +

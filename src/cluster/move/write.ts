@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NodeLink } from '../link.js'
 import { parseFields } from '../replies.js'
+import { isRefusal } from '../shutdown.js'
 import { LATE_REPLICAS, StepRefused } from './party.js'
 import type { Write } from './pieces.js'
+import { refusalOf } from './room.js'
 
 /** Bytes after which a replica of the new owner has to have them: what its output buffer can hold at most of a copy. */
 const UNCONFIRMED_BYTES = 4 * 1024 * 1024
@@ -16,7 +18,7 @@ export class Importer {
 
   private constructor(
     readonly link: NodeLink,
-    private readonly name: string,
+    readonly name: string,
     private readonly replicas: number,
   ) {}
 
@@ -25,7 +27,7 @@ export class Importer {
     return new Importer(link, name, Number(replication.get('connected_slaves')))
   }
 
-  /** All in one flight. @throws what the first that failed says */
+  /** All in one flight. @throws StepRefused with what the first that was refused says, NodeUnreachableError */
   async write(writes: readonly Write[]): Promise<unknown[]> {
     // ASKING holds for the next command of the connection, and all are written before anything else can be.
     const replies = writes.map(([command, ...args]) => [
@@ -36,9 +38,15 @@ export class Importer {
       for (const arg of args) this.#unconfirmed += typeof arg === 'object' ? arg.length : 8
     const done = await Promise.allSettled(replies.flat())
     const failed = done.find((each) => each.status === 'rejected')
-    if (failed) throw failed.reason
+    if (failed) throw this.#refused(failed.reason)
     if (this.#unconfirmed >= UNCONFIRMED_BYTES) await this.confirm()
     return done.flatMap((each, i) => (i % 2 === 1 && each.status === 'fulfilled' ? [each.value] : []))
+  }
+
+  #refused(error: Error): Error {
+    return isRefusal(error)
+      ? refusalOf(this, `${this.name} refuses what is moved to it`, error.message)
+      : error
   }
 
   /** Waits until a replica has all that was written. @throws StepRefused after 10 s */
