@@ -49,24 +49,38 @@ export async function onlyLibraries(
   const cli = (command: string) => redisCli(node, options, command)
   // Of what both have, the code is the same.
   const replace = taker !== undefined && [...own.keys()].some((name) => taker.libraries.has(name))
+  // Given to all, with REPLACE, they would go over other code that may be nowhere else.
+  const whom = differing.length === 0 ? 'the other masters, each' : nameOf(taker?.node ?? node)
+  const look =
+    differing.length === 0 && taker ? '' : `see which is right: ${cli('FUNCTION LIST WITHCODE')} - `
   const copy = taker
-    ? `give them to the other masters, each: ${copyFunctions(node, taker.node, options, { replace })} - `
-    : `see which is right: ${cli('FUNCTION LIST WITHCODE')} - `
+    ? `give them to ${whom}: ${copyFunctions(node, taker.node, options, { replace })} - `
+    : ''
   const deletes = names.map((name) => cli(`FUNCTION DELETE ${shellWord(name)}`)).join(' ; ')
   const rivals =
     differing.length === 0 ? '' : ` (other code on ${differing.map((each) => nameOf(each.node)).join(', ')})`
   return {
     names,
     what: `${names.length === 1 ? 'the library' : 'the libraries'} of functions ${names.map(shellWord).join(', ')}${rivals}`,
-    remedy: `${copy}or if nobody calls them: ${deletes}`,
+    remedy: `${look}${copy}or if nobody calls them: ${deletes}`,
   }
 }
 
-/** Masters that serve, but for those that are to go or to be emptied. */
-export const servingWithout = (view: readonly NodeView[], gone: ReadonlySet<string>): NodeView[] =>
+/**
+ * Masters that serve, but for those that are to go or to be emptied.
+ * @param takers ids of masters that are about to get slots, if they have none yet
+ */
+export const servingWithout = (
+  view: readonly NodeView[],
+  gone: ReadonlySet<string>,
+  takers: ReadonlySet<string> = new Set(),
+): NodeView[] =>
   view.filter(
     ({ id, role, slots, flags }) =>
-      role === 'master' && slots.length > 0 && !gone.has(id) && !flags.includes('fail'),
+      role === 'master' &&
+      (slots.length > 0 || takers.has(id)) &&
+      !gone.has(id) &&
+      !flags.some((flag) => flag.startsWith('fail')),
   )
 
 /** @throws OnlyLibrariesError */

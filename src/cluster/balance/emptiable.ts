@@ -14,10 +14,11 @@ export async function expectEmptiable(
   access: LinkOptions,
 ): Promise<void> {
   const emptied = new Set(shares.filter(({ slotsAfter }) => slotsAfter === 0).map(({ node }) => node.id))
+  const takers = shares.flatMap(({ node }) => (emptied.has(node.id) ? [] : [node.id]))
   const nodes = new Nodes(access)
   try {
     for (const { node, slots } of masters)
-      if (emptied.has(node.id)) await expectNoStrays(nodes, node, slots, emptied)
+      if (emptied.has(node.id)) await expectNoStrays(nodes, node, slots, takers, emptied)
   } finally {
     await nodes.close()
   }

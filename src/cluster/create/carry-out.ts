@@ -35,7 +35,11 @@ export async function carryOut(plan: Ordered, options: CreateOptions): Promise<C
     touched.clear()
     fence = new StandstillFence(options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
     const { mayCall } = fence
-    for (const { address } of candidates) links.push(await NodeLink.open(address, { ...options, mayCall }))
+    for (const { address } of candidates) {
+      // Each is bounded; all of them together may take longer than anybody may stand still.
+      mayCall()
+      links.push(await NodeLink.open(address, { ...options, mayCall }))
+    }
     const status = await formCluster(links, plan, {
       timeoutMs: options.readyMs ?? READY_MS,
       signal: options.signal ? AbortSignal.any([options.signal, fence.signal]) : fence.signal,

@@ -65,7 +65,7 @@ async function finish(
   options: MoveSlotOptions,
 ): Promise<'done' | 'interrupted'> {
   await expectServing(nodes, [step.from, step.to], options.signal)
-  await expectNoStrays(nodes, step.from, [step.slot])
+  await expectNoStrays(nodes, step.from, [step.slot], [step.to.id])
   return (await moveSlot(nodes, step, masters, options)) === 'moved' ? 'done' : 'interrupted'
 }
 

@@ -34,6 +34,7 @@ export const leftUntilBack =
       `${down.map(nameOf).join(', ')} does not answer, and may have been importing them: a Valkey server that is started again ` +
       'claims a slot that its old owner has no more, and all slots that it had itself',
     remedy:
-      'start it again, and then once more: shardq cluster fix; or, if it is gone for good: shardq cluster fix ' +
+      'start it again, and then once more: shardq cluster fix; or, if it is gone for good, and is never started on its nodes.conf again, with which ' +
+      'it would claim them: shardq cluster fix ' +
       down.map(({ id }) => `--forget ${id}`).join(' '),
   })

@@ -132,7 +132,7 @@ export function describe(step: FixStep): string {
         step.unknown.length === 0 ? '' : `; ${step.unknown.join(', ')} is yours to set`,
       ].join('')
     case 'forget':
-      return `${step.node.name} (${step.node.id}) is gone, and was named: all others forget it`
+      return `${step.node.name} (${step.node.id}) is gone, and was named: all others forget it; it is not to be started on its nodes.conf again`
   }
 }
 

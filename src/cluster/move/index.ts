@@ -64,7 +64,7 @@ export async function moveSlots(
 ): Promise<'moved' | 'interrupted'> {
   const { signal, bigKeys = false, bigKeyBytes = BIG_KEY_BYTES } = options
   await expectServing(nodes, [from, to], signal)
-  await expectNoStrays(nodes, from, slots)
+  await expectNoStrays(nodes, from, slots, [to.id])
   const left = await slotsLeft(nodes, { slots, from, to }, masters)
   const tally = new Tally(slots.length, slots.length - left.all.length, options.onProgress)
   const onSlots = (moved: number) => tally.slotsArrived(moved)

@@ -10,6 +10,7 @@ import type { Party } from './party.js'
  * cluster-allow-replica-migration is off, which not everybody may say, and which somebody may switch on), and it copies that one's data over its
  * own: keys of slots that it does not own are lost, and libraries of functions that nobody else has. Keys are counted slot by slot, since DBSIZE less
  * what was counted elsewhere is never of one moment. Costs some reads, and nothing where a slot stays.
+ * @param takers ids of those that get slots
  * @param emptied ids of all masters that lose their last slots
  * @throws NodeNotEmptyError, OnlyLibrariesError
  */
@@ -17,6 +18,7 @@ export async function expectNoStrays(
   nodes: Nodes,
   from: Party,
   slots: readonly number[],
+  takers: readonly string[],
   emptied: ReadonlySet<string> = new Set(),
 ): Promise<void> {
   const own = new Set(slotsIn((await nodes.self(from)).slots))
@@ -24,7 +26,7 @@ export async function expectNoStrays(
   // One without slots is a replica already, or stays a master.
   if (own.size === 0 || [...own].some((slot) => !going.has(slot))) return
   await expectNoStrayKeys(nodes, from, own)
-  const staying = servingWithout(await nodes.view(from), new Set([...emptied, from.id]))
+  const staying = servingWithout(await nodes.view(from), new Set([...emptied, from.id]), new Set(takers))
   await expectLibrariesElsewhere(from, staying, 'emptied', nodes.access)
 }
 

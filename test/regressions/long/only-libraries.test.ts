@@ -116,6 +116,9 @@ it('a master is not emptied of functions that only it has, until another has the
   await tell(other.port, 'FUNCTION', 'LOAD', 'REPLACE', library('only', 'another'))
   const differing = await failing(planRebalance(cluster.seeds, { weights }))
   expect(differing.message).toContain(`(other code on ${nameOf(other)})`)
+  // What is given to each with REPLACE goes over the other code, too.
+  expect(differing.message).toContain('see which is right: ')
+  expect(differing.message).not.toMatch(/each: .*REPLACE/)
   await tell(other.port, 'FUNCTION', 'DELETE', 'only')
 
   // Whoever may not see them is told nothing of them.
@@ -136,3 +139,15 @@ it('a master is not emptied of functions that only it has, until another has the
   )
   expect(having.slice(0, 3).filter(Boolean)).toHaveLength(1)
 })
+
+it('masters that have no slots yet, and are about to get all, count as those that have the library', async () => {
+  const node = await newServer()
+  await addNodes(cluster.seeds, [node])
+  const masters = (await cluster.status()).nodes.filter(({ slots }) => slots.length > 0)
+  await tell(node.port, 'FUNCTION', 'LOAD', 'REPLACE', library('only'))
+  const weights = Object.fromEntries(masters.map((each) => [nameOf(each), 0]))
+  const options = { weights, leaveUnprotected: true }
+  const report = await (await planRebalance(cluster.seeds, options)).run()
+  expect(report.left).toEqual([])
+  expect(await listed(node.port)).toMatch(/common_f/)
+}, 60_000)

@@ -157,7 +157,8 @@ describe('open slots', () => {
         {
           what: 'slot 93 of 127.0.0.1:7000 on the way to 127.0.0.1:7004',
           remedy:
-            'start it again, and then once more: shardq cluster fix; or, if it is gone for good: shardq cluster fix --forget b',
+            'start it again, and then once more: shardq cluster fix; or, if it is gone for good, and is never started on its nodes.conf again, ' +
+            'with which it would claim them: shardq cluster fix --forget b',
         },
         { what: 'master 127.0.0.1:7001, which does not answer' },
       ])
