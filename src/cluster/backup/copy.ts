@@ -19,6 +19,13 @@ const PIECE = { bytes: 1024 * 1024, elements: 2_000 }
 /** How a key of the backup stands in the cluster that is filled. `moved`: the same, but its time has shifted as by a move to another node. */
 export type KeyState = 'same' | 'moved' | 'missing' | 'expired' | 'different'
 
+/** A key as it was seen. */
+export interface Seen {
+  readonly state: KeyState
+  /** When it ends where it is, before its value was looked at; -1: never, -2: it is not there. */
+  readonly endsAtMs: number
+}
+
 /**
  * MIGRATE sends what is left of a time to live, so its end shifts by the time that the key is on its way, and by as much as two clocks are
  * apart. Slots may be moved between a restore that was broken off and the call that goes on: to make room, for instance.
@@ -56,13 +63,23 @@ for i = 1, #ARGV, 3 do
 end
 return out`
 
+/**
+ * KEYS: a key that was moved; ARGV: when it ends as it was seen, and when it is to end. A look at a page takes seconds, and what a client has
+ * written since is not to end at all. Returns 0 where the key has another end by now; 1, too, where there is none any more.
+ */
+const SET_TIME = `#!lua flags=allow-oom
+local endsAt = redis.call('PEXPIRETIME', KEYS[1])
+if endsAt == tonumber(ARGV[1]) then redis.call('PEXPIREAT', KEYS[1], ARGV[2])
+elseif endsAt ~= -2 then return 0 end
+return 1`
+
 /** Compares a page of keys with what the cluster has, each with its time to live. */
 export async function comparePage(
   source: NodeLink,
   target: Target,
   page: readonly SourceKey[],
-): Promise<ReadonlyMap<SourceKey, KeyState>> {
-  const states = new Map<SourceKey, KeyState>()
+): Promise<ReadonlyMap<SourceKey, Seen>> {
+  const states = new Map<SourceKey, Seen>()
   const byNode = groupByNode(target, page)
   await Promise.all(
     [...byNode].map(async ([node, keys]) => {
@@ -86,12 +103,12 @@ async function stateOf(
   source: NodeLink,
   node: TargetNode,
   key: SourceKey,
-  expiresAtMs: number,
+  endsAtMs: number,
   sum: Buffer | null | undefined,
-): Promise<KeyState> {
-  if (expiresAtMs === -2 && (await isOver(key, node))) return 'expired'
-  if (expiresAtMs === key.expiresAtMs && key.sum !== null && sum?.toString('latin1') === key.sum)
-    return 'same'
+): Promise<Seen> {
+  if (endsAtMs === -2 && (await isOver(key, node))) return { state: 'expired', endsAtMs }
+  if (endsAtMs === key.expiresAtMs && key.sum !== null && sum?.toString('latin1') === key.sum)
+    return { state: 'same', endsAtMs }
   return stateNow(source, node, key)
 }
 
@@ -99,18 +116,21 @@ async function stateOf(
  * Looks at both at once. Fields of a hash that have times of their own (Redis 7.4) run out on one server a moment before the other, and the
  * last one takes the hash with it: so what differs is looked at again.
  */
-async function stateNow(source: NodeLink, node: TargetNode, key: SourceKey): Promise<KeyState> {
+async function stateNow(source: NodeLink, node: TargetNode, key: SourceKey): Promise<Seen> {
   for (let tries = 1; ; tries++) {
     const [here = -2, there = -2] = (
       await Promise.all([source.bytes('PEXPIRETIME', key.name), node.link.bytes('PEXPIRETIME', key.name)])
     ).map(Number)
+    const seen = (state: KeyState): Seen => ({ state, endsAtMs: there })
     // Nobody writes to the server that reads the backup: what has gone there has run out.
-    if (here === -2 && there === -2) return 'expired'
+    if (here === -2 && there === -2) return seen('expired')
     const isThere = there !== -2
     const shift = there === key.expiresAtMs ? 0 : shiftOf(key.expiresAtMs, there)
     if (isThere && shift <= MOVED_MS && (await isSameInPieces(source, node.link, key.name)))
-      return shift === 0 ? 'same' : 'moved'
-    if (tries === MOST_LOOKS || !(await mayPass(source, key.name))) return isThere ? 'different' : 'missing'
+      return seen(shift === 0 ? 'same' : 'moved')
+    // What has run out here lives on there for as long as a move has shifted its end.
+    const most = looksFor(here === -2 && shift <= MOVED_MS ? MOVED_MS : MOST_APART_MS)
+    if (tries >= most || !(await mayPass(source, key.name))) return seen(isThere ? 'different' : 'missing')
     await sleep(LOOK_AGAIN_MS)
   }
 }
@@ -119,9 +139,17 @@ async function stateNow(source: NodeLink, node: TargetNode, key: SourceKey): Pro
 const shiftOf = (hereMs: number, thereMs: number) =>
   hereMs > 0 && thereMs > 0 ? Math.abs(hereMs - thereMs) : Number.POSITIVE_INFINITY
 
-/** Gives a key that was moved the exact time of the backup again. */
-export async function setTime(target: Target, { name, expiresAtMs }: SourceKey): Promise<void> {
-  await target.nodeOf(name).link.bytes('PEXPIREAT', name, expiresAtMs)
+/**
+ * Gives a key that was moved the exact time of the backup again.
+ * @returns false: somebody has written it since it was seen, and it stays as it is
+ */
+export async function setTime(
+  target: Target,
+  { name, expiresAtMs }: SourceKey,
+  { endsAtMs }: Seen,
+): Promise<boolean> {
+  const { link } = target.nodeOf(name)
+  return Number(await link.bytes('EVAL', SET_TIME, 1, name, endsAtMs, expiresAtMs)) === 1
 }
 
 /** Whether fields of it run out by themselves, or all have. */
@@ -132,8 +160,8 @@ async function mayPass(source: NodeLink, name: Buffer): Promise<boolean> {
 }
 
 const LOOK_AGAIN_MS = 30
-/** What runs out is looked at for somewhat longer than the two clocks may be apart. */
-const MOST_LOOKS = Math.ceil((1.3 * MOST_APART_MS) / LOOK_AGAIN_MS)
+/** What runs out is looked at for somewhat longer than that may take on the other server. */
+const looksFor = (ms: number) => Math.ceil((1.3 * ms) / LOOK_AGAIN_MS)
 
 const isOver = async (key: SourceKey, node: TargetNode) =>
   key.expiresAtMs >= 0 && key.expiresAtMs <= (await node.nowMs())
@@ -220,11 +248,11 @@ export async function copyKeys(
   const busy = await Promise.all([...groupByNode(target, keys)].map(([node, group]) => restore(node, group)))
   const big = keys.filter(({ dump }) => !dump)
   const states = await comparePage(source, target, [...busy.flat(), ...big])
-  for (const [key, state] of states) {
+  for (const [key, { state }] of states) {
     const node = target.nodeOf(key.name)
     if (state === 'different' || state === 'moved') throw appeared(key, node)
     if (state === 'missing' && !(await copyBig(source, node, marker, key)))
-      if ((await stateNow(source, node, key)) === 'different') throw appeared(key, node)
+      if ((await stateNow(source, node, key)).state === 'different') throw appeared(key, node)
   }
 }
 

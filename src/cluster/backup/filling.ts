@@ -138,11 +138,13 @@ export class Filling {
   /** A key is there as a whole or not at all. Whatever differs was written by somebody since, and is not to be lost. */
   async #missing(source: NodeLink, page: readonly SourceKey[]): Promise<SourceKey[]> {
     const states = await comparePage(source, this.parts.target, page)
-    for (const [key, state] of states) {
-      if (state === 'different') throw await this.#changed(key, 'is other')
-      if (state === 'moved') await setTime(this.parts.target, key)
-    }
-    return [...states].flatMap(([key, state]) => (state === 'missing' ? [key] : []))
+    for (const [key, seen] of states)
+      if (
+        seen.state === 'different' ||
+        (seen.state === 'moved' && !(await setTime(this.parts.target, key, seen)))
+      )
+        throw await this.#changed(key, 'is other')
+    return [...states].flatMap(([key, { state }]) => (state === 'missing' ? [key] : []))
   }
 
   async #compare(
@@ -154,7 +156,7 @@ export class Filling {
     let [keys, expired] = [0, 0]
     await this.#eachPage({ state: 'comparing', file, of: loaded }, link, leftOut, async (page) => {
       const standings = await comparePage(link, target, page)
-      for (const [key, standing] of standings) {
+      for (const [key, { state: standing }] of standings) {
         if (standing === 'missing') throw await this.#changed(key, 'is gone')
         if (standing === 'different' || standing === 'moved') throw await this.#changed(key, 'is other')
         if (standing === 'expired') expired++
