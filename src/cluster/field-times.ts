@@ -1,8 +1,8 @@
 import { type Reader, read } from './read.js'
 
 /**
- * When fields of a hash run out, in ms since 1970; -1: never, -2: there is no such field. Null where the server knows no such times
- * (before Redis 7.4 and Valkey 9), or has no such key.
+ * When fields of a hash run out, in ms since 1970; -1: never, -2: there is no such field, or no such key. Null where the server knows no such
+ * times (before Redis 7.4 and Valkey 9), or where the key was, in a slot that is leaving.
  */
 export async function fieldTimes(
   reader: Reader,

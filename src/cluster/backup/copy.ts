@@ -8,6 +8,7 @@ import { isSameStream } from '../stream-content.js'
 import { isSameVectorSet } from '../vector-content.js'
 import { MOST_APART_MS } from './clocks.js'
 import { Construction } from './construction.js'
+import { hasFieldTimes } from './count.js'
 import type { Marker } from './marker.js'
 import { fullText, isOutOfMemory } from './memory.js'
 import { FOOTER_BYTES, type SourceKey, SUM } from './pages.js'
@@ -73,11 +74,17 @@ if endsAt == tonumber(ARGV[1]) then redis.call('PEXPIREAT', KEYS[1], ARGV[2])
 elseif endsAt ~= -2 then return 0 end
 return 1`
 
-/** Compares a page of keys with what the cluster has, each with its time to live. */
+/** Whether a key was to be copied, and is a fault where it is missing. */
+export interface Expected {
+  readonly mustBeThere: boolean
+}
+
+/** Compares a page of keys with what the cluster has, each with its time to live. Ends, on each node, at the first that is a fault. */
 export async function comparePage(
   source: NodeLink,
   target: Target,
   page: readonly SourceKey[],
+  expected: Expected,
 ): Promise<ReadonlyMap<SourceKey, Seen>> {
   const states = new Map<SourceKey, Seen>()
   const byNode = groupByNode(target, page)
@@ -92,32 +99,38 @@ export async function comparePage(
         small.length,
         ...asked.map(({ name }) => name),
       )) as (Buffer | null)[]
-      for (const [i, key] of asked.entries())
-        states.set(key, await stateOf(source, node, key, Number(reply[2 * i]), reply[2 * i + 1]))
+      for (const [i, key] of asked.entries()) {
+        const ask = { source, node, key, ...expected }
+        const seen = await stateOf(ask, Number(reply[2 * i]), reply[2 * i + 1])
+        states.set(key, seen)
+        // Each of them may have been looked at for more than a second.
+        if (seen.state === 'different' || (seen.state === 'missing' && expected.mustBeThere)) break
+      }
     }),
   )
   return states
 }
 
-async function stateOf(
-  source: NodeLink,
-  node: TargetNode,
-  key: SourceKey,
-  endsAtMs: number,
-  sum: Buffer | null | undefined,
-): Promise<Seen> {
+interface Ask extends Expected {
+  readonly source: NodeLink
+  readonly node: TargetNode
+  readonly key: SourceKey
+}
+
+async function stateOf(ask: Ask, endsAtMs: number, sum: Buffer | null | undefined): Promise<Seen> {
+  const { key, node } = ask
   if (endsAtMs === -2 && (await isOver(key, node))) return { state: 'expired', endsAtMs }
   if (endsAtMs === key.expiresAtMs && key.sum !== null && sum?.toString('latin1') === key.sum)
     return { state: 'same', endsAtMs }
-  return stateNow(source, node, key)
+  return stateNow(ask)
 }
 
 /**
  * Looks at both at once. Fields of a hash that have times of their own (Redis 7.4) run out on one server a moment before the other, and the
- * last one takes the hash with it: so what differs is looked at again.
+ * last one takes the hash with it: so what differs is looked at again. Not what is missing and will be copied.
  */
-async function stateNow(source: NodeLink, node: TargetNode, key: SourceKey): Promise<Seen> {
-  for (let tries = 1; ; tries++) {
+async function stateNow({ source, node, key, mustBeThere }: Ask): Promise<Seen> {
+  for (let [tries, isLast] = [1, false]; ; tries++) {
     const [here = -2, there = -2] = (
       await Promise.all([source.bytes('PEXPIRETIME', key.name), node.link.bytes('PEXPIRETIME', key.name)])
     ).map(Number)
@@ -128,10 +141,13 @@ async function stateNow(source: NodeLink, node: TargetNode, key: SourceKey): Pro
     const shift = there === key.expiresAtMs ? 0 : shiftOf(key.expiresAtMs, there)
     if (isThere && shift <= MOVED_MS && (await isSameInPieces(source, node.link, key.name)))
       return seen(shift === 0 ? 'same' : 'moved')
+    if (!isThere && !mustBeThere) return seen('missing')
     // What has run out here lives on there for as long as a move has shifted its end.
     const most = looksFor(here === -2 && shift <= MOVED_MS ? MOVED_MS : MOST_APART_MS)
-    if (tries >= most || !(await mayPass(source, key.name))) return seen(isThere ? 'different' : 'missing')
-    await sleep(LOOK_AGAIN_MS)
+    if (isLast || tries >= most) return seen(isThere ? 'different' : 'missing')
+    // The last field that would have passed may have done so since.
+    isLast = !(await mayPass(source, node.link, key.name))
+    if (!isLast) await sleep(LOOK_AGAIN_MS)
   }
 }
 
@@ -152,11 +168,14 @@ export async function setTime(
   return Number(await link.bytes('EVAL', SET_TIME, 1, name, endsAtMs, expiresAtMs)) === 1
 }
 
-/** Whether fields of it run out by themselves, or all have. */
-async function mayPass(source: NodeLink, name: Buffer): Promise<boolean> {
+/**
+ * Whether all of it has run out, or fields of it may. HLEN counts fields that have, until the server comes to removing them, and nothing else
+ * shows these; so it is not the hash that is asked about, but both servers.
+ */
+async function mayPass(source: NodeLink, target: NodeLink, name: Buffer): Promise<boolean> {
   const type = String(await source.bytes('TYPE', name))
-  if (type === 'none') return true
-  return type === 'hash' && (await fieldTimes(plain(source), name, ['any'])) !== null
+  if (type !== 'hash') return type === 'none'
+  return (await hasFieldTimes(source)) || (await hasFieldTimes(target))
 }
 
 const LOOK_AGAIN_MS = 30
@@ -247,12 +266,14 @@ export async function copyKeys(
 ): Promise<void> {
   const busy = await Promise.all([...groupByNode(target, keys)].map(([node, group]) => restore(node, group)))
   const big = keys.filter(({ dump }) => !dump)
-  const states = await comparePage(source, target, [...busy.flat(), ...big])
+  const mustBeThere = false
+  const states = await comparePage(source, target, [...busy.flat(), ...big], { mustBeThere })
   for (const [key, { state }] of states) {
     const node = target.nodeOf(key.name)
     if (state === 'different' || state === 'moved') throw appeared(key, node)
     if (state === 'missing' && !(await copyBig(source, node, marker, key)))
-      if ((await stateNow(source, node, key)).state === 'different') throw appeared(key, node)
+      if ((await stateNow({ source, node, key, mustBeThere })).state === 'different')
+        throw appeared(key, node)
   }
 }
 
@@ -306,7 +327,7 @@ async function copyBig(source: NodeLink, node: TargetNode, marker: Marker, key: 
   return isOurs
 }
 
-/** One call for all fields that run out at the same time. */
+/** One call for all fields that run out at the same time. One that has done so since it was read would never do so on the other server. */
 async function copyFieldTimes(
   source: NodeLink,
   construction: Construction,
@@ -317,12 +338,16 @@ async function copyFieldTimes(
   const byTime = new Map<number, (string | number | Buffer)[]>()
   times.forEach((atMs, i) => {
     const field = fields[i]
-    if (atMs < 0 || field === undefined) return
+    if (atMs === -1 || field === undefined) return
     const same = byTime.get(atMs)
     if (same) same.push(field)
     else byTime.set(atMs, [field])
   })
   await Promise.all(
-    [...byTime].map(([atMs, same]) => construction.add('HPEXPIREAT', [atMs, 'FIELDS', same.length, ...same])),
+    [...byTime].map(([atMs, same]) =>
+      atMs === -2
+        ? construction.add('HDEL', same)
+        : construction.add('HPEXPIREAT', [atMs, 'FIELDS', same.length, ...same]),
+    ),
   )
 }

@@ -137,7 +137,7 @@ export class Filling {
 
   /** A key is there as a whole or not at all. Whatever differs was written by somebody since, and is not to be lost. */
   async #missing(source: NodeLink, page: readonly SourceKey[]): Promise<SourceKey[]> {
-    const states = await comparePage(source, this.parts.target, page)
+    const states = await comparePage(source, this.parts.target, page, { mustBeThere: false })
     for (const [key, seen] of states)
       if (
         seen.state === 'different' ||
@@ -155,7 +155,7 @@ export class Filling {
     const { target } = this.parts
     let [keys, expired] = [0, 0]
     await this.#eachPage({ state: 'comparing', file, of: loaded }, link, leftOut, async (page) => {
-      const standings = await comparePage(link, target, page)
+      const standings = await comparePage(link, target, page, { mustBeThere: true })
       for (const [key, { state: standing }] of standings) {
         if (standing === 'missing') throw await this.#changed(key, 'is gone')
         if (standing === 'different' || standing === 'moved') throw await this.#changed(key, 'is other')
