@@ -31,7 +31,7 @@ export interface Seen {
  * MIGRATE sends what is left of a time to live, so its end shifts by the time that the key is on its way, and by as much as two clocks are
  * apart. Slots may be moved between a restore that was broken off and the call that goes on: to make room, for instance.
  */
-const MOVED_MS = MOST_APART_MS + 5_000
+export const MOVED_MS = MOST_APART_MS + 5_000
 
 /**
  * One script for all keys of a page on one node: asked key by key, answers would take most of the time. ARGV: how many small

@@ -20,6 +20,7 @@ import type { Begun, Marker } from './marker.js'
 import { evictedOn, evictionText, fullText, isOutOfMemory } from './memory.js'
 import { pagesOf, type SourceKey } from './pages.js'
 import type { RestoredFile } from './restore-options.js'
+import { countFilled, foreignText } from './surplus.js'
 import type { TargetNode } from './target.js'
 
 const BIG_KEY_BYTES = 1024 * 1024
@@ -168,21 +169,24 @@ export class Filling {
 
   /** What expires may have done so since it was compared; of what does not, nothing may be missing and nothing too many. */
   async #countAll(files: readonly RestoredFile[]): Promise<void> {
-    const counts = await this.parts.target.countAll()
-    const lasting = counts.reduce((sum, each) => sum + each.lasting, 0)
-    const all = counts.reduce((sum, each) => sum + each.all, 0)
-    const most = files.reduce((sum, { keys }) => sum + keys, 0)
-    const isTooFew = lasting < this.#lasting
-    const [evicted] = (
-      await Promise.all(this.parts.target.nodes.map((node) => this.#evictedOn(node)))
-    ).filter((text) => text !== null)
+    const { target, options } = this.parts
+    const expected = {
+      all: files.reduce((sum, { keys }) => sum + keys, 0),
+      ...{ lasting: this.#lasting, withFieldTimes: this.#withFieldTimes },
+    }
+    const { all, lasting } = await countFilled(target, expected, options.signal)
+    const [evicted] = (await Promise.all(target.nodes.map((node) => this.#evictedOn(node)))).filter(
+      (text) => text !== null,
+    )
     // Perhaps one that expires, of which none would be missed.
     if (evicted) throw new RestoreIncompleteError(evicted)
-    if (isTooFew || lasting > this.#lasting + this.#withFieldTimes || all > most)
-      throw new RestoreIncompleteError(
-        `the cluster has ${lasting} keys that do not expire where the backup has ${this.#lasting}, ${all} in all where it has ` +
-          `${most}; something else writes to it`,
-      )
+    const areTooMany = lasting > expected.lasting + expected.withFieldTimes || all > expected.all
+    if (!areTooMany && lasting >= expected.lasting) return
+    const foreign = areTooMany ? await foreignText(this.parts, files) : null
+    throw new RestoreIncompleteError(
+      `the cluster has ${lasting} keys that do not expire where the backup has ${expected.lasting}, ${all} in all where it has ` +
+        `${expected.all}; something else writes to it${foreign === null ? '' : `: ${foreign}`}`,
+    )
   }
 
   async #eachPage(

@@ -69,19 +69,6 @@ export class TargetNode {
   async nowMs(): Promise<number> {
     return timeOf(this.link)
   }
-
-  /** A key that is no note of ours; null: there is none. */
-  async someKey(own: readonly string[]): Promise<Buffer | null> {
-    const notes = await notesOn(this.link, own)
-    let cursor = '0'
-    do {
-      const [next, names] = (await this.link.bytes('SCAN', cursor, 'COUNT', 1_000)) as [Buffer, Buffer[]]
-      const found = names.find((name) => !notes.includes(name.toString('latin1')))
-      if (found) return found
-      cursor = String(next)
-    } while (cursor !== '0')
-    return null
-  }
 }
 
 /** The cluster that is filled. */
@@ -141,9 +128,15 @@ export class Target {
     return this.#bySlot[slot] as TargetNode
   }
 
-  /** By node, for what is in the cluster without what the tools write down there. */
-  async countAll(): Promise<KeyCount[]> {
-    return Promise.all(this.nodes.map((node) => countKeys(node.link, this.#ownOf(node))))
+  /** What is in the cluster, without what the tools write down there. */
+  async count(): Promise<KeyCount> {
+    const counts = await Promise.all(this.nodes.map((node) => countKeys(node.link, this.#ownOf(node))))
+    const sum = (of: (count: KeyCount) => number) => counts.reduce((total, count) => total + of(count), 0)
+    return {
+      all: sum(({ all }) => all),
+      lasting: sum(({ lasting }) => lasting),
+      withFieldTimes: sum(({ withFieldTimes }) => withFieldTimes),
+    }
   }
 
   /** Names of what the tools have written down here. */
@@ -151,10 +144,27 @@ export class Target {
     return (await Promise.all(this.nodes.map((node) => notesOn(node.link, this.#ownOf(node))))).flat()
   }
 
+  /**
+   * Names of all keys of whoever serves these slots, page by page, but of our notes. A server removes what has expired rather than to name it.
+   * @param slots default: all
+   */
+  async *keys(slots?: readonly number[]): AsyncGenerator<{ node: TargetNode; names: Buffer[] }> {
+    const nodes = slots ? new Set(slots.map((slot) => this.ownerOf(slot))) : this.nodes
+    for (const node of nodes) {
+      const notes = await notesOn(node.link, this.#ownOf(node))
+      let cursor = '0'
+      do {
+        const [next, names] = (await node.link.bytes('SCAN', cursor, 'COUNT', 1_000)) as [Buffer, Buffer[]]
+        yield { node, names: names.filter((name) => !notes.includes(name.toString('latin1'))) }
+        cursor = String(next)
+      } while (cursor !== '0')
+    }
+  }
+
   /** A key that is no note of ours, and who has it; null: it is empty. */
   async someKey(): Promise<{ node: TargetNode; key: Buffer } | null> {
-    for (const node of this.nodes) {
-      const key = await node.someKey(this.#ownOf(node))
+    for await (const { node, names } of this.keys()) {
+      const [key] = names
       if (key) return { node, key }
     }
     return null
