@@ -22,7 +22,7 @@ export async function timeOf(link: NodeLink): Promise<number> {
  * A server leaves out, without a word, what has expired by its own clock: ours when it reads a file, and for as long as it has it; theirs when
  * they are given it. Which one is right nobody can tell here, so they have to be the same. The price: a machine whose clock is wrong
  * restores nothing but what lasts for ever.
- * @param keys in the file. Where they are all there and none of them expires, no clock decides anything
+ * @param keys in the file, without those that we have removed from that server. Where they are all there and none of them expires, no clock decides anything
  * @throws RestoreRefusedError
  */
 export async function mustAgreeOnTime(

@@ -95,8 +95,9 @@ export class Filling {
     // Another call has begun, which was to leave it out.
     const taken = await foreignFault(loaded.link)
     if (taken !== null) throw new RestoreIncompleteError(`${file}: ${taken}`)
+    const toBring = inFile - skipped.length
     // Before the first file it was looked at too, but that may be hours ago, or be done by a call that was broken off.
-    await mustAgreeOnTime(nodes, loaded.link, inFile)
+    await mustAgreeOnTime(nodes, loaded.link, toBring)
     // Given before the first key; whoever goes on with a restore does not know whether all are there still.
     if (!options.skipFunctions) await giveLibraries(nodes, [await holderOf(file, loaded.link)], backup.folder)
     // Of another cluster, whose nodes they are about.
@@ -105,15 +106,14 @@ export class Filling {
     for (const node of nodes) await node.confirm()
     const copied = performance.now()
     const { keys, expired } = await this.#compare(file, loaded, leftOut)
-    const left = Number(await loaded.link.reply('DBSIZE'))
+    const { all: left, lasting, withFieldTimes } = await countKeys(loaded.link)
     // What has expired on our server meanwhile is over for the cluster too only if no clock was set.
-    await mustAgreeOnTime(nodes, loaded.link, inFile)
+    await mustAgreeOnTime(nodes, loaded.link, toBring)
     const account = expiredIn({
       ...{ inFile, expiredAtLoad: loaded.expired, left },
       ...{ same: keys, expired, leftOut: leftOut.length + skipped.length },
     })
     if (typeof account === 'string') throw new RestoreIncompleteError(`${file}: ${account}`)
-    const { lasting, withFieldTimes } = await countKeys(loaded.link)
     this.#lasting += lasting
     this.#withFieldTimes += withFieldTimes
     return {

@@ -24,9 +24,9 @@ export async function lookAtAll({ backup, server, target, options }: Sources): P
   const room = await roomOf(target.nodes)
   for (const shard of manifest.shards)
     await withLoaded(server, backup, shard, options.signal, async ({ link, loaded }) => {
-      if (options.skipTaken) await dropForeign(link)
+      const skipped = options.skipTaken ? await dropForeign(link) : []
       await mustTake(target.nodes, { server, link }, manifest)
-      await mustAgreeOnTime(target.nodes, link, shard.keys)
+      await mustAgreeOnTime(target.nodes, link, shard.keys - skipped.length)
       if (!options.skipFunctions) holders.push(await holderOf(shard.file, link))
       needs.push(await needOf(shard, link))
       await lookAtKeys(folder, shard, link, {

@@ -9,6 +9,7 @@ import {
   restoreCluster,
 } from '../../../src/cluster/index.js'
 import { NodeLink } from '../../../src/cluster/link.js'
+import { RESTORE_KEY } from '../../../src/cluster/own-keys.js'
 import { slotOf } from '../../../src/keys/slots.js'
 import { contentsOf } from '../../helpers/contents.js'
 import { owns, tell, tellAll } from '../../helpers/nodes.js'
@@ -117,6 +118,38 @@ it('of what lasts for ever no clock decides', async () => {
   const backup = await backUp('ever', () => null)
   shiftClock(() => 172_800)
   expect(await restoreCluster(backup, cluster.seeds)).toMatchObject({ keys: 100, expired: 0 })
+})
+
+/** Somebody's, under a name that a restore needs for itself. @returns who has it */
+async function putTaken() {
+  const { nodes } = await cluster.status()
+  const keeper = nodes.find((node) => owns(node, slotOf(RESTORE_KEY)))
+  if (!keeper) throw new Error('nobody owns it')
+  await tell(keeper.port, 'SET', RESTORE_KEY, 'mine')
+  return keeper
+}
+
+it('nor is a clock to blame for a key that is left out, as asked', async () => {
+  await putTaken()
+  const backup = await backUp('taken', () => null)
+  shiftClock(() => 172_800)
+  expect(await restoreCluster(backup, cluster.seeds, { skipTaken: true })).toMatchObject({
+    keys: 100,
+    expired: 0,
+  })
+})
+
+it('nor has such a key expired: one that is missed beside it is told', async () => {
+  const keeper = await putTaken()
+  const missed = NAMES.find((name) => owns(keeper, slotOf(name)))
+  const backup = await backUp('missed-beside', () => 3_600_000)
+  onPage(async (_, [cursor, ...page]) => {
+    const at = page.findIndex((each) => String(each) === missed)
+    return [cursor, ...page.filter((_each, i) => at === -1 || i < at || i >= at + 4)]
+  })
+  const failure = await restoreCluster(backup, cluster.seeds, { skipTaken: true }).catch((error) => error)
+  expect(failure).toBeInstanceOf(RestoreIncompleteError)
+  expect(failure.message).toMatch(/ 0 have expired and 1 were left out: 1 are missing/)
 })
 
 it('what expires while it goes on is counted', async () => {
