@@ -8,7 +8,7 @@ import type { NodeLink } from '../link.js'
 import { notesOn } from '../own-keys.js'
 import { expiredIn } from './account.js'
 import { mustAgreeOnTime } from './clocks.js'
-import { comparePage, copyKeys, setTime } from './copy.js'
+import { comparePage, copyKeys, type Seen, setTime } from './copy.js'
 import { countKeys } from './count.js'
 import { dropForeign, foreignFault } from './foreign.js'
 import { giveLibraries, holderOf } from './libraries.js'
@@ -129,15 +129,16 @@ export class Filling {
     const { target, marker, begun } = this.parts
     let found = 0
     await this.#eachPage({ state: 'copying', file, of: loaded }, link, leftOut, async (page) => {
-      const missing = begun ? await this.#missing(link, page) : page
-      found += page.length - missing.length
+      const states = begun ? await this.#states(link, page) : null
+      const missing = states ? page.filter((key) => states.get(key)?.state === 'missing') : page
+      for (const { state } of states?.values() ?? []) if (state === 'same' || state === 'moved') found++
       await copyKeys(link, target, marker, missing)
     })
     return found
   }
 
   /** A key is there as a whole or not at all. Whatever differs was written by somebody since, and is not to be lost. */
-  async #missing(source: NodeLink, page: readonly SourceKey[]): Promise<SourceKey[]> {
+  async #states(source: NodeLink, page: readonly SourceKey[]): Promise<ReadonlyMap<SourceKey, Seen>> {
     const states = await comparePage(source, this.parts.target, page, { mustBeThere: false })
     for (const [key, seen] of states)
       if (
@@ -145,7 +146,7 @@ export class Filling {
         (seen.state === 'moved' && !(await setTime(this.parts.target, key, seen)))
       )
         throw await this.#changed(key, 'is other')
-    return [...states].flatMap(([key, { state }]) => (state === 'missing' ? [key] : []))
+    return states
   }
 
   async #compare(

@@ -101,6 +101,8 @@ it('nor does it end at a key that has run out in the backup, and not yet where i
       ),
   )
   expect(await tell(port, 'EXISTS', NAME)).toBe('1')
-  expect(await restoreCluster(backup, cluster.seeds)).toMatchObject({ resumed: true, keys: 0, expired: 1 })
+  const report = await restoreCluster(backup, cluster.seeds)
+  expect(report).toMatchObject({ resumed: true, keys: 0, expired: 1 })
+  expect(report.files.map(({ found }) => found)).toEqual([0, 0, 0])
   expect(hasRunOut()).toBe(true)
 })
