@@ -44,7 +44,8 @@ export async function ownKeysOn(link: NodeLink, names = OWN_KEYS): Promise<OwnKe
       const [type, expiry] = await Promise.all([link.bytes('TYPE', name), link.bytes('PEXPIRETIME', name)])
       return {
         name,
-        type: String(type),
+        // Its time may have been over between the two.
+        type: Number(expiry) === -2 ? 'none' : String(type),
         isNote: isNote(name, String(type)),
         expires: Number(expiry) >= 0,
       }
