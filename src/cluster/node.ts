@@ -23,12 +23,13 @@ import {
 } from './processes.js'
 import { settleConfig } from './relocate.js'
 import { parseFields } from './replies.js'
-import { isRefusal, whyRefused } from './shutdown.js'
+import { hasLogFailed, isRefusal, isWritingLog, whyRefused } from './shutdown.js'
 
 /** A master gives its replicas 10 s (shutdown-timeout) to catch up before it ends. */
 const STOP_TIMEOUT_MS = 15_000
 const SHUTDOWN_REFUSED_MS = 10_000
 const FROZEN_PATIENCE_MS = 5000
+const POLL_MS = 100
 
 /** Where a server of ours lives, and how to talk to it. */
 export interface NodePlace {
@@ -219,30 +220,42 @@ export async function discardProcess(identity: ProcessIdentity): Promise<void> {
 }
 
 /**
- * Asks for SHUTDOWN until it is obeyed. A refusal may pass: a replica that has just been synced is writing its
- * first AOF, and will not end before that is done.
+ * Asks for SHUTDOWN until it is obeyed. A refusal may pass: a replica that has just been synced is writing its first AOF, and will not
+ * end before that is done. Where that fails, it would obey for as long as it does not try again, and come back with an old one.
  */
 async function shutdown(place: NodePlace, identity: ProcessIdentity, how: string[]): Promise<void> {
-  const address = { host: HOST, port: place.port }
   const deadline = performance.now() + SHUTDOWN_REFUSED_MS
   while (true) {
-    try {
-      const patient = { ...linkOptions(place), timeoutMs: STOP_TIMEOUT_MS }
-      await withLink(address, patient, (link) => link.text('SHUTDOWN', ...how))
-      return
-    } catch (error) {
-      // The connection breaks when it obeys; an answer is a refusal.
-      if (!isRefusal(error)) return
-      if (performance.now() > deadline) {
-        // The refusal is told in any case; what it says of its disk is not worth another failure.
-        const info = await withLink(address, linkOptions(place), (link) =>
-          link.text('INFO', 'persistence'),
-        ).catch(() => '')
-        const why = whyRefused(parseFields(info), place.dir)
-        const problem = `${(error as Error).message} - ${why}; then the same command again`
-        throw new NodeStopError(place.port, identity.pid, problem, { cause: error })
-      }
-      await sleep(100)
+    const refusal = await refusalToEnd(place, how)
+    if (refusal === null) return
+    const info = await whenWritten(place, deadline)
+    if (hasLogFailed(info) || performance.now() > deadline) {
+      const problem = `${refusal.message} - ${whyRefused(info, place.dir)}; then the same command again`
+      throw new NodeStopError(place.port, identity.pid, problem, { cause: refusal })
     }
+  }
+}
+
+/** Null: it obeys. The connection breaks then; an answer is a refusal. */
+async function refusalToEnd(place: NodePlace, how: string[]): Promise<Error | null> {
+  const patient = { ...linkOptions(place), timeoutMs: STOP_TIMEOUT_MS }
+  try {
+    await withLink({ host: HOST, port: place.port }, patient, (link) => link.text('SHUTDOWN', ...how))
+    return null
+  } catch (error) {
+    return isRefusal(error) ? (error as Error) : null
+  }
+}
+
+/** What INFO persistence says once the server has written its log, or has failed to. */
+async function whenWritten(place: NodePlace, deadline: number): Promise<ReadonlyMap<string, string>> {
+  while (true) {
+    await sleep(POLL_MS)
+    // The refusal is told in any case; what it says of its disk is not worth another failure.
+    const text = await withLink({ host: HOST, port: place.port }, linkOptions(place), (link) =>
+      link.text('INFO', 'persistence'),
+    ).catch(() => '')
+    const info = parseFields(text)
+    if (!isWritingLog(info) || hasLogFailed(info) || performance.now() > deadline) return info
   }
 }

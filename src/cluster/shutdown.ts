@@ -33,6 +33,13 @@ type Fields = ReadonlyMap<string, string>
 export const isWritingLog = (info: Fields): boolean =>
   ['aof_rewrite_in_progress', 'aof_rewrite_scheduled'].some((field) => info.get(field) === '1')
 
+/** The last try to write the log anew has failed, and none is under way: after three of them the server pauses, for up to an hour. */
+export const hasLogFailed = (info: Fields): boolean =>
+  info.get('aof_last_bgrewrite_status') === 'err' && info.get('aof_rewrite_in_progress') === '0'
+
+/** What INFO persistence says then. */
+export const LOG_WRITTEN = 'aof_rewrite_in_progress:0 and aof_rewrite_scheduled:0'
+
 const STATUSES = ['aof_last_write_status', 'aof_last_bgrewrite_status', 'rdb_last_bgsave_status']
 
 /** What INFO persistence says of a folder that takes no more; null: nothing. */
@@ -47,5 +54,5 @@ export function cannotWrite(info: Fields, dir: string): string | null {
 export const whyRefused = (info: Fields, dir: string): string =>
   cannotWrite(info, dir) ??
   (isWritingLog(info)
-    ? 'it is writing its append-only file; wait until INFO persistence says aof_rewrite_in_progress:0'
+    ? `it is writing its append-only file; wait until INFO persistence says ${LOG_WRITTEN}`
     : `it could not save to ${dir}, as its log there says; mostly the disk is full, or the folder may not be written; make room there: df -h ${shellWord(dir)}`)

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { chmod, mkdir, rmdir, writeFile } from 'node:fs/promises'
+import { mkdir, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
@@ -13,22 +13,9 @@ import { shardq } from '../../helpers/cli.js'
 import { tell } from '../../helpers/nodes.js'
 import { ownCluster } from '../../helpers/own-cluster.js'
 import { plainKeys, readable, writeKeys } from '../../helpers/plain-keys.js'
-import { tempDir } from '../../helpers/temp-dir.js'
+import { serverWithoutRoom } from '../../helpers/without-room.js'
 
 const run = promisify(execFile)
-const NO_ROOM_KB = 512
-
-/** A server on whose disk no file grows beyond so much. It needs no rights, and no disk that is full for others too. */
-async function serverWithoutRoom(): Promise<string> {
-  const path = join(await tempDir(), 'redis-server')
-  const { path: real } = await findServer({})
-  await writeFile(
-    path,
-    `#!/bin/sh\ntrap '' XFSZ\nulimit -S -f ${NO_ROOM_KB * 2}\nexec ${shellWord(real)} "$@"\n`,
-  )
-  await chmod(path, 0o755)
-  return path
-}
 
 const stop = ({ dataDir }: LocalCluster) => shardq(['cluster', 'stop', '--data-dir', dataDir])
 
