@@ -26,7 +26,7 @@ import { parseFields } from './replies.js'
 import { hasLogFailed, isRefusal, isWritingLog, whyRefused } from './shutdown.js'
 
 /** A master gives its replicas 10 s (shutdown-timeout) to catch up before it ends. */
-const STOP_TIMEOUT_MS = 15_000
+export const STOP_TIMEOUT_MS = 15_000
 const SHUTDOWN_REFUSED_MS = 10_000
 const FROZEN_PATIENCE_MS = 5000
 const POLL_MS = 100

@@ -86,12 +86,10 @@ interface Found {
   readonly state: NodeState
 }
 
-/** One that does not answer cannot be asked, and is ended all the same. */
 async function mustBeKept(dataDir: string, found: readonly Found[]): Promise<void> {
-  const running = found.filter(({ state }) => state.state === 'running')
   const problems = await Promise.all(
-    running.map(async ({ place }) => {
-      const problem = await notKept(place)
+    found.map(async ({ place, state }) => {
+      const problem = 'process' in state ? await notKept(place, state) : null
       return problem === null ? [] : [`${HOST}:${place.port}: ${problem}`]
     }),
   )

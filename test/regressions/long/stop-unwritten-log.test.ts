@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { nodeDir } from '../../../src/cluster/data-dir.js'
 import { NodeStopError } from '../../../src/cluster/errors.js'
 import { findServer, type LocalNode, startCluster } from '../../../src/cluster/index.js'
 import { notKept } from '../../../src/cluster/kept.js'
+import { NodeLink } from '../../../src/cluster/link.js'
 import { type NodePlace, probeNode, stopNode } from '../../../src/cluster/node.js'
 import { processStamp } from '../../../src/cluster/processes.js'
 import { type NodeView, parseFields } from '../../../src/cluster/replies.js'
@@ -25,6 +26,12 @@ const persistence = async (port: number) => parseFields(await tell(port, 'INFO',
 const slowly = (port: number) => tell(port, 'CONFIG', 'SET', 'rdb-key-save-delay', '1000000')
 const quickly = (port: number) => tell(port, 'CONFIG', 'SET', 'rdb-key-save-delay', '0')
 
+async function running(place: NodePlace) {
+  const state = await probeNode(place)
+  if (state.state !== 'running') throw new Error(state.state)
+  return state
+}
+
 async function withoutLog() {
   const cluster = await ownCluster({ replicasPerMaster: 0 })
   const { port, pid } = cluster.nodes[0] as LocalNode
@@ -42,7 +49,7 @@ test('a node whose first log is only scheduled is not ended: it would come back 
   await tell(port, 'CONFIG', 'SET', 'appendonly', 'yes')
   expect((await persistence(port)).get('aof_rewrite_scheduled')).toBe('1')
 
-  const problem = await notKept(place, { writtenMs: 1_000 })
+  const problem = await notKept(place, await running(place), { writtenMs: 1_000 })
   expect(problem).toContain('a snapshot is being saved')
   expect(problem).toContain(
     `until this says aof_rewrite_in_progress:0 and aof_rewrite_scheduled:0: redis-cli -h 127.0.0.1 -p ${port} INFO persistence`,
@@ -89,9 +96,7 @@ test('a node that has refused to end is not asked again once the writing of its 
   await writeKeys(cluster, plainKeys(60), () => 'after')
   await slowly(port)
   await tell(port, 'CONFIG', 'SET', 'appendonly', 'yes')
-  const state = await probeNode(place)
-  if (state.state !== 'running') throw new Error(state.state)
-  const stopped = stopNode(place, state, { keepData: true }).catch((error: Error) => error)
+  const stopped = stopNode(place, await running(place), { keepData: true }).catch((error: Error) => error)
   await eventually(async () => {
     expect(await tell(port, 'INFO', 'commandstats')).toMatch(/cmdstat_shutdown:.*failed_calls=[1-9]/)
   }, 5_000)
@@ -103,3 +108,53 @@ test('a node that has refused to end is not asked again once the writing of its 
   expect((error as Error).message).toContain('aof_last_bgrewrite_status:err')
   expect(await processStamp(pid)).not.toBeNull()
 }, 40_000)
+
+test('a later rewrite of the log keeps nobody from ending a node', async () => {
+  const { cluster, port, place } = await withoutLog()
+  await tell(port, 'CONFIG', 'SET', 'appendonly', 'yes')
+  await eventually(async () => expect((await persistence(port)).get('aof_rewrite_in_progress')).toBe('0'))
+  await writeKeys(cluster, plainKeys(180), () => 'after')
+  await slowly(port)
+  await tell(port, 'BGREWRITEAOF')
+  expect((await persistence(port)).get('aof_rewrite_in_progress')).toBe('1')
+  expect(await notKept(place, await running(place), { writtenMs: 0 })).toBeNull()
+}, 20_000)
+
+test('a node whose log is off is not ended because it does not answer, or turns us away', async () => {
+  const { cluster, port, pid } = await withoutLog()
+  const { dataDir } = cluster
+  const stop = () => shardq(['cluster', 'stop', '--data-dir', dataDir])
+  const alive = async () =>
+    (await Promise.all(cluster.nodes.map((each) => processStamp(each.pid)))).every(Boolean)
+  const expectRefused = async (...said: string[]) => {
+    const { code, stderr } = await stop()
+    expect(code).toBe(1)
+    const typed = `redis-cli -h 127.0.0.1 -p ${port} CONFIG SET appendonly yes`
+    for (const text of ['nothing was stopped', `127.0.0.1:${port}: it does not answer`, typed, ...said])
+      expect(stderr).toContain(text)
+    expect(await alive()).toBe(true)
+  }
+  const all = plainKeys(300)
+  await writeKeys(cluster, all, () => 'after')
+
+  process.kill(pid, 'SIGSTOP')
+  await expectRefused(`kill -CONT ${pid}`)
+  process.kill(pid, 'SIGCONT')
+  await tell(port, 'PING')
+
+  const link = await NodeLink.open({ host: '127.0.0.1', port }, { timeoutMs: 10_000 })
+  onTestFinished(() => link.close())
+  await link.text('CONFIG', 'SET', 'maxclients', '1')
+  await expectRefused('maxclients')
+  await link.text('CONFIG', 'SET', 'maxclients', '10000')
+
+  const loop = "local from = redis.call('TIME')[1]; repeat until redis.call('TIME')[1] - from >= 5"
+  const busy = link.text('EVAL', loop, '0')
+  await expectRefused()
+  await busy
+
+  await link.text('CONFIG', 'SET', 'appendonly', 'yes')
+  expect(await stop()).toMatchObject({ code: 0, stderr: '' })
+  const again = await startCluster({ dataDir })
+  expect(await readable(again, all)).toBe(all.length)
+}, 60_000)
