@@ -1,14 +1,13 @@
 /** Whether the next start of a node will find what it has now. */
-import { readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startsFrom } from './config-lines.js'
 import { NodeUnreachableError } from './errors.js'
 import { type NodeLink, withLink } from './link.js'
 import { writtenView } from './membership/local-nodes.js'
 import { linkOptions, type NodePlace, type NodeState, STOP_TIMEOUT_MS } from './node.js'
 import { CONFIG_FILE } from './node-config.js'
 import { hasLogOpen } from './open-log.js'
-import { linesIn } from './owed/files.js'
 import { HOST } from './ports.js'
 import type { ProcessIdentity } from './processes.js'
 import { redisCli } from './redis-cli.js'
@@ -33,7 +32,7 @@ export async function notKept(
   found: Found,
   { writtenMs = WRITTEN_MS }: { readonly writtenMs?: number } = {},
 ): Promise<string | null> {
-  if (!(await startsFromLog(place.dir))) return null
+  if ((await startsFrom(place.dir)) !== 'log') return null
   const { pid } = found.process
   if (found.state === 'unresponsive') return unheard(place, pid, found.refusal)
   const patient = { ...linkOptions(place), timeoutMs: STOP_TIMEOUT_MS }
@@ -66,12 +65,6 @@ async function unheard(place: NodePlace, pid: number, refusal?: Error): Promise<
 async function isReplica({ dir, port }: NodePlace): Promise<boolean> {
   const view = await writtenView(dirname(dir), port)
   return view.some(({ myself, role }) => myself && role === 'replica')
-}
-
-/** Of several lines the last counts. One that cannot be read is not started either. */
-async function startsFromLog(dir: string): Promise<boolean> {
-  const text = await readFile(join(dir, CONFIG_FILE), 'latin1').catch(() => '')
-  return /^["']?yes["']?$/i.test(linesIn(text).get('appendonly')?.at(-1) ?? '')
 }
 
 /** A replica has none while it is synced, and gets it back by itself: what it was told says more than what it does. */

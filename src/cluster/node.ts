@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Access } from '../connection/target.js'
 import { AuthenticationError, TlsError } from '../errors.js'
+import { startsFrom } from './config-lines.js'
 import { NodeFullError, NodeStartError, NodeStopError } from './errors.js'
 import type { RedisServer } from './find-server.js'
 import { type LinkOptions, withLink } from './link.js'
@@ -198,7 +199,7 @@ export async function stopNode(
 ): Promise<void> {
   const { process: identity } = found
   if (found.state === 'running') {
-    await shutdown(place, identity, keepData ? [] : ['NOSAVE', 'NOW', 'FORCE'])
+    await shutdown(place, identity, keepData ? await keeping(place) : ['NOSAVE', 'NOW', 'FORCE'])
   } else {
     if (keepData) {
       // It cannot hear SHUTDOWN. Thawed, it obeys SIGTERM, which writes to disk just the same.
@@ -212,6 +213,9 @@ export async function stopNode(
     throw new NodeStopError(place.port, identity.pid, `it is still running after 15 s; see ${place.dir}`)
   }
 }
+
+/** By itself it saves what it is to start from only if that was not switched off at run time (`CONFIG SET save ""`). */
+const keeping = async ({ dir }: NodePlace) => ((await startsFrom(dir)) === 'snapshot' ? ['SAVE'] : [])
 
 /** Ends a process that we have started ourselves, without ceremony: its data is not wanted. */
 export async function discardProcess(identity: ProcessIdentity): Promise<void> {

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { networkInterfaces } from 'node:os'
 import { basename, dirname, resolve } from 'node:path'
 import { ShardqError } from '../../errors.js'
+import { type Lines, linesIn } from '../config-lines.js'
 import type { NodeLink } from '../link.js'
 import { keepAsStarted, startedConfig } from '../node.js'
 import { CONFIG_FILE } from '../node-config.js'
@@ -26,9 +27,6 @@ export interface Files {
   /** What stands in redis.conf now, and in the aclfile, by name. */
   readonly lines: Lines
 }
-
-/** What follows the name, of each line with that name. */
-export type Lines = ReadonlyMap<string, readonly string[]>
 
 /** The files of a process on this machine that we may read; null: of any other, and of one whose files include more. */
 export async function filesOf(link: NodeLink, info: ReadonlyMap<string, string>): Promise<Files | null> {
@@ -99,27 +97,6 @@ async function editsOf(path: string, pid: number, now: Lines): Promise<ReadonlyS
   if (edited.includes('requirepass')) edited.push('user default')
   if (edited.includes('user default')) edited.push('requirepass')
   return new Set(edited)
-}
-
-/** A setting may have two names, and CONFIG GET tells both. */
-export const spelledAlike = (name: string) =>
-  name
-    .toLowerCase()
-    .replace('slave', 'replica')
-    .replace('primary', 'master')
-    .replace('ziplist', 'listpack')
-    .replace('lua-time-limit', 'busy-reply-threshold')
-
-export function linesIn(text: string): Lines {
-  const lines = new Map<string, string[]>()
-  for (const line of text.split('\n')) {
-    const [, word = '', rest = ''] = /^\s*([^\s#]\S*)\s*(.*?)\s*$/.exec(line) ?? []
-    if (word === '') continue
-    const isUser = word.toLowerCase() === 'user'
-    const name = isUser ? `user ${rest.split(/\s/)[0]}` : spelledAlike(word)
-    lines.set(name, [...(lines.get(name) ?? []), rest])
-  }
-  return lines
 }
 
 function isThisMachine(host: string): boolean {

@@ -1,7 +1,8 @@
+import { type Lines, spelledAlike } from '../config-lines.js'
 import { hashOf } from '../users/account.js'
 import { parseUsers, textOf, wordsOf } from '../users/stored.js'
 import { unknownText } from './changed.js'
-import { type Files, type Lines, spelledAlike } from './files.js'
+import type { Files } from './files.js'
 import { nameOfUser, type Told } from './told.js'
 
 /** What is written to the files of a node. */

@@ -1,11 +1,12 @@
 import { NotPermittedError } from '../../errors.js'
+import { spelledAlike } from '../config-lines.js'
 import { type NodeLink, nameOf } from '../link.js'
 import { isForbidden, parseFields } from '../replies.js'
 import { settingsOf } from '../settings-read.js'
 import { isRefusal } from '../shutdown.js'
 import { categoriesOf } from '../users/nodes.js'
 import { type Categories, keyOfUser } from '../users/stored.js'
-import { type Files, filesOf, spelledAlike } from './files.js'
+import { type Files, filesOf } from './files.js'
 
 /** What a server has, and what is known of where it has that from. */
 export interface Told {
