@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startsFrom } from './config-lines.js'
 import { NodeUnreachableError } from './errors.js'
 import { type NodeLink, withLink } from './link.js'
+import { hasLostFolder, lostFolder } from './lost-folder.js'
 import { writtenView } from './membership/local-nodes.js'
 import { linkOptions, type NodePlace, type NodeState, STOP_TIMEOUT_MS } from './node.js'
 import { CONFIG_FILE } from './node-config.js'
@@ -32,16 +33,17 @@ export async function notKept(
   found: Found,
   { writtenMs = WRITTEN_MS }: { readonly writtenMs?: number } = {},
 ): Promise<string | null> {
-  if ((await startsFrom(place.dir)) !== 'log') return null
   const { pid } = found.process
+  const isLost = await hasLostFolder(place, pid)
+  if (!isLost && (await startsFrom(place.dir)) !== 'log') return null
   if (found.state === 'unresponsive') return unheard(place, pid, found.refusal)
   const patient = { ...linkOptions(place), timeoutMs: STOP_TIMEOUT_MS }
   try {
-    return await withLink({ host: HOST, port: place.port }, patient, async (link) =>
-      (await isLogOff(link))
-        ? `its append-only file was switched off at run time, and is on in its ${CONFIG_FILE}, so that it would come back with old data: ${cli(place, 'CONFIG SET appendonly yes')}`
-        : await untilWritten(link, place, pid, writtenMs),
-    )
+    return await withLink({ host: HOST, port: place.port }, patient, async (link) => {
+      if (isLost) return await lostFolder(link, place)
+      if (!(await isLogOff(link))) return await untilWritten(link, place, pid, writtenMs)
+      return `its append-only file was switched off at run time, and is on in its ${CONFIG_FILE}, so that it would come back with old data: ${cli(place, 'CONFIG SET appendonly yes')}`
+    })
   } catch (error) {
     if (error instanceof NodeUnreachableError) return unheard(place, pid)
     throw error

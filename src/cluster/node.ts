@@ -40,7 +40,7 @@ export interface NodePlace {
 }
 
 /**
- * - `running`: it answers, and works in this folder (where the system does not tell: it says that it was started from its redis.conf)
+ * - `running`: it answers, and works in this folder, be it that this was removed meanwhile (where the system does not tell: it says that it was started from its redis.conf)
  * - `unresponsive`: it does not answer, but the process that we started here lives on: frozen, for example, or it refuses
  *   us, and `refusal` says why
  * - `foreign`: something else has the port; `holder`, where it is a Redis that says so
@@ -103,11 +103,12 @@ async function askProcess(place: NodePlace): Promise<Reported | { readonly refus
 
 export const linkOptions = ({ access }: Partial<Pick<NodePlace, 'access'>>): LinkOptions => access ?? {}
 
+/** As texts, if there is none any more: its folder may have been removed meanwhile. */
 function isSameFile(a: string, b: string): boolean {
   try {
     return realpathSync(a) === realpathSync(b)
   } catch {
-    return false
+    return a === b
   }
 }
 

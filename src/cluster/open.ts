@@ -6,6 +6,7 @@ import { nameHolderOf } from './holder-text.js'
 import { inspectAny } from './inspect.js'
 import { withLink } from './link.js'
 import { LocalCluster } from './local-cluster.js'
+import { mustHaveFolders } from './lost-folder.js'
 import { linkOptions, type NodePlace, type NodeState, probeNode } from './node.js'
 import { HOST } from './ports.js'
 import type { ProcessIdentity } from './processes.js'
@@ -14,7 +15,7 @@ import { parseFields } from './replies.js'
 /**
  * The cluster of a data folder (default `.shardq/cluster`) whose nodes all run, to look at or to strike; starts
  * nothing and changes nothing. Null when the folder holds no cluster.
- * @throws ClusterNotReadyError naming every node that does not run, AuthenticationError, TlsError, DataDirError
+ * @throws ClusterNotReadyError naming every node that does not run, AuthenticationError, TlsError, DataDirError, also where one has lost its folder
  */
 export async function openCluster(dataDir: string = DEFAULT_DATA_DIR): Promise<LocalCluster | null> {
   const started = performance.now()
@@ -36,6 +37,7 @@ export async function openCluster(dataDir: string = DEFAULT_DATA_DIR): Promise<L
     missing.push(`node ${place.port} ${problem}`)
   }
   if (missing.length > 0) throw new ClusterNotReadyError(0, missing)
+  await mustHaveFolders(folder, places, processes)
   const seeds = places.map(({ port }) => ({ host: HOST, port }))
   return new LocalCluster({
     dataDir: folder,

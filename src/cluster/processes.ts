@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { readFile, readlink, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, readlink, realpath, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { isThere } from './is-there.js'
 
 const run = promisify(execFile)
 
@@ -66,28 +67,43 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
 }
 
 /**
- * Whether a process works in this very folder, wherever that has been moved since. A server's redis.conf cannot tell: it names the
- * folder in which it was written, and a copy of a folder has a copy of it. Undefined where the system does not tell: Linux alone
- * does, and not of the processes of other users.
+ * Whether a process works in this very folder, wherever that has been moved since, or in one that was there and has been removed. A server's redis.conf
+ * cannot tell: it names the folder in which it was written, and a copy of a folder has a copy of it. Undefined where the system does not tell:
+ * Linux alone does, and not of the processes of other users.
  */
 export async function worksIn(pid: number, dir: string): Promise<boolean | undefined> {
   if (process.platform !== 'linux') return undefined
   try {
-    const [its, ours] = await Promise.all([
-      stat(`/proc/${pid}/cwd`, { bigint: true }),
-      stat(dir, { bigint: true }),
-    ])
-    return its.dev === ours.dev && its.ino === ours.ino
+    const its = await stat(`/proc/${pid}/cwd`, { bigint: true })
+    const ours = await stat(dir, { bigint: true }).catch(() => null)
+    if (its.dev === ours?.dev && its.ino === ours.ino) return true
+    const removed = await removedDir(pid)
+    return removed !== null && removed === join(await realpath(dirname(dir)), basename(dir))
   } catch {
     return undefined
   }
 }
 
+const REMOVED = ' (deleted)'
+
+/** The path of the folder in which a process works, if that has been removed; else null. @throws where the system does not tell */
+async function removedDir(pid: number): Promise<string | null> {
+  const path = await readlink(`/proc/${pid}/cwd`)
+  // Its name may end so.
+  return path.endsWith(REMOVED) && !(await isThere(path)) ? path.slice(0, -REMOVED.length) : null
+}
+
+/** Whether the folder in which a process works has been removed. Undefined where the system does not tell. */
+export const worksInRemoved = (pid: number): Promise<boolean | undefined> =>
+  removedDir(pid).then(
+    (path) => path !== null,
+    () => undefined,
+  )
+
 /** The folder in which a process works; null where the system does not tell, or the folder is no longer there. */
 export async function workingDir(pid: number): Promise<string | null> {
   try {
-    const path = await readlink(`/proc/${pid}/cwd`)
-    return path.endsWith(' (deleted)') ? null : path
+    return (await removedDir(pid)) === null ? await readlink(`/proc/${pid}/cwd`) : null
   } catch {
     return null
   }

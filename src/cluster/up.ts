@@ -20,6 +20,7 @@ import { nameHolderOf } from './holder-text.js'
 import type { ClusterStatus } from './inspect.js'
 import { isThere } from './is-there.js'
 import { LocalCluster, withLinks } from './local-cluster.js'
+import { mustHaveFolders } from './lost-folder.js'
 import { withoutForgotten } from './membership/forgotten.js'
 import { clearUnsettledAlone } from './membership/unsettled.js'
 import { discardProcess, type NodePlace, type PortHolder, probeNode, stopNode } from './node.js'
@@ -43,7 +44,7 @@ const FORMING_TIMEOUT_MS = 1000
  * - stopped, or some nodes crashed: starts what is missing, on its old data;
  * - running: changes nothing;
  * - nodes of it were forgotten by the others (`fix --forget`): does without them, and leaves their folders;
- * - the folder of a node is gone: starts the others, which run on, and throws;
+ * - the folder of a node is gone: starts the others, which run on, and throws; also if the node itself runs still;
  * - moved, or a copy of the folder of another cluster: as above, in this folder, and never in the one that it was.
  * When it fails or is interrupted, the processes that it started are ended, and a cluster that was new is
  * removed again.
@@ -153,6 +154,7 @@ async function revive(
 ): Promise<LocalCluster> {
   const places = nodePlaces(dataDir, manifest)
   const running = new Map<number, ProcessIdentity>()
+  const ours = new Map<number, ProcessIdentity>()
   const down: NodePlace[] = []
   for (const { place, found } of await probeAll(places)) {
     if (found.state === 'running') running.set(place.port, found.process)
@@ -164,13 +166,18 @@ async function revive(
       throw new NodeStartError(place.port, problem, '')
     }
   }
-  const done = (outcome: LocalCluster['outcome'], whenReady: ClusterStatus, server: RedisServer | null) => {
+  const done = async (
+    outcome: LocalCluster['outcome'],
+    whenReady: ClusterStatus,
+    server: RedisServer | null,
+  ) => {
+    ours.clear()
+    await mustHaveFolders(dataDir, places, running)
     const common = { dataDir, manifest, processes: running, server }
     return finish(new LocalCluster({ ...common, whenReady, outcome, readyMs: since(started) }), options)
   }
 
   await settle(places, options)
-  const ours = new Map<number, ProcessIdentity>()
   try {
     if (down.length === 0) {
       options.onStep?.({ step: 'running', ports: manifest.ports })
@@ -184,7 +191,7 @@ async function revive(
       const settled = await clearUnsettledAlone(dataDir)
       if (settled) return await revive(dataDir, settled, options, started, outcome)
       const status = await withLinks(places, (links) => waitUntilAgreed(links, readyOptions(options)))
-      return done(outcome, status, null)
+      return await done(outcome, status, null)
     }
     const server = await locateServer({ ...remembered(manifest), ...options })
     await checkPortsFree(
@@ -205,7 +212,7 @@ async function revive(
     const settled = await clearUnsettledAlone(dataDir)
     if (settled) return await revive(dataDir, settled, options, started, 'restarted')
     const status = await withLinks(places, (links) => waitUntilReady(links, readyOptions(options)))
-    return done('restarted', status, server)
+    return await done('restarted', status, server)
   } catch (error) {
     await Promise.all(nodePlaces(dataDir, manifest, [...ours.keys()]).map((place) => stopAgain(place, ours)))
     throw interruptedOr(error, options)

@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
 import { nodeDir } from '../../../src/cluster/data-dir.js'
 import { NodeStopError } from '../../../src/cluster/errors.js'
-import { findServer, type LocalNode, startCluster } from '../../../src/cluster/index.js'
+import { findServer, type LocalNode, startCluster, stopCluster } from '../../../src/cluster/index.js'
 import { notKept } from '../../../src/cluster/kept.js'
 import { NodeLink } from '../../../src/cluster/link.js'
 import { type NodePlace, probeNode, stopNode } from '../../../src/cluster/node.js'
@@ -148,9 +148,11 @@ test('a node whose log is off is not ended because it does not answer, or turns 
   await expectRefused('maxclients')
   await link.text('CONFIG', 'SET', 'maxclients', '10000')
 
-  const loop = "local from = redis.call('TIME')[1]; repeat until redis.call('TIME')[1] - from >= 5"
+  const loop = "local from = redis.call('TIME')[1]; repeat until redis.call('TIME')[1] - from >= 4"
   const busy = link.text('EVAL', loop, '0')
-  await expectRefused()
+  // From here, so that it is there while the node is busy.
+  await expect(stopCluster({ dataDir })).rejects.toThrow(`127.0.0.1:${port}: it does not answer`)
+  expect(await alive()).toBe(true)
   await busy
 
   await link.text('CONFIG', 'SET', 'appendonly', 'yes')
