@@ -31,22 +31,58 @@ function named(name: string, known: Known): NodeView[] {
 
 /**
  * Who has slots is given up with all who may have its data, or not at all: a replica that is started later finds its slots at others, with a later
- * epoch, follows one of them, and copies what that one has over all that is left of the shard.
+ * epoch, follows one of them, and copies what that one has over all that is left of the shard. And who has none, with all who follow it: no replica
+ * forgets its master, and none of these is promoted, so that it would be the only one to know it, for good.
  */
 function mustBeWhole(node: NodeView, forgotten: ReadonlySet<string>, known: Known): void {
-  const listed = witnessesOf(known.evidence.observation).flatMap(({ view }) => view)
-  if (!listed.some(({ id, slots }) => id === node.id && slots.length > 0)) return
-  const replicas = known.replicasOf(node.id).filter(({ id }) => !forgotten.has(id))
+  const replicas = followersOf(node.id, known).filter(({ id }) => !forgotten.has(id))
   const up = replicas.find(({ id }) => known.isUp(id))
   const replica = up ?? replicas.find(hasAddress) ?? replicas[0]
   if (!replica) return
+  const listed = witnessesOf(known.evidence.observation).flatMap(({ view }) => view)
+  const hasSlots = listed.some(({ id, slots }) => id === node.id && slots.length > 0)
   throw new InvalidOptionError(
     'forget',
-    up
-      ? `${calledBy(node)} owns slots, and ${nameOf(up)} has its data; start it again, or let that one take over: ${takeOver(up)}`
-      : `${calledBy(node)} owns slots, and ${calledBy(replica)}, its replica, may have its data` +
-          `${hasAddress(replica) ? `: start it, and let it take over: ${takeOver(replica)}` : ''}; or, if both are gone for good: ${forgetting(node.id, known)}`,
+    `${calledBy(node)} ${(hasSlots ? withData : following)(node, replica, known)}`,
   )
+}
+
+/** One that answers knows best whom it follows. */
+function followersOf(id: string, known: Known): NodeView[] {
+  const selves = witnessesOf(known.evidence.observation).flatMap((witness) => selfOf(witness) ?? [])
+  const down = known.replicasOf(id).filter((replica) => !known.isUp(replica.id))
+  return [...selves.filter(({ masterId }) => masterId === id), ...down]
+}
+
+function withData(node: NodeView, replica: NodeView, known: Known): string {
+  if (known.isUp(replica.id))
+    return `owns slots, and ${nameOf(replica)} has its data; start it again, or let that one take over: ${takeOver(replica)}`
+  return (
+    `owns slots, and ${calledBy(replica)}, its replica, may have its data` +
+    `${hasAddress(replica) ? `: start it, and let it take over: ${takeOver(replica)}` : ''}; ${orBoth(node, known)}`
+  )
+}
+
+function following(node: NodeView, replica: NodeView, known: Known): string {
+  const master = leastFollowed(known)
+  const other = `let it follow another one: ${redisCli(replica, {}, `CLUSTER REPLICATE ${master?.id ?? 'ID'}`)}`
+  if (known.isUp(replica.id))
+    return `has no slots, and ${nameOf(replica)} follows it, which cannot forget its master; ${other}`
+  return (
+    `has no slots, and ${calledBy(replica)}, its replica, would follow it still` +
+    `${hasAddress(replica) ? `: start it, and ${other}` : ''}; ${orBoth(node, known)}`
+  )
+}
+
+const orBoth = ({ id }: NodeView, known: Known) => `or, if both are gone for good: ${forgetting(id, known)}`
+
+/** A master with slots that has the fewest replicas. */
+function leastFollowed(known: Known): NodeView | undefined {
+  const count = ({ id }: NodeView) => known.replicasOf(id).length
+  return known.masters
+    .flatMap((witness) => selfOf(witness) ?? [])
+    .filter(({ slots }) => slots.length > 0)
+    .sort((one, other) => count(one) - count(other))[0]
 }
 
 export const hasAddress = ({ flags }: NodeView) => !flags.includes('noaddr')

@@ -65,7 +65,8 @@ export async function withoutForgotten(
 
 /**
  * Which ones that are, by what the nodes have written down, so that it can be told before any is started: those that own all slots, as all of
- * these say, do not list it. While an add-node or remove-node is at work, and where owners run on other hosts, nobody is.
+ * these say, do not list it, and no node of the folder that stays follows it. While an add-node or remove-node is at work, and where owners run
+ * on other hosts, nobody is.
  */
 async function forgottenIn(
   dataDir: string,
@@ -82,11 +83,22 @@ async function forgottenIn(
     // By its port, too: one that came back as somebody else is known by who it was.
     return members.some((node) => node.id === self?.id || node.port === port)
   }
-  const ports = manifest.ports.filter((port) => !isMember(port))
+  const remaining = manifest.ports.filter(isMember).map((port) => views.get(port) ?? [])
+  const ports = manifest.ports.filter(
+    (port) => !isMember(port) && !remaining.some((view) => isFollowing(view, port)),
+  )
   const masters = members.filter(
     ({ role, slots, flags }) => role === 'master' && (slots.length > 0 || !flags.includes('fail')),
   )
   return { ports, masters: masters.length }
+}
+
+/**
+ * Whether who has written this down follows that one, and goes on to: without slots it is replaced by nobody, and its replica would wait for it for ever.
+ */
+function isFollowing(view: readonly NodeView[], port: number): boolean {
+  const self = view.find(({ myself }) => myself)
+  return view.some((node) => node.id === self?.masterId && node.port === port && node.slots.length === 0)
 }
 
 /** Everybody whom an owner of slots lists. Null where the owners do not all say that they are the owners. */

@@ -183,7 +183,7 @@ describe('open slots', () => {
 
   describe('the other end is gone for good', () => {
     const without = withNode(opened('[93->-b]', ''), 'b', { down: true, flags: 'fail', slots: '' })
-    const nodes = withNode(without, 'c', { slots: '5461-16383' })
+    const nodes = withNode(withNode(without, 'c', { slots: '5461-16383' }), 'rb', { follows: 'c' })
     const afterwards = (keys: Keys, { noted = [] as string[], bringHome = false } = {}) =>
       planFrom({ ...evidence(nodes, keys), noted: new Map([[93, noted]]) }, { forget: ['b'], bringHome })
 
@@ -438,16 +438,36 @@ describe('what is left', () => {
 
     test('nor do slots of which nobody knows whose they were go to others', () => {
       const without = withNode(dead, 'a', { slots: '' })
-      const { steps, left } = planFrom(evidence(without), { forget: ['a'] })
-      expect(steps.map(({ kind }) => kind)).toEqual(['forget'])
+      const { steps, left } = planFrom(evidence(without))
+      expect(steps).toEqual([])
       expect(left[0]).toMatchObject({
-        why: 'no node that answers has keys of them, but 127.0.0.1:7003 may, and does not answer',
+        why: 'no node that answers has keys of them, but 127.0.0.1:7000, 127.0.0.1:7003 may, and does not answer',
         remedy: expect.stringContaining('--forget ra'),
       })
       // One whose master answers has nothing that this one has not.
       const other = withNode(withNode(WHOLE, 'rb', down), 'c', { slots: '10924-16383' })
       expect(brief(planFrom(evidence(other)))).toEqual(['assign 1 from 10923 to c'])
     })
+  })
+
+  test('one without slots is not given up as long as a replica follows it', () => {
+    const dead = withNode(withNode(WHOLE, 'a', { down: true, flags: 'fail', slots: '' }), 'c', {
+      slots: '0-5460 10923-16383',
+    })
+    const forget = (nodes: readonly Imagined[], ...names: string[]) =>
+      planFrom(evidence(nodes), { forget: names })
+    expect(() => forget(dead, 'a')).toThrow(
+      /7003 follows it, .*: redis-cli -h 127\.0\.0\.1 -p 7003 CLUSTER REPLICATE [bc]$/,
+    )
+    const both = withNode(dead, 'ra', { down: true, flags: 'fail' })
+    expect(() => forget(both, 'a')).toThrow(
+      /start it, and .* REPLICATE [bc]; or, .*: .*--forget a --forget ra$/,
+    )
+    expect(brief(forget(both, 'a', 'ra')).slice(-2)).toEqual([
+      'forget a on b,c,rb,rc',
+      'forget ra on b,c,rb,rc',
+    ])
+    expect(brief(forget(withNode(dead, 'ra', { follows: 'b' }), 'a'))).toEqual(['forget a on b,c,ra,rb,rc'])
   })
 
   test.each([
