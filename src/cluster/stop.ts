@@ -55,7 +55,7 @@ export async function stopCluster(options: StopOptions = {}): Promise<StopReport
   if (manifest === null) return { dataDir, found: false, removed: false, nodes: [] }
 
   const found = await Promise.all(
-    placesToStop(dataDir, manifest).map(async (place) => ({ place, state: await probeNode(place) })),
+    placesToStop(dataDir, manifest).map(async (place) => ({ place, state: await stateOf(place, manifest) })),
   )
   if (!remove) await mustBeKept(dataDir, found)
   // Frozen ones first: a master that shuts down waits for its replicas, and these would not answer it.
@@ -94,6 +94,13 @@ async function mustBeKept(dataDir: string, found: readonly Found[]): Promise<voi
     }),
   )
   if (problems.some((each) => each.length > 0)) throw new StopRefusedError(dataDir, problems.flat())
+}
+
+/** The port of a node that was forgotten is anybody's: nothing starts that one any more. */
+async function stateOf(place: NodePlace, { ports, unsettled }: Manifest): Promise<NodeState> {
+  const state = await probeNode(place)
+  const isOurs = ports.includes(place.port) || unsettled?.ports.includes(place.port)
+  return state.state === 'foreign' && !isOurs ? { state: 'down' } : state
 }
 
 /** Where certificates or password are gone, nodes refuse us; then they are ended by signals, as those that are frozen. */

@@ -1,9 +1,10 @@
 import { access, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { nodeDir, readManifest } from '../../../src/cluster/data-dir.js'
+import { nodeDir, readManifest, writeManifest } from '../../../src/cluster/data-dir.js'
 import { planFix } from '../../../src/cluster/index.js'
 import { openCluster } from '../../../src/cluster/open.js'
+import { bareServers } from '../../helpers/bare-servers.js'
 import { eventually } from '../../helpers/behaviour/harness.js'
 import { shardq } from '../../helpers/cli.js'
 import { tell } from '../../helpers/nodes.js'
@@ -76,3 +77,17 @@ it('a local cluster does without nodes that were forgotten, and what is typed fo
   await cluster.stop({ remove: true })
   await expect(access(dataDir)).rejects.toThrow('ENOENT')
 }, 180_000)
+
+it("a port of a node that was forgotten is anybody's: `stop` has nothing to do with who uses it", async () => {
+  const cluster = await ownCluster({ replicasPerMaster: 0 })
+  const { dataDir } = cluster
+  const [other] = await bareServers(1)
+  const manifest = await readManifest(dataDir)
+  if (!manifest || !other) throw new Error('no cluster')
+  await writeManifest(dataDir, { ...manifest, forgotten: [other.port] })
+  const stop = await shardq(['cluster', 'stop', '--data-dir', dataDir])
+  expect(stop).toMatchObject({ code: 0, stderr: '' })
+  expect(stop.stdout).toContain('✅ Stopped.')
+  expect(stop.stdout).toContain(`Node on port ${other.port} was not running`)
+  expect(await tell(other.port, 'PING')).toBe('PONG')
+}, 20_000)
