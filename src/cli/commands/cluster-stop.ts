@@ -18,7 +18,7 @@ export function registerClusterStop(cluster: Command): void {
       .description(
         'Ends the nodes of the cluster in the data folder, and no other process: each is asked over the protocol ' +
           'who it is. The data stays, and `shardq cluster up` brings it back; where a node would come back without (its append-only ' +
-          'file was switched off, or cannot be written), nothing is stopped, and what to type is said. Exits with 1 when a port of the cluster is held ' +
+          'file was switched off, or cannot be written, or its folder is gone), nothing is stopped, and what to type is said. Exits with 1 when a port of the cluster is held ' +
           'by something else, a node of a copied folder for one, which is left alone.',
       ),
   )
