@@ -31,6 +31,8 @@ export const STOP_TIMEOUT_MS = 15_000
 const SHUTDOWN_REFUSED_MS = 10_000
 const FROZEN_PATIENCE_MS = 5000
 const POLL_MS = 100
+/** As an argument of SHUTDOWN. */
+const SAVING = 'SAVE'
 
 /** Where a server of ours lives, and how to talk to it. */
 export interface NodePlace {
@@ -216,7 +218,7 @@ export async function stopNode(
 }
 
 /** By itself it saves what it is to start from only if that was not switched off at run time (`CONFIG SET save ""`). */
-const keeping = async ({ dir }: NodePlace) => ((await startsFrom(dir)) === 'snapshot' ? ['SAVE'] : [])
+const keeping = async ({ dir }: NodePlace) => ((await startsFrom(dir)) === 'snapshot' ? [SAVING] : [])
 
 /** Ends a process that we have started ourselves, without ceremony: its data is not wanted. */
 export async function discardProcess(identity: ProcessIdentity): Promise<void> {
