@@ -27,13 +27,13 @@ async function ensureServer() {
   console.log(`  ${server.flavour} ${server.version} at ${server.path}`)
 }
 
-/** Only what runs the tests needs it: demo and bench do not. Where there is none, the tests that need it say so. */
+/** Only what runs tests needs it: demo and bench do not. Where there is none, the tests that need it say so. */
 export async function findPrometheus() {
   await step('find Prometheus', () => {
     try {
       node('--import', 'tsx', 'scripts/find-prometheus.ts')
     } catch {
-      console.log('  the tests in test/deploy will fail')
+      console.log('  the tests that need it will fail')
     }
   })
 }

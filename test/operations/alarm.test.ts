@@ -1,11 +1,11 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { LocalCluster } from '../../src/cluster/index.js'
+import { type Load, startLoad } from '../deploy/load.js'
+import { type Monitoring, startMonitoring } from '../deploy/monitoring.js'
+import { DEPLOY } from '../deploy/tools.js'
 import { eventually } from '../helpers/behaviour/harness.js'
 import { openCluster } from '../helpers/own-cluster.js'
-import { type Load, startLoad } from './load.js'
-import { type Monitoring, startMonitoring } from './monitoring.js'
-import { DEPLOY } from './tools.js'
 
 /** The tests go on from each other, in order: a healthy cluster under load, a dead master, its return. */
 describe('a real Prometheus, with the shipped files, on a real cluster', () => {
