@@ -60,9 +60,21 @@ export type OperationName = Work['operation']
 export class SomethingLeft extends Error {
   override readonly name = 'SomethingLeft'
 
-  constructor(readonly left: readonly { readonly what: string; readonly why: string }[]) {
-    super(left.map(({ what, why }) => `${what}: ${why}`).join('; '))
+  constructor(readonly left: readonly LeftOver[]) {
+    super(
+      left
+        .map(({ what, why, remedy }) => [`${what}: ${why}`, ...(remedy ? [remedy] : [])].join('; '))
+        .join('; '),
+    )
   }
+}
+
+/** As a command prints it. */
+interface LeftOver {
+  readonly what: string
+  readonly why: string
+  /** Absent: the command has one for all of them. */
+  readonly remedy?: string
 }
 
 /** @param evenIfChanged as with `--yes`: not only what was in the plan */
@@ -171,6 +183,6 @@ export async function plan(
   }
 }
 
-function mustBeEmpty(left: SomethingLeft['left']): void {
+function mustBeEmpty(left: readonly LeftOver[]): void {
   if (left.length > 0) throw new SomethingLeft(left)
 }
