@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type LocalCluster, nameOf, planFix, planRemoval, planRolling } from '../../src/cluster/index.js'
-import { withLink } from '../../src/cluster/link.js'
-import { KeyLink } from '../../src/cluster/operation/key-link.js'
-import { settingOf } from '../../src/cluster/settings-read.js'
-import { tell } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
-import { killAt } from '../operations/faults/break-off.js'
+import { type LocalCluster, nameOf, planFix, planRemoval, planRolling } from '../../../src/cluster/index.js'
+import { withLink } from '../../../src/cluster/link.js'
+import { KeyLink } from '../../../src/cluster/operation/key-link.js'
+import { settingOf } from '../../../src/cluster/settings-read.js'
+import { tell } from '../../helpers/nodes.js'
+import { openCluster } from '../../helpers/own-cluster.js'
+import { killAt } from '../../operations/faults/break-off.js'
 
 /**
  * What an operation sets for its own time, and what it has to tell a node again that it restarts, is only known to it. Killed in

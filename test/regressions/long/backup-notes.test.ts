@@ -1,20 +1,20 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { checkCluster } from '../../src/check/index.js'
+import { checkCluster } from '../../../src/check/index.js'
 import {
   backupCluster,
   type LocalCluster,
   RestoreRefusedError,
   restoreCluster,
   verifyBackup,
-} from '../../src/cluster/index.js'
-import { makeNote } from '../../src/cluster/operation/holder.js'
-import { KeyLink } from '../../src/cluster/operation/key-link.js'
-import { shardq } from '../helpers/cli.js'
-import { contentsOf } from '../helpers/contents.js'
-import { tell } from '../helpers/nodes.js'
-import { openCluster } from '../helpers/own-cluster.js'
-import { tempDir } from '../helpers/temp-dir.js'
+} from '../../../src/cluster/index.js'
+import { makeNote } from '../../../src/cluster/operation/holder.js'
+import { KeyLink } from '../../../src/cluster/operation/key-link.js'
+import { shardq } from '../../helpers/cli.js'
+import { contentsOf } from '../../helpers/contents.js'
+import { tell } from '../../helpers/nodes.js'
+import { openCluster } from '../../helpers/own-cluster.js'
+import { tempDir } from '../../helpers/temp-dir.js'
 
 /**
  * What the tools write down in a cluster about its nodes was left out by a restore and counted all the same, so that a backup with such a note
