@@ -1,4 +1,5 @@
 import { nameOf } from '../link.js'
+import { isRefusal } from '../shutdown.js'
 import { inFlights } from './flights.js'
 import type { Nodes } from './nodes.js'
 import { ownersIn, selfIn } from './opinions.js'
@@ -74,9 +75,12 @@ async function wash(
   if (ownersIn([self], [slot])[0]) return expectRemoved(nodes, { slot, from, to }, names)
   await nodes.setSlot(from, slot, 'IMPORTING', to.id)
   const link = await nodes.link(from)
-  await inFlights(names, (name) =>
-    Promise.all([link.text('ASKING'), link.bytes('EVAL', MAKE_AND_UNLINK, 1, name)]),
-  )
+  const remove = (name: Buffer) =>
+    Promise.all([link.text('ASKING'), link.bytes('EVAL', MAKE_AND_UNLINK, 1, name)])
+  // It stays open then, by which the next call knows that there is something left to remove.
+  await inFlights(names, remove).catch((error: Error) => {
+    throw isRefusal(error) ? notRemoved({ slot, from, to }, error.message) : error
+  })
   await nodes.setSlot(from, slot, 'STABLE')
 }
 
@@ -95,8 +99,14 @@ async function expectRemoved(
   )
   const refusal = said.find((each) => each !== null)
   if (refusal === undefined) return
-  throw new StepRefused(
-    `${from.name} does not remove what it had of slot ${slot}, which is ${to.name}'s by now: ${refusal}`,
+  throw notRemoved({ slot, from, to }, refusal)
+}
+
+const notRemoved = (
+  { slot, from, to }: { readonly slot: number; readonly from: Party; readonly to: Party },
+  said: string,
+) =>
+  new StepRefused(
+    `${from.name} does not remove what it had of slot ${slot}, which is ${to.name}'s by now: ${said}`,
     'see to it that it takes writes; then: shardq cluster fix',
   )
-}
