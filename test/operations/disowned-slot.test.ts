@@ -26,10 +26,10 @@ it.each([
   await tell(owner.port, 'SET', key, 'kept')
   for (const { port } of nodes) if (port !== replica.port) await tell(port, 'CLUSTER', 'DELSLOTS', slot)
   // Heard of by the replica in this time: the owner names its slots in each message.
-  const pongs = async () =>
+  const heard = async () =>
     Number(/messages_ping_received:(\d+)/.exec(await tell(replica.port, 'CLUSTER', 'INFO'))?.[1] ?? 0)
-  const before = await pongs()
-  await eventually(async () => expect(await pongs()).toBeGreaterThan(before + 10), 20_000)
+  const before = await heard()
+  await eventually(async () => expect(await heard()).toBeGreaterThan(before + 10), 20_000)
   await cluster.killNode(owner.port)
   await eventually(async () => expect(await tell(replica.port, 'ROLE')).toMatch(/^master/), 20_000)
   expect(await tell(replica.port, 'CLUSTER', 'COUNTKEYSINSLOT', slot)).toBe('1')

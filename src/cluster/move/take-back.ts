@@ -16,33 +16,24 @@ export async function takeBack(nodes: Nodes, move: Slot): Promise<void> {
   try {
     await dropCopies(nodes, to, slot, names, from)
   } catch (error) {
-    // Its disk is full, or its replicas are gone, and it refuses to remove as it refuses all that writes.
-    const isRefused = error instanceof NodeRefuses
-    if (isRefused && (await isOnlyCopies(nodes, to, names))) await closeAtOwner(nodes, move, names)
+    // Its disk is full, or its replicas are gone, and it refuses to remove as it refuses all that writes. The owner is not to refuse its clients for
+    // as long as that lasts.
+    if (error instanceof NodeRefuses && (await isOnlyCopies(nodes, to, names)))
+      await close(nodes, move, names)
     throw error
   }
-  // The end that imports first, as in `fix`: from then on no key can come to be there.
-  await nodes.setSlot(to, slot, 'STABLE')
-  if ((await nodes.countKeys(to, slot)) > 0) {
-    await nodes.setSlot(to, slot, 'IMPORTING', from.id)
-    return
-  }
-  await nodes.setSlot(from, slot, 'STABLE')
+  await close(nodes, move, [])
 }
 
 /**
- * The owner has all keys, and is not to refuse its clients for as long as the other cannot be rid of its copies. That one imports the slot still, beside
- * its note of them, by which `fix` and the next move find and remove them.
- * @param copies all that was there when it was seen that these are mere copies
+ * The end that imports first, as in `fix`: from then on no key can come to be there. With keys it imports the slot still, and `fix` and the next
+ * move find them, and the note of copies beside them.
+ * @param copies what may be there, since the owner has all of it
  */
-async function closeAtOwner(
-  nodes: Nodes,
-  { slot, from, to }: Slot,
-  copies: readonly Buffer[],
-): Promise<void> {
+async function close(nodes: Nodes, { slot, from, to }: Slot, copies: readonly Buffer[]): Promise<void> {
   await nodes.setSlot(to, slot, 'STABLE')
   const known = new Set(copies.map((name) => name.toString('latin1')))
-  const isSame = (await nodes.keyNames(to, slot)).every((name) => known.has(name.toString('latin1')))
-  if (isSame) await nodes.setSlot(from, slot, 'STABLE')
-  await nodes.setSlot(to, slot, 'IMPORTING', from.id)
+  const there = await nodes.keyNames(to, slot)
+  if (there.every((name) => known.has(name.toString('latin1')))) await nodes.setSlot(from, slot, 'STABLE')
+  if (there.length > 0) await nodes.setSlot(to, slot, 'IMPORTING', from.id)
 }
